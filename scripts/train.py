@@ -1,0 +1,16 @@
+"""Train one experiment, or with -m a sweep of them; see --help."""
+
+import hydra
+from omegaconf import DictConfig
+
+from fitgap.cli import run_command
+from fitgap.jobs import run_job
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+def main(composed: DictConfig) -> object:
+    return run_job(composed)
+
+
+if __name__ == "__main__":
+    run_command(main)

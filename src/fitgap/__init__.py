@@ -1,0 +1,3 @@
+"""fitgap: which Keras model generalises, and how sure that is."""
+
+__version__ = "0.1.0"

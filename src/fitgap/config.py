@@ -1,0 +1,310 @@
+"""The settings of one experiment: their schema, their checks, their plain form.
+
+The dataclasses lie under the YAML of ``conf/``, so a misspelt key or a wrong type fails while
+Hydra composes; ``from_hydra`` then checks ranges and combinations. Nothing here imports
+TensorFlow: a wrong request must be answered before that takes its seconds. What needs the data
+or Keras is checked where those are at hand.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fitgap.errors import RequestError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+CONFIG_DIR = PROJECT_ROOT / "conf"
+
+ENGINES = ("auto", "compiled", "fit")
+LABEL_FORMATS = ("integer", "one_hot", "binary")
+
+
+@dataclass
+class DatasetConfig:
+    """Which images; ``classes`` keeps a subset of them, relabelled from 0 in that order."""
+
+    name: str = MISSING
+    classes: list[int] | None = None
+    data_dir: str | None = None
+
+
+@dataclass
+class SplitConfig:
+    """How the training part becomes a training and a validation partition."""
+
+    name: str = MISSING
+    validation_fraction: float | None = None
+    seed: int | None = None
+    stratify: bool = False
+
+
+@dataclass
+class DenseConfig:
+    """The free multilayer perceptron; see :func:`fitgap.models.dense`."""
+
+    _target_: str = MISSING
+    name: str = MISSING
+    title: str | None = None
+    units: list[int] = MISSING
+    activation: str = MISSING
+    dropout: float = MISSING
+    batch_norm: bool = MISSING
+    l2: float = MISSING
+
+
+@dataclass
+class LossConfig:
+    """A Keras loss and the form of the labels that it takes."""
+
+    name: str = MISSING
+    labels: str = MISSING
+    function: dict[str, Any] = MISSING
+
+
+@dataclass
+class TrainingConfig:
+    """How long, how, and on what the network is fitted."""
+
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    engine: str = MISSING
+    xla: bool | None = None
+    threads: int = MISSING
+    train_metrics_every_epoch: bool = MISSING
+    memory_limit_mb: int = MISSING
+    early_stopping: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrackingConfig:
+    """Where the record goes, and whether a finished run of the same identity answers."""
+
+    uri: str | None = None
+    experiment: str = "fitgap"
+    reuse: bool = True
+    parent: str | None = None  # run id of the sweep's parent run, set by the sweep
+
+
+@dataclass
+class Config:
+    """One experiment. ``architecture`` and ``optimizer`` stay open: any Keras class fits."""
+
+    dataset: DatasetConfig = MISSING
+    split: SplitConfig = MISSING
+    architecture: Any = MISSING
+    optimizer: dict[str, Any] = MISSING
+    loss: LossConfig = MISSING
+    training: TrainingConfig = MISSING
+    tracking: TrackingConfig = MISSING
+    seed: int = 0
+    name: str | None = None
+    tags: dict[str, Any] = field(default_factory=dict)
+
+
+ConfigStore.instance().store(name="base_config", node=Config)
+ConfigStore.instance().store(group="schema", name="dense", node=DenseConfig)
+
+# Settings that name, place or track a run but decide none of its bits.
+VOLATILE = ("name", "tags", "tracking", "dataset.data_dir", "architecture.title")
+
+
+def from_hydra(composed: DictConfig) -> Config:
+    """Resolve and check a composed configuration.
+
+    Parameters
+    ----------
+    composed
+        What Hydra composed from ``conf/`` and the overrides.
+
+    Returns
+    -------
+    Config
+        The same settings with all interpolations resolved; ``architecture`` a plain dict.
+
+    Raises
+    ------
+    RequestError
+        If a value is missing or out of range, or two settings contradict each other.
+    """
+    try:
+        composed = cast(DictConfig, OmegaConf.masked_copy(composed, list(Config.__annotations__)))
+        missing = sorted(OmegaConf.missing_keys(composed))
+        if missing:
+            raise RequestError(f"{missing[0]} has no value; give one with {missing[0]}=...")
+        plain = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+    except OmegaConfBaseException as error:
+        raise RequestError(str(error).splitlines()[0]) from error
+    config = from_plain(cast(dict[str, Any], plain))
+    validate(config)
+    return config
+
+
+def from_plain(plain: Mapping[str, Any]) -> Config:
+    """Rebuild a configuration from its plain form (what ``config.yaml`` of a run holds)."""
+    return Config(
+        dataset=DatasetConfig(**plain["dataset"]),
+        split=SplitConfig(**plain["split"]),
+        architecture=dict(plain["architecture"]),
+        optimizer=dict(plain["optimizer"]),
+        loss=LossConfig(**plain["loss"]),
+        training=TrainingConfig(**plain["training"]),
+        tracking=TrackingConfig(**plain["tracking"]),
+        seed=plain["seed"],
+        name=plain["name"],
+        tags=dict(plain["tags"]),
+    )
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """Return the settings as nested dicts, lists, strings, numbers, booleans and None."""
+    plain = OmegaConf.to_container(OmegaConf.structured(config), resolve=False)
+    return cast(dict[str, Any], plain)
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings to dotted keys; lists of numbers stay whole.
+
+    >>> flatten({"training": {"epochs": 5}, "seed": 0})
+    {'training.epochs': 5, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{path}.")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            flat |= flatten({str(i): item for i, item in enumerate(value)}, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def decisive(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flattened settings that decide a run's bits, without the volatile ones."""
+    return {
+        key: value
+        for key, value in flat.items()
+        if not any(key == name or key.startswith(f"{name}.") for name in VOLATILE)
+    }
+
+
+def validate(config: Config) -> None:
+    """Check ranges and combinations that need neither data nor Keras.
+
+    Raises
+    ------
+    RequestError
+        Naming the first wrong setting, what is allowed and what arrived.
+    """
+    _check_seed("seed", config.seed)
+    _check_split(config.split)
+    _check_architecture(config.architecture)
+    _check_optimizer(config.optimizer)
+    _check_loss(config)
+    _check_training(config)
+    classes = config.dataset.classes
+    if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
+        raise RequestError(f"dataset.classes must name two or more different classes, got {classes}")
+
+
+def require(name: str, value: object, allowed: str, *, when: bool) -> None:
+    """Raise a `RequestError` in the one form all settings' errors have, unless ``when`` holds."""
+    if not when:
+        raise RequestError(f"{name} must be {allowed}, got {value!r}")
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a setting is a finite int or float (a bool is neither)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_seed(name: str, seed: int | None) -> None:
+    # The bound is NumPy's, which takes a seed from 32 bits.
+    valid = isinstance(seed, int) and 0 <= seed < 2**32
+    require(name, seed, "an integer from 0 to 4294967295", when=valid)
+
+
+def _check_split(split: SplitConfig) -> None:
+    require("split.name", split.name, "holdout or none", when=split.name in ("holdout", "none"))
+    if split.name == "holdout":
+        fraction = split.validation_fraction
+        inside = fraction is not None and is_number(fraction) and 0 < fraction < 1
+        require("split.validation_fraction", fraction, "a number in (0, 1)", when=inside)
+        _check_seed("split.seed", split.seed)
+
+
+def _check_architecture(architecture: Mapping[str, Any]) -> None:
+    for key in ("_target_", "name"):
+        value = architecture.get(key)
+        require(f"architecture.{key}", value, "given", when=isinstance(value, str) and value != "")
+    if architecture["_target_"] != "fitgap.models.dense":
+        return
+    units, dropout, l2 = (architecture[key] for key in ("units", "dropout", "l2"))
+    require("architecture.units", units, "positive integers", when=all(n > 0 for n in units))
+    in_range = is_number(dropout) and 0 <= dropout < 1
+    require("architecture.dropout", dropout, "a number in [0, 1)", when=in_range)
+    require("architecture.l2", l2, "a number >= 0", when=is_number(l2) and l2 >= 0)
+
+
+# Keras checks few of its optimizers' settings: a momentum of 7 trains, to nothing.
+_OPTIMIZER_RANGES = {
+    "learning_rate": ("a number > 0", lambda value: value > 0),
+    "momentum": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "rho": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "beta_1": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "beta_2": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "epsilon": ("a number > 0", lambda value: value > 0),
+    "weight_decay": ("a number >= 0", lambda value: value >= 0),
+    "initial_accumulator_value": ("a number >= 0", lambda value: value >= 0),
+}
+
+
+def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    for key in ("_target_", "name"):
+        value = optimizer.get(key)
+        require(f"optimizer.{key}", value, "given", when=isinstance(value, str) and value != "")
+    for key, (allowed, holds) in _OPTIMIZER_RANGES.items():
+        value = optimizer.get(key)
+        if value is not None:
+            require(f"optimizer.{key}", value, allowed, when=is_number(value) and holds(value))
+    for key in ("nesterov", "centered", "amsgrad"):
+        if key in optimizer:
+            value = optimizer[key]
+            require(f"optimizer.{key}", value, "true or false", when=isinstance(value, bool))
+
+
+def _check_loss(config: Config) -> None:
+    labels = config.loss.labels
+    require("loss.labels", labels, " or ".join(LABEL_FORMATS), when=labels in LABEL_FORMATS)
+
+
+def _check_training(config: Config) -> None:
+    training = config.training
+    for key in ("epochs", "batch_size", "threads", "memory_limit_mb"):
+        value = getattr(training, key)
+        require(f"training.{key}", value, "an integer >= 1", when=value >= 1)
+    engine = training.engine
+    require("training.engine", engine, " or ".join(ENGINES), when=engine in ENGINES)
+    if training.xla is not None and engine == "fit":
+        raise RequestError("training.xla belongs to engine=compiled or auto, not to engine=fit")
+    for key in ("early_stopping", "schedule"):
+        node = getattr(training, key)
+        has_target = not node or isinstance(node.get("_target_"), str)
+        require(f"training.{key}", node, "empty or have a _target_", when=has_target)
+    for key, node in training.callbacks.items():
+        has_target = isinstance(node, Mapping) and isinstance(node.get("_target_"), str)
+        require(f"training.callbacks.{key}", node, "given with a _target_", when=has_target)
+    monitor = str(training.early_stopping.get("monitor", ""))
+    if config.split.name == "none" and monitor.startswith("val_"):
+        raise RequestError(
+            f"training.early_stopping.monitor={monitor} needs a validation partition, "
+            "but split=none leaves none"
+        )

@@ -1,0 +1,212 @@
+"""The engine ``compiled``: a whole epoch in one compiled function around Keras's train step.
+
+``model.fit`` spends most of a small network's time between the steps, not in them. Here the
+training partition stays in memory as uint8, and one ``tf.function`` gathers each batch by index
+and calls Keras's own ``train_step`` on it, for all batches of the epoch. Model, loss, optimizer
+and metrics are Keras's objects; none of their mathematics is written again.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fitgap.config import Config
+from fitgap.engine_fit import acts_on_batches
+from fitgap.errors import RequestError
+from fitgap.evaluation import EVALUATION_BATCH, Partition, Scores, encode_labels
+from fitgap.splits import Indices
+
+Metrics = dict[str, tf.Tensor]
+Arrays = tuple[tf.Tensor, tf.Tensor]
+
+# Compiled programs kept for later runs of this process. Runs of a sweep that differ in seed or
+# learning rate share one; more than a few would only hold memory.
+_MAX_PROGRAMS = 4
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A model together with the functions compiled around it."""
+
+    model: keras.Model
+    run_epoch: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
+    evaluate: Callable[[tf.Tensor, tf.Tensor], Metrics]
+
+
+_programs: OrderedDict[str, _Program] = OrderedDict()
+_resident: WeakKeyDictionary[Partition, dict[str, Arrays]] = WeakKeyDictionary()
+
+
+class CompiledEngine:
+    """Train by one compiled function per epoch.
+
+    Parameters
+    ----------
+    model
+        Compiled by Keras and freshly built; its initial state is what training starts from.
+        ``self.model`` is the one that learns: an equal one of an earlier run of this process
+        where its compiled functions can be used again.
+    train
+        The training partition; it is kept in memory as a tensor.
+    config
+        The experiment.
+    xla
+        Whether XLA compiles the functions.
+    callbacks
+        Those of the run; none may act between batches.
+
+    Raises
+    ------
+    RequestError
+        If a callback acts between batches.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        train: Partition,
+        config: Config,
+        xla: bool,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        for callback in callbacks:
+            if acts_on_batches(callback):
+                raise RequestError(
+                    f"training.callbacks: {type(callback).__name__} acts between batches, where "
+                    "training.engine=compiled has no place; use training.engine=fit"
+                )
+        self._label_format = config.loss.labels
+        self._train = train
+        self._program = _program(model, config, xla=xla)
+        self.model = self._program.model
+
+    def run_epoch(self, order: Indices) -> Scores:
+        """See `fitgap.engines.Engine`."""
+        x, y = self._arrays(self._train)
+        return _scores(self._program.run_epoch(x, y, tf.constant(order, tf.int32)))
+
+    def evaluate(self, partition: Partition) -> Scores:
+        """See `fitgap.engines.Engine`."""
+        return _scores(self._program.evaluate(*self._arrays(partition)))
+
+    def _arrays(self, partition: Partition) -> Arrays:
+        """Return a partition as tensors, made once for all runs of this process."""
+        by_format = _resident.setdefault(partition, {})
+        if self._label_format not in by_format:
+            units = self.model.output_shape[-1]
+            labels = encode_labels(partition.y, self._label_format, num_classes=units)
+            by_format[self._label_format] = tf.constant(partition.x), tf.constant(labels)
+        return by_format[self._label_format]
+
+
+def _program(model: keras.Model, config: Config, *, xla: bool) -> _Program:
+    """Return the compiled functions for a model, from an earlier run where the graph is equal.
+
+    Seed and learning rate live in variables, not in the graph: a run that differs in nothing
+    else starts by copying its initial state into the earlier run's model.
+    """
+    key = _graph_key(model, config, xla=xla)
+    program = _programs.get(key)
+    if program is None:
+        program = _programs[key] = _compile(model, config, xla=xla)
+        while len(_programs) > _MAX_PROGRAMS:
+            _programs.popitem(last=False)
+    else:
+        _programs.move_to_end(key)
+        for kept, fresh in zip(_state(program.model), _state(model), strict=True):
+            kept.assign(fresh)
+        program.model.stop_training = False
+    return program
+
+
+def _state(model: keras.Model) -> list[keras.Variable]:
+    """Return all that training changes: weights, random states, optimizer variables."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
+    optimizer = dict(config.optimizer)
+    if not config.training.schedule:
+        del optimizer["learning_rate"]
+    settings = {
+        "architecture": config.architecture | {"title": None},
+        "shapes": [model.input_shape, model.output_shape],
+        "optimizer": optimizer,
+        "schedule": config.training.schedule,
+        "loss": asdict(config.loss),
+        "batch_size": config.training.batch_size,
+        "xla": xla,
+    }
+    return json.dumps(settings, sort_keys=True)
+
+
+def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
+    _build_metrics(model, config)
+    batch_size = config.training.batch_size
+
+    def run_epoch(x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> Metrics:
+        model.reset_metrics()
+
+        def step(start: tf.Tensor, size: int) -> None:
+            indices = tf.slice(order, [start], [size])
+            model.train_step((tf.gather(x, indices), tf.gather(y, indices)))
+
+        _for_each_batch(step, order.shape[0], batch_size)
+        return dict(model.get_metrics_result())
+
+    def evaluate(x: tf.Tensor, y: tf.Tensor) -> Metrics:
+        model.reset_metrics()
+
+        def step(start: tf.Tensor, size: int) -> None:
+            model.test_step((_rows(x, start, size), _rows(y, start, size)))
+
+        _for_each_batch(step, x.shape[0], EVALUATION_BATCH)
+        return dict(model.get_metrics_result())
+
+    return _Program(
+        model=model,
+        run_epoch=tf.function(run_epoch, jit_compile=xla, autograph=False),
+        evaluate=tf.function(evaluate, jit_compile=xla, autograph=False),
+    )
+
+
+def _for_each_batch(step: Callable[[tf.Tensor, int], None], total: int, batch_size: int) -> None:
+    """Call ``step(start, size)`` for all full batches in a graph loop, then for the rest."""
+    full, rest = divmod(total, batch_size)
+
+    def body(i: tf.Tensor) -> list[tf.Tensor]:
+        step(i * batch_size, batch_size)
+        return [i + 1]
+
+    if full:
+        tf.while_loop(lambda i: i < full, body, [tf.constant(0)])
+    if rest:
+        step(tf.constant(full * batch_size), rest)
+
+
+def _rows(array: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
+    rank = array.shape.rank
+    return tf.slice(array, [start] + [0] * (rank - 1), [size, *array.shape[1:]])
+
+
+def _build_metrics(model: keras.Model, config: Config) -> None:
+    """Have Keras make the variables of loss and metrics now: a compiled loop cannot."""
+    x = np.zeros((1, *model.input_shape[1:]), np.uint8)
+    y = encode_labels(
+        np.zeros(1, np.int64), config.loss.labels, num_classes=model.output_shape[-1]
+    )
+    outputs = model(x, training=False)
+    model.compute_loss(x=x, y=y, y_pred=outputs)
+    model.compute_metrics(x, y, outputs)
+
+
+def _scores(metrics: Metrics) -> Scores:
+    return Scores(loss=float(metrics["loss"]), accuracy=float(metrics["accuracy"]))

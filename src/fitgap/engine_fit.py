@@ -1,0 +1,92 @@
+"""The engine ``fit``: Keras's own ``model.fit``, an epoch at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from fitgap.config import Config
+from fitgap.evaluation import EVALUATION_BATCH, Partition, Scores, encode_labels
+from fitgap.splits import Indices
+
+BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+
+
+def acts_on_batches(callback: keras.callbacks.Callback) -> bool:
+    """Tell whether a callback does something between two batches."""
+    base = keras.callbacks.Callback
+    return any(getattr(type(callback), hook) is not getattr(base, hook) for hook in BATCH_HOOKS)
+
+
+class _BatchEvents(keras.callbacks.Callback):  # type: ignore[misc]
+    """Pass on the events between batches; those between epochs are the training loop's."""
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self._callbacks:
+            callback.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self._callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+
+class FitEngine:
+    """Train by ``model.fit``: the slowest way, and the one that serves whatever Keras does.
+
+    Parameters
+    ----------
+    model
+        Compiled.
+    train
+        The training partition.
+    config
+        The experiment; batch size and form of the labels are used.
+    callbacks
+        Those of the run; what they do between batches happens here.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        train: Partition,
+        config: Config,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        self.model = model
+        self._train = train
+        self._batch_size = config.training.batch_size
+        self._label_format = config.loss.labels
+        on_batches = [callback for callback in callbacks if acts_on_batches(callback)]
+        self._events = [_BatchEvents(on_batches)] if on_batches else []
+
+    def run_epoch(self, order: Indices) -> Scores:
+        """See `fitgap.engines.Engine`."""
+        history = self.model.fit(
+            self._train.x[order],
+            self._labels(self._train)[order],
+            batch_size=self._batch_size,
+            shuffle=False,  # the order is given
+            callbacks=self._events,
+            verbose=0,
+        ).history
+        return Scores(loss=history["loss"][0], accuracy=history["accuracy"][0])
+
+    def evaluate(self, partition: Partition) -> Scores:
+        """See `fitgap.engines.Engine`."""
+        scores = self.model.evaluate(
+            partition.x,
+            self._labels(partition),
+            batch_size=EVALUATION_BATCH,
+            verbose=0,
+            return_dict=True,
+        )
+        return Scores(loss=scores["loss"], accuracy=scores["accuracy"])
+
+    def _labels(self, partition: Partition) -> Any:
+        units = self.model.output_shape[-1]
+        return encode_labels(partition.y, self._label_format, num_classes=units)

@@ -1,0 +1,83 @@
+"""What a handful of numbers says: mean, spread, interval. Statistics only, no runs, no settings."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.special import stdtrit  # scipy.stats has the same and takes a second to import
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a group's runs say about one metric.
+
+    Attributes
+    ----------
+    mean
+        Over the runs that have the metric.
+    sd
+        Sample standard deviation (n - 1 in the denominator); None for n = 1.
+    low, high
+        95 % interval of the mean by Student's t; None for n = 1 and for values not finite.
+    n
+        How many runs have the metric, >= 1.
+    """
+
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return mean, spread and the 95 % interval of the mean.
+
+    Parameters
+    ----------
+    values
+        At least one, one per run.
+
+    Notes
+    -----
+    The interval is mean ± t · sd / √n with t the 0.975 quantile of Student's distribution with
+    n - 1 degrees of freedom: it assumes that runs of different seeds scatter normally.
+
+    Examples
+    --------
+    >>> estimate([0.25, 0.5, 0.75]).sd
+    0.25
+    """
+    n = len(values)
+    if not all(map(math.isfinite, values)):
+        return Estimate(sum(values) / n, None, None, None, n)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Estimate(mean, None, None, None, 1)
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    half_width = _t_quantile(n - 1) * sd / math.sqrt(n)
+    return Estimate(mean, sd, mean - half_width, mean + half_width, n)
+
+
+def higher_is_better(metric: str) -> bool:
+    """Tell the direction of a metric from its name.
+
+    >>> higher_is_better("val/accuracy"), higher_is_better("gap/accuracy")
+    (True, False)
+    """
+    group, _, quantity = metric.rpartition("/")
+    if group in ("gap", "test_gap"):
+        return False
+    return group == "throughput" or quantity.endswith(("accuracy", "score", "auc"))
+
+
+_T_QUANTILES: dict[int, float] = {}
+
+
+def _t_quantile(degrees: int) -> float:
+    # A large sweep asks for the same one or two of them tens of thousands of times.
+    if degrees not in _T_QUANTILES:
+        _T_QUANTILES[degrees] = float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
+    return _T_QUANTILES[degrees]

@@ -1,0 +1,230 @@
+"""One experiment, top to bottom: settings, data, split, network, training, scores, record."""
+
+import functools
+import tempfile
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitgap import backend, datasets, engines, progress, splits, store
+from fitgap.config import Config, SplitConfig
+from fitgap.datasets import Dataset
+from fitgap.engines import EngineChoice
+from fitgap.evaluation import Partitions, partition
+from fitgap.identity import DataFacts, data_facts, identity
+
+if TYPE_CHECKING:
+    from fitgap.training import Fitted
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment that has been checked as far as that goes without TensorFlow.
+
+    Attributes
+    ----------
+    config
+        Its settings.
+    facts
+        Of its data.
+    choice
+        The engine it will use.
+    identity
+        SHA-256 over all that decides its bits.
+    uri
+        Of the store that takes its record.
+    """
+
+    config: Config
+    facts: DataFacts
+    choice: EngineChoice
+    identity: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came out of an experiment.
+
+    Attributes
+    ----------
+    run_id
+        Of its MLflow run.
+    name
+        Of its MLflow run.
+    identity
+        See `Plan`.
+    metrics
+        The values of the saved weights, by the names of the record.
+    reused
+        Whether an earlier run of the same identity answered.
+    """
+
+    run_id: str
+    name: str
+    identity: str
+    metrics: Mapping[str, float]
+    reused: bool
+
+
+def plan(config: Config) -> Plan:
+    """Check the data, choose the engine and identify the experiment; train nothing.
+
+    Raises
+    ------
+    RequestError
+        If the dataset is not to be had or cannot be split as asked.
+    """
+    facts = data_facts(config)
+    choice = engines.choose(config, train_bytes=facts.train_bytes)
+    return Plan(
+        config=config,
+        facts=facts,
+        choice=choice,
+        identity=identity(config, facts=facts, choice=choice),
+        uri=store.resolve_uri(config.tracking.uri),
+    )
+
+
+def finished(planned: Plan) -> Result | None:
+    """Return the result of a FINISHED run of the same identity, or None.
+
+    None too where ``tracking.reuse`` is false.
+    """
+    if not planned.config.tracking.reuse:
+        return None
+    runs = store.find_runs(
+        planned.uri,
+        experiment=planned.config.tracking.experiment,
+        tags={"fitgap.identity": planned.identity},
+    )
+    if not runs:
+        return None
+    run = runs[0]
+    return Result(run.run_id, run.name, planned.identity, run.metrics, reused=True)
+
+
+def run(planned: Plan) -> Result:
+    """Train, evaluate and record one experiment.
+
+    Parameters
+    ----------
+    planned
+        From `plan`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    RequestError
+        If Keras refuses a setting; no run exists then.
+    DivergedError
+        If the loss stops being finite; the run is FAILED then.
+    """
+    config, choice = planned.config, planned.choice
+    dataset, partitions = _data(config)
+
+    backend.start(config.training.threads)
+    from fitgap import artifacts, models, tracking, training  # TensorFlow and MLflow, from here on
+
+    steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
+    model = models.build(
+        config,
+        image_shape=dataset.image_shape,
+        num_classes=dataset.num_classes,
+        total_steps=steps_per_epoch * config.training.epochs,
+    )
+    callbacks = models.callbacks(config)
+    engine = engines.make(
+        choice, model=model, train=partitions.train, config=config, callbacks=callbacks
+    )
+
+    experiment_id = tracking.prepare(planned.uri, config.tracking.experiment)
+    description = tracking.RunDescription(
+        name=run_name(config),
+        parameters={
+            "engine": choice.name + ("+xla" if choice.xla else ""),
+            "engine_reason": choice.reason,
+            "steps_per_epoch": steps_per_epoch,
+            "parameter_count": model.count_params(),
+            "train_samples": len(partitions.train),
+            "val_samples": len(partitions.val) if partitions.val else 0,
+            "test_samples": len(partitions.test),
+        },
+        tags=_tags(planned),
+    )
+    with tracking.open_run(
+        config, description, uri=planned.uri, experiment_id=experiment_id
+    ) as record:
+        record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
+        quiet = config.tracking.parent is not None
+        with progress.show(description.name, epochs=config.training.epochs, quiet=quiet) as show:
+
+            def observe(epoch: training.Epoch) -> None:
+                record.log_epoch(epoch)
+                show(epoch)
+
+            fitted = training.fit(
+                engine, partitions=partitions, config=config, callbacks=callbacks, observe=observe
+            )
+        test = engine.evaluate(partitions.test)  # once, and nothing is chosen by it
+        metrics = tracking.score_metrics(train=fitted.train, val=fitted.val, test=test)
+        metrics |= _costs(fitted, num_images=len(partitions.train))
+        with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+            artifacts.write(
+                Path(folder), config=config, fitted=fitted, model=engine.model, dataset=dataset
+            )
+            record.log_artifacts(Path(folder))
+        record.log_model(engine.model, example=partitions.test.x[:3])
+        # The saved weights' figures close the record. Where they are an earlier epoch's, they
+        # stand a step after the last one, so that MLflow shows them and no step has two values.
+        last_step = len(fitted.epochs)
+        record.log_metrics(metrics, step=last_step + 1 if fitted.restored else last_step)
+    return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
+
+
+def _data(config: Config) -> tuple[Dataset, Partitions]:
+    """Return the dataset and its partitions; the same objects for every run of this process.
+
+    A sweep's runs then share the engine's tensors too.
+    """
+    dataset = datasets.load(config.dataset)
+    return dataset, _partitions(dataset, astuple(config.split))
+
+
+@functools.lru_cache(maxsize=2)
+def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> Partitions:
+    indices = splits.split(dataset.y_train, SplitConfig(*split), num_classes=dataset.num_classes)
+    return partition(dataset, indices)
+
+
+def run_name(config: Config) -> str:
+    """Return the name a run is shown under: the given one, or one made of its settings."""
+    if config.name:
+        return config.name
+    choices = (config.dataset.name, config.architecture["name"], config.optimizer["name"])
+    return " ".join(choices) + f" seed={config.seed}"
+
+
+def _tags(planned: Plan) -> dict[str, str]:
+    tags = {
+        "fitgap.role": "run",
+        "fitgap.identity": planned.identity,
+        "fitgap.dataset_digest": planned.facts.dataset_digest,
+        "fitgap.split_digest": planned.facts.split_digest,
+    }
+    if parent := planned.config.tracking.parent:
+        tags |= {"fitgap.sweep": parent, "mlflow.parentRunId": parent}
+    return tags
+
+
+def _costs(fitted: "Fitted", *, num_images: int) -> dict[str, float]:
+    images_seen = num_images * len(fitted.epochs)
+    costs = {
+        "time/fit_seconds": fitted.fit_seconds,
+        "throughput/samples_per_second": images_seen / fitted.fit_seconds,
+    }
+    return costs if fitted.best_epoch is None else costs | {"best_epoch": fitted.best_epoch}

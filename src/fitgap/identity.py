@@ -1,0 +1,139 @@
+"""What makes two runs the same: everything that decides their bits, and nothing else.
+
+The identity is computable without TensorFlow and, for data seen before, without reading them:
+their digests are remembered under a key of the files' sizes and times.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fitgap import datasets, splits
+from fitgap.config import PROJECT_ROOT, Config, decisive, flatten, to_plain
+from fitgap.engines import EngineChoice
+
+CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
+
+# The modules whose source decides a run's bits: whatever `experiment` calls between the settings
+# and the scores. What records, compares or prints a run is not among them.
+RESULT_MODULES = (
+    "backend",
+    "config",
+    "datasets",
+    "engine_compiled",
+    "engine_fit",
+    "engines",
+    "evaluation",
+    "models",
+    "splits",
+    "training",
+)
+LIBRARIES = ("tensorflow", "keras", "numpy")
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a run's identity and its engine need to know of the data.
+
+    Attributes
+    ----------
+    dataset_digest, split_digest
+        SHA-256 hex digits.
+    train_bytes
+        Size of the training partition's images.
+    """
+
+    dataset_digest: str
+    split_digest: str
+    train_bytes: int
+
+
+def data_facts(config: Config) -> DataFacts:
+    """Return the facts of an experiment's data, remembered or computed from every byte.
+
+    Raises
+    ------
+    RequestError
+        If the dataset is not to be had or cannot be split as asked.
+    """
+    fingerprint = datasets.fingerprint(config.dataset)
+    key = hashlib.sha256(f"{fingerprint} {asdict(config.split)}".encode()).hexdigest()
+    remembered = _read_cache()
+    if fingerprint is not None and key in remembered:
+        return DataFacts(**remembered[key])
+    dataset = datasets.load(config.dataset)
+    split = splits.split(dataset.y_train, config.split, num_classes=dataset.num_classes)
+    facts = DataFacts(
+        dataset_digest=dataset.digest,
+        split_digest=split.digest,
+        train_bytes=len(split.train) * dataset.x_train[0].nbytes,
+    )
+    _write_cache(_read_cache() | {key: asdict(facts)})
+    return facts
+
+
+def identity(config: Config, *, facts: DataFacts, choice: EngineChoice) -> str:
+    """Return the SHA-256 over all that decides a run's bits, as hex digits.
+
+    Parameters
+    ----------
+    config
+        The experiment; names, tags, paths and tracking do not count.
+    facts
+        Of its data.
+    choice
+        The engine in use; it stands in the place of ``auto``.
+    """
+    settings = decisive(flatten(to_plain(config)))
+    settings |= {"training.engine": choice.name, "training.xla": choice.xla}
+    del settings["training.memory_limit_mb"]  # it decides the engine, and that stands above
+    decides = {
+        "settings": settings,
+        "dataset": facts.dataset_digest,
+        "split": facts.split_digest,
+        "source": source_digest(),
+        "versions": versions(),
+    }
+    canonical = json.dumps(decides, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@functools.cache
+def source_digest() -> str:
+    """Return the SHA-256 over the source of the modules that decide a run's bits."""
+    digest = hashlib.sha256()
+    for module in RESULT_MODULES:
+        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of the libraries that do the arithmetic."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def _read_cache() -> dict[str, dict[str, str | int]]:
+    try:
+        cache: dict[str, dict[str, str | int]] = json.loads(CACHE_FILE.read_text())
+        return cache
+    except (OSError, ValueError):
+        return {}  # a memory only: what is missing or damaged is computed again
+
+
+def _write_cache(cache: dict[str, dict[str, str | int]]) -> None:
+    """Replace the file as a whole, so that no process ever reads half of it."""
+    try:
+        CACHE_FILE.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=CACHE_FILE.parent, prefix=CACHE_FILE.name, delete=False
+        ) as file:
+            json.dump(cache, file)
+        os.replace(file.name, CACHE_FILE)
+    except OSError:
+        pass  # a read-only checkout computes the digests each time

@@ -1,0 +1,96 @@
+"""One Hydra job: a composed configuration in, an experiment run, its outcome said and returned.
+
+Alone, a job's error ends the command. In a sweep it must not end the others, so there it becomes
+an outcome, which the sweep counts and lists at its end.
+"""
+
+import time
+from dataclasses import dataclass
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from fitgap import cli, config, experiment, store
+from fitgap.experiment import Result
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep's job ended.
+
+    Attributes
+    ----------
+    name
+        Of the run.
+    result
+        None where it failed.
+    failure
+        Why it failed; None where it did not.
+    """
+
+    name: str
+    result: Result | None
+    failure: str | None
+
+
+def run_job(composed: DictConfig) -> Outcome | Result:
+    """Run one job and say what came out.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code, if a job that runs alone fails.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        return _run_in_sweep(composed, number=hydra.job.num)
+    try:
+        return _run_alone(composed)
+    except Exception as error:
+        # Raised as it is, Hydra would print a line of its own before it.
+        raise SystemExit(cli.report(error)) from error
+
+
+def _run_alone(composed: DictConfig) -> Result:
+    planned = experiment.plan(config.from_hydra(composed))
+    print(f"{experiment.run_name(planned.config)}: engine {_engine(planned)}", flush=True)
+    store.check(planned.uri)
+    result = experiment.finished(planned)
+    if result is None:
+        result = experiment.run(planned)
+    else:
+        print(f"already finished: run {result.run_id} (tracking.reuse=false trains again)")
+    print(_scores(result))
+    print(f"run {result.run_id} in {store.redact(planned.uri)}")
+    return result
+
+
+def _run_in_sweep(composed: DictConfig, *, number: int) -> Outcome:
+    name = f"job {number}"
+    started = time.perf_counter()
+    try:
+        planned = experiment.plan(config.from_hydra(composed))
+        name = experiment.run_name(planned.config)
+        result = experiment.run(planned)
+    except Exception as error:
+        failure = f"{type(error).__name__}: {error}"
+        print(f"#{number} {name}: FAILED, {failure}", flush=True)
+        return Outcome(name, result=None, failure=failure)
+    seconds = time.perf_counter() - started
+    print(f"#{number} {name}: {_scores(result)}, {seconds:.1f} s", flush=True)
+    return Outcome(name, result=result, failure=None)
+
+
+def _engine(planned: experiment.Plan) -> str:
+    choice = planned.choice
+    return f"{choice.name}{' with XLA' if choice.xla else ''} ({choice.reason})"
+
+
+def _scores(result: Result) -> str:
+    unseen = "val" if "val/accuracy" in result.metrics else "test"
+    gap = "gap" if unseen == "val" else "test_gap"
+    return (
+        f"{unseen}/accuracy {result.metrics[f'{unseen}/accuracy']:.4f}, "
+        f"{gap}/accuracy {result.metrics[f'{gap}/accuracy']:+.4f}"
+    )

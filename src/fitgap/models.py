@@ -1,0 +1,188 @@
+"""From an architecture's settings to a compiled Keras model.
+
+Every network takes raw uint8 images: scaling to [0, 1] is its first layer, so a saved model
+needs no preprocessing that somebody could forget. The output layer follows from the classes and
+the form of the labels, so an architecture describes only what lies between.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import keras
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from fitgap.config import Config
+from fitgap.errors import RequestError
+
+Layers = list[keras.layers.Layer]
+
+
+def dense(
+    *,
+    image_shape: tuple[int, ...],
+    units: Sequence[int],
+    activation: str,
+    dropout: float,
+    batch_norm: bool,
+    l2: float,
+) -> Layers:
+    """Return the layers of a multilayer perceptron, from the scaled image to the last hidden one.
+
+    Parameters
+    ----------
+    image_shape
+        Shape of one image; images are flattened first.
+    units
+        Width of each hidden layer, from the input on; empty for softmax regression.
+    activation
+        A Keras activation's name.
+    dropout
+        Share of each hidden layer's outputs dropped in training, in [0, 1).
+    batch_norm
+        Whether batch normalisation (Ioffe and Szegedy 2015) stands between a hidden layer and
+        its activation.
+    l2
+        Factor of the squared weights added to the loss, for every hidden kernel.
+    """
+    layers: Layers = [keras.layers.Flatten(name="flatten")]
+    for i, width in enumerate(units, start=1):
+        suffix = f"_{i}" if len(units) > 1 else ""
+        layers.append(
+            keras.layers.Dense(
+                width,
+                activation=None if batch_norm else activation,
+                kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+                name=f"hidden{suffix}",
+            )
+        )
+        if batch_norm:
+            layers.append(keras.layers.BatchNormalization(name=f"batch_norm{suffix}"))
+            layers.append(keras.layers.Activation(activation, name=f"activation{suffix}"))
+        if dropout:
+            layers.append(keras.layers.Dropout(dropout, name=f"dropout{suffix}"))
+    return layers
+
+
+def sequential(*, image_shape: tuple[int, ...], layers: Sequence[keras.layers.Layer]) -> Layers:
+    """Return any Keras layers as given; a grey image gets the channel axis convolutions need.
+
+    Parameters
+    ----------
+    image_shape
+        (height, width) or (height, width, channels) of one image.
+    layers
+        Keras layers from the scaled image to the last hidden one, which must be flat.
+    """
+    is_grey = len(image_shape) == 2
+    channel_axis = [keras.layers.Reshape((*image_shape, 1), name="channel")] if is_grey else []
+    return [*channel_axis, *layers]
+
+
+def build(
+    config: Config, *, image_shape: tuple[int, ...], num_classes: int, total_steps: int
+) -> keras.Model:
+    """Build and compile the network, with the weights that ``config.seed`` draws.
+
+    Parameters
+    ----------
+    config
+        The experiment; its architecture, optimizer, loss, schedule and seed are used.
+    image_shape
+        Shape of one uint8 image.
+    num_classes
+        Number of classes.
+    total_steps
+        Optimizer steps of the whole run, for schedules over all of it.
+
+    Returns
+    -------
+    keras.Model
+        Compiled with the loss and the metric ``accuracy``; optimizer variables built.
+
+    Raises
+    ------
+    RequestError
+        If Keras refuses a setting, or the loss does not fit the number of classes.
+    """
+    if config.loss.labels == "binary" and num_classes != 2:
+        raise RequestError(
+            f"loss={config.loss.name} needs a dataset of 2 classes, "
+            f"got dataset={config.dataset.name} with {num_classes}"
+        )
+    # Names and seeds start afresh, so a run's bits do not depend on the runs before it.
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(config.seed)
+    hidden = _instantiate("architecture", _without(config.architecture, "name", "title"),
+                          image_shape=image_shape)
+    output = (
+        keras.layers.Dense(1, activation="sigmoid", name="output")
+        if config.loss.labels == "binary"
+        else keras.layers.Dense(num_classes, activation="softmax", name="output")
+    )
+    try:
+        model = keras.Sequential(
+            [
+                keras.layers.Input(image_shape, dtype="uint8", name="image"),
+                keras.layers.Rescaling(1 / 255, name="rescaling"),
+                *hidden,
+                output,
+            ],
+            # TensorFlow makes a scope of a model's name and takes ASCII only; a title in any
+            # language is architecture.title.
+            name="model",
+        )
+    except (ValueError, TypeError) as error:
+        raise RequestError(f"architecture={config.architecture['name']}: {_first_line(error)}") from error
+    if model.output_shape != (None, output.units):
+        raise RequestError(
+            f"architecture={config.architecture['name']} must end in a flat layer; its output "
+            f"has the shape {model.output_shape}"
+        )
+    model.compile(
+        optimizer=_optimizer(config, total_steps=total_steps),
+        loss=_instantiate("loss.function", config.loss.function),
+        metrics=["accuracy"],
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _optimizer(config: Config, *, total_steps: int) -> keras.optimizers.Optimizer:
+    settings = dict(config.optimizer)
+    schedule = dict(config.training.schedule)
+    if schedule:
+        if schedule.get("decay_steps", 0) is None:
+            schedule["decay_steps"] = total_steps
+        settings["learning_rate"] = _instantiate("training.schedule", schedule)
+    return cast(keras.optimizers.Optimizer, _instantiate("optimizer", settings))
+
+
+def callbacks(config: Config) -> list[keras.callbacks.Callback]:
+    """Instantiate the callbacks that the settings name, early stopping first.
+
+    Raises
+    ------
+    RequestError
+        If Keras refuses a setting.
+    """
+    nodes = {f"training.callbacks.{key}": node for key, node in config.training.callbacks.items()}
+    if config.training.early_stopping:
+        nodes = {"training.early_stopping": config.training.early_stopping} | nodes
+    return [_instantiate(name, node) for name, node in nodes.items()]
+
+
+def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        reason = error.__cause__ or error
+        raise RequestError(f"{name} ({node['_target_']}): {_first_line(reason)}") from error
+
+
+def _without(node: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key not in keys}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0]

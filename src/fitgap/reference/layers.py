@@ -1,0 +1,231 @@
+"""The layers of a dense network, each with its forward pass and its gradients.
+
+A layer is a function with weights. It keeps nothing between calls: `network.Network` remembers
+what flowed through and hands it back for the gradients. Activations are layers too and have a
+module of their own.
+
+Symbols: `inputs` is x, `outputs` is y = layer(x), `upstream` is dL/dy, the gradient of the loss
+with respect to what the layer put out.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Self
+
+import numpy as np
+
+from fitgap.reference.arrays import (
+    AnyArray,
+    FloatArray,
+    FloatType,
+    require_rank,
+    require_shape,
+)
+
+
+class Layer(ABC):
+    """A function of a batch that can be differentiated."""
+
+    @property
+    def weights(self) -> tuple[FloatArray, ...]:
+        """What the layer learns; an optimizer updates these very arrays."""
+        return ()
+
+    @abstractmethod
+    def forward(self, inputs: AnyArray) -> AnyArray:
+        """Compute y from x.
+
+        Parameters
+        ----------
+        inputs : ndarray of shape (samples, ...)
+
+        Returns
+        -------
+        ndarray of shape (samples, ...)
+        """
+
+    @abstractmethod
+    def input_gradient(
+        self, upstream: FloatArray, *, inputs: AnyArray, outputs: AnyArray
+    ) -> FloatArray:
+        """Compute dL/dx from dL/dy, by the chain rule.
+
+        Parameters
+        ----------
+        upstream : ndarray, the shape of `outputs`
+            dL/dy.
+        inputs, outputs : ndarray
+            What went in and came out in the forward pass.
+
+        Returns
+        -------
+        ndarray, the shape of `inputs`
+        """
+
+    def weight_gradients(self, upstream: FloatArray, *, inputs: AnyArray) -> tuple[FloatArray, ...]:
+        """Compute dL/dw for each of `weights`, in their order.
+
+        Apart from `input_gradient` because the first dense layer needs only this one, and the
+        gradient with respect to the images would be its most expensive product.
+
+        Parameters
+        ----------
+        upstream : ndarray, the shape of the layer's outputs
+            dL/dy.
+        inputs : ndarray
+            What went in in the forward pass.
+
+        Returns
+        -------
+        tuple of ndarray
+        """
+        del upstream, inputs
+        return ()
+
+
+class Rescaling(Layer):
+    """Turn integer images into scaled floats: ``y = scale * x``.
+
+    Parameters
+    ----------
+    scale : float, default 1/255
+        Maps 8-bit images to [0, 1].
+    dtype : float32 or float64, default float32
+        As in Keras, the cast comes before the product, which is therefore rounded in this dtype.
+    """
+
+    def __init__(self, scale: float = 1 / 255, *, dtype: FloatType = np.float32) -> None:
+        self.scale = scale
+        self.dtype = dtype
+
+    def forward(self, inputs: AnyArray) -> FloatArray:
+        """Cast, then multiply."""
+        floats: FloatArray = inputs.astype(self.dtype)
+        return floats * self.scale
+
+    def input_gradient(
+        self, upstream: FloatArray, *, inputs: AnyArray, outputs: AnyArray
+    ) -> FloatArray:
+        """``dL/dx = scale * dL/dy``."""
+        del inputs, outputs
+        return upstream * self.scale
+
+
+class Flatten(Layer):
+    """Make one row of each sample: (samples, a, b, ...) becomes (samples, a * b * ...).
+
+    The last axis varies fastest, as in Keras with its default, channels-last.
+    """
+
+    def forward(self, inputs: AnyArray) -> AnyArray:
+        """Join all axes but the first."""
+        return inputs.reshape(len(inputs), math.prod(inputs.shape[1:]))
+
+    def input_gradient(
+        self, upstream: FloatArray, *, inputs: AnyArray, outputs: AnyArray
+    ) -> FloatArray:
+        """Split the axes again."""
+        del outputs
+        return upstream.reshape(inputs.shape)
+
+
+class Dense(Layer):
+    """Mix all features into each unit: ``y = x K + b``.
+
+    The activation is a layer of its own. In the gradients below, g is dL/dy.
+
+    Parameters
+    ----------
+    kernel : ndarray of shape (features, units)
+        K; copied.
+    bias : ndarray of shape (units,)
+        b; copied.
+    dtype : float32 or float64, default float32
+        What the weights are kept in, and the only dtype that inputs may have.
+
+    Raises
+    ------
+    ValueError
+        If kernel and bias don't fit together.
+    """
+
+    def __init__(self, kernel: AnyArray, *, bias: AnyArray, dtype: FloatType = np.float32) -> None:
+        require_rank(kernel, name="kernel", axes=("features", "units"))
+        require_shape(bias, name="bias", shape=(kernel.shape[1],))
+        self.kernel: FloatArray = np.array(kernel, dtype=dtype)
+        self.bias: FloatArray = np.array(bias, dtype=dtype)
+
+    @classmethod
+    def glorot_uniform(
+        cls,
+        features: int,
+        *,
+        units: int,
+        rng: np.random.Generator,
+        dtype: FloatType = np.float32,
+    ) -> Self:
+        """Make a layer with Keras's default initial weights.
+
+        The kernel is uniform in [-r, r], ``r = sqrt(6 / (features + units))`` [1]_; the bias is
+        zero. The distribution is that of Keras, the random numbers are not: to start from
+        the same weights, take them from the Keras model.
+
+        Parameters
+        ----------
+        features : int, >= 1
+        units : int, >= 1
+        rng : numpy.random.Generator
+        dtype : float32 or float64, default float32
+
+        Returns
+        -------
+        Dense
+
+        Raises
+        ------
+        ValueError
+            If a number is below 1.
+
+        References
+        ----------
+        .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward
+               neural networks", AISTATS 2010, equation 16.
+        """
+        if features < 1 or units < 1:
+            raise ValueError(
+                f"features and units must be at least 1; received {features} and {units}"
+            )
+        limit = math.sqrt(6 / (features + units))
+        kernel = rng.uniform(-limit, limit, size=(features, units))
+        return cls(kernel, bias=np.zeros(units), dtype=dtype)
+
+    @property
+    def weights(self) -> tuple[FloatArray, ...]:
+        """Kernel and bias."""
+        return self.kernel, self.bias
+
+    def forward(self, inputs: AnyArray) -> FloatArray:
+        """``y = x K + b``."""
+        require_rank(inputs, name="a dense layer's inputs", axes=("samples", "features"))
+        require_shape(
+            inputs, name="a dense layer's inputs", shape=(len(inputs), self.kernel.shape[0])
+        )
+        if inputs.dtype != self.kernel.dtype:
+            # NumPy would promote without a word, and the result would have another precision
+            # than was asked for.
+            raise ValueError(
+                f"a dense layer's inputs must have its weights' dtype, {self.kernel.dtype}; "
+                f"received {inputs.dtype}"
+            )
+        return inputs @ self.kernel + self.bias
+
+    def input_gradient(
+        self, upstream: FloatArray, *, inputs: AnyArray, outputs: AnyArray
+    ) -> FloatArray:
+        """``dL/dx = g K^T``."""
+        del inputs, outputs
+        return upstream @ self.kernel.T
+
+    def weight_gradients(self, upstream: FloatArray, *, inputs: AnyArray) -> tuple[FloatArray, ...]:
+        """``dL/dK = x^T g`` and ``dL/db``, the sum of g over the samples."""
+        return inputs.T @ upstream, upstream.sum(axis=0)

@@ -1,0 +1,81 @@
+"""Reading MLflow's record: whether it can be used, which runs it holds.
+
+Databases are read without importing MLflow, so that an answer takes a second instead of four; a
+tracking server is asked through MLflow's client. Nothing here writes: `fitgap.tracking` does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from fitgap import store_database, store_server
+from fitgap.store_base import StoredRun, kind_of, redact, resolve_uri
+
+__all__ = ["StoredRun", "check", "experiment_names", "find_runs", "redact", "resolve_uri"]
+
+
+class Reader(Protocol):
+    """What a module that reads one kind of store provides."""
+
+    def check(self, uri: str) -> None: ...
+
+    def experiment_names(self, uri: str) -> list[str]: ...
+
+    def find_runs(
+        self, uri: str, *, experiment: str, statuses: Sequence[str], tags: Mapping[str, str]
+    ) -> list[StoredRun]: ...
+
+
+def check(uri: str) -> None:
+    """Check, within about ten seconds, that runs can be recorded at ``uri``.
+
+    Raises
+    ------
+    RequestError
+        If the server or database does not answer, the file is no SQLite database or not
+        writable, its folder does not exist, or the URI is of a kind MLflow does not take.
+    """
+    _reader(uri).check(uri)
+
+
+def experiment_names(uri: str) -> list[str]:
+    """Return the names of the experiments that are not deleted, sorted; of no file, none."""
+    return sorted(_reader(uri).experiment_names(uri))
+
+
+def find_runs(
+    uri: str,
+    *,
+    experiment: str,
+    statuses: Sequence[str] = ("FINISHED",),
+    tags: Mapping[str, str] | None = None,
+) -> list[StoredRun]:
+    """Return an experiment's runs that are not deleted, newest first.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `resolve_uri`.
+    experiment
+        Its name.
+    statuses
+        Runs in any other status are left out.
+    tags
+        Tags and the values a run must have for them.
+
+    Returns
+    -------
+    list of StoredRun
+        Empty if there is no such file or experiment: reading never creates one.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).find_runs(
+        uri, experiment=experiment, statuses=statuses, tags=dict(tags or {})
+    )
+
+
+def _reader(uri: str) -> Reader:
+    return store_server if kind_of(uri) == "server" else store_database

@@ -1,0 +1,117 @@
+"""Reading runs through an MLflow tracking server."""
+
+import http.client
+import json
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from fitgap.errors import RequestError
+from fitgap.store_base import ANSWER_SECONDS, StoredRun, in_time, number_of, redact
+
+PAGE = 1_000  # runs per request: a run weighs some 10 kB of JSON
+
+
+def check(uri: str) -> None:
+    """Raise `RequestError` unless an MLflow server answers there, soon."""
+    what = f"the tracking server {redact(uri)}"
+    # Not /health: a page at that address says nothing about MLflow being behind it.
+    address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
+
+    def ask() -> None:
+        with urllib.request.urlopen(_without_credentials(address), timeout=ANSWER_SECONDS) as got:
+            answer = json.loads(got.read(1_000_000))
+            if not isinstance(answer, dict):
+                raise ValueError("no JSON object")
+
+    try:
+        in_time(ask, what=what)
+    except urllib.error.HTTPError as error:
+        # It answers. Credentials are MLflow's to find (environment, file, plugin), not ours.
+        if error.code not in (401, 403):
+            raise RequestError(f"{what} answers HTTP {error.code}: not an MLflow server") from error
+    except urllib.error.URLError as error:
+        # A certificate that MLflow is told to accept by its own settings is its own affair, too.
+        if not isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise RequestError(f"{what} does not answer: {error.reason}") from error
+    except RequestError:
+        raise
+    except (ValueError, OSError, http.client.HTTPException) as error:
+        raise RequestError(f"{what} does not answer as an MLflow server: {error}") from error
+
+
+def _without_credentials(address: str) -> str:
+    # urllib takes user:password@host for a host name.
+    return re.sub(r"://[^/]*@", "://", address)
+
+
+@contextmanager
+def _server(uri: str) -> Iterator[Any]:
+    """Give an MLflow client for a server that was seen to answer; its errors become ours."""
+    check(uri)
+    from mlflow import MlflowClient  # seconds, and only needed here
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield MlflowClient(tracking_uri=uri)
+    except MlflowException as error:
+        cause = str(error).strip().splitlines()[0]
+        raise RequestError(f"the tracking server {redact(uri)} refused: {cause}") from error
+
+
+def _as_stored(run: Any) -> StoredRun:
+    return StoredRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        status=run.info.status,
+        start_time=run.info.start_time or 0,
+        params=dict(run.data.params),
+        metrics={key: number_of(value) for key, value in run.data.metrics.items()},
+        tags=dict(run.data.tags),
+    )
+
+
+def _all_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def experiment_names(uri: str) -> list[str]:
+    """Return the names of the experiments that are not deleted."""
+    with _server(uri) as client:
+        found = _all_pages(client.search_experiments)
+        return [experiment.name for experiment in found]
+
+
+def find_runs(
+    uri: str, *, experiment: str, statuses: Iterable[str], tags: Mapping[str, str]
+) -> list[StoredRun]:
+    """Return an experiment's runs, newest first; see `fitgap.store.find_runs`."""
+    with _server(uri) as client:
+        found = client.get_experiment_by_name(experiment)
+        if found is None or found.lifecycle_stage != "active":
+            return []
+        # A value with a quote in it cannot be written into MLflow's filter language; such a
+        # run is sorted out below instead.
+        named = [f"tags.`{k}` = '{v}'" for k, v in tags.items() if not set("'`") & set(k + v)]
+        runs: list[StoredRun] = []
+        for status in statuses:
+            search = partial(
+                client.search_runs,
+                [found.experiment_id],
+                filter_string=" and ".join([f"attributes.status = '{status}'", *named]),
+                max_results=PAGE,
+            )
+            runs += [_as_stored(run) for run in _all_pages(search)]
+    kept = [run for run in runs if all(run.tags.get(k) == v for k, v in tags.items())]
+    return sorted(kept, key=lambda run: (-run.start_time, run.run_id))

@@ -1,0 +1,360 @@
+"""The record of a run in MLflow: parameters, metrics, tags, data, artifacts, model, status.
+
+Everything is written through ``MlflowClient`` in batches. A run is open inside one ``with``; it
+leaves it FINISHED, FAILED or KILLED, whatever happens. Reading the record back is
+`fitgap.store`'s work.
+"""
+
+import functools
+import json
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import mlflow
+import numpy as np
+import yaml
+from filelock import FileLock
+from mlflow.entities import Dataset as DatasetEntity
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+from sqlalchemy.engine import make_url
+
+from fitgap import store
+from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain
+from fitgap.datasets import Dataset
+from fitgap.evaluation import Scores, gap
+from fitgap.identity import DataFacts
+from fitgap.training import Epoch
+
+# Metrics of a long run reach the server while it trains; a short run is one batch at its end.
+FLUSH_SECONDS = 5.0
+MAX_PARAM_LENGTH = 6000
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; like KeyboardInterrupt, no ordinary handler may swallow it."""
+
+
+def prepare(uri: str, experiment: str) -> str:
+    """Make sure that store and experiment exist, and return the experiment's id.
+
+    The first use of an empty database migrates its schema, which several processes at once
+    would break; a lock lets one do it.
+    """
+    path = _sqlite_path(uri)
+    if path is None:
+        return _experiment_id(uri, experiment)
+    with FileLock(path.with_name(path.name + ".lock")):
+        return _experiment_id(uri, experiment)
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    url = make_url(uri) if uri.startswith("sqlite") else None
+    return Path(url.database).absolute() if url is not None and url.database else None
+
+
+def _experiment_id(uri: str, name: str) -> str:
+    client = mlflow.MlflowClient(uri)
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage == "deleted":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    path = _sqlite_path(uri)
+    location = path.with_name("mlartifacts").as_uri() if path is not None else None
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What is known of a run before it starts.
+
+    Attributes
+    ----------
+    name
+        Shown in MLflow's table.
+    parameters
+        Derived ones, besides the resolved settings.
+    tags
+        Besides the user's own.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+class RunRecord:
+    """One open MLflow run, to which epochs, scores and artifacts are added.
+
+    Parameters
+    ----------
+    client
+        Of the store.
+    run_id
+        Of a run that exists.
+    """
+
+    def __init__(self, client: mlflow.MlflowClient, *, run_id: str) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._waiting: list[Metric] = []
+        self._logged: set[tuple[str, int]] = set()
+        self._last_flush = time.monotonic()
+
+    def log_epoch(self, epoch: Epoch) -> None:
+        """Add an epoch's figures under its number."""
+        metrics = {"learning_rate": epoch.learning_rate} | score_metrics(
+            train=epoch.train, val=epoch.val, running=epoch.running
+        )
+        self.log_metrics(metrics, step=epoch.number)
+        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self.flush()
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Add metrics under a step, unless they have a value there; the next flush sends them."""
+        now = int(time.time() * 1000)
+        new = {key: value for key, value in metrics.items() if (key, step) not in self._logged}
+        self._waiting += [Metric(key, value, now, step) for key, value in new.items()]
+        self._logged |= {(key, step) for key in new}
+
+    def log_dataset(self, dataset: Dataset, *, digest: str, context: str) -> None:
+        """Add the dataset as an input, under the digest of all its bytes.
+
+        MLflow's own digest looks at the first few images only, and its field holds 36
+        characters; the whole digest is in the run's tags.
+        """
+        entity = DatasetEntity(
+            name=dataset.name,
+            digest=digest[:36],
+            source_type="local",
+            source=json.dumps({"uri": dataset.source}),
+            profile=json.dumps(
+                {
+                    "train_shape": dataset.x_train.shape,
+                    "test_shape": dataset.x_test.shape,
+                    "classes": dataset.class_names,
+                },
+                ensure_ascii=False,
+            ),
+        )
+        context_tag = InputTag("mlflow.data.context", context)
+        self._client.log_inputs(self.run_id, [DatasetInput(entity, [context_tag])])
+
+    def log_artifacts(self, folder: Path) -> None:
+        """Add all files of a folder."""
+        self._client.log_artifacts(self.run_id, str(folder))
+
+    def log_model(self, model: Any, *, example: np.ndarray[Any, Any]) -> None:
+        """Add a Keras model that takes raw uint8 images, with signature and input example.
+
+        Parameters
+        ----------
+        model
+            A built `keras.Model`.
+        example
+            uint8 of shape (n, *image_shape): a few images.
+        """
+        import mlflow.tensorflow
+
+        outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
+        inputs = [TensorSpec(example.dtype, (-1, *example.shape[1:]))]
+        Model.log(
+            artifact_path=None,
+            name="model",
+            flavor=mlflow.tensorflow,
+            run_id=self.run_id,
+            model=model,
+            signature=ModelSignature(Schema(inputs), Schema(outputs)),
+            input_example=example,
+            # Given, since MLflow otherwise starts a process to find them out.
+            pip_requirements=_pip_requirements(),
+        )
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Add or replace tags."""
+        run_tags = [RunTag(key, value) for key, value in tags.items()]
+        self._client.log_batch(self.run_id, tags=run_tags)
+
+    def flush(self) -> None:
+        """Send the metrics that wait."""
+        # MLflow takes at most 1,000 metrics in a batch.
+        for start in range(0, len(self._waiting), 1000):
+            self._client.log_batch(self.run_id, metrics=self._waiting[start : start + 1000])
+        self._waiting.clear()
+        self._last_flush = time.monotonic()
+
+    def end(self, status: str, *, reason: str | None = None) -> None:
+        """Close the run with a status and, if it went wrong, the reason as a tag."""
+        self.flush()
+        if reason is not None:
+            self.set_tags({"fitgap.failure": reason})
+        self._client.set_terminated(self.run_id, status)
+
+
+@contextmanager
+def open_run(
+    config: Config, description: RunDescription, *, uri: str, experiment_id: str
+) -> Iterator[RunRecord]:
+    """Create a run, and end it with the status that fits how the block is left.
+
+    FINISHED without an exception, KILLED on Ctrl-C or SIGTERM, else FAILED with the reason in
+    the tag ``fitgap.failure``. The exception goes on.
+    """
+    mlflow.set_tracking_uri(uri)
+    client = mlflow.MlflowClient(uri)
+    tags = {
+        **{f"fitgap.user.{key}": str(value) for key, value in config.tags.items()},
+        **description.tags,
+        **_origin_tags(),
+    }
+    run = client.create_run(experiment_id, tags=tags, run_name=description.name)
+    record = RunRecord(client, run_id=run.info.run_id)
+    settings = {**flatten(to_plain(config)), **description.parameters}
+    settings["tracking.uri"] = store.redact(uri)
+    parameters = [Param(key, _param_value(key, value)) for key, value in settings.items()]
+    with _sigterm_raises():
+        try:
+            # MLflow takes at most 100 parameters in a batch.
+            for start in range(0, len(parameters), 100):
+                client.log_batch(record.run_id, params=parameters[start : start + 100])
+            yield record
+        except (KeyboardInterrupt, Terminated) as error:
+            record.end("KILLED", reason=f"stopped by {type(error).__name__}")
+            raise
+        except BaseException as error:
+            record.end("FAILED", reason=f"{type(error).__name__}: {error}"[:500])
+            raise
+        record.end("FINISHED")
+
+
+class SweepRecord:
+    """The open parent run of a sweep."""
+
+    def __init__(self, client: mlflow.MlflowClient, *, run_id: str) -> None:
+        self.run_id = run_id
+        self.failure: str | None = None
+        self._client = client
+
+    def log_text(self, text: str, file_name: str) -> None:
+        """Add a text file."""
+        self._client.log_text(self.run_id, text, file_name)
+
+    def fail(self, reason: str) -> None:
+        """Have the run end FAILED, with the reason as a tag."""
+        self.failure = reason
+        self._client.set_tag(self.run_id, "fitgap.failure", reason)
+
+
+@contextmanager
+def open_sweep(name: str, *, uri: str, experiment_id: str) -> Iterator[SweepRecord]:
+    """Create the parent run of a sweep and end it when the block is left, however that is."""
+    client = mlflow.MlflowClient(uri)
+    tags = {"fitgap.role": "sweep", **_origin_tags()}
+    run_id = client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
+    record = SweepRecord(client, run_id=run_id)
+    with _sigterm_raises():
+        try:
+            yield record
+        except (KeyboardInterrupt, Terminated):
+            client.set_terminated(run_id, "KILLED")
+            raise
+        except BaseException:
+            client.set_terminated(run_id, "FAILED")
+            raise
+        client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED")
+
+
+def score_metrics(
+    *,
+    train: Scores | None,
+    val: Scores | None,
+    running: Scores | None = None,
+    test: Scores | None = None,
+) -> dict[str, float]:
+    """Return the metrics of one set of weights under the names that the record uses."""
+    metrics: dict[str, float] = {}
+    for name, scores in (("train", train), ("val", val), ("test", test), ("running", running)):
+        if scores is not None:
+            metrics |= _named(name, scores)
+    for name, unseen in (("gap", val), ("test_gap", test)):
+        if train is not None and unseen is not None:
+            metrics |= _named(name, gap(train, unseen))
+    return metrics
+
+
+def _named(prefix: str, scores: Scores) -> dict[str, float]:
+    return {f"{prefix}/loss": scores.loss, f"{prefix}/accuracy": scores.accuracy}
+
+
+def _param_value(key: str, value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) > MAX_PARAM_LENGTH:
+        # MLflow would cut it without a word.
+        return text[: MAX_PARAM_LENGTH - 40] + f"... ({len(text)} characters, see config.yaml)"
+    return text
+
+
+def dump_config(config: Config, path: Path) -> None:
+    """Write the resolved settings as YAML, the tracking URI without credentials."""
+    plain = to_plain(config)
+    if plain["tracking"]["uri"]:
+        plain["tracking"]["uri"] = store.redact(plain["tracking"]["uri"])
+    path.write_text(yaml.safe_dump(plain, allow_unicode=True, sort_keys=False), encoding="utf-8")
+
+
+@functools.cache
+def _pip_requirements() -> list[str]:
+    import importlib.metadata
+
+    names = ("mlflow", "tensorflow", "keras", "numpy")
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+
+
+@functools.cache
+def _origin_tags() -> dict[str, str]:
+    """Return where a run comes from: commit, whether the tree was dirty, host, user."""
+    tags = {"fitgap.host": socket.gethostname()}
+    try:
+        git = ["git", "-C", str(PROJECT_ROOT)]
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        status = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return tags  # not a checkout
+    return {
+        **tags,
+        "mlflow.source.git.commit": commit,
+        "fitgap.git_dirty": "true" if status else "false",
+    }
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    def handler(signum: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        previous = signal.signal(signal.SIGTERM, handler)
+    except ValueError:  # not the main thread, which alone may set handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,195 @@
+"""The training loop that all engines share: epochs, exact figures, callbacks, divergence.
+
+One epoch at a time: the engine runs over a batch order that follows from seed and epoch alone,
+the new weights are scored over whole partitions, the callbacks hear of it. What an epoch's
+figures are used for (a progress bar, MLflow) is the observer's matter.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from fitgap.config import Config
+from fitgap.engines import Engine
+from fitgap.errors import DivergedError
+from fitgap.evaluation import Partitions, Scores
+from fitgap.splits import Indices
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The figures of one epoch.
+
+    Attributes
+    ----------
+    number
+        From 1.
+    running
+        Keras's averages while the weights changed, dropout on.
+    train, val
+        Exact figures of the epoch's final weights; ``train`` is None where
+        ``training.train_metrics_every_epoch`` is false, ``val`` under ``split=none``.
+    learning_rate
+        Of the epoch's last step.
+    fit_seconds
+        Time in training steps, without evaluation and callbacks.
+    """
+
+    number: int
+    running: Scores
+    train: Scores | None
+    val: Scores | None
+    learning_rate: float
+    fit_seconds: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training.
+
+    Attributes
+    ----------
+    epochs
+        In order; fewer than asked for where a callback stopped early.
+    train, val
+        Exact figures of the weights the model has now.
+    restored
+        Whether those are an earlier epoch's: a callback brought back its best weights.
+    """
+
+    epochs: tuple[Epoch, ...]
+    train: Scores
+    val: Scores | None
+    restored: bool
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Number of the epoch with the lowest validation loss; None without validation."""
+        scored = [(epoch.val.loss, epoch.number) for epoch in self.epochs if epoch.val]
+        return min(scored)[1] if scored else None
+
+    @property
+    def fit_seconds(self) -> float:
+        """Time in training steps over all epochs, the first one's compilation included."""
+        return sum(epoch.fit_seconds for epoch in self.epochs)
+
+
+def batch_order(n: int, *, seed: int, epoch: int) -> Indices:
+    """Return the order in which an epoch sees the training images.
+
+    It depends on nothing but its arguments, so an epoch can be run again after an interruption.
+
+    Parameters
+    ----------
+    n
+        Number of training images.
+    seed
+        The experiment's seed.
+    epoch
+        From 1.
+
+    Returns
+    -------
+    ndarray
+        int32 permutation of shape (n,).
+    """
+    return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int32)
+
+
+def fit(
+    engine: Engine,
+    *,
+    partitions: Partitions,
+    config: Config,
+    callbacks: Sequence[keras.callbacks.Callback],
+    observe: Callable[[Epoch], None],
+) -> Fitted:
+    """Train for the epochs that the settings name, or until a callback stops.
+
+    Parameters
+    ----------
+    engine
+        Runs the epochs on its model.
+    partitions
+        Training and validation are used; the test partition is not looked at.
+    config
+        The experiment.
+    callbacks
+        Keras's callbacks; their ``logs`` hold ``loss`` and ``accuracy`` (running), ``val_loss``
+        and ``val_accuracy`` (exact).
+    observe
+        Called with each epoch's figures.
+
+    Returns
+    -------
+    Fitted
+
+    Raises
+    ------
+    DivergedError
+        At the first epoch with a loss that is not finite.
+    """
+    training = config.training
+    model = engine.model
+    listeners = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=training.epochs, verbose=0
+    )
+    epochs: list[Epoch] = []
+    model.stop_training = False
+    listeners.on_train_begin()
+    for number in range(1, training.epochs + 1):
+        listeners.on_epoch_begin(number - 1)
+        epoch = _run_epoch(engine, number, partitions, config)
+        epochs.append(epoch)
+        observe(epoch)
+        _stop_if_diverged(epoch)
+        listeners.on_epoch_end(number - 1, _keras_logs(epoch))
+        if model.stop_training:
+            break
+
+    last_weights = model.get_weights()
+    listeners.on_train_end()
+    restored = not all(map(np.array_equal, last_weights, model.get_weights()))
+    last = epochs[-1]
+    if restored or last.train is None:
+        train = engine.evaluate(partitions.train)
+        val = engine.evaluate(partitions.val) if partitions.val else None
+    else:
+        train, val = last.train, last.val
+    return Fitted(epochs=tuple(epochs), train=train, val=val, restored=restored)
+
+
+def _run_epoch(engine: Engine, number: int, partitions: Partitions, config: Config) -> Epoch:
+    order = batch_order(len(partitions.train), seed=config.seed, epoch=number)
+    started = time.perf_counter()
+    running = engine.run_epoch(order)
+    fit_seconds = time.perf_counter() - started
+    wants_train = config.training.train_metrics_every_epoch
+    return Epoch(
+        number=number,
+        running=running,
+        train=engine.evaluate(partitions.train) if wants_train else None,
+        val=engine.evaluate(partitions.val) if partitions.val else None,
+        learning_rate=float(engine.model.optimizer.learning_rate),
+        fit_seconds=fit_seconds,
+    )
+
+
+def _stop_if_diverged(epoch: Epoch) -> None:
+    for name, scores in (("running", epoch.running), ("train", epoch.train), ("val", epoch.val)):
+        if scores is not None and not scores.is_finite:
+            raise DivergedError(f"{name}/loss is {scores.loss} in epoch {epoch.number}")
+
+
+def _keras_logs(epoch: Epoch) -> dict[str, float]:
+    logs = {
+        "loss": epoch.running.loss,
+        "accuracy": epoch.running.accuracy,
+        "learning_rate": epoch.learning_rate,
+    }
+    if epoch.val is not None:
+        logs |= {"val_loss": epoch.val.loss, "val_accuracy": epoch.val.accuracy}
+    return logs

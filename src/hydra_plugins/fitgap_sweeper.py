@@ -1,0 +1,45 @@
+"""The sweeper that scripts/train.py uses: Hydra's basic grid, run by `fitgap.sweeps`.
+
+Hydra takes plugins from the package ``hydra_plugins`` only and imports all of them at every
+start, so nothing heavy may be imported here.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+
+class FitgapSweeper(BasicSweeper):
+    """The grid of Hydra's basic sweeper, checked as a whole before anything starts."""
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        super().__init__(max_batch_size=None, params=params)
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from fitgap import sweeps
+
+        assert self.config is not None and self.hydra_context is not None
+        assert self.launcher is not None
+        master, loader, launcher = self.config, self.hydra_context.config_loader, self.launcher
+        parser = OverridesParser.create(config_loader=loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        (grid,) = self.split_arguments(overrides, max_batch_size=None)
+        return sweeps.run(
+            grid,
+            compose=lambda job: loader.load_sweep_config(master, job),
+            launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
+        )
+
+
+@dataclass
+class FitgapSweeperConf:
+    """``hydra/sweeper: fitgap``; ``params`` are sweep overrides that a preset brings along."""
+
+    _target_: str = "hydra_plugins.fitgap_sweeper.FitgapSweeper"
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="fitgap", node=FitgapSweeperConf)
