@@ -3,20 +3,19 @@
 import csv
 from pathlib import Path
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import figures
 from fitgap.config import Config
 from fitgap.datasets import Dataset
-from fitgap.evaluation import EVALUATION_BATCH, class_probabilities
+from fitgap.engines import Engine
 from fitgap.tracking import dump_config, score_metrics
 from fitgap.training import Fitted
 
 
 def write(
-    folder: Path, *, config: Config, fitted: Fitted, model: keras.Model, dataset: Dataset
+    folder: Path, *, config: Config, fitted: Fitted, engine: Engine, dataset: Dataset
 ) -> None:
     """Write settings, history, pictures and the network's summary into a folder.
 
@@ -28,8 +27,9 @@ def write(
         The resolved settings: ``config.yaml``.
     fitted
         ``history.csv`` with a line per epoch, and ``learning_curves.png``.
-    model
-        ``model_summary.txt``; its predictions of the test images: ``confusion_matrix.png``.
+    engine
+        Its model: ``model_summary.txt``; its predictions of the test images:
+        ``confusion_matrix.png``.
     dataset
         Of the test images and the class names.
     """
@@ -37,21 +37,17 @@ def write(
     _write_history(folder / "history.csv", fitted)
     figures.learning_curves(fitted.epochs).savefig(folder / "learning_curves.png", dpi=100)
     counts = confusion_counts(
-        dataset.y_test, predict_classes(model, dataset.x_test), num_classes=dataset.num_classes
+        dataset.y_test,
+        engine.predict(dataset.x_test).argmax(axis=1),
+        num_classes=dataset.num_classes,
     )
     figures.confusion_matrix(counts, dataset.class_names).savefig(
         folder / "confusion_matrix.png", dpi=100
     )
     title = config.architecture.get("title") or config.architecture["name"]
     lines = [title]
-    model.summary(line_length=80, print_fn=lambda line, line_break=True: lines.append(line))
+    engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
     (folder / "model_summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def predict_classes(model: keras.Model, x: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the most probable class of each image; int64 of shape (n,)."""
-    outputs = model.predict(x, batch_size=EVALUATION_BATCH, verbose=0)
-    return class_probabilities(outputs).argmax(axis=1)
 
 
 def confusion_counts(

@@ -1,6 +1,8 @@
 """Start TensorFlow: quietly, and with the number of threads that the settings fix."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fitgap.errors import RequestError
 
@@ -19,9 +21,10 @@ def start(threads: int) -> None:
     RequestError
         If this process has already started TensorFlow with another number.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
-    import tensorflow as tf
+    with _silent_stderr():
+        import tensorflow as tf
+    # Each run traces functions of its own; TensorFlow takes that for a mistake.
+    tf.get_logger().setLevel("ERROR")
 
     threading = tf.config.threading
     if threading.get_intra_op_parallelism_threads() == threads:
@@ -35,3 +38,21 @@ def start(threads: int) -> None:
             f"{threading.get_intra_op_parallelism_threads()}, which it cannot change; "
             "sweep over threads in separate commands"
         ) from error
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Drop what TensorFlow's libraries say of the machine while they load.
+
+    They write to the file descriptor before any setting of theirs is read.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

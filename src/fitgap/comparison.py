@@ -6,6 +6,7 @@ one ranking. Reading the record belongs to `fitgap.store`, showing a comparison 
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,7 +25,6 @@ from fitgap.estimates import Estimate, estimate, higher_is_better
 from fitgap.store import StoredRun
 
 DEFAULT_SORT = "val/accuracy"
-DIGEST_SHOWN = 8  # characters; enough to tell a person's handful of data sets apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,14 +257,13 @@ def _nothing_to_compare(uri: str, *, experiment: str) -> RequestError:
             f"For runs, {make}"
         )
     others = store.find_runs(
-        uri, experiment=experiment, statuses=("RUNNING", "FAILED", "KILLED"),
+        uri,
+        experiment=experiment,
+        statuses=("RUNNING", "FAILED", "KILLED"),
         tags={"fitgap.role": "run"},
-    )  # fmt: skip
-    counts = ", ".join(
-        f"{sum(run.status == status for run in others)} {status}"
-        for status in ("RUNNING", "FAILED", "KILLED")
-        if any(run.status == status for run in others)
     )
+    counted = Counter(run.status for run in others)
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(counted.items()))
     return RequestError(
         f"experiment {experiment!r} in {where} has no finished run"
         + (f" ({counts})" if counts else "")

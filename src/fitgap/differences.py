@@ -81,3 +81,14 @@ def parse(value: str) -> Setting:
                 number = kind(value)
                 return number if math.isfinite(number) else value
     return value
+
+
+def show(value: Setting) -> str:
+    """Return a setting as a person would write it in YAML or on the command line.
+
+    >>> show(None), show(True), show([256, 128]), show("adam")
+    ('null', 'true', '[256, 128]', 'adam')
+    """
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)

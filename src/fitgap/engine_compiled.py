@@ -16,11 +16,19 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from fitgap.config import Config
 from fitgap.engine_fit import acts_on_batches
 from fitgap.errors import RequestError
-from fitgap.evaluation import EVALUATION_BATCH, Partition, Scores, encode_labels
+from fitgap.datasets import Images, Labels
+from fitgap.evaluation import (
+    EVALUATION_BATCH,
+    Partition,
+    Scores,
+    class_probabilities,
+    encode_labels,
+)
 from fitgap.splits import Indices
 
 Metrics = dict[str, tf.Tensor]
@@ -38,6 +46,7 @@ class _Program:
     model: keras.Model
     run_epoch: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
     evaluate: Callable[[tf.Tensor, tf.Tensor], Metrics]
+    predict: Callable[[tf.Tensor], tf.Tensor]
 
 
 _programs: OrderedDict[str, _Program] = OrderedDict()
@@ -83,7 +92,7 @@ class CompiledEngine:
                     f"training.callbacks: {type(callback).__name__} acts between batches, where "
                     "training.engine=compiled has no place; use training.engine=fit"
                 )
-        self._label_format = config.loss.labels
+        self._config = config
         self._train = train
         self._program = _program(model, config, xla=xla)
         self.model = self._program.model
@@ -97,14 +106,20 @@ class CompiledEngine:
         """See `fitgap.engines.Engine`."""
         return _scores(self._program.evaluate(*self._arrays(partition)))
 
+    def predict(self, x: Images) -> NDArray[np.float32]:
+        """See `fitgap.engines.Engine`."""
+        batches = range(0, len(x), EVALUATION_BATCH)
+        outputs = [self._program.predict(x[i : i + EVALUATION_BATCH]).numpy() for i in batches]
+        return class_probabilities(np.concatenate(outputs))
+
     def _arrays(self, partition: Partition) -> Arrays:
         """Return a partition as tensors, made once for all runs of this process."""
         by_format = _resident.setdefault(partition, {})
-        if self._label_format not in by_format:
-            units = self.model.output_shape[-1]
-            labels = encode_labels(partition.y, self._label_format, num_classes=units)
-            by_format[self._label_format] = tf.constant(partition.x), tf.constant(labels)
-        return by_format[self._label_format]
+        label_format = self._config.loss.labels
+        if label_format not in by_format:
+            labels = _labels(self.model, partition.y, self._config)
+            by_format[label_format] = tf.constant(partition.x), labels
+        return by_format[label_format]
 
 
 def _program(model: keras.Model, config: Config, *, xla: bool) -> _Program:
@@ -159,53 +174,60 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
             indices = tf.slice(order, [start], [size])
             model.train_step((tf.gather(x, indices), tf.gather(y, indices)))
 
-        _for_each_batch(step, order.shape[0], batch_size)
+        def body(i: tf.Tensor) -> list[tf.Tensor]:
+            step(i * batch_size, batch_size)
+            return [i + 1]
+
+        # XLA wants sizes it knows, so the last, smaller batch is a step of its own.
+        full, rest = divmod(order.shape[0], batch_size)
+        if full:
+            tf.while_loop(lambda i: i < full, body, [tf.constant(0)])
+        if rest:
+            step(tf.constant(full * batch_size), rest)
         return dict(model.get_metrics_result())
 
     def evaluate(x: tf.Tensor, y: tf.Tensor) -> Metrics:
         model.reset_metrics()
+        total = tf.shape(x)[0]
 
-        def step(start: tf.Tensor, size: int) -> None:
-            model.test_step((_rows(x, start, size), _rows(y, start, size)))
+        def body(start: tf.Tensor) -> list[tf.Tensor]:
+            stop = tf.minimum(start + EVALUATION_BATCH, total)
+            model.test_step((x[start:stop], y[start:stop]))
+            return [stop]
 
-        _for_each_batch(step, x.shape[0], EVALUATION_BATCH)
+        tf.while_loop(lambda start: start < total, body, [tf.constant(0)])
         return dict(model.get_metrics_result())
 
+    def predict(x: tf.Tensor) -> tf.Tensor:
+        return model(x, training=False)
+
+    images = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+    labels = tf.TensorSpec.from_tensor(_labels(model, np.zeros(1, np.int64), config))
+    any_number_of_labels = tf.TensorSpec((None, *labels.shape[1:]), labels.dtype)
+    # Evaluation goes without XLA: its large steps gain a fifth from it, which a run of a few
+    # epochs does not earn back from the second that each partition's shape takes to compile.
     return _Program(
         model=model,
         run_epoch=tf.function(run_epoch, jit_compile=xla, autograph=False),
-        evaluate=tf.function(evaluate, jit_compile=xla, autograph=False),
+        evaluate=tf.function(
+            evaluate, input_signature=[images, any_number_of_labels], autograph=False
+        ),
+        predict=tf.function(predict, input_signature=[images], autograph=False),
     )
-
-
-def _for_each_batch(step: Callable[[tf.Tensor, int], None], total: int, batch_size: int) -> None:
-    """Call ``step(start, size)`` for all full batches in a graph loop, then for the rest."""
-    full, rest = divmod(total, batch_size)
-
-    def body(i: tf.Tensor) -> list[tf.Tensor]:
-        step(i * batch_size, batch_size)
-        return [i + 1]
-
-    if full:
-        tf.while_loop(lambda i: i < full, body, [tf.constant(0)])
-    if rest:
-        step(tf.constant(full * batch_size), rest)
-
-
-def _rows(array: tf.Tensor, start: tf.Tensor, size: int) -> tf.Tensor:
-    rank = array.shape.rank
-    return tf.slice(array, [start] + [0] * (rank - 1), [size, *array.shape[1:]])
 
 
 def _build_metrics(model: keras.Model, config: Config) -> None:
     """Have Keras make the variables of loss and metrics now: a compiled loop cannot."""
     x = np.zeros((1, *model.input_shape[1:]), np.uint8)
-    y = encode_labels(
-        np.zeros(1, np.int64), config.loss.labels, num_classes=model.output_shape[-1]
-    )
+    y = _labels(model, np.zeros(1, np.int64), config)
     outputs = model(x, training=False)
     model.compute_loss(x=x, y=y, y_pred=outputs)
     model.compute_metrics(x, y, outputs)
+
+
+def _labels(model: keras.Model, y: Labels, config: Config) -> tf.Tensor:
+    units = model.output_shape[-1]
+    return tf.constant(encode_labels(y, config.loss.labels, num_classes=units))
 
 
 def _scores(metrics: Metrics) -> Scores:

@@ -4,9 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from fitgap.config import Config
-from fitgap.evaluation import EVALUATION_BATCH, Partition, Scores, encode_labels
+from fitgap.datasets import Images
+from fitgap.evaluation import (
+    EVALUATION_BATCH,
+    Partition,
+    Scores,
+    class_probabilities,
+    encode_labels,
+)
 from fitgap.splits import Indices
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
@@ -86,6 +95,10 @@ class FitEngine:
             return_dict=True,
         )
         return Scores(loss=scores["loss"], accuracy=scores["accuracy"])
+
+    def predict(self, x: Images) -> NDArray[np.float32]:
+        """See `fitgap.engines.Engine`."""
+        return class_probabilities(self.model.predict(x, batch_size=EVALUATION_BATCH, verbose=0))
 
     def _labels(self, partition: Partition) -> Any:
         units = self.model.output_shape[-1]

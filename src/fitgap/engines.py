@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fitgap.config import Config, TrainingConfig
+from fitgap.datasets import Images
 from fitgap.evaluation import Partition, Scores
 from fitgap.splits import Indices
 
@@ -35,6 +39,9 @@ class Engine(Protocol):
 
     def evaluate(self, partition: Partition) -> Scores:
         """Score the present weights over a whole partition, in inference mode."""
+
+    def predict(self, x: Images) -> NDArray[np.float32]:
+        """Return the classes' probabilities for uint8 images; shape (n, num_classes)."""
 
 
 @dataclass(frozen=True)

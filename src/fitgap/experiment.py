@@ -175,7 +175,7 @@ def run(planned: Plan) -> Result:
         metrics |= _costs(fitted, num_images=len(partitions.train))
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
             artifacts.write(
-                Path(folder), config=config, fitted=fitted, model=engine.model, dataset=dataset
+                Path(folder), config=config, fitted=fitted, engine=engine, dataset=dataset
             )
             record.log_artifacts(Path(folder))
         record.log_model(engine.model, example=partitions.test.x[:3])

@@ -26,7 +26,9 @@ def learning_curves(epochs: Sequence[Epoch]) -> Figure:
         The figures of a run, in order. Exact ones where there are any; the running averages
         besides, dotted.
     """
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.2))
+    # Margins by hand: matplotlib's layout engines draw everything twice to find them.
+    figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.96, wspace=0.22)
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         _draw_curves(axes, epochs, quantity)
     return figure
@@ -58,8 +60,10 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
     class_names
         One per class.
     """
-    size = 2.5 + 0.42 * len(class_names)
-    figure = Figure(figsize=(size, size), layout="constrained")
+    size = 2.0 + 0.42 * len(class_names)
+    margin = 0.35 + 0.075 * max(map(len, class_names))
+    figure = Figure(figsize=(size, size))
+    figure.subplots_adjust(left=margin / size, bottom=margin / size, right=0.97, top=0.97)
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -110,7 +110,7 @@ def _unusable(uri: str, error: sa.exc.SQLAlchemyError) -> RequestError:
 def _connected(uri: str) -> Iterator[Connection | None]:
     """Open a database for reading; None if it does not exist or MLflow never wrote to it."""
     if kind_of(uri) == "sqlite":
-        if not os.path.exists(_path_of(uri)):
+        if not _path_of(uri).exists():
             yield None
             return
     else:

@@ -10,20 +10,21 @@ import json
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
 import yaml
 from filelock import FileLock
 from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
@@ -33,7 +34,9 @@ from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain
 from fitgap.datasets import Dataset
 from fitgap.evaluation import Scores, gap
 from fitgap.identity import DataFacts
-from fitgap.training import Epoch
+
+if TYPE_CHECKING:
+    from fitgap.training import Epoch
 
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
@@ -102,16 +105,21 @@ class RunRecord:
         Of the store.
     run_id
         Of a run that exists.
+    experiment_id
+        Of its experiment.
     """
 
-    def __init__(self, client: mlflow.MlflowClient, *, run_id: str) -> None:
+    def __init__(
+        self, client: mlflow.MlflowClient, *, run_id: str, experiment_id: str
+    ) -> None:
         self.run_id = run_id
         self._client = client
+        self._experiment_id = experiment_id
         self._waiting: list[Metric] = []
         self._logged: set[tuple[str, int]] = set()
         self._last_flush = time.monotonic()
 
-    def log_epoch(self, epoch: Epoch) -> None:
+    def log_epoch(self, epoch: "Epoch") -> None:
         """Add an epoch's figures under its number."""
         metrics = {"learning_rate": epoch.learning_rate} | score_metrics(
             train=epoch.train, val=epoch.val, running=epoch.running
@@ -166,19 +174,30 @@ class RunRecord:
         """
         import mlflow.tensorflow
 
+        # What Model.log does, without its loading the model again to try the input example.
+        logged = self._client.create_logged_model(
+            self._experiment_id, name="model", source_run_id=self.run_id
+        )
+        self._client.log_outputs(self.run_id, [LoggedModelOutput(logged.model_id, step=0)])
         outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
         inputs = [TensorSpec(example.dtype, (-1, *example.shape[1:]))]
-        Model.log(
-            artifact_path=None,
-            name="model",
-            flavor=mlflow.tensorflow,
-            run_id=self.run_id,
-            model=model,
-            signature=ModelSignature(Schema(inputs), Schema(outputs)),
-            input_example=example,
-            # Given, since MLflow otherwise starts a process to find them out.
-            pip_requirements=_pip_requirements(),
-        )
+        with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+            mlflow.tensorflow.save_model(
+                model,
+                path=f"{folder}/model",
+                mlflow_model=Model(
+                    artifact_path=logged.artifact_location,
+                    model_uuid=logged.model_id,
+                    model_id=logged.model_id,
+                    run_id=self.run_id,
+                ),
+                signature=ModelSignature(Schema(inputs), Schema(outputs)),
+                input_example=example,
+                # Given, since MLflow otherwise starts a process to find them out.
+                pip_requirements=_pip_requirements(),
+            )
+            self._client.log_model_artifacts(logged.model_id, f"{folder}/model")
+        self._client.finalize_logged_model(logged.model_id, "READY")
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Add or replace tags."""
@@ -218,7 +237,7 @@ def open_run(
         **_origin_tags(),
     }
     run = client.create_run(experiment_id, tags=tags, run_name=description.name)
-    record = RunRecord(client, run_id=run.info.run_id)
+    record = RunRecord(client, run_id=run.info.run_id, experiment_id=experiment_id)
     settings = {**flatten(to_plain(config)), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
     parameters = [Param(key, _param_value(key, value)) for key, value in settings.items()]

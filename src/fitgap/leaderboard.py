@@ -1,0 +1,188 @@
+"""One section of a comparison as a table that fits its terminal, readable without colour.
+
+The widths are worked out here, on plain strings, and only then given to Rich: it would shrink
+whatever is widest, which is the figures.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from fitgap.comparison import Section
+from fitgap.differences import GROUPS, show
+
+FIGURES = ("val/accuracy", "gap/accuracy", "val/loss")
+# Without a validation partition the only unseen data is the test set.
+FIGURES_WITHOUT_VALIDATION = ("train/accuracy", "test_gap/accuracy", "train/loss")
+FIT_SECONDS = "time/fit_seconds"
+MOST_DECIMALS = 4  # one image of 10,000
+GUTTER = 2  # cells between columns
+WIDEST_SETTING = 24  # cells; a longer value wraps
+NARROWEST_MERGED = 16  # cells for the settings once they share a column
+ABSENT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    header: str
+    cells: tuple[str, ...]
+    wraps: bool = False
+
+    @property
+    def width(self) -> int:
+        lines = (line for cell in (self.header, *self.cells) for line in cell.split("\n"))
+        natural = max(map(cell_len, lines))
+        return min(natural, WIDEST_SETTING) if self.wraps else natural
+
+
+def table_of(section: Section, *, width: int) -> Table:
+    """Return the richest layout of a section that fits into ``width`` cells.
+
+    Parameters
+    ----------
+    section
+        Its groups become the rows, in their order.
+    width
+        Cells of the terminal; a wide character (Hangul, for one) takes two.
+
+    Returns
+    -------
+    rich.table.Table
+        Rank, settings that differ, n and figures. What gives way where space is short: the
+        seconds, then the columns of the settings (they share one), then the last figures.
+    """
+    ranks = _ranks(section)
+    counts = _Column("n", tuple(str(len(group.runs)) for group in section.groups))
+    names = _figure_names(section)
+    figures = [_figures(section, name) for name in names if name != FIT_SECONDS]
+    seconds = [_figures(section, name) for name in names if name == FIT_SECONDS]
+    settings = _settings(section)
+    for columns in (
+        [*ranks, *settings, counts, *figures, *seconds],
+        [*ranks, *settings, counts, *figures],
+    ):
+        if _width(columns) <= width:
+            return _table(columns, lines=False)
+    # The first figure is what the ranking is by: it stays, whatever the width.
+    while len(figures) > 1 and width - _width([*ranks, counts, *figures]) < NARROWEST_MERGED:
+        figures.pop()
+    rest = width - _width([*ranks, counts, *figures]) - GUTTER
+    return _table([*ranks, _merged(settings), counts, *figures], lines=True, merged_width=rest)
+
+
+def _width(columns: Sequence[_Column]) -> int:
+    return sum(column.width for column in columns) + GUTTER * (len(columns) - 1)
+
+
+def _table(columns: Sequence[_Column], *, lines: bool, merged_width: int = 0) -> Table:
+    # The box itself puts one cell between columns, the padding the others.
+    table = Table(
+        box=box.SIMPLE,
+        padding=(0, GUTTER - 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
+        show_lines=lines,
+    )
+    for column in columns:
+        table.add_column(
+            Text(column.header),
+            overflow="fold",
+            no_wrap=not column.wraps,
+            width=max(merged_width, 1) if lines and column.wraps else column.width,
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _ranks(section: Section) -> list[_Column]:
+    if section.sort is None:
+        return []
+    ranks = (
+        str(rank) if section.sort in group.metrics else ABSENT
+        for rank, group in enumerate(section.groups, start=1)
+    )
+    return [_Column("#", tuple(ranks))]
+
+
+def _settings(section: Section) -> list[_Column]:
+    if section.keys:
+        return [
+            _Column(
+                header=key.replace(".", ".\n"),
+                cells=tuple(
+                    show(group.settings[key]) if key in group.settings else ABSENT
+                    for group in section.groups
+                ),
+                wraps=True,
+            )
+            for key in section.keys
+        ]
+    # Nothing differs; a person still wants to see what was run.
+    return [
+        _Column(
+            header=name,
+            cells=tuple(
+                group.runs[0].params.get(f"{name}.name", ABSENT) for group in section.groups
+            ),
+            wraps=True,
+        )
+        for name in ("architecture", "optimizer")
+    ]
+
+
+def _merged(columns: Sequence[_Column]) -> _Column:
+    """Return one column in place of many: ``adam, learning_rate=0.01``."""
+    keys = [column.header.replace("\n", "") for column in columns]
+    last_parts = [key.rpartition(".")[2] for key in keys]
+    counted = Counter(last_parts)
+    # The name of an option speaks for itself: `adam`, not `optimizer=adam`.
+    labels = [
+        "" if key in GROUPS else f"{last if counted[last] == 1 else key}="
+        for key, last in zip(keys, last_parts, strict=True)
+    ]
+    cells = (
+        ", ".join(
+            f"{label}{cell}" for label, cell in zip(labels, row, strict=True) if cell != ABSENT
+        )
+        for row in zip(*(column.cells for column in columns), strict=True)
+    )
+    return _Column("settings", tuple(cells), wraps=True)
+
+
+def _figure_names(section: Section) -> list[str]:
+    present = {name for group in section.groups for name in group.metrics}
+    usual = FIGURES if FIGURES[0] in present else FIGURES_WITHOUT_VALIDATION
+    wanted = dict.fromkeys([*([section.sort] if section.sort else []), *usual, FIT_SECONDS])
+    return [name for name in wanted if name in present]
+
+
+def _figures(section: Section, name: str) -> _Column:
+    """Return mean ± half width of the interval, aligned at the decimal point."""
+    found = [group.metrics.get(name) for group in section.groups]
+    half_widths = [
+        None if one is None or one.low is None or one.high is None else (one.high - one.low) / 2
+        for one in found
+    ]
+    decimals = _decimals([half_width for half_width in half_widths if half_width])
+    means = [ABSENT if one is None else f"{one.mean:.{decimals}f}" for one in found]
+    spreads = ["" if half is None else f" ± {half:.{decimals}f}" for half in half_widths]
+    left, right = max(map(len, means)), max(map(len, spreads))
+    cells = (
+        f"{mean:>{left}}{spread:>{right}}" for mean, spread in zip(means, spreads, strict=True)
+    )
+    return _Column("fit seconds" if name == FIT_SECONDS else name, tuple(cells))
+
+
+def _decimals(half_widths: Sequence[float]) -> int:
+    """Return how many decimals give the usual half width of a column two significant digits."""
+    if not half_widths:
+        return MOST_DECIMALS
+    middle = sorted(half_widths)[len(half_widths) // 2]
+    return min(max(1 - math.floor(math.log10(middle)), 0), MOST_DECIMALS)

@@ -1,0 +1,195 @@
+"""A comparison as table, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from fitgap.comparison import Comparison, Group, Section
+from fitgap.estimates import Estimate
+from fitgap.reporting import print_table, to_csv, to_json
+from fitgap.store import StoredRun
+
+
+def make_run(run_id="r1"):
+    params = {"architecture.name": "dense_softmax", "optimizer.name": "adam"}
+    return StoredRun(run_id, "", "FINISHED", 0, params, {}, {})
+
+
+def make_group(settings=None, *, n=3, mean=0.8712, half_width=0.0012, metrics=None):
+    interval = (mean - half_width, mean + half_width) if n > 1 else (None, None)
+    found = Estimate(mean, None if n == 1 else 0.0005, *interval, n)
+    runs = tuple(make_run(f"r{i}") for i in range(n))
+    return Group(settings or {}, runs, {"val/accuracy": found} if metrics is None else metrics)
+
+
+def make_section(*groups, sort="val/accuracy", **data):
+    keys = tuple(dict.fromkeys(key for group in groups for key in group.settings))
+    return Section(
+        dataset=data.get("dataset", "digits"),
+        dataset_digest=data.get("dataset_digest", "0123456789abcdef"),
+        split="holdout",
+        split_digest="fedcba9876543210",
+        settings={},
+        keys=keys,
+        sort=sort,
+        groups=groups,
+    )
+
+
+def make_comparison(*groups, notes=(), **options):
+    return Comparison((make_section(*groups, **options),), notes)
+
+
+def table_text(comparison, *, width=80, limit=None):
+    console = Console(file=io.StringIO(), width=width)
+    print_table(comparison, console=console, limit=limit)
+    return console.file.getvalue()
+
+
+def test_json_is_the_documented_list():
+    accuracy = Estimate(0.5, 0.25, 0.25, 0.75, 2)
+    lonely = Estimate(1.5, None, None, None, 1)
+    group = Group(
+        {"optimizer": "adam", "architecture.units": [64, 32], "training.xla": None},
+        (make_run("r1"), make_run("r2")),
+        {"val/accuracy": accuracy, "val/loss": lonely},
+    )
+    assert json.loads(to_json(make_comparison(group))) == [
+        {
+            "group": {"optimizer": "adam", "architecture.units": [64, 32], "training.xla": None},
+            "n": 2,
+            "runs": ["r1", "r2"],
+            "metrics": {
+                "val/accuracy": {"mean": 0.5, "sd": 0.25, "low": 0.25, "high": 0.75},
+                "val/loss": {"mean": 1.5, "sd": None, "low": None, "high": None, "n": 1},
+            },
+        }
+    ]
+
+
+def test_json_has_null_for_what_is_not_finite():
+    group = make_group(n=1, metrics={"val/loss": Estimate(math.nan, None, None, None, 1)})
+    (plain,) = json.loads(to_json(make_comparison(group)), parse_constant=pytest.fail)
+    assert plain["metrics"]["val/loss"]["mean"] is None
+
+
+def test_json_names_the_data_only_where_there_is_more_than_one():
+    sections = (make_section(make_group()), make_section(make_group(), dataset="mnist"))
+    (alone,) = json.loads(to_json(Comparison(sections[:1], ())))
+    assert "dataset" not in alone
+    both = json.loads(to_json(Comparison(sections, ())))
+    assert [group["dataset"]["name"] for group in both] == ["digits", "mnist"]
+    assert both[0]["split"] == {"name": "holdout", "digest": "fedcba98"}
+
+
+def test_csv_has_a_line_per_group_with_full_figures():
+    comparison = make_comparison(
+        make_group({"optimizer": "adam", "architecture.units": [64, 32]}, mean=1 / 3),
+        make_group({"optimizer": "sgd"}, n=1),
+    )
+    first, second = csv.DictReader(io.StringIO(to_csv(comparison)))
+    assert float(first["val/accuracy_mean"]) == 1 / 3
+    assert first["architecture.units"] == "[64, 32]"
+    assert (second["architecture.units"], second["n"]) == ("", "1")
+    assert (second["val/accuracy_sd"], second["val/accuracy_low"]) == ("", "")
+
+
+def test_csv_names_the_data_where_there_is_more_than_one():
+    sections = (make_section(make_group()), make_section(make_group(), dataset="한글, 데이터"))
+    rows = list(csv.DictReader(io.StringIO(to_csv(Comparison(sections, ())))))
+    assert [row["dataset_name"] for row in rows] == ["digits", "한글, 데이터"]
+
+
+CASES = {
+    "nothing differs": [{}],
+    "one setting": [{"optimizer": "adam"}, {"optimizer": "sgd"}],
+    "korean": [{"architecture": "패션 MNIST 모델 " * 4}, {"architecture": "모델"}],
+    "long value": [{"architecture.units": [512] * 40}],
+    "long word": [{"architecture": "a" * 200}],
+    "many settings": [{f"training.setting_number_{i}": i for i in range(12)}],
+    "markup": [{"optimizer": "[red]adam[/]"}, {"optimizer": "[/]"}, {"optimizer": ":smile:"}],
+}
+
+
+@pytest.mark.parametrize("width", [40, 80, 132])
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+def test_a_table_is_no_wider_than_the_terminal_and_keeps_its_first_figure(settings, width):
+    metrics = {
+        name: Estimate(-0.87124, 0.1, -0.88244, -0.86004, 3)
+        for name in ("val/accuracy", "gap/accuracy", "val/loss", "time/fit_seconds")
+    }
+    groups = [make_group(one, metrics=metrics) for one in settings]
+    text = table_text(make_comparison(*groups, notes=("Long " * 40,)), width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert text.count("-0.871 ± 0.011") >= len(groups)
+
+
+@pytest.mark.parametrize("settings", CASES.values(), ids=CASES)
+def test_a_table_cuts_no_value_short(settings):
+    text = table_text(make_comparison(*map(make_group, settings)))
+    letters = sorted("".join(text.split()))
+    for one in settings:
+        for value in one.values():
+            for letter in set("".join(str(value).split())):
+                assert letters.count(letter) >= str(value).count(letter)
+
+
+def test_figures_are_rounded_to_their_uncertainty():
+    text = table_text(make_comparison(make_group(mean=0.87123, half_width=0.00123)))
+    assert "0.8712 ± 0.0012" in text
+    assert "0.871 ± 0.012" in table_text(make_comparison(make_group(half_width=0.0123)))
+    assert "0.9 ± 1.2" in table_text(make_comparison(make_group(half_width=1.23)))
+
+
+def test_a_group_of_one_seed_has_no_interval():
+    text = table_text(make_comparison(make_group(n=1)))
+    assert "0.8712" in text
+    assert "±" not in text
+
+
+def test_rows_are_ranked_in_the_comparisons_order():
+    comparison = make_comparison(
+        make_group({"optimizer": "rmsprop"}),
+        make_group({"optimizer": "adagrad"}),
+        make_group({"optimizer": "sgd"}, metrics={}),
+    )
+    rows = [line.split()[:2] for line in table_text(comparison).splitlines()]
+    start = rows.index(["1", "rmsprop"])
+    assert rows[start : start + 3] == [["1", "rmsprop"], ["2", "adagrad"], ["-", "sgd"]]
+
+
+def test_groups_beyond_the_limit_are_counted():
+    groups = [make_group({"training.epochs": n}) for n in range(5)]
+    text = table_text(make_comparison(*groups), limit=2)
+    assert text.count("0.8712") == 2
+    assert "Groups not shown: 3" in text
+
+
+def test_where_nothing_differs_the_table_says_what_was_run():
+    text = table_text(make_comparison(make_group()))
+    assert "dense_softmax" in text
+    assert "adam" in text
+
+
+def test_the_table_says_by_what_it_is_sorted_and_what_to_know():
+    text = table_text(make_comparison(make_group(), notes=("Mind this.",)))
+    assert "Sorted by val/accuracy, highest first." in text
+    assert "Note: Mind this." in text
+
+
+def test_a_listing_without_ranking_has_no_ranks():
+    text = table_text(make_comparison(make_group({"optimizer": "adam"}), sort=None))
+    assert "Not ranked." in text
+    assert "#" not in text
+
+
+def test_the_test_set_is_shown_only_when_sorted_by():
+    metrics = {name: Estimate(0.5, 0.1, 0.4, 0.6, 3) for name in ("test/accuracy", "val/accuracy")}
+    group = make_group(metrics=metrics)
+    assert "test/accuracy" not in table_text(make_comparison(group))
+    assert "test/accuracy" in table_text(make_comparison(group, sort="test/accuracy"))
