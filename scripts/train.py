@@ -9,6 +9,7 @@ from fitgap.jobs import run_job
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> object:
+    """Run one Hydra job."""
     return run_job(composed)
 
 

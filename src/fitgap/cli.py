@@ -20,7 +20,8 @@ from fitgap.errors import RequestError
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
-_shows_traceback = False
+# Asked before `run_command` sets it for Hydra's sake.
+_SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def run_command(command: Callable[[], int | None]) -> NoReturn:
@@ -31,8 +32,6 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     command
         Returns an exit code, or None for 0.
     """
-    global _shows_traceback
-    _shows_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra would otherwise print errors its own way and leave with 1 for all of them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -47,7 +46,7 @@ def report(error: BaseException) -> int:
 
     The traceback comes before it if the person set ``HYDRA_FULL_ERROR=1``.
     """
-    if _shows_traceback:
+    if _SHOWS_TRACEBACK:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)

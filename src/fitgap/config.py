@@ -7,7 +7,7 @@ or Keras is checked where those are at hand.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -135,7 +135,7 @@ def from_hydra(composed: DictConfig) -> Config:
         If a value is missing or out of range, or two settings contradict each other.
     """
     try:
-        composed = cast(DictConfig, OmegaConf.masked_copy(composed, list(Config.__annotations__)))
+        composed = OmegaConf.masked_copy(composed, list(Config.__annotations__))
         missing = sorted(OmegaConf.missing_keys(composed))
         if missing:
             raise RequestError(f"{missing[0]} has no value; give one with {missing[0]}=...")
@@ -212,7 +212,7 @@ def validate(config: Config) -> None:
     _check_training(config)
     classes = config.dataset.classes
     if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
-        raise RequestError(f"dataset.classes must name two or more different classes, got {classes}")
+        raise RequestError(f"dataset.classes must be two or more different numbers, got {classes}")
 
 
 def require(name: str, value: object, allowed: str, *, when: bool) -> None:
@@ -255,7 +255,7 @@ def _check_architecture(architecture: Mapping[str, Any]) -> None:
 
 
 # Keras checks few of its optimizers' settings: a momentum of 7 trains, to nothing.
-_OPTIMIZER_RANGES = {
+_OPTIMIZER_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "learning_rate": ("a number > 0", lambda value: value > 0),
     "momentum": ("a number in [0, 1)", lambda value: 0 <= value < 1),
     "rho": ("a number in [0, 1)", lambda value: 0 <= value < 1),

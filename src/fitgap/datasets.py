@@ -237,7 +237,8 @@ def _published(name: str, data_dir: Path | None) -> tuple[Arrays, str]:
     else:
         arrays, source = _read(name, found), str(found[0].parent)
     for array_name, array, checksum in zip(_ARRAY_NAMES, arrays, CHECKSUMS[name], strict=True):
-        if hashlib.sha256(np.ascontiguousarray(array, dtype=np.uint8)).hexdigest() != checksum:
+        raw = np.ascontiguousarray(array, dtype=np.uint8)
+        if hashlib.sha256(raw.data).hexdigest() != checksum:
             raise RequestError(
                 f"dataset={name}: {array_name} from {source} does not have the published bytes "
                 "(SHA-256 differs): damaged or altered; replace the file"

@@ -10,7 +10,6 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import keras
@@ -19,9 +18,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fitgap.config import Config
+from fitgap.datasets import Images, Labels
 from fitgap.engine_fit import acts_on_batches
 from fitgap.errors import RequestError
-from fitgap.datasets import Images, Labels
 from fitgap.evaluation import (
     EVALUATION_BATCH,
     Partition,

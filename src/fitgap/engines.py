@@ -161,9 +161,7 @@ def make(
         return FitEngine(model, train=train, config=config, callbacks=callbacks)
     from fitgap.engine_compiled import CompiledEngine
 
-    return CompiledEngine(
-        model, train=train, config=config, xla=choice.xla, callbacks=callbacks
-    )
+    return CompiledEngine(model, train=train, config=config, xla=choice.xla, callbacks=callbacks)
 
 
 def _layer_names(config: Config) -> set[str]:
@@ -192,5 +190,3 @@ def _short_name(target: str) -> str:
         if target.startswith(prefix):
             return target.removeprefix(prefix)
     return target
-
-

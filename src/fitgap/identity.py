@@ -8,7 +8,6 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,7 +64,7 @@ def data_facts(config: Config) -> DataFacts:
     key = hashlib.sha256(f"{fingerprint} {asdict(config.split)}".encode()).hexdigest()
     remembered = _read_cache()
     if fingerprint is not None and key in remembered:
-        return DataFacts(**remembered[key])
+        return remembered[key]
     dataset = datasets.load(config.dataset)
     split = splits.split(dataset.y_train, config.split, num_classes=dataset.num_classes)
     facts = DataFacts(
@@ -73,7 +72,7 @@ def data_facts(config: Config) -> DataFacts:
         split_digest=split.digest,
         train_bytes=len(split.train) * dataset.x_train[0].nbytes,
     )
-    _write_cache(_read_cache() | {key: asdict(facts)})
+    _write_cache(_read_cache() | {key: facts})
     return facts
 
 
@@ -118,22 +117,22 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def _read_cache() -> dict[str, dict[str, str | int]]:
+def _read_cache() -> dict[str, DataFacts]:
     try:
-        cache: dict[str, dict[str, str | int]] = json.loads(CACHE_FILE.read_text())
-        return cache
-    except (OSError, ValueError):
+        entries = json.loads(CACHE_FILE.read_text())
+        return {key: DataFacts(**facts) for key, facts in entries.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}  # a memory only: what is missing or damaged is computed again
 
 
-def _write_cache(cache: dict[str, dict[str, str | int]]) -> None:
+def _write_cache(cache: dict[str, DataFacts]) -> None:
     """Replace the file as a whole, so that no process ever reads half of it."""
     try:
         CACHE_FILE.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
             "w", dir=CACHE_FILE.parent, prefix=CACHE_FILE.name, delete=False
         ) as file:
-            json.dump(cache, file)
-        os.replace(file.name, CACHE_FILE)
+            json.dump({key: asdict(facts) for key, facts in cache.items()}, file)
+        Path(file.name).replace(CACHE_FILE)
     except OSError:
         pass  # a read-only checkout computes the digests each time

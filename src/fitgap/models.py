@@ -20,7 +20,7 @@ Layers = list[keras.layers.Layer]
 
 def dense(
     *,
-    image_shape: tuple[int, ...],
+    image_shape: tuple[int, ...],  # noqa: ARG001 - every architecture is told it
     units: Sequence[int],
     activation: str,
     dropout: float,
@@ -113,8 +113,9 @@ def build(
     # Names and seeds start afresh, so a run's bits do not depend on the runs before it.
     keras.backend.clear_session(free_memory=False)  # a collection of garbage takes 0.3 s
     keras.utils.set_random_seed(config.seed)
-    hidden = _instantiate("architecture", _without(config.architecture, "name", "title"),
-                          image_shape=image_shape)
+    hidden = _instantiate(
+        "architecture", _without(config.architecture, "name", "title"), image_shape=image_shape
+    )
     output = (
         keras.layers.Dense(1, activation="sigmoid", name="output")
         if config.loss.labels == "binary"
@@ -133,7 +134,8 @@ def build(
             name="model",
         )
     except (ValueError, TypeError) as error:
-        raise RequestError(f"architecture={config.architecture['name']}: {_first_line(error)}") from error
+        name = config.architecture["name"]
+        raise RequestError(f"architecture={name}: {_first_line(error)}") from error
     if model.output_shape != (None, output.units):
         raise RequestError(
             f"architecture={config.architecture['name']} must end in a flat layer; its output "

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Observer(Protocol):
     """Hears of each epoch as it ends."""
 
-    def __call__(self, epoch: "Epoch") -> None: ...
+    def __call__(self, epoch: "Epoch") -> None:
+        """Take notice of an epoch's figures."""
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def show(name: str, *, epochs: int, quiet: bool) -> Iterator[Observer]:
         at the end.
     """
     if quiet:
-        yield lambda epoch: None
+        yield lambda _: None
     elif sys.stdout.isatty():
         with _bar(name, epochs) as observer:
             yield observer
@@ -42,7 +43,13 @@ def show(name: str, *, epochs: int, quiet: bool) -> Iterator[Observer]:
 
 @contextmanager
 def _bar(name: str, epochs: int) -> Iterator[Observer]:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     with Progress(
         TextColumn("epoch"),

@@ -33,6 +33,7 @@ def check(uri: str) -> None:
     try:
         in_time(ask, what=what)
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         # It answers. Credentials are MLflow's to find (environment, file, plugin), not ours.
         if error.code not in (401, 403):
             raise RequestError(f"{what} answers HTTP {error.code}: not an MLflow server") from error

@@ -33,7 +33,6 @@ from fitgap import store
 from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain
 from fitgap.datasets import Dataset
 from fitgap.evaluation import Scores, gap
-from fitgap.identity import DataFacts
 
 if TYPE_CHECKING:
     from fitgap.training import Epoch
@@ -109,9 +108,7 @@ class RunRecord:
         Of its experiment.
     """
 
-    def __init__(
-        self, client: mlflow.MlflowClient, *, run_id: str, experiment_id: str
-    ) -> None:
+    def __init__(self, client: mlflow.MlflowClient, *, run_id: str, experiment_id: str) -> None:
         self.run_id = run_id
         self._client = client
         self._experiment_id = experiment_id
@@ -240,7 +237,7 @@ def open_run(
     record = RunRecord(client, run_id=run.info.run_id, experiment_id=experiment_id)
     settings = {**flatten(to_plain(config)), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
-    parameters = [Param(key, _param_value(key, value)) for key, value in settings.items()]
+    parameters = [Param(key, _param_value(value)) for key, value in settings.items()]
     with _sigterm_raises():
         try:
             # MLflow takes at most 100 parameters in a batch.
@@ -315,7 +312,7 @@ def _named(prefix: str, scores: Scores) -> dict[str, float]:
     return {f"{prefix}/loss": scores.loss, f"{prefix}/accuracy": scores.accuracy}
 
 
-def _param_value(key: str, value: Any) -> str:
+def _param_value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if len(text) > MAX_PARAM_LENGTH:
         # MLflow would cut it without a word.
@@ -365,7 +362,7 @@ def _origin_tags() -> dict[str, str]:
 
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    def handler(signum: int, frame: FrameType | None) -> None:
+    def handler(_signum: int, _frame: FrameType | None) -> None:
         raise Terminated
 
     try:

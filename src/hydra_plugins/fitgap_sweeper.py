@@ -19,9 +19,11 @@ class FitgapSweeper(BasicSweeper):
         super().__init__(max_batch_size=None, params=params)
 
     def sweep(self, arguments: list[str]) -> Any:
+        """Run the grid that the arguments and ``params`` make."""
         from fitgap import sweeps
 
-        assert self.config is not None and self.hydra_context is not None
+        assert self.config is not None
+        assert self.hydra_context is not None
         assert self.launcher is not None
         master, loader, launcher = self.config, self.hydra_context.config_loader, self.launcher
         parser = OverridesParser.create(config_loader=loader)
