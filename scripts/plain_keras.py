@@ -19,15 +19,41 @@ from sklearn.model_selection import train_test_split
 INTEGER, ONE_HOT = "sparse_categorical_crossentropy", "categorical_crossentropy"
 # Fashion-MNIST's notebooks left the optimizer to Keras; its default is named here.
 PRESETS: dict[str, dict[str, Any]] = {
-    "mnist_dense_rmsprop_onehot": dict(loss=ONE_HOT, units=512, epochs=5, batch_size=128),
-    "mnist_dense_rmsprop_sparse": dict(loss=INTEGER, units=512, epochs=5, batch_size=128),
-    "fashion_dense_sigmoid": dict(activation="sigmoid"),
-    "fashion_dense_relu": dict(epochs=10),
-    "fashion_dense_adam": dict(optimizer="adam"),
+    "mnist_dense_rmsprop_onehot": {"loss": ONE_HOT, "units": 512, "batch_size": 128},
+    "mnist_dense_rmsprop_sparse": {"units": 512, "batch_size": 128},
+    "fashion_dense_sigmoid": {"activation": "sigmoid"},
+    "fashion_dense_relu": {"epochs": 10},
+    "fashion_dense_adam": {"optimizer": "adam"},
 }
-DEFAULTS = dict(
-    loss=INTEGER, units=100, activation="relu", optimizer="rmsprop", epochs=5, batch_size=32
-)
+DEFAULTS: dict[str, Any] = {
+    "loss": INTEGER,
+    "units": 100,
+    "activation": "relu",
+    "optimizer": "rmsprop",
+    "epochs": 5,
+    "batch_size": 32,
+}
+
+
+class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+    """What the progress bar of Keras 3 printed until 2025: running averages averaged once more.
+
+    Some published figures were read off it. ``history`` never had this mistake.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epochs: dict[str, list[float]] = {"accuracy": [], "loss": []}
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+        self._batches: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+        self._batches.append(dict(logs))
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+        for quantity, means in self.epochs.items():
+            means.append(float(np.mean([logs[quantity] for logs in self._batches])))
 
 
 def read_data(name: str) -> dict[str, tuple[Any, Any]]:
@@ -67,10 +93,16 @@ def train(preset: str, *, seed: int) -> dict[str, Any]:
         ]
     )
     model.compile(optimizer=how["optimizer"], loss=how["loss"], metrics=["accuracy"])
+    bar = ProgressBar()
     history = model.fit(
-        *data["train"], epochs=how["epochs"], batch_size=how["batch_size"], verbose=0
+        *data["train"],
+        epochs=how["epochs"],
+        batch_size=how["batch_size"],
+        verbose=0,
+        callbacks=[bar],
     ).history
-    result = {"running/accuracy": history["accuracy"], "running/loss": history["loss"]}
+    result = {f"running/{quantity}": history[quantity] for quantity in ("accuracy", "loss")}
+    result |= {f"progress_bar/{quantity}": means for quantity, means in bar.epochs.items()}
     for part, (x, y) in data.items():
         loss, accuracy = model.evaluate(x, y, batch_size=1000, verbose=0)
         result |= {f"{part}/accuracy": accuracy, f"{part}/loss": loss}
@@ -81,7 +113,9 @@ def main() -> None:
     """Train every preset asked for with every seed; the file grows run by run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="(%(default)s)")
-    parser.add_argument("--first-seed", type=int, default=0, metavar="SEED", help="(%(default)s)")
+    # Far from the package's seeds: equal seeds give both the same initial weights, and the
+    # comparison of two means takes the runs to be independent.
+    parser.add_argument("--first-seed", type=int, default=1000, metavar="N", help="(%(default)s)")
     parser.add_argument("--presets", nargs="+", choices=PRESETS, default=[*PRESETS], metavar="NAME")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json")
     arguments = parser.parse_args()

@@ -139,6 +139,11 @@ def test_a_table_cuts_no_value_short(settings):
                 assert letters.count(letter) >= str(value).count(letter)
 
 
+def test_a_name_of_wide_characters_that_fits_stays_on_one_line():
+    text = table_text(make_comparison(make_group({"architecture": "패션모델하나둘셋넷"})))
+    assert "패션모델하나둘셋넷" in text
+
+
 def test_figures_are_rounded_to_their_uncertainty():
     text = table_text(make_comparison(make_group(mean=0.87123, half_width=0.00123)))
     assert "0.8712 ± 0.0012" in text

@@ -169,6 +169,16 @@ def test_reading_changes_no_byte_and_leaves_no_file(record, tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.usefixtures("record")
+def test_a_database_is_opened_so_that_nothing_can_be_written(tmp_path):
+    connection = store_database.open_read_only(tmp_path / "mlflow.db")
+    try:
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM runs")
+    finally:
+        connection.close()
+
+
 def test_runs_are_read_while_another_process_writes(record, tmp_path):
     writer = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     try:
@@ -181,7 +191,7 @@ def test_runs_are_read_while_another_process_writes(record, tmp_path):
 
 def test_the_client_and_the_tables_give_the_same_runs(record, monkeypatch):
     # MLflow's client on the same database stands in for a server; small pages, to need several.
-    monkeypatch.setattr(store_server, "PAGE", 2)
+    monkeypatch.setattr(store_server, "PAGE", 1)
     monkeypatch.setattr(store_server, "check", lambda _uri: None)
     asked = {"experiment": "fitgap", "statuses": ("FINISHED", "KILLED", "RUNNING")}
     for tags in ({}, {"fitgap.role": "run"}, {"fitgap.identity": "it's 1"}):
@@ -294,6 +304,14 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(RequestError, match="answer"):
             store.check(uri)
+
+
+def test_what_obeys_no_timeout_of_its_own_is_given_up(monkeypatch):
+    monkeypatch.setattr(store_base, "ANSWER_SECONDS", 0.05)
+    answer = threading.Event()
+    with pytest.raises(RequestError, match="the driver did not answer"):
+        store_base.in_time(lambda: answer.wait(10), what="the driver")
+    answer.set()
 
 
 @pytest.fixture

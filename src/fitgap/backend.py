@@ -21,7 +21,7 @@ def start(threads: int) -> None:
     RequestError
         If this process has already started TensorFlow with another number.
     """
-    with _silent_stderr():
+    with silent_stderr():
         import tensorflow as tf
     # Each run traces functions of its own; TensorFlow takes that for a mistake.
     tf.get_logger().setLevel("ERROR")
@@ -41,7 +41,7 @@ def start(threads: int) -> None:
 
 
 @contextmanager
-def _silent_stderr() -> Iterator[None]:
+def silent_stderr() -> Iterator[None]:
     """Drop what TensorFlow's libraries say of the machine while they load.
 
     They write to the file descriptor before any setting of theirs is read.

@@ -3,7 +3,6 @@
 0: all is well. 1: a run failed. 2: the request was wrong and nothing was started.
 """
 
-import difflib
 import os
 import re
 import sys
@@ -11,14 +10,20 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import Container
 from omegaconf.errors import OmegaConfBaseException
 
+from fitgap.config import CONFIG_DIR, did_you_mean
 from fitgap.errors import RequestError
 
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
 
 # Asked before `run_command` sets it for Hydra's sake.
 _SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -36,7 +41,9 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         code = command() or OK
-    except (Exception, KeyboardInterrupt) as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
         code = report(error)
     sys.exit(code)
 
@@ -51,11 +58,18 @@ def report(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    if not isinstance(error, Exception):  # raised by the handler of SIGTERM
+        print("terminated", file=sys.stderr)
+        return TERMINATED
     if isinstance(error, RequestError):
         print(f"error: {error}", file=sys.stderr)
         return WRONG_REQUEST
     if isinstance(error, HydraException | OmegaConfBaseException):
         print(f"error: {describe(error)}", file=sys.stderr)
+        return WRONG_REQUEST
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
+        # Hydra's answer to group=3 and to group=null; it does not say which group.
+        print(f"error: group=option needs the option's name ({error})", file=sys.stderr)
         return WRONG_REQUEST
     print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
     return FAILED
@@ -66,23 +80,33 @@ def describe(error: HydraException | OmegaConfBaseException) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return (
-            f"{group}={option}: there is no such option{_nearest(option, error.options)}\n"
+            f"{group}={option}: there is no such option{did_you_mean(option, error.options)}\n"
             f"Options of {group}: {', '.join(error.options)}"
         )
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        key = str(cause.full_key)
-        if cause.parent_node is not None and _is_unknown(cause):
-            siblings = [str(name) for name in _keys(cause.parent_node)]
-            prefix, _, last = key.rpartition(".")
-            nearest = _nearest(last, siblings, prefix=f"{prefix}." if prefix else "")
-            return f"{key}: there is no such setting{nearest}"
-        return f"{key}: {str(cause).splitlines()[0]}"
+        return _describe_setting(cause)
+    if isinstance(error, OverrideParseException):
+        reason = [line for line in str(error).splitlines() if "override" not in line]
+        return f"{error.override}: cannot be read: {' '.join(reason)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    ambiguous = re.match(r"Ambiguous value for argument '(.*)'", lines[0])
+    if ambiguous:
+        return f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
     unknown = re.match(r"Could not override '(?:[^@']*@)?([^']+)'", lines[0])
     if unknown:
         return f"{unknown[1]}: there is no such group or setting"
     return "\n".join(lines[:2])
+
+
+def _describe_setting(error: OmegaConfBaseException) -> str:
+    key = str(error.full_key)
+    if error.parent_node is None or not _is_unknown(error):
+        return f"{key}: {str(error).splitlines()[0]}"
+    prefix, _, last = key.rpartition(".")
+    candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
+    nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
+    return f"{key}: there is no such setting{nearest}"
 
 
 def _is_unknown(error: OmegaConfBaseException) -> bool:
@@ -93,6 +117,6 @@ def _keys(node: Container) -> Sequence[str]:
     return list(node) if isinstance(node, dict) or hasattr(node, "keys") else []
 
 
-def _nearest(name: str, candidates: Sequence[str], *, prefix: str = "") -> str:
-    matches = difflib.get_close_matches(name, candidates, n=1, cutoff=0.5)
-    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+def _groups() -> list[str]:
+    folders = {path.parent for path in CONFIG_DIR.rglob("*.yaml")} - {CONFIG_DIR}
+    return sorted(folder.relative_to(CONFIG_DIR).as_posix() for folder in folders)

@@ -6,9 +6,10 @@ TensorFlow: a wrong request must be answered before that takes its seconds. What
 or Keras is checked where those are at hand.
 """
 
+import difflib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from fitgap.errors import RequestError
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 CONFIG_DIR = PROJECT_ROOT / "conf"
 
-ENGINES = ("auto", "compiled", "fit")
+ENGINES = ("auto", "compiled", "fit", "numpy")
 LABEL_FORMATS = ("integer", "one_hot", "binary")
 
 
@@ -87,7 +88,7 @@ class TrainingConfig:
 class TrackingConfig:
     """Where the record goes, and whether a finished run of the same identity answers."""
 
-    uri: str | None = None
+    uri: str | None = MISSING  # under a default, `uri: ???` of tracking=server would be lost
     experiment: str = "fitgap"
     reuse: bool = True
     parent: str | None = None  # run id of the sweep's parent run, set by the sweep
@@ -112,6 +113,14 @@ class Config:
 ConfigStore.instance().store(name="base_config", node=Config)
 ConfigStore.instance().store(group="schema", name="dense", node=DenseConfig)
 
+_SECTIONS = {
+    "dataset": DatasetConfig,
+    "split": SplitConfig,
+    "loss": LossConfig,
+    "training": TrainingConfig,
+    "tracking": TrackingConfig,
+}
+
 # Settings that name, place or track a run but decide none of its bits.
 VOLATILE = ("name", "tags", "tracking", "dataset.data_dir", "architecture.title")
 
@@ -132,8 +141,10 @@ def from_hydra(composed: DictConfig) -> Config:
     Raises
     ------
     RequestError
-        If a value is missing or out of range, or two settings contradict each other.
+        If a setting is unknown, missing or out of range, or two contradict each other.
     """
+    # Hydra takes whatever stands behind a `+`; what nothing reads would silently have no effect.
+    _refuse_unknown("", (str(key) for key in composed if key != "hydra"), Config)
     try:
         composed = OmegaConf.masked_copy(composed, list(Config.__annotations__))
         missing = sorted(OmegaConf.missing_keys(composed))
@@ -143,12 +154,25 @@ def from_hydra(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise RequestError(str(error).splitlines()[0]) from error
     config = from_plain(cast(dict[str, Any], plain))
+    # Keras refuses a momentum of 0 and takes 0.0; and 1 and 1.0 must be the same identity.
+    config.optimizer = {
+        key: float(value) if key in _OPTIMIZER_RANGES and is_number(value) else value
+        for key, value in config.optimizer.items()
+    }
     validate(config)
     return config
 
 
 def from_plain(plain: Mapping[str, Any]) -> Config:
-    """Rebuild a configuration from its plain form (what ``config.yaml`` of a run holds)."""
+    """Rebuild a configuration from its plain form (what ``config.yaml`` of a run holds).
+
+    Raises
+    ------
+    RequestError
+        If it has a setting that does not exist.
+    """
+    for section, schema in _SECTIONS.items():
+        _refuse_unknown(f"{section}.", plain[section], schema)
     return Config(
         dataset=DatasetConfig(**plain["dataset"]),
         split=SplitConfig(**plain["split"]),
@@ -165,8 +189,7 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
 
 def to_plain(config: Config) -> dict[str, Any]:
     """Return the settings as nested dicts, lists, strings, numbers, booleans and None."""
-    plain = OmegaConf.to_container(OmegaConf.structured(config), resolve=False)
-    return cast(dict[str, Any], plain)
+    return asdict(config)
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -215,10 +238,43 @@ def validate(config: Config) -> None:
         raise RequestError(f"dataset.classes must be two or more different numbers, got {classes}")
 
 
+def check_loss(config: Config, *, num_classes: int) -> None:
+    """Check that the loss fits the number of classes.
+
+    Raises
+    ------
+    RequestError
+        If it takes two classes and there are more.
+    """
+    if config.loss.labels == "binary" and num_classes != 2:
+        raise RequestError(
+            f"loss={config.loss.name} needs a dataset of 2 classes, "
+            f"got dataset={config.dataset.name} with {num_classes}"
+        )
+
+
 def require(name: str, value: object, allowed: str, *, when: bool) -> None:
     """Raise a `RequestError` in the one form all settings' errors have, unless ``when`` holds."""
     if not when:
         raise RequestError(f"{name} must be {allowed}, got {value!r}")
+
+
+def did_you_mean(name: str, candidates: Iterable[str], *, prefix: str = "") -> str:
+    """Return the nearest right name as the end of an error message, or nothing if none is near.
+
+    >>> did_you_mean("epoch", ["epochs", "batch_size"], prefix="training.")
+    '; did you mean training.epochs?'
+    """
+    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+
+
+def _refuse_unknown(prefix: str, given: Iterable[str], schema: type) -> None:
+    known = list(schema.__annotations__)
+    for name in given:
+        if name not in known:
+            nearest = did_you_mean(name, known, prefix=prefix)
+            raise RequestError(f"{prefix}{name}: there is no such setting{nearest}")
 
 
 def is_number(value: object) -> bool:
@@ -245,8 +301,16 @@ def _check_architecture(architecture: Mapping[str, Any]) -> None:
     for key in ("_target_", "name"):
         value = architecture.get(key)
         require(f"architecture.{key}", value, "given", when=isinstance(value, str) and value != "")
-    if architecture["_target_"] != "fitgap.models.dense":
-        return
+    if architecture["_target_"] == "fitgap.models.dense":
+        _check_dense(architecture)
+    if architecture["_target_"] == "fitgap.models.sequential":
+        layers = architecture.get("layers")
+        are_layers = isinstance(layers, list) and all(map(_has_target, layers))
+        require("architecture.layers", layers, "a list of nodes with a _target_", when=are_layers)
+
+
+def _check_dense(architecture: Mapping[str, Any]) -> None:
+    _refuse_unknown("architecture.", architecture, DenseConfig)
     units, dropout, l2 = (architecture[key] for key in ("units", "dropout", "l2"))
     require("architecture.units", units, "positive integers", when=all(n > 0 for n in units))
     in_range = is_number(dropout) and 0 <= dropout < 1
@@ -293,18 +357,38 @@ def _check_training(config: Config) -> None:
         require(f"training.{key}", value, "an integer >= 1", when=value >= 1)
     engine = training.engine
     require("training.engine", engine, " or ".join(ENGINES), when=engine in ENGINES)
-    if training.xla is not None and engine == "fit":
-        raise RequestError("training.xla belongs to engine=compiled or auto, not to engine=fit")
+    if training.xla is not None and engine in ("fit", "numpy"):
+        raise RequestError(
+            f"training.xla belongs to engine=compiled or auto, not to engine={engine}"
+        )
     for key in ("early_stopping", "schedule"):
         node = getattr(training, key)
-        has_target = not node or isinstance(node.get("_target_"), str)
-        require(f"training.{key}", node, "empty or have a _target_", when=has_target)
+        holds = not node or _has_target(node)
+        require(f"training.{key}", node, "empty or have a _target_", when=holds)
     for key, node in training.callbacks.items():
-        has_target = isinstance(node, Mapping) and isinstance(node.get("_target_"), str)
-        require(f"training.callbacks.{key}", node, "given with a _target_", when=has_target)
-    monitor = str(training.early_stopping.get("monitor", ""))
-    if config.split.name == "none" and monitor.startswith("val_"):
+        require(f"training.callbacks.{key}", node, "given with a _target_", when=_has_target(node))
+        _check_monitor(f"training.callbacks.{key}", node, config.split)
+    if training.early_stopping:
+        _check_monitor("training.early_stopping", training.early_stopping, config.split)
+
+
+def _has_target(node: object) -> bool:
+    return isinstance(node, Mapping) and isinstance(node.get("_target_"), str)
+
+
+# What Keras's callbacks hear of an epoch. One that waits for anything else only warns, and then
+# never acts.
+_LOGS = ("loss", "accuracy", "learning_rate", "val_loss", "val_accuracy")
+_WATCH_VAL_LOSS = ("keras.callbacks.EarlyStopping", "keras.callbacks.ReduceLROnPlateau")
+
+
+def _check_monitor(name: str, node: Mapping[str, Any], split: SplitConfig) -> None:
+    target = str(node["_target_"])
+    monitor = node.get("monitor", "val_loss" if target in _WATCH_VAL_LOSS else None)
+    if monitor is None or not target.startswith("keras.callbacks."):
+        return
+    require(f"{name}.monitor", monitor, f"one of {', '.join(_LOGS)}", when=monitor in _LOGS)
+    if split.name == "none" and monitor.startswith("val_"):
         raise RequestError(
-            f"training.early_stopping.monitor={monitor} needs a validation partition, "
-            "but split=none leaves none"
+            f"{name}.monitor={monitor} needs a validation partition, but split=none leaves none"
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap import reference_settings
 from fitgap.config import Config, TrainingConfig
 from fitgap.datasets import Images
 from fitgap.evaluation import Partition, Scores
@@ -51,9 +52,9 @@ class EngineChoice:
     Attributes
     ----------
     name
-        ``fit`` or ``compiled``.
+        ``compiled``, ``fit`` or ``numpy``.
     xla
-        Whether the compiled epoch goes through XLA; False for ``fit``.
+        Whether the compiled epoch goes through XLA; False for the others.
     reason
         One phrase for the log.
     """
@@ -111,10 +112,17 @@ def choose(config: Config, *, train_bytes: int) -> EngineChoice:
     Returns
     -------
     EngineChoice
+
+    Raises
+    ------
+    RequestError
+        If ``training.engine=numpy`` cannot train the network that is asked for.
     """
     training = config.training
-    if training.engine == "fit":
-        return EngineChoice("fit", xla=False, reason="training.engine=fit")
+    if training.engine == "numpy":
+        reference_settings.check(config)
+    if training.engine in ("fit", "numpy"):
+        return EngineChoice(training.engine, xla=False, reason=f"training.engine={training.engine}")
     layers = _layer_names(config)
     if training.engine == "auto":
         if train_bytes > training.memory_limit_mb * 2**20:
@@ -153,8 +161,12 @@ def make(
     Raises
     ------
     RequestError
-        If the compiled engine cannot serve a callback of the settings.
+        If the chosen engine cannot serve a callback of the settings.
     """
+    if choice.name == "numpy":
+        from fitgap.engine_numpy import NumpyEngine
+
+        return NumpyEngine(model, train=train, config=config, callbacks=callbacks)
     if choice.name == "fit":
         from fitgap.engine_fit import FitEngine
 

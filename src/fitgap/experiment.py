@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap import backend, datasets, engines, progress, splits, store
-from fitgap.config import Config, SplitConfig
+from fitgap.config import Config, SplitConfig, check_loss
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
 from fitgap.evaluation import Partitions, partition
@@ -74,9 +74,10 @@ def plan(config: Config) -> Plan:
     Raises
     ------
     RequestError
-        If the dataset is not to be had or cannot be split as asked.
+        If the dataset is not to be had or cannot be split as asked, or the loss does not fit it.
     """
     facts = data_facts(config)
+    check_loss(config, num_classes=facts.num_classes)
     choice = engines.choose(config, train_bytes=facts.train_bytes)
     return Plan(
         config=config,

@@ -1,9 +1,10 @@
-"""Pictures of one run: learning curves and confusion matrix.
+"""Pictures of one run: learning curves, confusion matrix, predicted images.
 
 matplotlib's figures are used without pyplot, so nothing global is kept and no window opens.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +14,14 @@ from numpy.typing import NDArray
 
 from fitgap.training import Epoch
 
+if TYPE_CHECKING:
+    from fitgap.prediction import Predictions
+
 # Okabe and Ito's palette: told apart with any colour vision, and by line style besides.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+
+MOST_IMAGES = 100  # of a picture of predictions: more are too small to see
+IMAGES_PER_ROW = 5
 
 
 def learning_curves(epochs: Sequence[Epoch]) -> Figure:
@@ -80,5 +87,39 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
             va="center",
             fontsize=8,
             color="white" if shares[row, column] > 0.5 else "black",
+        )
+    return figure
+
+
+def predictions(predicted: "Predictions") -> Figure:
+    """Draw images with the class a network sees in them and the true one.
+
+    Parameters
+    ----------
+    predicted
+        The first `MOST_IMAGES` of them are drawn, `IMAGES_PER_ROW` in a row.
+    """
+    count = min(len(predicted.indices), MOST_IMAGES)
+    columns = min(count, IMAGES_PER_ROW)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.2 * rows))
+    # Room above each image for its two lines, in shares of an image's height.
+    figure.subplots_adjust(
+        left=0.02, right=0.98, bottom=0.1 / (2.2 * rows), top=1 - 0.5 / (2.2 * rows), hspace=0.35
+    )
+    all_axes = figure.subplots(rows, columns, squeeze=False).flat
+    for i, axes in enumerate(all_axes):
+        axes.axis("off")
+        if i >= count:
+            continue
+        name = predicted.class_names[predicted.predicted[i]]
+        true = predicted.class_names[predicted.labels[i]]
+        is_right = name == true
+        axes.imshow(predicted.images[i].squeeze(), cmap="gray_r", vmin=0, vmax=255)
+        axes.set_title(
+            f"{'✓' if is_right else '✗'} {name}, p = {predicted.confidence[i]:.4f}\n"
+            f"image {predicted.indices[i]}, true: {true}",
+            color=BLUE if is_right else ORANGE,
+            fontsize=8,
         )
     return figure

@@ -18,17 +18,27 @@ from fitgap.engines import EngineChoice
 
 CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
 
-# The modules whose source decides a run's bits: whatever `experiment` calls between the settings
-# and the scores. What records, compares or prints a run is not among them.
+# The modules whose source decides a run's bits, as paths from this package: whatever `experiment`
+# calls between the settings and the scores. What records, compares or prints a run is not among
+# them, nor are the loops of `reference.naive`, which nothing calls.
 RESULT_MODULES = (
     "backend",
     "config",
     "datasets",
     "engine_compiled",
     "engine_fit",
+    "engine_numpy",
     "engines",
     "evaluation",
     "models",
+    "reference/activations",
+    "reference/arrays",
+    "reference/batches",
+    "reference/layers",
+    "reference/losses",
+    "reference/network",
+    "reference/optimizers",
+    "reference_settings",
     "splits",
     "training",
 )
@@ -45,11 +55,14 @@ class DataFacts:
         SHA-256 hex digits.
     train_bytes
         Size of the training partition's images.
+    num_classes
+        Number of classes.
     """
 
     dataset_digest: str
     split_digest: str
     train_bytes: int
+    num_classes: int
 
 
 def data_facts(config: Config) -> DataFacts:
@@ -71,6 +84,7 @@ def data_facts(config: Config) -> DataFacts:
         dataset_digest=dataset.digest,
         split_digest=split.digest,
         train_bytes=len(split.train) * dataset.x_train[0].nbytes,
+        num_classes=dataset.num_classes,
     )
     _write_cache(_read_cache() | {key: facts})
     return facts
@@ -107,7 +121,7 @@ def source_digest() -> str:
     """Return the SHA-256 over the source of the modules that decide a run's bits."""
     digest = hashlib.sha256()
     for module in RESULT_MODULES:
-        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
     return digest.hexdigest()
 
 

@@ -103,13 +103,8 @@ def build(
     Raises
     ------
     RequestError
-        If Keras refuses a setting, or the loss does not fit the number of classes.
+        If Keras refuses a setting.
     """
-    if config.loss.labels == "binary" and num_classes != 2:
-        raise RequestError(
-            f"loss={config.loss.name} needs a dataset of 2 classes, "
-            f"got dataset={config.dataset.name} with {num_classes}"
-        )
     # Names and seeds start afresh, so a run's bits do not depend on the runs before it.
     keras.backend.clear_session(free_memory=False)  # a collection of garbage takes 0.3 s
     keras.utils.set_random_seed(config.seed)
@@ -187,4 +182,5 @@ def _without(node: dict[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

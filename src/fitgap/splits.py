@@ -69,6 +69,8 @@ def split(labels: Labels, config: SplitConfig, *, num_classes: int) -> Split:
                 f"{len(labels)} images: {error}"
             ) from error
     missing = np.setdiff1d(np.arange(num_classes), labels[train])
+    if missing.size and config.name == "none":
+        raise RequestError(f"the dataset has no image of class {missing[0]} to train on")
     if missing.size:
         raise RequestError(
             f"split.validation_fraction={config.validation_fraction} leaves no image of class "

@@ -76,7 +76,7 @@ def kind_of(uri: str) -> str:
     raise RequestError(f"tracking.uri must be {ALLOWED}, got {redact(uri)!r}{why}")
 
 
-def in_time(action: Callable[[], None], *, what: str) -> None:
+def in_time(action: Callable[[], object], *, what: str) -> None:
     """Run ``action``, but give up on it after `ANSWER_SECONDS`.
 
     Neither name resolution nor most database drivers obey a timeout, so the waiting is done

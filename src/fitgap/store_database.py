@@ -89,7 +89,7 @@ def _engine(uri: str) -> sa.Engine:
             path = _path_of(uri)
             return sa.create_engine(
                 URL.create("sqlite"),
-                creator=lambda: _open_read_only(path),
+                creator=lambda: open_read_only(path),
                 poolclass=sa.NullPool,
             )
         return sa.create_engine(make_url(uri), poolclass=sa.NullPool)
@@ -202,7 +202,7 @@ def _check_writable(path: Path) -> None:
         raise RequestError(f"tracking.uri names {path}, which is not writable")
 
 
-def _open_read_only(path: Path) -> sqlite3.Connection:
+def open_read_only(path: Path) -> sqlite3.Connection:
     """Open an existing file for reading only: a wrong path must not leave an empty database."""
     _require_database(path)
     return sqlite3.connect(

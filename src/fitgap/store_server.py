@@ -14,7 +14,7 @@ from typing import Any
 from fitgap.errors import RequestError
 from fitgap.store_base import ANSWER_SECONDS, StoredRun, in_time, number_of, redact
 
-PAGE = 1_000  # runs per request: a run weighs some 10 kB of JSON
+PAGE = 200  # runs per request: a run weighs some 10 kB, and its server is slow to gather them
 
 
 def check(uri: str) -> None:

@@ -32,6 +32,7 @@ from sqlalchemy.engine import make_url
 from fitgap import store
 from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain
 from fitgap.datasets import Dataset
+from fitgap.errors import RequestError
 from fitgap.evaluation import Scores, gap
 
 if TYPE_CHECKING:
@@ -55,7 +56,14 @@ def prepare(uri: str, experiment: str) -> str:
     path = _sqlite_path(uri)
     if path is None:
         return _experiment_id(uri, experiment)
-    with FileLock(path.with_name(path.name + ".lock")):
+    lock = path.with_name(path.name + ".lock")
+    try:
+        lock.touch()
+    except OSError as error:
+        raise RequestError(
+            f"tracking.uri names {path}, which cannot be written: {error}"
+        ) from error
+    with FileLock(lock):
         return _experiment_id(uri, experiment)
 
 

@@ -1,0 +1,139 @@
+"""What several tests share: a project of their own, composed settings, a store, the real data."""
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from fitgap import backend, config, datasets, identity
+from fitgap.config import Config
+
+TRAIN = config.PROJECT_ROOT / "scripts" / "train.py"
+# Read before the environment is cleaned.
+REAL_DATA = os.environ.get("FITGAP_DATA_DIR")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isolated_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep the tests away from this checkout's state and from the machine's settings."""
+    root = tmp_path_factory.mktemp("project")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "FITGAP_DATA_DIR"):
+            patch.delenv(name, raising=False)
+        patch.setenv("KERAS_HOME", str(root / "keras"))
+        patch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.cli changes it; put back at the end
+        patch.setattr(config, "PROJECT_ROOT", root)
+        patch.setattr(identity, "CACHE_FILE", root / ".fitgap" / "digests.json")
+        if "tensorflow" in sys.modules:
+            # Later than its first operation, the number of threads could not be fixed.
+            backend.start(threads=1)
+        yield root
+
+
+@pytest.fixture
+def fresh_datasets() -> Iterator[None]:
+    """Have the sources looked at again, not the arrays that this process holds."""
+    datasets._load.cache_clear()
+    yield
+    datasets._load.cache_clear()
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Return the folder with the real MNIST and Fashion-MNIST, or skip the test."""
+    if not REAL_DATA:
+        pytest.skip("FITGAP_DATA_DIR is not set: no real data to test on")
+    folder = Path(REAL_DATA).expanduser().absolute()
+    for path in ("mnist.npz", "fashion-mnist/train-images-idx3-ubyte.gz"):
+        if not (folder / path).is_file():
+            pytest.skip(f"FITGAP_DATA_DIR={REAL_DATA} has no {path}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., Config]:
+    """Return a function from overrides, as of the command line, to checked settings."""
+
+    def compose_settings(*overrides: str) -> Config:
+        with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+            return config.from_hydra(hydra_compose("train", list(overrides)))
+
+    return compose_settings
+
+
+@pytest.fixture(scope="session")
+def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database with MLflow's tables and no experiment of ours: 4 s, so made once."""
+    from fitgap import tracking
+
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    tracking.prepare(f"sqlite:///{path}", "Default")
+    return path
+
+
+@pytest.fixture
+def tracking_uri(template_database: Path, tmp_path: Path) -> str:
+    """Return an empty store of the test's own; artifacts go beside it."""
+    return f"sqlite:///{shutil.copy(template_database, tmp_path / 'mlflow.db')}"
+
+
+@pytest.fixture
+def train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Finished]:
+    """Return a function that runs scripts/train.py in this process.
+
+    Its database is ``mlflow.db`` in the test's folder, and does not exist yet.
+    """
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+    def train_here(*arguments: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", [str(TRAIN), *arguments])
+        GlobalHydra.instance().clear()
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(TRAIN), run_name="__main__")
+        said = capsys.readouterr()
+        return Finished(int(caught.value.code or 0), said.out, said.err)
+
+    return train_here
+
+
+@pytest.fixture
+def run_train(tmp_path: Path) -> Callable[..., Finished]:
+    """Return a function that runs scripts/train.py in a process of its own.
+
+    Its database is ``mlflow.db`` in the test's folder.
+    """
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+    def run(*arguments: str, interpreter: tuple[str, ...] = ()) -> Finished:
+        done = subprocess.run(
+            [sys.executable, *interpreter, str(TRAIN), *arguments],
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
