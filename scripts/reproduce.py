@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 
 from fitgap import cli, store
-from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
 from fitgap.reproduction import (
     Reproduction,
@@ -92,7 +91,7 @@ def main() -> int:
 
 def _train(overrides: list[str]) -> int:
     """Run the sweep as one command of its own and return its exit code."""
-    script = PROJECT_ROOT / "scripts" / "train.py"
+    script = Path(__file__).with_name("train.py")
     # The command is this project's own; no shell reads it.
     with subprocess.Popen([sys.executable, script, *overrides], env=ENVIRONMENT) as sweep:  # noqa: S603
         try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -18,6 +19,10 @@ from fitgap import backend, config, datasets, identity
 from fitgap.config import Config
 
 TRAIN = config.PROJECT_ROOT / "scripts" / "train.py"
+# The same examples each time, and no deadline on a busy machine.
+hypothesis.settings.register_profile("fitgap", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("fitgap")
+
 # Read before the environment is cleaned.
 REAL_DATA = os.environ.get("FITGAP_DATA_DIR")
 

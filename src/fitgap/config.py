@@ -107,7 +107,8 @@ class Config:
     tracking: TrackingConfig = MISSING
     seed: int = 0
     name: str | None = None
-    tags: dict[str, Any] = field(default_factory=dict)
+    # Null in conf/, since Hydra lets nobody assign new keys to an empty mapping.
+    tags: Any = field(default_factory=dict)
 
 
 ConfigStore.instance().store(name="base_config", node=Config)
@@ -173,6 +174,8 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     """
     for section, schema in _SECTIONS.items():
         _refuse_unknown(f"{section}.", plain[section], schema)
+    tags = plain["tags"] or {}
+    require("tags", tags, "a mapping, as {question: width}", when=isinstance(tags, Mapping))
     return Config(
         dataset=DatasetConfig(**plain["dataset"]),
         split=SplitConfig(**plain["split"]),
@@ -183,7 +186,7 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
         tracking=TrackingConfig(**plain["tracking"]),
         seed=plain["seed"],
         name=plain["name"],
-        tags=dict(plain["tags"]),
+        tags=dict(tags),
     )
 
 

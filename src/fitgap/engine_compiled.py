@@ -10,6 +10,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import keras
@@ -17,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from fitgap import models
 from fitgap.config import Config
 from fitgap.datasets import Images, Labels
 from fitgap.engine_fit import acts_on_batches
@@ -105,6 +107,15 @@ class CompiledEngine:
         """See `fitgap.engines.Engine`."""
         return _scores(self._program.evaluate(*self._arrays(partition)))
 
+    def state(self) -> list[NDArray[Any]]:
+        """See `fitgap.engines.Engine`."""
+        return [variable.numpy() for variable in models.state(self.model)]
+
+    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
+        """See `fitgap.engines.Engine`."""
+        for variable, value in zip(models.state(self.model), state, strict=True):
+            variable.assign(value)
+
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""
         batches = range(0, len(x), EVALUATION_BATCH)
@@ -135,15 +146,10 @@ def _program(model: keras.Model, config: Config, *, xla: bool) -> _Program:
             _programs.popitem(last=False)
     else:
         _programs.move_to_end(key)
-        for kept, fresh in zip(_state(program.model), _state(model), strict=True):
+        for kept, fresh in zip(models.state(program.model), models.state(model), strict=True):
             kept.assign(fresh)
         program.model.stop_training = False
     return program
-
-
-def _state(model: keras.Model) -> list[keras.Variable]:
-    """Return all that training changes: weights, random states, optimizer variables."""
-    return [*model.variables, *model.optimizer.variables]
 
 
 def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:

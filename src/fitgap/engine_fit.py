@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap import models
 from fitgap.config import Config
 from fitgap.datasets import Images
 from fitgap.evaluation import (
@@ -95,6 +96,15 @@ class FitEngine:
             return_dict=True,
         )
         return Scores(loss=scores["loss"], accuracy=scores["accuracy"])
+
+    def state(self) -> list[NDArray[Any]]:
+        """See `fitgap.engines.Engine`."""
+        return [variable.numpy() for variable in models.state(self.model)]
+
+    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
+        """See `fitgap.engines.Engine`."""
+        for variable, value in zip(models.state(self.model), state, strict=True):
+            variable.assign(value)
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""

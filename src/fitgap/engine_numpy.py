@@ -6,7 +6,7 @@ Keras's or TensorFlow's: a result that both engines give does not rest on one im
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,22 @@ class NumpyEngine:
                 partition.x, self._labels(partition), batch_size=EVALUATION_BATCH
             )
         return Scores(loss=loss, accuracy=accuracy)
+
+    def state(self) -> list[NDArray[Any]]:
+        """See `fitgap.engines.Engine`."""
+        from fitgap import models
+
+        keras_state = [variable.numpy() for variable in models.state(self.model)]
+        return [*keras_state, *self._network.optimizer.state()]
+
+    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
+        """See `fitgap.engines.Engine`."""
+        from fitgap import models
+
+        variables = models.state(self.model)
+        for variable, value in zip(variables, state, strict=False):
+            variable.assign(value)
+        self._network.optimizer.set_state(state[len(variables) :], weights=self.model.get_weights())
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""

@@ -8,7 +8,7 @@ give the same bits. docs/ENGINES.md holds the measurements behind the rule.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,12 @@ class Engine(Protocol):
 
     def evaluate(self, partition: Partition) -> Scores:
         """Score the present weights over a whole partition, in inference mode."""
+
+    def state(self) -> list[NDArray[Any]]:
+        """Return all that further training depends on: weights, optimizer, random states."""
+
+    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
+        """Go back to what `state` returned at some time."""
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """Return the classes' probabilities for uint8 images; shape (n, num_classes)."""

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import backend, datasets, engines, progress, splits, store
+from fitgap import backend, checkpoints, datasets, engines, progress, splits, store
 from fitgap.config import Config, SplitConfig, check_loss
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
@@ -107,7 +107,10 @@ def finished(planned: Plan) -> Result | None:
 
 
 def run(planned: Plan) -> Result:
-    """Train, evaluate and record one experiment.
+    """Train, evaluate and record one experiment, once, and from where it was interrupted.
+
+    Two processes asked for the same at once do not train it both: one waits and takes the
+    other's result.
 
     Parameters
     ----------
@@ -125,6 +128,30 @@ def run(planned: Plan) -> Result:
     DivergedError
         If the loss stops being finite; the run is FAILED then.
     """
+    tracking_config = planned.config.tracking
+    path = checkpoints.path_for(
+        planned.identity, uri=planned.uri, experiment=tracking_config.experiment
+    )
+    with checkpoints.claim(path):
+        result = finished(planned)
+        if result is None:
+            result = _train(planned, path)
+            checkpoints.remove(path)
+    return result
+
+
+def interrupted(planned: Plan) -> str | None:
+    """Return the run of the same identity that was stopped before its end, or None."""
+    runs = store.find_runs(
+        planned.uri,
+        experiment=planned.config.tracking.experiment,
+        statuses=("KILLED",),
+        tags={"fitgap.identity": planned.identity},
+    )
+    return runs[0].run_id if runs else None
+
+
+def _train(planned: Plan, checkpoint_path: Path) -> Result:
     config, choice = planned.config, planned.choice
     dataset, partitions = _data(config)
 
@@ -143,7 +170,6 @@ def run(planned: Plan) -> Result:
         choice, model=model, train=partitions.train, config=config, callbacks=callbacks
     )
 
-    experiment_id = tracking.prepare(planned.uri, config.tracking.experiment)
     description = tracking.RunDescription(
         name=run_name(config),
         parameters={
@@ -157,8 +183,11 @@ def run(planned: Plan) -> Result:
         },
         tags=_tags(planned),
     )
+    experiment_id = tracking.prepare(planned.uri, config.tracking.experiment)
+    run_id = interrupted(planned)
+    checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     with tracking.open_run(
-        config, description, uri=planned.uri, experiment_id=experiment_id
+        config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
     ) as record:
         record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
         quiet = config.tracking.parent is not None
@@ -169,7 +198,13 @@ def run(planned: Plan) -> Result:
                 show(epoch)
 
             fitted = training.fit(
-                engine, partitions=partitions, config=config, callbacks=callbacks, observe=observe
+                engine,
+                partitions=partitions,
+                config=config,
+                callbacks=callbacks,
+                observe=observe,
+                save=functools.partial(checkpoints.save, checkpoint_path),
+                resume=checkpoint,
             )
         test = engine.evaluate(partitions.test)  # once, and nothing is chosen by it
         metrics = tracking.score_metrics(train=fitted.train, val=fitted.val, test=test)

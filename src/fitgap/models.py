@@ -169,6 +169,11 @@ def callbacks(config: Config) -> list[keras.callbacks.Callback]:
     return [_instantiate(name, node) for name, node in nodes.items()]
 
 
+def state(model: keras.Model) -> list[keras.Variable]:
+    """Return all variables that training changes: weights, random states, the optimizer's."""
+    return [*model.variables, *model.optimizer.variables]
+
+
 def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **arguments)

@@ -8,7 +8,6 @@ leaves it FINISHED, FAILED or KILLED, whatever happens. Reading the record back 
 import functools
 import json
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -29,7 +28,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
 
-from fitgap import store
+from fitgap import processes, store
 from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain
 from fitgap.datasets import Dataset
 from fitgap.errors import RequestError
@@ -55,7 +54,7 @@ def prepare(uri: str, experiment: str) -> str:
     """
     path = _sqlite_path(uri)
     if path is None:
-        return _experiment_id(uri, experiment)
+        return _prepared(uri, experiment)
     lock = path.with_name(path.name + ".lock")
     try:
         lock.touch()
@@ -64,7 +63,25 @@ def prepare(uri: str, experiment: str) -> str:
             f"tracking.uri names {path}, which cannot be written: {error}"
         ) from error
     with FileLock(lock):
-        return _experiment_id(uri, experiment)
+        return _prepared(uri, experiment)
+
+
+def _prepared(uri: str, experiment: str) -> str:
+    experiment_id = _experiment_id(uri, experiment)
+    end_dead_runs(uri, experiment)
+    return experiment_id
+
+
+def end_dead_runs(uri: str, experiment: str) -> None:
+    """Mark runs KILLED that say RUNNING while their process, on this host, is gone.
+
+    A kill that cannot be caught leaves them so. They can still be gone on with.
+    """
+    for run in store.find_runs(uri, experiment=experiment, statuses=("RUNNING",)):
+        if processes.is_gone(run.tags):
+            client = mlflow.MlflowClient(uri)
+            client.set_tag(run.run_id, "fitgap.failure", "its process ended without a word")
+            client.set_terminated(run.run_id, "KILLED")
 
 
 def _sqlite_path(uri: str) -> Path | None:
@@ -120,6 +137,7 @@ class RunRecord:
         self.run_id = run_id
         self._client = client
         self._experiment_id = experiment_id
+        self._has_dataset = False
         self._waiting: list[Metric] = []
         self._logged: set[tuple[str, int]] = set()
         self._last_flush = time.monotonic()
@@ -146,6 +164,8 @@ class RunRecord:
         MLflow's own digest looks at the first few images only, and its field holds 36
         characters; the whole digest is in the run's tags.
         """
+        if self._has_dataset:
+            return
         entity = DatasetEntity(
             name=dataset.name,
             digest=digest[:36],
@@ -162,6 +182,21 @@ class RunRecord:
         )
         context_tag = InputTag("mlflow.data.context", context)
         self._client.log_inputs(self.run_id, [DatasetInput(entity, [context_tag])])
+
+    def take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
+        """Go on with a run that was interrupted, and return what it lacks of its parameters.
+
+        What was sent before is not sent again: a metric has one value per step, a parameter
+        cannot change. A model is sent anew, since half of it may have been missing.
+        """
+        run = self._client.get_run(self.run_id)
+        for key in run.data.metrics:
+            history = self._client.get_metric_history(self.run_id, key)
+            self._logged |= {(key, metric.step) for metric in history}
+        self._has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
+        for output in run.outputs.model_outputs if run.outputs else ():
+            self._client.delete_logged_model(output.model_id)
+        return {key: value for key, value in params.items() if key not in run.data.params}
 
     def log_artifacts(self, folder: Path) -> None:
         """Add all files of a folder."""
@@ -204,6 +239,13 @@ class RunRecord:
             self._client.log_model_artifacts(logged.model_id, f"{folder}/model")
         self._client.finalize_logged_model(logged.model_id, "READY")
 
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Add parameters."""
+        entities = [Param(key, value) for key, value in params.items()]
+        # MLflow takes at most 100 parameters in a batch.
+        for start in range(0, len(entities), 100):
+            self._client.log_batch(self.run_id, params=entities[start : start + 100])
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Add or replace tags."""
         run_tags = [RunTag(key, value) for key, value in tags.items()]
@@ -227,9 +269,14 @@ class RunRecord:
 
 @contextmanager
 def open_run(
-    config: Config, description: RunDescription, *, uri: str, experiment_id: str
+    config: Config,
+    description: RunDescription,
+    *,
+    uri: str,
+    experiment_id: str,
+    interrupted: str | None = None,
 ) -> Iterator[RunRecord]:
-    """Create a run, and end it with the status that fits how the block is left.
+    """Create a run, or go on with an interrupted one, and end it as the block is left.
 
     FINISHED without an exception, KILLED on Ctrl-C or SIGTERM, else FAILED with the reason in
     the tag ``fitgap.failure``. The exception goes on.
@@ -240,17 +287,24 @@ def open_run(
         **{f"fitgap.user.{key}": str(value) for key, value in config.tags.items()},
         **description.tags,
         **_origin_tags(),
+        **processes.this_process(),
     }
-    run = client.create_run(experiment_id, tags=tags, run_name=description.name)
-    record = RunRecord(client, run_id=run.info.run_id, experiment_id=experiment_id)
     settings = {**flatten(to_plain(config)), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
-    parameters = [Param(key, _param_value(value)) for key, value in settings.items()]
+    del settings["tracking.parent"]  # a tag says it, and may change when a run goes on
+    params: Mapping[str, str] = {key: _param_value(value) for key, value in settings.items()}
     with _sigterm_raises():
+        if interrupted is None:
+            run = client.create_run(experiment_id, tags=tags, run_name=description.name)
+            record = RunRecord(client, run_id=run.info.run_id, experiment_id=experiment_id)
+        else:
+            client.update_run(interrupted, status="RUNNING")
+            record = RunRecord(client, run_id=interrupted, experiment_id=experiment_id)
+            record.set_tags(tags)
         try:
-            # MLflow takes at most 100 parameters in a batch.
-            for start in range(0, len(parameters), 100):
-                client.log_batch(record.run_id, params=parameters[start : start + 100])
+            if interrupted is not None:
+                params = record.take_over(params)
+            record.log_params(params)
             yield record
         except (KeyboardInterrupt, Terminated) as error:
             record.end("KILLED", reason=f"stopped by {type(error).__name__}")
@@ -283,7 +337,7 @@ class SweepRecord:
 def open_sweep(name: str, *, uri: str, experiment_id: str) -> Iterator[SweepRecord]:
     """Create the parent run of a sweep and end it when the block is left, however that is."""
     client = mlflow.MlflowClient(uri)
-    tags = {"fitgap.role": "sweep", **_origin_tags()}
+    tags = {"fitgap.role": "sweep", **_origin_tags(), **processes.this_process()}
     run_id = client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
     record = SweepRecord(client, run_id=run_id)
     with _sigterm_raises():
@@ -346,8 +400,7 @@ def _pip_requirements() -> list[str]:
 
 @functools.cache
 def _origin_tags() -> dict[str, str]:
-    """Return where a run comes from: commit, whether the tree was dirty, host, user."""
-    tags = {"fitgap.host": socket.gethostname()}
+    """Return where a run comes from: the commit, and whether the tree was dirty."""
     try:
         git = ["git", "-C", str(PROJECT_ROOT)]
         commit = subprocess.run(
@@ -360,9 +413,8 @@ def _origin_tags() -> dict[str, str]:
             check=True,
         ).stdout
     except (OSError, subprocess.CalledProcessError):
-        return tags  # not a checkout
+        return {}  # not a checkout
     return {
-        **tags,
         "mlflow.source.git.commit": commit,
         "fitgap.git_dirty": "true" if status else "false",
     }

@@ -6,12 +6,14 @@ figures are used for (a progress bar, MLflow) is the observer's matter.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import keras
 import numpy as np
 
+from fitgap.checkpoints import Checkpoint
 from fitgap.config import Config
 from fitgap.engines import Engine
 from fitgap.errors import DivergedError
@@ -106,6 +108,8 @@ def fit(
     config: Config,
     callbacks: Sequence[keras.callbacks.Callback],
     observe: Callable[[Epoch], None],
+    save: Callable[[Checkpoint], None] | None = None,
+    resume: Checkpoint | None = None,
 ) -> Fitted:
     """Train for the epochs that the settings name, or until a callback stops.
 
@@ -121,7 +125,13 @@ def fit(
         Keras's callbacks; their ``logs`` hold ``loss`` and ``accuracy`` (running), ``val_loss``
         and ``val_accuracy`` (exact).
     observe
-        Called with each epoch's figures.
+        Called with each epoch's figures, those from before an interruption included.
+    save
+        Called after each epoch with all that the rest depends on; not called where a callback
+        is not one of Keras's, since nobody knows what it remembers.
+    resume
+        What `save` was given last, if the training was interrupted; it ends with the same bits
+        as if it had not been.
 
     Returns
     -------
@@ -140,15 +150,31 @@ def fit(
     epochs: list[Epoch] = []
     model.stop_training = False
     listeners.on_train_begin()
-    for number in range(1, training.epochs + 1):
+    if resume is not None:
+        epochs = [_epoch_from_plain(plain) for plain in resume.epochs]
+        engine.set_state(resume.state)
+        for callback, attributes in zip(callbacks, resume.callbacks, strict=True):
+            vars(callback).update(attributes)
+        model.stop_training = resume.stopped
+        for epoch in epochs:
+            observe(epoch)
+    while len(epochs) < training.epochs and not model.stop_training:
+        number = len(epochs) + 1
         listeners.on_epoch_begin(number - 1)
         epoch = _run_epoch(engine, number, partitions, config)
         epochs.append(epoch)
         observe(epoch)
         _stop_if_diverged(epoch)
         listeners.on_epoch_end(number - 1, _keras_logs(epoch))
-        if model.stop_training:
-            break
+        if save is not None and all(map(_is_of_keras, callbacks)):
+            save(
+                Checkpoint(
+                    epochs=[asdict(epoch) for epoch in epochs],
+                    state=engine.state(),
+                    callbacks=[_plain_attributes(callback) for callback in callbacks],
+                    stopped=model.stop_training,
+                )
+            )
 
     last_weights = model.get_weights()
     listeners.on_train_end()
@@ -176,6 +202,34 @@ def _run_epoch(engine: Engine, number: int, partitions: Partitions, config: Conf
         learning_rate=float(engine.model.optimizer.learning_rate),
         fit_seconds=fit_seconds,
     )
+
+
+def _is_of_keras(callback: keras.callbacks.Callback) -> bool:
+    return type(callback).__module__.startswith("keras.")
+
+
+def _plain_attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Return a callback's memory: its numbers, and weights it keeps.
+
+    Functions, files and the model are left out; a new instance has its own.
+    """
+
+    def is_weights(value: object) -> bool:
+        return isinstance(value, list) and all(isinstance(item, np.ndarray) for item in value)
+
+    return {
+        name: value
+        for name, value in vars(callback).items()
+        if value is None or isinstance(value, bool | int | float | str) or is_weights(value)
+    }
+
+
+def _epoch_from_plain(plain: Mapping[str, Any]) -> Epoch:
+    scores = {
+        name: Scores(**plain[name]) if plain[name] is not None else None
+        for name in ("running", "train", "val")
+    }
+    return Epoch(**{**plain, **scores})
 
 
 def _stop_if_diverged(epoch: Epoch) -> None:

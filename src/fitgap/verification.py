@@ -17,10 +17,11 @@ differ from NumPy by ten times the largest of three controls, or by 1e-4 if that
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from fitgap import backend, config, datasets, engines, splits
 from fitgap.config import Config
@@ -48,6 +49,15 @@ LOSSES = (
 ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softmax")
 SPARSE = "sparse_categorical_crossentropy"
 
+# (activation, optimizer, loss) of every network that is trained for an epoch.
+EPOCH_CASES = (
+    *(("sigmoid", optimizer, SPARSE) for optimizer in OPTIMIZERS),
+    *(("sigmoid", "sgd", loss) for loss in LOSSES if loss != SPARSE),
+    *((activation, "sgd", SPARSE) for activation in ("tanh", "softmax", "linear")),
+    *(("relu", optimizer, SPARSE) for optimizer in OPTIMIZERS),
+    *(("relu", "sgd", loss) for loss in LOSSES if loss != SPARSE),
+)
+
 ELEMENTWISE_BOUND = 1e-6
 SUM_BOUND = 1e-5
 EPOCH_BOUND = 1e-4
@@ -55,7 +65,7 @@ PERTURBATION = 1e-5
 CONTROL_FACTOR = 10
 
 # Two classes that are easily confused, for the loss that knows no more.
-_TWO_CLASSES = {"fashion_mnist": "[0,6]", "digits": "[3,8]"}
+_TWO_CLASSES = {"fashion_mnist": [0, 6], "digits": [3, 8]}
 
 Arrays = Sequence[AnyArray]
 
@@ -149,7 +159,9 @@ class Verification:
     @property
     def agrees(self) -> bool:
         """Whether every check does."""
-        return all(check.agrees for check in (*self.steps, *self.epochs))
+        return all(step.agrees for step in self.steps) and all(
+            epoch.agrees for epoch in self.epochs
+        )
 
 
 def verify(
@@ -157,6 +169,7 @@ def verify(
     dataset: str,
     train_samples: int | None = None,
     seed: int = 0,
+    cases: Sequence[tuple[str, str, str]] = EPOCH_CASES,
     control_seeds: Sequence[int] = (1, 2, 3),
     show: Callable[[str], None] = lambda _: None,
 ) -> Verification:
@@ -169,6 +182,8 @@ def verify(
         How many images of the training partition the epochs see; None for all.
     seed
         Of initial weights and batch order.
+    cases
+        Which networks are trained for an epoch, each by (activation, optimizer, loss).
     control_seeds
         Of the controls' perturbations.
     show
@@ -180,7 +195,9 @@ def verify(
         If the dataset is not to be had.
     """
     backend.start(1)
-    make = partial(_Experiment, dataset, seed=seed, train_samples=train_samples)
+    with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+        base = config.from_hydra(compose("train", [f"dataset={dataset}", f"seed={seed}"]))
+    make = partial(_Experiment, base, train_samples=train_samples)
     show("one step of each")
     first = make()
     steps = (
@@ -191,7 +208,7 @@ def verify(
         *(_optimizer(make(optimizer=optimizer)) for optimizer in OPTIMIZERS),
     )
     epochs = []
-    for activation, optimizer, loss in _epoch_cases():
+    for activation, optimizer, loss in cases:
         show(f"an epoch: {activation}, {optimizer}, {loss}")
         experiment = make(activation=activation, optimizer=optimizer, loss=loss)
         seeds = control_seeds if activation == "relu" else ()
@@ -229,21 +246,19 @@ class _Experiment:
 
     def __init__(
         self,
-        dataset: str,
+        base: Config,
         *,
-        seed: int,
         train_samples: int | None,
         activation: str = "relu",
         optimizer: str = "sgd",
         loss: str = SPARSE,
     ) -> None:
-        overrides = [f"dataset={dataset}", f"seed={seed}", "architecture=dense_relu_100"]
-        overrides += [f"architecture.activation={activation}"]
-        overrides += [f"optimizer={optimizer}", f"loss={loss}"]
+        plain = config.to_plain(base)
+        plain["architecture"] |= {"units": [100], "activation": activation}
+        plain |= {"optimizer": _option("optimizer", optimizer), "loss": _option("loss", loss)}
         if loss == "binary_crossentropy":
-            overrides += [f"dataset.classes={_TWO_CLASSES[dataset]}"]
-        with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
-            self.config: Config = config.from_hydra(compose("train", overrides))
+            plain["dataset"]["classes"] = _TWO_CLASSES[base.dataset.name]
+        self.config = config.from_plain(plain)
         self.dataset = datasets.load(self.config.dataset)
         split = splits.split(
             self.dataset.y_train, self.config.split, num_classes=self.dataset.num_classes
@@ -272,33 +287,23 @@ class _Experiment:
         return self.train.x[:n], y
 
 
-def _epoch_cases() -> Iterator[tuple[str, str, str]]:
-    for activation in ("sigmoid", "relu"):
-        for optimizer in OPTIMIZERS:
-            yield activation, optimizer, SPARSE
-        for loss in LOSSES:
-            if loss != SPARSE:
-                yield activation, "sgd", loss
-    for activation in ("tanh", "softmax", "linear"):
-        yield activation, "sgd", SPARSE
+def _option(group: str, name: str) -> dict[str, Any]:
+    """Read one option of a group; those asked for here hold nothing that Hydra must compose."""
+    read = OmegaConf.to_container(OmegaConf.load(config.CONFIG_DIR / group / f"{name}.yaml"))
+    return cast(dict[str, Any], read)
 
 
 def _epoch(experiment: _Experiment, *, control_seeds: Sequence[int]) -> EpochCheck:
-    initial = experiment.build().get_weights()
-    train = partial(_train_epoch, experiment, initial=initial)
-    ours, accuracy_numpy = train("numpy")
-    theirs, accuracy_keras = train("compiled")
+    model = experiment.build()
+    initial = model.get_weights()
+    theirs, accuracy_keras = _train_epoch("compiled", model, experiment)
+    model.set_weights(initial)
+    ours, accuracy_numpy = _train_epoch("numpy", model, experiment)
     controls = []
     for seed in control_seeds:
         rng = np.random.default_rng(seed)
-        perturbed, _ = train(
-            "numpy",
-            initial=[
-                (w * (1 + PERTURBATION * rng.standard_normal(w.shape))).astype(w.dtype)
-                for w in initial
-            ],
-        )
-        controls.append(relative_difference(perturbed, ours))
+        model.set_weights([w * (1 + PERTURBATION * rng.standard_normal(w.shape)) for w in initial])
+        controls.append(relative_difference(_train_epoch("numpy", model, experiment)[0], ours))
     settings = experiment.config
     return EpochCheck(
         activation=settings.architecture["activation"],
@@ -313,23 +318,20 @@ def _epoch(experiment: _Experiment, *, control_seeds: Sequence[int]) -> EpochChe
 
 
 def _train_epoch(
-    experiment: _Experiment, engine_name: str, *, initial: Arrays
-) -> tuple[Arrays, float]:
-    """Return weights and validation accuracy after one epoch of an engine.
+    engine_name: str, model: "keras.Model", experiment: _Experiment
+) -> tuple[list[AnyArray], float]:
+    """Return weights and validation accuracy after an engine's epoch from the model's weights.
 
     ``compiled`` without XLA calls Keras's own train step for every batch, as ``model.fit`` does.
     """
     from fitgap import training
 
-    model = experiment.build()
-    model.set_weights(initial)
     choice = EngineChoice(engine_name, xla=False, reason="verification")
     engine = engines.make(
         choice, model=model, train=experiment.train, config=experiment.config, callbacks=()
     )
-    engine.run_epoch(
-        training.batch_order(len(experiment.train), seed=experiment.config.seed, epoch=1)
-    )
+    seed = experiment.config.seed
+    engine.run_epoch(training.batch_order(len(experiment.train), seed=seed, epoch=1))
     return engine.model.get_weights(), engine.evaluate(experiment.val).accuracy
 
 
@@ -350,7 +352,7 @@ def _operations(experiment: _Experiment) -> Iterator[StepCheck]:
     scaling = naive.scaling_matrix(np.array([3, 0.5], dtype=np.float32))
     colour = rng.integers(0, 256, (8, 6, 5, 3), dtype=np.uint8)
 
-    def check(name: str, ours: AnyArray, theirs: Any, allowed: float) -> StepCheck:
+    def check(name: str, ours: AnyArray | np.generic, theirs: Any, allowed: float) -> StepCheck:
         difference = relative_difference([np.asarray(ours)], [ops.convert_to_numpy(theirs)])
         return StepCheck("operation", name, difference, allowed)
 
@@ -452,11 +454,12 @@ def _optimizer(experiment: _Experiment) -> StepCheck:
     The change is made to weights of zero, where no rounding of the weights hides it; the real
     weights are there for the weight decay, which does nothing to zeros.
     """
-    weights = experiment.build().get_weights()
+    model = experiment.build()
+    gradients = _keras_loss_and_gradients(model, *experiment.first_batch())[1:]
+    weights = model.get_weights()
     differences = []
     for start in (weights, [np.zeros_like(weight) for weight in weights]):
-        model = experiment.build()
-        gradients = _keras_loss_and_gradients(model, *experiment.first_batch())[1:]
+        model = experiment.build()  # with an optimizer that has not stepped yet
         model.set_weights(start)
         model.optimizer.apply(gradients)
         own = [weight.copy() for weight in start]

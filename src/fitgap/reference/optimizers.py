@@ -91,6 +91,20 @@ class Optimizer(ABC):
             np.add(weight, self._change(gradient, slots), out=weight)
         self.iterations += 1
 
+    def state(self) -> list[FloatArray]:
+        """Return all that later steps depend on: the count of steps, then copies of the slots."""
+        slots = [array.copy() for slots in self._slots for array in slots.values()]
+        return [np.array(self.iterations, dtype=np.float64), *slots]
+
+    def set_state(self, state: Sequence[FloatArray], *, weights: Sequence[FloatArray]) -> None:
+        """Go back to what `state` returned at some time, for the same weights."""
+        iterations, *slots = state
+        self.iterations = int(iterations)
+        self._slots = [self._new_slots(weight) for weight in weights] if slots else []
+        kept = [array for slots_of_weight in self._slots for array in slots_of_weight.values()]
+        for array, value in zip(kept, slots, strict=True):
+            array[...] = value
+
     def _new_slots(self, weight: FloatArray) -> dict[str, FloatArray]:
         return {
             name: np.full_like(weight, initial) for name, initial in self._initial_slots().items()
