@@ -44,7 +44,7 @@ def isolated_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "FITGAP_DATA_DIR"):
             patch.delenv(name, raising=False)
         patch.setenv("KERAS_HOME", str(root / "keras"))
-        patch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.cli changes it; put back at the end
+        patch.setenv("HYDRA_FULL_ERROR", "0")
         patch.setattr(config, "PROJECT_ROOT", root)
         patch.setattr(identity, "CACHE_FILE", root / ".fitgap" / "digests.json")
         if "tensorflow" in sys.modules:
@@ -109,6 +109,7 @@ def train(
     Its database is ``mlflow.db`` in the test's folder, and does not exist yet.
     """
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.cli changes it; put back afterwards
 
     def train_here(*arguments: str) -> Finished:
         monkeypatch.setattr(sys, "argv", [str(TRAIN), *arguments])

@@ -3,75 +3,41 @@
 Everything that is compared runs in processes of its own, and the comparisons are interleaved:
 one measurement of each way, then the next of each, so that a machine which grows slower or faster
 does so for all. Ratios are taken within a round. Nothing here trains or imports TensorFlow, and
-everything is written to a temporary folder; `fitgap.benchmark_report` shows the results.
+everything is written to a temporary folder. `fitgap.benchmark_results` counts with what comes out.
 """
 
 import json
-import os
 import re
-import statistics
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fitgap import datasets, splits
-from fitgap.benchmark_processes import PROJECT_ROOT, BenchmarkError, Child, run
+from fitgap.benchmark_processes import PROJECT_ROOT, BenchmarkError, Child, machine_cores, run
+from fitgap.benchmark_results import (
+    PLAIN_FIT,
+    Case,
+    CaseTimes,
+    CommandTimes,
+    EpochTimes,
+    Memory,
+    RecordTimes,
+    Sweep,
+    SweepTimes,
+    scale_up,
+)
 from fitgap.config import CONFIG_DIR, DatasetConfig, SplitConfig
 from fitgap.datasets import Dataset
 
 TRAIN = str(PROJECT_ROOT / "scripts" / "train.py")
 COMPARE = str(PROJECT_ROOT / "scripts" / "compare.py")
 
-PLAIN_FIT = ("fit, float pixels", "fit, uint8 pixels")
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 SWEEP_SEEDS = 4
-SETTLED_AFTER = 20  # runs in one process after which its memory should have stopped growing
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A median with the smallest and the largest value."""
-
-    median: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Case:
-    """One training whose epochs are timed.
-
-    Attributes
-    ----------
-    architecture, optimizer
-        Options of the config groups.
-    batch_size
-        Images per step.
-    goal
-        The least ratio to plain ``model.fit`` that the engine is to reach; None where there is
-        no such goal.
-    jax
-        Whether `fitgap.benchmark_jax` has the same training.
-    """
-
-    architecture: str
-    optimizer: str
-    batch_size: int
-    goal: float | None = None
-    jax: bool = False
-
-    @property
-    def overrides(self) -> list[str]:
-        """The settings that make this case."""
-        return [
-            f"architecture={self.architecture}",
-            f"optimizer={self.optimizer}",
-            f"training.batch_size={self.batch_size}",
-        ]
 
 
 CASES = (
@@ -87,153 +53,10 @@ def grid_cases() -> tuple[Case, ...]:
     """Return every architecture of ``conf/`` with batch sizes from 16 to 1,024."""
     names = sorted(path.stem for path in (CONFIG_DIR / "architecture").glob("*.yaml"))
     return tuple(
-        Case(name, "adam", batch_size, goal=1.0) for name in names for batch_size in GRID_BATCH_SIZES
+        Case(name, "adam", batch_size, goal=1.0)
+        for name in names
+        for batch_size in GRID_BATCH_SIZES
     )
-
-
-@dataclass(frozen=True)
-class EpochTimes:
-    """What one way of training took for a case.
-
-    Attributes
-    ----------
-    variant
-        Its name in the tables.
-    way
-        What it used: the engine with or without XLA, settings of ``compile``.
-    build_seconds
-        For network and optimizer.
-    first_seconds
-        Of the first epoch, in which everything is compiled.
-    seconds
-        Of each later epoch, one per round.
-    """
-
-    variant: str
-    way: str
-    build_seconds: float
-    first_seconds: float
-    seconds: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class CaseTimes:
-    """All ways of training one case; ``images`` says what they were trained on."""
-
-    case: Case
-    images: str
-    times: tuple[EpochTimes, ...]
-
-    @property
-    def baseline(self) -> EpochTimes:
-        """Plain ``model.fit``: of its two forms, the one that is faster here."""
-        plain = [times for times in self.times if times.variant in PLAIN_FIT]
-        return min(plain, key=lambda times: statistics.median(times.seconds))
-
-
-@dataclass(frozen=True)
-class SweepTimes:
-    """What one way of doing the whole sweep took.
-
-    Attributes
-    ----------
-    variant
-        Its name in the tables.
-    total_runs
-        Of the whole sweep.
-    measured_runs
-        How many of them were done each time.
-    seconds
-        For the whole sweep, start-up included, one per round; scaled up where fewer runs were
-        done.
-    """
-
-    variant: str
-    total_runs: int
-    measured_runs: int
-    seconds: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """The same sweep done in several ways, this project's first; ``dataset`` is its option."""
-
-    dataset: str
-    times: tuple[SweepTimes, ...]
-
-
-@dataclass(frozen=True)
-class RecordTimes:
-    """Seconds of warm runs with and without their record, in pairs, one per round."""
-
-    dataset: str
-    recorded: tuple[float, ...]
-    unrecorded: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class CommandTimes:
-    """Seconds of a whole command, one per round, and whether it imported TensorFlow."""
-
-    command: str
-    seconds: tuple[float, ...]
-    imports_tensorflow: bool
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Resident memory of one process after each of its runs, in units of 2**20 bytes."""
-
-    megabytes: tuple[float, ...]
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Summarise measurements.
-
-    >>> spread([3.0, 1.0, 2.0])
-    Spread(median=2.0, low=1.0, high=3.0)
-    """
-    return Spread(statistics.median(values), min(values), max(values))
-
-
-def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
-    """Divide the measurements of each round by one another.
-
-    >>> ratios([8.0, 9.0], [2.0, 3.0])
-    [4.0, 3.0]
-    """
-    return [a / b for a, b in zip(numerators, denominators, strict=True)]
-
-
-def scale_up(lifetime: float, *, run_seconds: Sequence[float], total_runs: int) -> float:
-    """Return what all runs of a sweep would take, by the mean of those that were done.
-
-    Parameters
-    ----------
-    lifetime
-        Seconds that the process lived; what is not in a run, start and end, counts once.
-    run_seconds
-        Of the runs it did.
-    total_runs
-        Of the sweep.
-
-    Examples
-    --------
-    >>> scale_up(10.0, run_seconds=[2.0, 4.0], total_runs=5)
-    19.0
-    """
-    return lifetime - sum(run_seconds) + total_runs * statistics.fmean(run_seconds)
-
-
-def growth(megabytes: Sequence[float]) -> float | None:
-    """Return by which share memory grew after `SETTLED_AFTER` runs; None for fewer runs.
-
-    >>> growth([100.0] * 20 + [105.0])
-    0.05
-    """
-    if len(megabytes) <= SETTLED_AFTER:
-        return None
-    return megabytes[-1] / megabytes[SETTLED_AFTER - 1] - 1
 
 
 def real_dataset() -> str | None:
@@ -352,7 +175,7 @@ def measure_epochs(
     return results
 
 
-def epoch_variants() -> dict[str, tuple[str, ...]]:
+def epoch_variants() -> dict[str, tuple[str, str, str]]:
     """Return the ways of training with Keras: their names, and the children that have them."""
     cores = machine_cores()
     engine = {"fitgap, 1 thread": {"threads": 1}}
@@ -406,9 +229,7 @@ def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
                 store.ask("prepare", uri=prepared, experiment_name="baseline")
                 arguments = json.dumps({"data": str(data), "uri": prepared})
                 lifetime, of_runs = _time_loop(loop, arguments, grid=grid[:runs], folder=folder)
-                seconds[loop].append(
-                    scale_up(lifetime, run_seconds=of_runs, total_runs=len(grid))
-                )
+                seconds[loop].append(scale_up(lifetime, run_seconds=of_runs, total_runs=len(grid)))
                 say(f"sweep {number} of {rounds}: {loop} loop, {seconds[loop][-1]:.0f} s")
     labels = {
         "fitgap": "fitgap, whole command",
@@ -471,7 +292,9 @@ def _time_loop(
     with Child("fitgap.benchmark_loops", loop, arguments, folder=folder) as child:
         child.ask("start")  # the first answer comes when everything is imported and loaded
         for optimizer, seed in grid:
-            run_seconds.append(child.ask("run", optimizer=optimizer, seed=seed)["seconds"])
+            started = time.perf_counter()
+            child.ask("run", optimizer=optimizer, seed=seed)
+            run_seconds.append(time.perf_counter() - started)
     return child.lifetime, run_seconds
 
 
@@ -562,9 +385,9 @@ def _startup_commands(folder: Path) -> dict[str, tuple[list[str], int, str]]:
     uri = _database(folder, "startup")
     single = [f"dataset={real_dataset() or 'digits'}", "optimizer=adam", "seed=7"]
     finished = _sweep_overrides("digits")
+    common = ["architecture=dense_relu_100", "training.epochs=5", "training.batch_size=32"]
     grid = [
-        ["architecture=dense_relu_100", f"optimizer={optimizer}", f"seed={seed}"]
-        + ["training.epochs=5", "training.batch_size=32"]
+        [*common, f"optimizer={optimizer}", f"seed={seed}"]
         for optimizer in OPTIMIZERS
         for seed in range(SWEEP_SEEDS)
     ]
@@ -605,13 +428,6 @@ def find_jax(python: str) -> bool:
     except (BenchmarkError, OSError):
         return False
     return True
-
-
-def machine_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def say(text: str) -> None:

@@ -40,8 +40,9 @@ class Scan:
         self._batch_size = batch_size
         self._random = np.random.default_rng(seed)
         parameters = _initial_parameters(self._random, inputs=int(np.prod(self._x.shape[1:])))
-        zeros = jax.tree.map(jnp.zeros_like, parameters)
-        self._state = (parameters, zeros, zeros, jnp.zeros((), jnp.int32))
+        # Two trees of zeros: a buffer can be given away once only.
+        first, second = (jax.tree.map(jnp.zeros_like, parameters) for _ in range(2))
+        self._state = (parameters, first, second, jnp.zeros((), jnp.int32))
         built = time.perf_counter() - started
         return {"build_seconds": built, "first_seconds": self.epoch()["seconds"]}
 
@@ -110,10 +111,10 @@ def _epoch(state: Tree, x: Any, y: Any, batches: Any, rest: Any) -> tuple[Tree, 
         return (state, losses + loss, hits + right), None
 
     start = (state, jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
-    carry, _ = jax.lax.scan(body, start, batches)
+    (state, losses, hits), _ = jax.lax.scan(body, start, batches)
     if len(rest):
-        carry, _ = body(carry, rest)
-    return carry
+        (state, losses, hits), _ = body((state, losses, hits), rest)
+    return state, losses, hits
 
 
 # The old state's memory becomes the new one's.

@@ -18,12 +18,12 @@ from fitgap.benchmark_processes import serve
 EPOCHS, BATCH_SIZE = 5, 32
 
 OPTIMIZERS = {
-    "sgd": lambda: keras.optimizers.SGD(),
+    "sgd": keras.optimizers.SGD,
     "momentum": lambda: keras.optimizers.SGD(momentum=0.9),
     "nesterov": lambda: keras.optimizers.SGD(momentum=0.9, nesterov=True),
-    "adagrad": lambda: keras.optimizers.Adagrad(),
-    "rmsprop": lambda: keras.optimizers.RMSprop(),
-    "adam": lambda: keras.optimizers.Adam(),
+    "adagrad": keras.optimizers.Adagrad,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adam": keras.optimizers.Adam,
 }
 
 

@@ -45,6 +45,13 @@ def environment() -> dict[str, str]:
     return inherited | {"MLFLOW_DISABLE_TELEMETRY": "true", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
+def machine_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Child:
     """A process that answers requests until it is closed.
 
@@ -117,10 +124,12 @@ class Child:
         return answer
 
     def close(self) -> None:
-        """Have the child end, as it would have ended by itself."""
+        """Let the child end by itself, which it does when there are no more requests."""
         assert self._process.stdin is not None
+        assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
+        self._process.stdout.close()
         try:
             self._process.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:

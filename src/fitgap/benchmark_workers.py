@@ -91,9 +91,7 @@ class EngineEpochs:
         assert self._train is not None
         self._epoch += 1
         started = time.perf_counter()
-        order = training.batch_order(
-            len(self._train), seed=self._config.seed, epoch=self._epoch
-        )
+        order = training.batch_order(len(self._train), seed=self._config.seed, epoch=self._epoch)
         scores = self._engine.run_epoch(order)
         seconds = time.perf_counter() - started
         return {"seconds": seconds, "loss": scores.loss, "accuracy": scores.accuracy}

@@ -155,13 +155,22 @@ def from_hydra(composed: DictConfig) -> Config:
     except OmegaConfBaseException as error:
         raise RequestError(str(error).splitlines()[0]) from error
     config = from_plain(cast(dict[str, Any], plain))
-    # Keras refuses a momentum of 0 and takes 0.0; and 1 and 1.0 must be the same identity.
-    config.optimizer = {
-        key: float(value) if key in _OPTIMIZER_RANGES and is_number(value) else value
-        for key, value in config.optimizer.items()
-    }
+    config.optimizer = _with_decimals(config.optimizer)
+    config.training.schedule = _with_decimals(config.training.schedule)
     validate(config)
     return config
+
+
+def _with_decimals(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of an optimizer or schedule, whole numbers among them made decimal.
+
+    1 and 1.0 are the same run. And Keras refuses a momentum of 0, and rounds a schedule that
+    starts at 1 to whole numbers: from its second step on, it is 0.
+    """
+    return {
+        key: float(value) if key in _DECIMALS and is_number(value) else value
+        for key, value in node.items()
+    }
 
 
 def from_plain(plain: Mapping[str, Any]) -> Config:
@@ -331,6 +340,15 @@ _OPTIMIZER_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "epsilon": ("a number > 0", lambda value: value > 0),
     "weight_decay": ("a number >= 0", lambda value: value >= 0),
     "initial_accumulator_value": ("a number >= 0", lambda value: value >= 0),
+}
+
+_DECIMALS = {
+    *_OPTIMIZER_RANGES,
+    "alpha",
+    "decay_rate",
+    "end_learning_rate",
+    "initial_learning_rate",
+    "warmup_target",
 }
 
 

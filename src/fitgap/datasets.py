@@ -273,7 +273,8 @@ def _read(name: str, files: Sequence[Path]) -> Arrays:
     current = files[0]
     try:
         if name == "mnist":
-            with np.load(current, allow_pickle=False) as archive:
+            # Given a path, NumPy would leave a truncated file open.
+            with current.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 x_train, y_train, x_test, y_test = (archive[key] for key in _ARRAY_NAMES)
         else:
             arrays = []

@@ -13,6 +13,7 @@ from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
 from fitgap.evaluation import Partitions, partition
 from fitgap.identity import DataFacts, data_facts, identity
+from fitgap.store import StoredRun
 
 if TYPE_CHECKING:
     from fitgap.training import Fitted
@@ -102,8 +103,13 @@ def finished(planned: Plan) -> Result | None:
     )
     if not runs:
         return None
-    run = runs[0]
-    return Result(run.run_id, run.name, planned.identity, run.metrics, reused=True)
+    return result_of(runs[0])
+
+
+def result_of(stored: StoredRun) -> Result:
+    """Return the result that the record of an earlier run holds."""
+    identity_tag = stored.tags["fitgap.identity"]
+    return Result(stored.run_id, stored.name, identity_tag, stored.metrics, reused=True)
 
 
 def run(planned: Plan) -> Result:

@@ -23,6 +23,7 @@ CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
 # them, nor are the loops of `reference.naive`, which nothing calls.
 RESULT_MODULES = (
     "backend",
+    "checkpoints",
     "config",
     "datasets",
     "engine_compiled",

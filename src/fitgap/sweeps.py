@@ -2,16 +2,21 @@
 
 Nothing starts before every job of the grid is known to be right. The runs are children of one
 parent run; those that earlier sweeps finished are not trained again but belong to the answer.
+Jobs whose worker died are handed out again.
 """
 
+import copy
 import json
+import re
 from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from fitgap import cli, config, experiment, store
+from fitgap.config import Config
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
@@ -19,6 +24,10 @@ from fitgap.jobs import Outcome
 Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
 Launch = Callable[[Sequence[Overrides]], Sequence[JobReturn]]
+
+# A job may take its worker with it every time, for want of memory say; the sweep gives up when
+# this many launches in a row have finished nothing.
+MAX_FRUITLESS_LAUNCHES = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ def run(grid: Sequence[Overrides], *, compose: Compose, launch: Launch) -> list[
     Returns
     -------
     list of Outcome
-        Of the jobs that were trained now, in the order of the grid.
+        Of the jobs that were trained now.
 
     Raises
     ------
@@ -53,44 +62,76 @@ def run(grid: Sequence[Overrides], *, compose: Compose, launch: Launch) -> list[
     SystemExit
         With 1, after the others had their chance, if a run failed.
     """
-    jobs = [_checked(overrides, compose) for overrides in grid]
-    uri = jobs[0].plan.uri
-    store.check(uri)
-    waiting = _unfinished(jobs)
-    total, reused = len(jobs), len(jobs) - len(waiting)
-    print(f"sweep of {total} runs: {reused} finished before, {len(waiting)} to train", flush=True)
+    jobs = checked(grid, compose=compose)
+    waiting = unfinished(jobs)
+    reused = len(jobs) - len(waiting)
+    print(f"sweep of {len(jobs)} runs: {reused} finished before, {len(waiting)} to train")
     if not waiting:
         return []
 
     from fitgap import tracking
 
-    first = waiting[0].plan.config.tracking
-    experiment_id = tracking.prepare(uri, first.experiment)
-    name = waiting[0].plan.config.name or _name_of_sweep(grid)
-    with tracking.open_sweep(name, uri=uri, experiment_id=experiment_id) as parent:
+    plan = waiting[0].plan
+    experiment_id = tracking.prepare(plan.uri, plan.config.tracking.experiment)
+    name = plan.config.name or _name_of_sweep(grid)
+    with tracking.open_sweep(
+        name, uri=plan.uri, experiment_id=experiment_id, experiment=plan.config.tracking.experiment
+    ) as parent:
         parent.log_text(json.dumps([_describe(job) for job in jobs], indent=1), "plan.json")
-        returns = launch([_child_overrides(job, grid, parent.run_id) for job in waiting])
-        outcomes = [_outcome(job_return) for job_return in returns]
+        children = {
+            job.plan.identity: _child_overrides(job, grid, parent.run_id) for job in waiting
+        }
+        outcomes = _launch_all(waiting, children, launch)
         failures = [outcome for outcome in outcomes if outcome.failure is not None]
         if failures:
-            print(f"\n{len(failures)} of {len(waiting)} runs failed:")
-            for outcome in failures:
-                print(f"  {outcome.name}: {outcome.failure}")
-            print("", end="", flush=True)
-            parent.fail(f"{len(failures)} of {len(waiting)} runs failed")
+            reason = f"{len(failures)} of {len(waiting)} runs failed"
+            lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
+            print("\n".join(["", f"{reason}:", *lines]), flush=True)
+            parent.fail(reason)
     if failures:
         raise SystemExit(cli.FAILED)
     return outcomes
 
 
-def _checked(overrides: Overrides, compose: Compose) -> Job:
-    try:
-        return Job(overrides, experiment.plan(config.from_hydra(compose(overrides))))
-    except RequestError as error:
-        raise RequestError(f"{error} (in the job {' '.join(overrides)})") from error
+def checked(grid: Sequence[Overrides], *, compose: Compose) -> list[Job]:
+    """Return the grid's jobs, each checked as far as that goes without TensorFlow.
+
+    Raises
+    ------
+    RequestError
+        If one of them is wrong, or the store cannot be used.
+    """
+    composed: dict[tuple[str, ...], Config] = {}
+    jobs = []
+    for overrides in grid:
+        try:
+            jobs.append(Job(overrides, experiment.plan(_compose(overrides, compose, composed))))
+        except RequestError as error:
+            raise RequestError(f"{error} (in the job {' '.join(overrides)})") from error
+    store.check(jobs[0].plan.uri)
+    return jobs
 
 
-def _unfinished(jobs: Sequence[Job]) -> list[Job]:
+def _compose(
+    overrides: Overrides, compose: Compose, composed: dict[tuple[str, ...], Config]
+) -> Config:
+    """Compose a job, at once where one that differs only in its seed was composed before.
+
+    Hydra takes a tenth of a second for each, and most jobs of a sweep differ only so.
+    """
+    seeds = [override for override in overrides if re.fullmatch(r"seed=\d+", override)]
+    others = tuple(override for override in overrides if override not in seeds)
+    if len(seeds) != 1:
+        return config.from_hydra(compose(overrides))
+    if others not in composed:
+        composed[others] = config.from_hydra(compose(overrides))
+    settings = copy.deepcopy(composed[others])
+    settings.seed = int(seeds[0].partition("=")[2])
+    config.validate(settings)
+    return settings
+
+
+def unfinished(jobs: Sequence[Job]) -> list[Job]:
     """Return the jobs to train: no finished run of their identity, each identity once."""
     tracking = jobs[0].plan.config.tracking
     finished: set[str | None] = set()
@@ -99,6 +140,47 @@ def _unfinished(jobs: Sequence[Job]) -> list[Job]:
         finished = {run.tags.get("fitgap.identity") for run in runs}
     waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
     return list(waiting.values())
+
+
+def _launch_all(
+    jobs: Sequence[Job], children: dict[str, Overrides], launch: Launch
+) -> list[Outcome]:
+    """Launch jobs until each has an outcome, those of dead workers again."""
+    outcomes: list[Outcome] = []
+    waiting = list(jobs)
+    fruitless = 0
+    while waiting:
+        try:
+            returns = launch([children[job.plan.identity] for job in waiting])
+        except BrokenProcessPool as error:
+            ended = _ended(waiting)
+            fruitless = 0 if ended else fruitless + 1
+            outcomes += ended.values()
+            waiting = [job for job in waiting if job.plan.identity not in ended]
+            print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
+            if fruitless >= MAX_FRUITLESS_LAUNCHES:
+                failure = f"its worker died {fruitless} times: {str(error).splitlines()[0]}"
+                names = [experiment.run_name(job.plan.config) for job in waiting]
+                return [*outcomes, *(Outcome(name, None, failure) for name in names)]
+        else:
+            return [*outcomes, *(job_return.return_value for job_return in returns)]
+    return outcomes
+
+
+def _ended(jobs: Sequence[Job]) -> dict[str, Outcome]:
+    """Return what the store knows of jobs whose returns were lost, by identity."""
+    plan = jobs[0].plan
+    identities = {job.plan.identity for job in jobs}
+    outcomes = {}
+    for run in store.find_runs(
+        plan.uri, experiment=plan.config.tracking.experiment, statuses=("FINISHED", "FAILED")
+    ):
+        identity = run.tags.get("fitgap.identity", "")
+        if identity in identities and identity not in outcomes:  # the newest comes first
+            failure = run.tags.get("fitgap.failure") if run.status == "FAILED" else None
+            result = experiment.result_of(run)
+            outcomes[identity] = Outcome(run.name, None if failure else result, failure)
+    return outcomes
 
 
 def _name_of_sweep(grid: Sequence[Overrides]) -> str:
@@ -122,8 +204,3 @@ def _child_overrides(job: Job, grid: Sequence[Overrides], parent: str) -> Overri
 
 def _describe(job: Job) -> dict[str, object]:
     return {"overrides": job.overrides, "identity": job.plan.identity}
-
-
-def _outcome(job_return: JobReturn) -> Outcome:
-    outcome: Outcome = job_return.return_value
-    return outcome

@@ -7,6 +7,7 @@ leaves it FINISHED, FAILED or KILLED, whatever happens. Reading the record back 
 
 import functools
 import json
+import logging
 import signal
 import subprocess
 import tempfile
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
+FAILURE_TAG = "fitgap.failure"
+
+# MLflow tells of the tables it makes in a new database, line by line.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 
 class Terminated(BaseException):
@@ -80,7 +85,7 @@ def end_dead_runs(uri: str, experiment: str) -> None:
     for run in store.find_runs(uri, experiment=experiment, statuses=("RUNNING",)):
         if processes.is_gone(run.tags):
             client = mlflow.MlflowClient(uri)
-            client.set_tag(run.run_id, "fitgap.failure", "its process ended without a word")
+            client.set_tag(run.run_id, FAILURE_TAG, "its process ended without a word")
             client.set_terminated(run.run_id, "KILLED")
 
 
@@ -194,6 +199,8 @@ class RunRecord:
             history = self._client.get_metric_history(self.run_id, key)
             self._logged |= {(key, metric.step) for metric in history}
         self._has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
+        if FAILURE_TAG in run.data.tags:
+            self._client.delete_tag(self.run_id, FAILURE_TAG)
         for output in run.outputs.model_outputs if run.outputs else ():
             self._client.delete_logged_model(output.model_id)
         return {key: value for key, value in params.items() if key not in run.data.params}
@@ -263,7 +270,7 @@ class RunRecord:
         """Close the run with a status and, if it went wrong, the reason as a tag."""
         self.flush()
         if reason is not None:
-            self.set_tags({"fitgap.failure": reason})
+            self.set_tags({FAILURE_TAG: reason})
         self._client.set_terminated(self.run_id, status)
 
 
@@ -330,12 +337,17 @@ class SweepRecord:
     def fail(self, reason: str) -> None:
         """Have the run end FAILED, with the reason as a tag."""
         self.failure = reason
-        self._client.set_tag(self.run_id, "fitgap.failure", reason)
+        self._client.set_tag(self.run_id, FAILURE_TAG, reason)
 
 
 @contextmanager
-def open_sweep(name: str, *, uri: str, experiment_id: str) -> Iterator[SweepRecord]:
-    """Create the parent run of a sweep and end it when the block is left, however that is."""
+def open_sweep(
+    name: str, *, uri: str, experiment_id: str, experiment: str
+) -> Iterator[SweepRecord]:
+    """Create the parent run of a sweep and end it when the block is left, however that is.
+
+    Workers that are stopped with the sweep may have no time to end their runs; that is done here.
+    """
     client = mlflow.MlflowClient(uri)
     tags = {"fitgap.role": "sweep", **_origin_tags(), **processes.this_process()}
     run_id = client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
@@ -345,6 +357,7 @@ def open_sweep(name: str, *, uri: str, experiment_id: str) -> Iterator[SweepReco
             yield record
         except (KeyboardInterrupt, Terminated):
             client.set_terminated(run_id, "KILLED")
+            end_dead_runs(uri, experiment)
             raise
         except BaseException:
             client.set_terminated(run_id, "FAILED")

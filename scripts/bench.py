@@ -1,0 +1,167 @@
+"""Measure this project against plain Keras: epochs, a sweep, the record, start-up, memory.
+
+Each part takes from half a minute (start-up) to half an hour (grid, sweep); the machine should do
+nothing else. Nothing is written but the results: every record lies in a temporary folder.
+"""
+
+import argparse
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from fitgap import benchmark, benchmark_report
+from fitgap.benchmark_processes import machine_cores
+from fitgap.benchmark_report import Part, Result
+from fitgap.cli import TERMINATED, run_command
+from fitgap.config import PROJECT_ROOT
+from fitgap.errors import RequestError
+
+PARTS = ("epochs", "grid", "sweep", "tracking", "startup", "memory")
+DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")
+DOCS = PROJECT_ROOT / "docs" / "BENCHMARKS.md"
+
+
+def main() -> None:
+    """Read the command line, measure part by part, show and keep what came out."""
+    arguments = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
+    output: Path = arguments.output
+    # Everything a person can have got wrong comes before the measuring.
+    parts = benchmark_report.read_json(output)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"--output {output}: {error.strerror}") from error
+    jax_python = _jax_python(arguments.jax_python) if "epochs" in arguments.only else None
+
+    console = Console()
+    for name in arguments.only:
+        load = benchmark_report.load_average()
+        if load > machine_cores() / 2:
+            benchmark.say(f"note: the machine is busy (load average {load:.1f})")
+        with tempfile.TemporaryDirectory(prefix="fitgap-bench-") as folder:
+            results = _measures(arguments, Path(folder), jax_python)[name]()
+        notes = []
+        if name == "epochs" and jax_python is None:
+            notes.append("JAX cannot be imported here, so its scan was not measured.")
+        part = benchmark_report.make_part(name, results, command=_command(), load=load, notes=notes)
+        parts[name] = part
+        benchmark_report.print_part(part, console=console)
+        _write(parts, output=output, docs=arguments.docs)
+    print(f"\nwritten: {output}{f' and {DOCS}' if arguments.docs else ''}")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--only",
+        type=_parts,
+        default=DEFAULT_PARTS,
+        metavar="LIST",
+        help=f"parts, of {','.join(PARTS)} (all but grid)",
+    )
+    parser.add_argument(
+        "--rounds", type=_count, default=5, metavar="N", help="per comparison (%(default)s)"
+    )
+    parser.add_argument("--images", type=_count, metavar="N", help="of epochs and grid (48000)")
+    parser.add_argument(
+        "--sweep-rounds", type=_count, default=3, metavar="N", help="of the sweep (%(default)s)"
+    )
+    parser.add_argument(
+        "--sweep-runs",
+        type=_count,
+        default=6,
+        metavar="N",
+        help="of 24 that the plain loops do, the rest is scaled up (%(default)s)",
+    )
+    parser.add_argument(
+        "--memory-runs", type=_count, default=40, metavar="N", help="in one process (%(default)s)"
+    )
+    parser.add_argument(
+        "--jax-python", metavar="PATH", help="an interpreter that has JAX (this one)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/bench.json"),
+        metavar="FILE",
+        help="parts measured now replace those in it (%(default)s)",
+    )
+    parser.add_argument("--docs", action="store_true", help=f"write {DOCS.name} from it, too")
+    return parser.parse_args()
+
+
+def _measures(
+    arguments: argparse.Namespace, folder: Path, jax_python: str | None
+) -> dict[str, Callable[[], Sequence[Result]]]:
+    rounds, images = arguments.rounds, arguments.images
+    return {
+        "epochs": lambda: benchmark.measure_epochs(
+            benchmark.CASES, rounds=rounds, folder=folder, limit=images, jax_python=jax_python
+        ),
+        "grid": lambda: benchmark.measure_grid(rounds=rounds, folder=folder, limit=images),
+        "sweep": lambda: [
+            benchmark.measure_sweep(
+                rounds=arguments.sweep_rounds, runs=arguments.sweep_runs, folder=folder
+            )
+        ],
+        "tracking": lambda: [benchmark.measure_tracking(rounds=rounds, folder=folder)],
+        "startup": lambda: benchmark.measure_startup(rounds=rounds, folder=folder),
+        "memory": lambda: [benchmark.measure_memory(runs=arguments.memory_runs, folder=folder)],
+    }
+
+
+def _jax_python(wanted: str | None) -> str | None:
+    """Return an interpreter that has JAX, or None if none was asked for and this one has not."""
+    python = wanted or sys.executable
+    if benchmark.find_jax(python):
+        return python
+    if wanted is not None:
+        raise RequestError(f"--jax-python {wanted}: cannot import jax")
+    return None
+
+
+def _write(parts: dict[str, Part], *, output: Path, docs: bool) -> None:
+    in_order = {name: parts[name] for name in PARTS if name in parts}
+    output.write_text(benchmark_report.to_json(in_order), encoding="utf-8")
+    if docs:
+        DOCS.parent.mkdir(exist_ok=True)
+        DOCS.write_text(benchmark_report.to_markdown(in_order), encoding="utf-8")
+
+
+def _command() -> str:
+    """Return what a person types to measure the same; where files lie is their own matter."""
+    words = ["python", "scripts/bench.py", *sys.argv[1:]]
+    for option, placeholder in (("--jax-python", "PATH"), ("--output", "FILE")):
+        for i, word in enumerate(words):
+            if word == option:
+                words[i + 1] = placeholder
+            elif word.startswith(f"{option}="):
+                words[i] = f"{option}={placeholder}"
+    return shlex.join(words)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    asked = text.split(",")
+    unknown = [name for name in asked if name not in PARTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PARTS)}")
+    return tuple(name for name in PARTS if name in asked)
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {count}")
+    return count
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,69 @@
+"""Hold Keras against the NumPy reference: every operation once, then whole epochs of training."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from fitgap import cli, datasets
+from fitgap.config import PROJECT_ROOT, DatasetConfig
+from fitgap.errors import RequestError
+from fitgap.verification import verify
+from fitgap.verification_report import conclusion, print_tables, to_json, to_markdown
+
+REAL, BUNDLED = "fashion_mnist", "digits"
+
+
+def main() -> int:
+    """Read the command line, verify, print, write; 1 if anything is out of tolerance."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--dataset",
+        choices=(REAL, BUNDLED),
+        help=f"of the epochs ({REAL}, or {BUNDLED} where that is not to be had)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/verify"),
+        metavar="DIR",
+        help="for verification.md and .json (%(default)s)",
+    )
+    parser.add_argument(
+        "--docs", action="store_true", help="write docs/VERIFICATION.md as well, on the real data"
+    )
+    arguments = parser.parse_args()
+    if arguments.docs and arguments.dataset == BUNDLED:
+        raise RequestError(f"--docs is written from a run on {REAL}, got --dataset={BUNDLED}")
+
+    dataset = arguments.dataset or _best_dataset(may_fall_back=not arguments.docs)
+    console = Console()
+    with console.status("") as status:
+        result = verify(dataset=dataset, show=status.update)
+    print_tables(result, console=console)
+    command = "make verify" if dataset == REAL else f"make verify ARGS='--dataset {dataset}'"
+    markdown = to_markdown(result, command=command)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "verification.md").write_text(markdown)
+    (arguments.output / "verification.json").write_text(to_json(result))
+    print(f"{conclusion(result)}; tables and rule in {arguments.output}/verification.md")
+    if arguments.docs:
+        page = PROJECT_ROOT / "docs" / "VERIFICATION.md"
+        page.write_text(markdown)
+        print(f"and in {page}")
+    return cli.OK if result.agrees else cli.FAILED
+
+
+def _best_dataset(*, may_fall_back: bool) -> str:
+    try:
+        datasets.load(DatasetConfig(name=REAL))
+    except RequestError as error:
+        if not may_fall_back:
+            raise
+        print(f"{error}\nGoing on with dataset={BUNDLED}.")
+        return BUNDLED
+    return REAL
+
+
+if __name__ == "__main__":
+    cli.run_command(main)
