@@ -1,13 +1,20 @@
 """Run the code of docs/HOW_A_NETWORK_LEARNS.md and draw its pictures into docs/images."""
 
 from fitgap import cli, walkthrough
+from fitgap.config import PROJECT_ROOT
+
+PAGE = PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 
 
 def main() -> None:
     """Run the page, draw, and say where the pictures are."""
-    folder = walkthrough.PAGE.parent / "images"
+    folder = PAGE.parent / "images"
     folder.mkdir(exist_ok=True)
-    for name, figure in walkthrough.figures(walkthrough.run(walkthrough.PAGE)).items():
+    computed = walkthrough.run(PAGE)
+    # After the page, which starts TensorFlow itself; the pictures' module needs it too.
+    from fitgap import walkthrough_figures
+
+    for name, figure in walkthrough_figures.draw(computed).items():
         figure.savefig(folder / f"{name}.png", dpi=110)
         print(folder / f"{name}.png")
 

@@ -269,10 +269,7 @@ def _terminal_table(findings: Sequence[Finding]) -> "Table":
             cells[0] = f"  {_epoch_label(figure)}"
         heading = figure.metric
         rows.append(cells)
-    # With one seed the verdict's words take the room of the columns that have nothing to show.
-    empty = {i for i in range(len(_HEADERS)) if all(row[i] in ("", ABSENT) for row in rows)}
-    kept = [i for i in range(len(_HEADERS)) if i not in empty]
-    return _grid([_HEADERS[i] for i in kept], [[row[i] for i in kept] for row in rows])
+    return _grid(_HEADERS, rows)
 
 
 def _grid(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":

@@ -37,18 +37,17 @@ alone.
 
 **An epoch.** From the same initial weights and in the same order of batches, both train for one
 epoch; compared are the final weights. Each step's rounding goes into the next one.
-With a smooth activation that does little, and the weights must agree within {EPOCH_BOUND:.0e}.
-With relu it can do a lot: where a unit's input is zero but for rounding, one of the two lets the
-gradient pass and the other does not. From then on they train two slightly different networks,
-and how far these part says nothing about who computes rightly. So each relu network has a
-**control**: NumPy against itself, from initial weights that are off by {PERTURBATION:.0e} of
-themselves, enough that some of these decisions surely differ; the figure is the largest of three.
-Allowed is {CONTROL_FACTOR} times the control, or {EPOCH_BOUND:.0e} if that is more.
+**Control** is what becomes of a much larger difference at the start: NumPy against itself, from
+initial weights that are off by {PERTURBATION:.0e} of themselves, the largest of three tries. With a
+smooth activation it stays about as small as it was, and Keras must agree within
+{EPOCH_BOUND:.0e}. With relu it can grow without measure: where a unit's input is zero but for
+rounding, one of the two lets the gradient pass and the other does not. From then on two slightly
+different networks are trained, and how far these part says nothing about who computes rightly. So
+with relu, {CONTROL_FACTOR} times the control is allowed, or {EPOCH_BOUND:.0e} if that is more.
 
-So the rows of the smooth networks are the sharp check, of every optimizer and every loss: a wrong
-formula shows there too. Where a relu network's control is near 1, its row can only show that
-Keras stays within what rounding explains. That the relu is the cause shows in the same
-comparison: same optimizers, same data, and no such control where the activation is smooth.
+The smooth networks are therefore the sharp check of every optimizer and every loss. Where a relu
+network's control is near 1, its row can only show that Keras stays within what rounding explains.
+Binary cross-entropy trains on two of the ten classes.
 
 NumPy and Keras are validation accuracies, each computed by its own side. They may differ by
 0.5 / sqrt(n), the largest standard error that an accuracy over n images can have."""
@@ -122,7 +121,7 @@ def _tables(
             (
                 _trained(epoch),
                 _small(epoch.difference),
-                "-" if epoch.control is None else _small(epoch.control),
+                _small(epoch.control),
                 _small(epoch.allowed),
                 f"{epoch.accuracy_numpy:.4f}",
                 f"{epoch.accuracy_keras:.4f}",
