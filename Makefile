@@ -39,6 +39,7 @@ lock: $(READY) ## resolve the dependencies anew into requirements/
 quickstart: $(READY) ## compare three optimizers over three seeds on the bundled digits
 	$(PYTHON) scripts/train.py sweep=quickstart tracking.experiment=quickstart $(ARGS)
 	@$(PYTHON) scripts/compare.py --experiment quickstart
+	@$(PYTHON) scripts/report.py --experiment quickstart
 	@echo "make ui      opens MLflow's table and charts of these runs"
 
 train: $(READY) ## train one experiment: make train ARGS="dataset=mnist optimizer=adam"
@@ -49,6 +50,9 @@ sweep: $(READY) ## train a sweep: make sweep ARGS="optimizer=sgd,adam seed=0,1,2
 
 compare: $(READY) ## rank the finished runs: make compare ARGS="--experiment fitgap"
 	@$(PYTHON) scripts/compare.py $(ARGS)
+
+report: $(READY) ## write the comparison as one HTML file
+	@$(PYTHON) scripts/report.py $(ARGS)
 
 ui: $(READY) ## open MLflow's UI of the same database on http://$(HOST):$(PORT)
 	@$(PYTHON) scripts/ui.py --host $(HOST) --port $(PORT) $(ARGS)

@@ -1,6 +1,7 @@
 """One experiment from settings to record, on the bundled digits, into a database of its own."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from fitgap.tracking import Terminated
 # A network that is ready at once; what only the record is about needs no more.
 SMALL = ("architecture=dense_softmax", "training.epochs=2", "training.xla=false")
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+DIVERGING = ("optimizer=sgd", "optimizer.learning_rate=3e38", *SMALL)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -151,10 +153,11 @@ def test_a_finished_run_is_finished(recorded):
 def test_all_resolved_settings_are_parameters(recorded):
     expected = config.flatten(config.to_plain(recorded.config))
     del expected["tracking.parent"]  # a tag
-    params = recorded.run.data.params
-    assert set(expected) <= set(params)
-    as_logged = {key: yaml.safe_load(params[key]) for key in expected if key != "name"}
-    assert as_logged | {"name": params["name"]} == expected
+    as_text = {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in expected.items()
+    }
+    assert as_text.items() <= recorded.run.data.params.items()
 
 
 def test_derived_parameters_are_right(recorded):
@@ -172,7 +175,8 @@ def test_derived_parameters_are_right(recorded):
 
 def test_every_epoch_has_all_figures_and_the_test_set_is_scored_once(recorded):
     found = histories(recorded.uri, recorded.result.run_id)
-    pairs = [f"{name}/{score}" for name in ("train", "val", "running", "gap") for score in ("loss", "accuracy")]  # fmt: skip
+    names = ("train", "val", "running", "gap")
+    pairs = [f"{name}/{score}" for name in names for score in ("loss", "accuracy")]
     for key in [*pairs, "learning_rate"]:
         assert list(found[key]) == [1, 2], key
     once = {"test/loss", "test/accuracy", "test_gap/loss", "test_gap/accuracy", "best_epoch"}
@@ -306,7 +310,8 @@ def test_without_validation_there_are_no_figures_of_it(run, tracking_uri):
     result = run("split=none", *SMALL)
     found = histories(tracking_uri, result.run_id)
     prefixes = {key.partition("/")[0] for key in found}
-    assert prefixes == {"train", "test", "test_gap", "running", "learning_rate", "time", "throughput"}  # fmt: skip
+    scores = {"train", "test", "test_gap", "running"}
+    assert prefixes == {*scores, "learning_rate", "time", "throughput"}
     stored = only_run_in(tracking_uri)
     assert (stored.params["train_samples"], stored.params["val_samples"]) == ("1437", "0")
     assert found["test_gap/accuracy"][2] == found["train/accuracy"][2] - found["test/accuracy"][2]
@@ -356,7 +361,7 @@ def test_a_run_without_a_name_is_named_after_its_settings(run, tracking_uri):
 
 def test_a_diverged_run_has_failed_at_that_epoch(run, tracking_uri):
     with pytest.raises(DivergedError):
-        run("optimizer=sgd", "optimizer.learning_rate=1e38", "loss=mse", *SMALL)
+        run(*DIVERGING)
     stored = only_run_in(tracking_uri)
     assert stored.status == "FAILED"
     assert stored.tags["fitgap.failure"] == "DivergedError: running/loss is nan in epoch 1"
@@ -402,20 +407,24 @@ def terminate():
     [(press_ctrl_c, KeyboardInterrupt), (terminate, Terminated)],
     ids=["Ctrl-C", "SIGTERM"],
 )
-def test_a_stopped_run_is_killed_and_the_next_request_goes_on_with_it(
-    run, tracking_uri, watch, action, error
-):
+def test_a_stopped_run_is_killed(run, tracking_uri, monkeypatch, action, error):
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "callbacks", lambda _config: [AfterFirstEpoch(action)])
-        with pytest.raises(error):
-            run(*SMALL)
+    monkeypatch.setattr(models, "callbacks", lambda _config: [AfterFirstEpoch(action)])
+    with pytest.raises(error):
+        run(*SMALL)
     assert signal.getsignal(signal.SIGTERM) is before
     stopped = only_run_in(tracking_uri)
     assert stopped.status == "KILLED"
     assert error.__name__ in stopped.tags["fitgap.failure"]
     assert list(histories(tracking_uri, stopped.run_id)["val/loss"]) == [1]
 
+
+def test_the_next_request_goes_on_with_a_stopped_run(run, tracking_uri, watch):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "callbacks", lambda _config: [AfterFirstEpoch(press_ctrl_c)])
+        with pytest.raises(KeyboardInterrupt):
+            run(*SMALL)
+    stopped = only_run_in(tracking_uri)
     result = run(*SMALL)
     finished = only_run_in(tracking_uri)
     assert (result.run_id, finished.status) == (stopped.run_id, "FINISHED")
@@ -438,10 +447,9 @@ def test_a_finished_run_answers_for_its_identity(run, tracking_uri, watch):
 
 def test_other_settings_and_failed_runs_do_not_answer(run, tracking_uri):
     run(*SMALL)
-    diverging = ("optimizer=sgd", "optimizer.learning_rate=1e38", "loss=mse", *SMALL)
     for _ in range(2):
         with pytest.raises(DivergedError):
-            run(*diverging)
+            run(*DIVERGING)
     assert not run("seed=1", *SMALL).reused
     statuses = sorted(stored.status for stored in runs_in(tracking_uri))
     assert statuses == ["FAILED", "FAILED", "FINISHED", "FINISHED"]
@@ -459,23 +467,14 @@ REFERENCES = {
 
 @pytest.mark.parametrize("engine", REFERENCES)
 def test_the_same_settings_give_the_same_bits_whatever_ran_before(run, watch, engine):
-    wanted = ("training.epochs=2", "tracking.reuse=false", *REFERENCES[engine])
+    wanted = ("training.epochs=1", "tracking.reuse=false", *REFERENCES[engine])
     run(*wanted)
     # Equal but for the seed and the learning rate, it may use the same compiled program.
     run("seed=1", "optimizer.learning_rate=0.1", *wanted)
-    run("architecture=cnn_small", "training.epochs=1", "training.xla=false")
     np.random.seed(3)  # noqa: NPY002 - the state that must not matter
     keras.utils.set_random_seed(3)
     run(*wanted)
-    first, other, _, again = watch
+    first, other, again = watch
     np.testing.assert_array_equal(first.weights, again.weights)
     np.testing.assert_array_equal(first.probabilities, again.probabilities)
     assert not np.array_equal(first.weights, other.weights)
-
-
-def test_the_engines_agree_in_what_they_learn(run, watch):
-    fit = run("training.engine=fit", *SMALL[:2])
-    compiled = run("training.engine=compiled", *SMALL)
-    for key in ("train/loss", "val/loss", "test/loss", "train/accuracy", "val/accuracy"):
-        assert fit.metrics[key] == pytest.approx(compiled.metrics[key], rel=1e-4)
-    np.testing.assert_allclose(watch[0].weights, watch[1].weights, rtol=1e-3, atol=1e-5)

@@ -35,14 +35,14 @@ def write(
     """
     dump_config(config, folder / "config.yaml")
     _write_history(folder / "history.csv", fitted)
-    figures.learning_curves(fitted.epochs).savefig(folder / "learning_curves.png", dpi=100)
+    figures.save(figures.learning_curves(fitted.epochs), folder / "learning_curves.png")
     counts = confusion_counts(
         dataset.y_test,
         engine.predict(dataset.x_test).argmax(axis=1),
         num_classes=dataset.num_classes,
     )
-    figures.confusion_matrix(counts, dataset.class_names).savefig(
-        folder / "confusion_matrix.png", dpi=100
+    figures.save(
+        figures.confusion_matrix(counts, dataset.class_names), folder / "confusion_matrix.png"
     )
     title = config.architecture.get("title") or config.architecture["name"]
     lines = [title]

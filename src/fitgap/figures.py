@@ -4,6 +4,7 @@ matplotlib's figures are used without pyplot, so nothing global is kept and no w
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,18 @@ from fitgap.training import Epoch
 if TYPE_CHECKING:
     from fitgap.prediction import Predictions
 
+NAMED_SHARE = 0.01
+
 # Okabe and Ito's palette: told apart with any colour vision, and by line style besides.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
 
 MOST_IMAGES = 100  # of a picture of predictions: more are too small to see
 IMAGES_PER_ROW = 5
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG; pixels count here more than bytes, so it is packed lightly."""
+    figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})
 
 
 def learning_curves(epochs: Sequence[Epoch]) -> Figure:
@@ -38,6 +46,7 @@ def learning_curves(epochs: Sequence[Epoch]) -> Figure:
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.96, wspace=0.22)
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         _draw_curves(axes, epochs, quantity)
+    axes.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -54,11 +63,12 @@ def _draw_curves(axes: Axes, epochs: Sequence[Epoch], quantity: str) -> None:
         axes.fill_between(number, train, val, color=ORANGE, alpha=0.15, label="gap")
     axes.set(xlabel="epoch", ylabel=quantity)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(frameon=False, fontsize=8)
 
 
 def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
     """Draw how many images of each class were taken for which.
+
+    Cells with less than a hundredth of their row's images stay without a number.
 
     Parameters
     ----------
@@ -78,7 +88,8 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
     axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(ticks, class_names)
     axes.set(xlabel="predicted", ylabel="true")
-    for row, column in np.argwhere(counts):
+    # A number in every cell would hide those that matter, and text is what takes the time.
+    for row, column in np.argwhere(shares >= NAMED_SHARE):
         axes.text(
             column,
             row,

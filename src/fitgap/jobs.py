@@ -74,7 +74,9 @@ def _run_in_sweep(composed: DictConfig, *, number: int) -> Outcome:
         name = experiment.run_name(planned.config)
         result = experiment.run(planned)
     except Exception as error:
-        failure = f"{type(error).__name__}: {error}"
+        # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
+        reason = str(error).strip().partition("\n")[0]
+        failure = f"{type(error).__name__}: {reason}"
         print(f"#{number} {name}: FAILED, {failure}", flush=True)
         return Outcome(name, result=None, failure=failure)
     seconds = time.perf_counter() - started

@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from fitgap import cli, config, experiment, store
-from fitgap.config import Config
+from fitgap.config import Config, decisive, flatten, to_plain
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
@@ -38,7 +38,9 @@ class Job:
     plan: Plan
 
 
-def run(grid: Sequence[Overrides], *, compose: Compose, launch: Launch) -> list[Outcome]:
+def run(
+    grid: Sequence[Overrides], *, compose: Compose, launch: Launch, workers: int
+) -> list[Outcome]:
     """Run a sweep to its end.
 
     Parameters
@@ -49,6 +51,8 @@ def run(grid: Sequence[Overrides], *, compose: Compose, launch: Launch) -> list[
         Makes a job's configuration of its overrides.
     launch
         Hands jobs to Hydra's launcher and returns when they have ended.
+    workers
+        How many jobs the launcher runs at once, as far as that is known; it decides the order.
 
     Returns
     -------
@@ -63,7 +67,7 @@ def run(grid: Sequence[Overrides], *, compose: Compose, launch: Launch) -> list[
         With 1, after the others had their chance, if a run failed.
     """
     jobs = checked(grid, compose=compose)
-    waiting = unfinished(jobs)
+    waiting = in_order_for_reuse(unfinished(jobs), workers=workers)
     reused = len(jobs) - len(waiting)
     print(f"sweep of {len(jobs)} runs: {reused} finished before, {len(waiting)} to train")
     if not waiting:
@@ -88,6 +92,7 @@ def run(grid: Sequence[Overrides], *, compose: Compose, launch: Launch) -> list[
             lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
             print("\n".join(["", f"{reason}:", *lines]), flush=True)
             parent.fail(reason)
+    print(f'compare them: make compare ARGS="--experiment {plan.config.tracking.experiment}"')
     if failures:
         raise SystemExit(cli.FAILED)
     return outcomes
@@ -140,6 +145,27 @@ def unfinished(jobs: Sequence[Job]) -> list[Job]:
         finished = {run.tags.get("fitgap.identity") for run in runs}
     waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
     return list(waiting.values())
+
+
+def in_order_for_reuse(jobs: Sequence[Job], *, workers: int) -> list[Job]:
+    """Order jobs so that each worker meets those that share a compiled graph one after the other.
+
+    Workers take the next job as they become free, so as many kinds of graph are dealt out in
+    turns as there are workers. Runs that differ only in seed or learning rate share a graph.
+    """
+    kinds: dict[str, list[Job]] = {}
+    for job in jobs:
+        settings = decisive(flatten(to_plain(job.plan.config)))
+        graph = {k: v for k, v in settings.items() if k not in ("seed", "optimizer.learning_rate")}
+        kinds.setdefault(json.dumps(graph, sort_keys=True), []).append(job)
+    ordered: list[Job] = []
+    waiting = list(kinds.values())
+    lanes: list[list[Job]] = []
+    while waiting or lanes:
+        lanes += [waiting.pop(0) for _ in range(min(workers - len(lanes), len(waiting)))]
+        ordered += [lane.pop(0) for lane in lanes]
+        lanes = [lane for lane in lanes if lane]
+    return ordered
 
 
 def _launch_all(

@@ -228,7 +228,8 @@ def relative_difference(ours: Arrays, theirs: Arrays) -> float:
     """Return the largest difference of two lists of arrays, each relative to its own size.
 
     Per array: the largest absolute difference, divided by the largest absolute element of
-    ``theirs``. Element by element it would say nothing where a sum cancels to nearly zero.
+    ``theirs`` (undivided where that is 0). Element by element it would say nothing where a sum
+    cancels to nearly zero.
 
     >>> relative_difference([np.array([1.0, 0.0])], [np.array([2.0, 0.5])])
     0.5
@@ -237,10 +238,10 @@ def relative_difference(ours: Arrays, theirs: Arrays) -> float:
     for own, other in zip(ours, theirs, strict=True):
         if own.shape != other.shape:
             raise ValueError(f"arrays of one shape are compared, got {own.shape}, {other.shape}")
-        largest = np.abs(own.astype(np.float64) - other).max()
-        size = np.abs(other).max()
-        differences.append(float(largest / size) if largest else 0.0)
-    return max(differences)
+        largest = float(np.abs(own.astype(np.float64) - other).max())
+        size = float(np.abs(other).max())
+        differences.append(largest / size if size else largest)
+    return float(np.max(differences))  # Python's max() could lose a NaN
 
 
 class _Experiment:

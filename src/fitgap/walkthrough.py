@@ -9,10 +9,10 @@ _FENCE = "```"
 
 
 def code_blocks(markdown: str) -> Iterator[tuple[int, str]]:
-    """Yield each fenced block of Python and the number of its first line, from 1.
+    r"""Yield each fenced block of Python and the number of its first line, from 1.
 
-    >>> list(code_blocks("text\\n```python\\nx = 1\\n```\\n"))
-    [(3, 'x = 1\\n')]
+    >>> list(code_blocks("text\n```python\nx = 1\n```\n"))
+    [(3, 'x = 1\n')]
     """
     first_line, lines, language = 0, list[str](), None
     for number, line in enumerate(markdown.splitlines(), start=1):
@@ -47,7 +47,7 @@ def run(page: Path) -> dict[str, Any]:
         if ">>>" not in block:
             # Newlines before the block make the lines of a traceback those of the page.
             code = compile("\n" * (first_line - 1) + block, str(page), "exec")
-            exec(code, namespace)  # noqa: S102: the page is this project's own
+            exec(code, namespace)  # noqa: S102 - the page is our own
             continue
         test = parser.get_doctest(block, namespace, page.name, str(page), first_line - 1)
         said: list[str] = []

@@ -29,8 +29,8 @@ def draw(page: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 def _batch(page: Mapping[str, Any]) -> Figure:
-    figure = Figure(figsize=(8, 2.4))
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.92, hspace=0.35, wspace=0.05)
+    figure = Figure(figsize=(8, 1.5))
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.88, hspace=0.3, wspace=0.05)
     for axes, image, label in zip(
         figure.subplots(2, 16).flat, page["images"], page["labels"], strict=False
     ):

@@ -4,6 +4,7 @@ Hydra takes plugins from the package ``hydra_plugins`` only and imports all of t
 start, so nothing heavy may be imported here.
 """
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +34,13 @@ class FitgapSweeper(BasicSweeper):
             grid,
             compose=lambda job: loader.load_sweep_config(master, job),
             launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
+            workers=_workers(master.hydra.launcher.get("n_jobs", 1)),
         )
+
+
+def _workers(n_jobs: int) -> int:
+    """Read joblib's number of jobs: -1 stands for one per core, -2 for one less, and so on."""
+    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
 
 
 @dataclass

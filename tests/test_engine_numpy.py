@@ -1,0 +1,243 @@
+"""The engine numpy learns what Keras learns, through the same pipeline, or refuses by name."""
+
+import inspect
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from fitgap import engines, experiment, identity, models, reference_settings, training
+from fitgap.engine_fit import acts_on_batches
+from fitgap.engines import EngineChoice
+from fitgap.errors import RequestError
+from fitgap.evaluation import Partition, Partitions
+
+IMAGE_SHAPE = (4, 5)
+BATCHES = 5
+TWO_CLASSES = ("dataset.classes=[0,1]", "loss=binary_crossentropy")
+PLATEAU = (
+    "+training.callbacks.plateau={_target_: keras.callbacks.ReduceLROnPlateau, monitor: loss, "
+    "factor: 0.5, patience: 1, min_delta: 100}"
+)
+
+
+@pytest.fixture
+def make_engine(compose):
+    """Return a function from a name and overrides to settings, data and an engine on them."""
+
+    def make(name, *overrides):
+        settings = compose(
+            "training.batch_size=8",
+            "architecture.units=[6]",
+            *overrides,
+        )
+        rng = np.random.default_rng(0)
+        num_classes = 2 if settings.dataset.classes else 10
+        n = 8 * BATCHES - 3  # the last batch is smaller
+        x = rng.integers(0, 256, (n, *IMAGE_SHAPE), dtype=np.uint8)
+        train = Partition(x, rng.integers(0, num_classes, n))
+        model = models.build(
+            settings,
+            image_shape=IMAGE_SHAPE,
+            num_classes=num_classes,
+            total_steps=BATCHES * settings.training.epochs,
+        )
+        callbacks = models.callbacks(settings)
+        engine = engines.make(
+            EngineChoice(name, xla=False, reason="test"),
+            model=model,
+            train=train,
+            config=settings,
+            callbacks=callbacks,
+        )
+        return settings, train, callbacks, engine
+
+    return make
+
+
+def fit(settings, train, callbacks, engine):
+    return training.fit(
+        engine,
+        partitions=Partitions(train=train, val=train, test=train),
+        config=settings,
+        callbacks=callbacks,
+        observe=lambda _: None,
+    )
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param(["optimizer=sgd"], id="one hidden layer"),
+        pytest.param(["optimizer=adamw", "loss=mse"], id="one-hot labels"),
+        pytest.param(["optimizer=rmsprop", *TWO_CLASSES], id="two classes, one sigmoid unit"),
+        pytest.param(["architecture.units=[]"], id="no hidden layer"),
+        pytest.param(
+            ["architecture.units=[7,5]", "architecture.activation=tanh"], id="two hidden layers"
+        ),
+        pytest.param(
+            ["optimizer=adam", "training/schedule=cosine", "optimizer.learning_rate=0.05"],
+            id="learning rate by a schedule",
+        ),
+        pytest.param(["optimizer=momentum", PLATEAU], id="learning rate by a callback"),
+        pytest.param(
+            [
+                "training/early_stopping=on",
+                "training.early_stopping.patience=1",
+                "training.early_stopping.min_delta=100",
+            ],
+            id="earlier weights restored",
+        ),
+    ],
+)
+def test_trains_scores_and_predicts_as_model_fit_does(make_engine, overrides):
+    overrides = ["training.epochs=3", *overrides]
+    ours = make_engine("numpy", *overrides)
+    fitted = fit(*ours)
+    engine = ours[-1]
+    probabilities, weights = engine.predict(ours[1].x), engine.model.get_weights()
+    rate, steps = float(engine.model.optimizer.learning_rate), engine.model.optimizer.iterations
+    steps = int(steps)
+
+    theirs = make_engine("fit", *overrides)
+    expected = fit(*theirs)
+    other = theirs[-1]
+    assert len(fitted.epochs) == len(expected.epochs)
+    assert fitted.restored == expected.restored
+    for own, reference in zip(fitted.epochs, expected.epochs, strict=True):
+        assert own.learning_rate == pytest.approx(reference.learning_rate, rel=1e-6)
+        for figures in ("running", "train", "val"):
+            mine, keras_own = getattr(own, figures), getattr(reference, figures)
+            assert mine.loss == pytest.approx(keras_own.loss, rel=1e-5)
+            assert mine.accuracy == pytest.approx(keras_own.accuracy, rel=1e-6)
+    assert fitted.train.loss == pytest.approx(expected.train.loss, rel=1e-5)
+    for mine, keras_own in zip(weights, other.model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, keras_own, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(probabilities, other.predict(theirs[1].x), atol=1e-5)
+    assert rate == pytest.approx(float(other.model.optimizer.learning_rate), rel=1e-6)
+    assert steps == int(other.model.optimizer.iterations)
+
+
+def test_the_callback_and_the_schedule_of_the_tests_change_the_learning_rate(make_engine):
+    plateau = fit(*make_engine("numpy", "training.epochs=3", "optimizer=momentum", PLATEAU))
+    assert [epoch.learning_rate for epoch in plateau.epochs] == pytest.approx([0.01, 0.01, 0.005])
+    cosine = fit(*make_engine("numpy", "training.epochs=2", "training/schedule=cosine"))
+    # Half way and at the end of the cosine.
+    assert [epoch.learning_rate for epoch in cosine.epochs] == pytest.approx([0.0005, 0], abs=1e-9)
+
+
+def test_evaluates_and_predicts_with_the_weights_that_the_model_has_now(make_engine):
+    _, train, _, engine = make_engine("numpy")
+    before, first = engine.evaluate(train), engine.model.get_weights()
+    predicted = engine.predict(train.x)
+    engine.run_epoch(np.arange(len(train), dtype=np.int32))
+    assert engine.evaluate(train) != before
+    engine.model.set_weights(first)
+    assert engine.evaluate(train) == before
+    np.testing.assert_array_equal(engine.predict(train.x), predicted)
+
+
+def test_a_diverging_run_is_reported_as_such(make_engine):
+    _, train, _, engine = make_engine(
+        "numpy",
+        "optimizer=sgd",
+        "optimizer.learning_rate=1e38",
+        "loss=mse",
+        "architecture.activation=linear",
+    )
+    order = np.arange(len(train), dtype=np.int32)
+    losses = [engine.run_epoch(order).loss for _ in range(2)]
+    assert not np.isfinite(losses).all()
+
+
+REFUSED = [
+    (["architecture=cnn_small"], r"architecture must be fitgap.models.dense .*Conv2D"),
+    (["architecture.dropout=0.5"], r"architecture.dropout must be off .* got 0.5"),
+    (["architecture.batch_norm=true"], r"architecture.batch_norm must be off"),
+    (["architecture.l2=0.01"], r"architecture.l2 must be off"),
+    (["architecture.activation=gelu"], r"architecture.activation .* received 'gelu'"),
+    (["optimizer._target_=keras.optimizers.Lion"], r"optimizer._target_ .* got .*Lion"),
+    (["+optimizer.clipnorm=1"], r"optimizer=rmsprop .* received 'clipnorm'"),
+    (["loss.function._target_=keras.losses.Poisson"], r"loss.function._target_ .*Poisson"),
+    (["+loss.function.ignore_class=0"], r"loss.function.ignore_class must be left out"),
+    (["loss.labels=one_hot"], r"loss.labels must be integer .* got 'one_hot'"),
+    (
+        ["+training.callbacks.stop={_target_: keras.callbacks.TerminateOnNaN}"],
+        r"training.callbacks.stop .* got 'keras.callbacks.TerminateOnNaN'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), REFUSED, ids=[each[0][0] for each in REFUSED])
+def test_what_the_reference_does_not_know_is_refused_by_name(compose, overrides, message):
+    settings = compose("training.engine=numpy", *overrides)
+    with pytest.raises(RequestError, match=message):
+        engines.choose(settings, train_bytes=1)
+
+
+def test_settings_that_are_off_are_not_refused(compose):
+    settings = compose("training.engine=numpy", "+optimizer.clipnorm=null")
+    assert engines.choose(settings, train_bytes=1).name == "numpy"
+
+
+def test_auto_never_chooses_it(compose):
+    assert engines.choose(compose(), train_bytes=1).name != "numpy"
+
+
+def test_a_refusal_costs_no_run_and_no_tensorflow(run_train, tmp_path):
+    done = run_train(
+        "training.engine=numpy", "architecture=cnn_small", interpreter=("-X", "importtime")
+    )
+    assert done.code == 2
+    assert "error: architecture must be" in done.err
+    assert "tensorflow" not in done.err
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_the_callbacks_refused_by_name_are_those_that_act_between_batches():
+    own = inspect.getmembers(keras.callbacks, inspect.isclass)
+    acting = {f"keras.callbacks.{name}" for name, each in own if acts_on_batches_of(each)}
+    assert acting - {"keras.callbacks.CallbackList"} == set(reference_settings.BATCH_CALLBACKS)
+
+
+def acts_on_batches_of(callback_class):
+    return acts_on_batches(callback_class.__new__(callback_class))
+
+
+def test_a_callback_of_ones_own_that_acts_between_batches_is_refused(compose, make_engine):
+    class Counter(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    settings, train, _, engine = make_engine("numpy")
+    with pytest.raises(RequestError, match="Counter acts between batches"):
+        engines.make(
+            EngineChoice("numpy", xla=False, reason="test"),
+            model=engine.model,
+            train=train,
+            config=settings,
+            callbacks=[Counter()],
+        )
+
+
+def test_a_run_is_recorded_like_any_other(compose, tracking_uri):
+    settings = compose(
+        "training.engine=numpy",
+        "training.epochs=1",
+        "architecture.units=[4]",
+        f"tracking.uri={tracking_uri}",
+    )
+    planned = experiment.plan(settings)
+    result = experiment.run(planned)
+    assert result.metrics["gap/accuracy"] == pytest.approx(
+        result.metrics["train/accuracy"] - result.metrics["val/accuracy"]
+    )
+    assert experiment.finished(planned).run_id == result.run_id
+
+
+def test_every_module_that_computes_counts_for_the_identity():
+    folder = Path(reference_settings.__file__).parent / "reference"
+    computing = {path.stem for path in folder.glob("*.py")} - {"__init__", "naive"}
+    assert {f"reference/{name}" for name in computing} <= set(identity.RESULT_MODULES)
+    assert {"engine_numpy", "reference_settings"} <= set(identity.RESULT_MODULES)

@@ -1,0 +1,181 @@
+"""Sweeps as a person starts them: one parent run, a child per job, every failure listed."""
+
+import re
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+from fitgap import config, store, sweeps
+
+SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
+ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+# Plain gradient descent at the edge of float32 is not finite after a few steps.
+MIXED_RATES = "optimizer.learning_rate=3e38,0.1,2e38"
+
+
+@pytest.fixture
+def uri(tmp_path):
+    """Return the URI of the database that `train` and `run_train` write to."""
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def runs_by_role(uri):
+    """Return parent runs and child runs."""
+    parents, children = (
+        store.find_runs(uri, experiment="fitgap", statuses=ALL, tags={"fitgap.role": role})
+        for role in ("sweep", "run")
+    )
+    return parents, children
+
+
+def assert_children_of(parent, children):
+    for child in children:
+        assert child.tags["fitgap.sweep"] == parent.run_id
+        assert child.tags["mlflow.parentRunId"] == parent.run_id
+
+
+def test_a_sweep_on_a_new_database_is_a_parent_with_children_and_is_not_trained_twice(
+    run_train, uri
+):
+    sweep = ("-m", "seed=0,1", *SMALL)
+    done = run_train(*sweep)
+    assert (done.code, done.err) == (0, "")
+    assert "sweep of 2 runs: 0 finished before, 2 to train" in done.out
+    (parent,), children = runs_by_role(uri)
+    assert parent.status == "FINISHED"
+    assert [child.status for child in children] == ["FINISHED", "FINISHED"]
+    assert {child.params["seed"] for child in children} == {"0", "1"}
+    assert len({child.tags["fitgap.identity"] for child in children}) == 2
+    assert_children_of(parent, children)
+
+    again = run_train(*sweep, interpreter=("-X", "importtime"))
+    assert again.code == 0
+    assert "sweep of 2 runs: 2 finished before, 0 to train" in again.out
+    imported = {line.rpartition("|")[2].strip() for line in again.err.splitlines()}
+    assert "sqlalchemy" in imported
+    assert not imported & {"tensorflow", "keras", "mlflow"}
+    parents, children = runs_by_role(uri)
+    assert (len(parents), len(children)) == (1, 2)
+
+
+def test_under_joblib_failures_are_listed_at_the_end_and_the_others_go_on(run_train, uri):
+    done = run_train(
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "optimizer=sgd",
+        MIXED_RATES,
+        "seed=0,1",
+        *SMALL,
+    )
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    (parent,), children = runs_by_role(uri)
+    assert parent.status == "FAILED"
+    assert "4 of 6 runs failed" in parent.tags["fitgap.failure"]
+    assert len(children) == 6
+    assert_children_of(parent, children)
+    for child in children:
+        diverges = child.params["optimizer.learning_rate"] != "0.1"
+        assert child.status == ("FAILED" if diverges else "FINISHED")
+        assert ("fitgap.failure" in child.tags) == diverges
+    listed = done.out.partition("4 of 6 runs failed:\n")[2].splitlines()
+    assert len(listed) == 4
+    for line in listed:
+        assert re.search(r"DivergedError: running/loss is \S+ in epoch 1", line)
+
+
+# In this process, where the basic launcher's jobs run too.
+
+
+def test_a_failure_does_not_keep_the_basic_launcher_from_the_rest(train, uri):
+    done = train("-m", "optimizer=sgd", MIXED_RATES, *SMALL)
+    assert done.code == 1
+    (parent,), children = runs_by_role(uri)
+    assert parent.status == "FAILED"
+    statuses = {child.params["optimizer.learning_rate"]: child.status for child in children}
+    assert sorted(statuses.values()) == ["FAILED", "FAILED", "FINISHED"]
+    assert statuses["0.1"] == "FINISHED"
+    listed = done.out.partition("2 of 3 runs failed:\n")[2].splitlines()
+    assert len(listed) == 2
+
+    # Once more, what failed is tried again and what finished is not.
+    again = train("-m", "optimizer=sgd", MIXED_RATES, *SMALL)
+    assert again.code == 1
+    assert "sweep of 3 runs: 1 finished before, 2 to train" in again.out
+
+
+def test_the_same_job_twice_is_trained_once_and_each_job_has_a_line(train, uri):
+    done = train("-m", "seed=0,1,0", *SMALL)
+    assert (done.code, done.err) == (0, "")
+    (_, children) = runs_by_role(uri)
+    assert sorted(child.params["seed"] for child in children) == ["0", "1"]
+    lines = [line for line in done.out.splitlines() if line.startswith("#")]
+    assert len(lines) == 2
+    assert all(
+        re.search(r"val/accuracy 0\.\d{4}, gap/accuracy [+-]0\.\d{4}", line) for line in lines
+    )
+
+
+def test_children_are_named_after_what_varies(train, uri):
+    train("-m", "seed=0,1", "training.batch_size=256", *SMALL)
+    (parent,), children = runs_by_role(uri)
+    assert parent.name == "sweep over seed"
+    assert {child.name for child in children} == {"seed=0", "seed=1"}
+
+
+@pytest.fixture
+def planned_grids(monkeypatch):
+    """Return the list of grids that would be run from now on."""
+    grids = []
+
+    def plan(grid, **_rest):
+        grids.append([tuple(overrides) for overrides in grid])
+        return []
+
+    monkeypatch.setattr(sweeps, "run", plan)
+    return grids
+
+
+@pytest.mark.parametrize(
+    ("preset", "varied", "number"),
+    [("quickstart", "optimizer", 3), ("optimizers", "optimizer", 8), ("architectures", "architecture", 5)],
+)  # fmt: skip
+def test_a_preset_is_a_grid_over_three_seeds(train, planned_grids, preset, varied, number):
+    assert train(f"sweep={preset}").code == 0
+    (grid,) = planned_grids
+    assert len(grid) == len(set(grid)) == 3 * number
+    for job in grid:
+        settings = dict(override.split("=", 1) for override in job)
+        assert settings["seed"] in ("0", "1", "2")
+        assert varied in settings
+
+
+def test_a_preset_takes_further_overrides(train, planned_grids):
+    assert train("sweep=quickstart", "dataset=fashion_mnist", "seed=7").code == 0
+    (grid,) = planned_grids
+    assert len(grid) == 3
+    for job in grid:
+        assert {"dataset=fashion_mnist", "seed=7"} <= set(job)
+
+
+@pytest.fixture
+def compose_job():
+    """Return the function that a sweep composes a job's settings by."""
+
+    def compose_overrides(overrides):
+        with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+            return hydra_compose("train", overrides)
+
+    return compose_overrides
+
+
+@pytest.mark.parametrize(
+    "bound", ["split.seed=${seed}", "+tags.seed=${seed}", "name='no. ${seed}'"]
+)
+def test_settings_bound_to_the_seed_follow_it(compose, compose_job, tracking_uri, bound):
+    grid = [[f"seed={seed}", bound, f"tracking.uri={tracking_uri}"] for seed in (0, 1)]
+    jobs = sweeps.checked(grid, compose=compose_job)
+    for job, overrides in zip(jobs, grid, strict=True):
+        assert job.plan.config == compose(*overrides)
