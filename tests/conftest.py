@@ -134,10 +134,10 @@ def run_train(tmp_path: Path) -> Callable[..., Finished]:
     def run(*arguments: str, interpreter: tuple[str, ...] = ()) -> Finished:
         done = subprocess.run(
             [sys.executable, *interpreter, str(TRAIN), *arguments],
-            env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri, "HYDRA_FULL_ERROR": "0"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)

@@ -232,9 +232,9 @@ def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
                 seconds[loop].append(scale_up(lifetime, run_seconds=of_runs, total_runs=len(grid)))
                 say(f"sweep {number} of {rounds}: {loop} loop, {seconds[loop][-1]:.0f} s")
     labels = {
-        "fitgap": "fitgap, whole command",
-        "manual": "Keras loop, logging by hand",
-        "autolog": "Keras loop, mlflow autolog",
+        "fitgap": "fitgap",
+        "manual": "Keras, logged by hand",
+        "autolog": "Keras, mlflow autolog",
     }
     times = tuple(
         SweepTimes(
@@ -308,6 +308,7 @@ def measure_tracking(*, rounds: int, folder: Path) -> RecordTimes:
         "training.epochs=5",
         "training.batch_size=32",
         f"tracking.uri={_database(folder, 'tracking')}",
+        "tracking.reuse=false",  # the same run again and again, trained each time
     ]
     recorded, unrecorded = [], []
     with Child("fitgap.benchmark_workers", "runs", "{}", folder=folder) as child:

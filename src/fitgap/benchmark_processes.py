@@ -119,6 +119,7 @@ class Child:
             self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
+            self.close()  # a failing interpreter closes stdout before it says why
             raise BenchmarkError(f"{self._name} ended in {call}: {_tail(self._log.read_text())}")
         answer: dict[str, Any] = json.loads(line)
         return answer

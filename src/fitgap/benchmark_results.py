@@ -195,8 +195,8 @@ def scale_up(lifetime: float, *, run_seconds: Sequence[float], total_runs: int) 
 def growth(megabytes: Sequence[float]) -> float | None:
     """Return by which share memory grew after `SETTLED_AFTER` runs; None for fewer runs.
 
-    >>> growth([100.0] * 20 + [105.0])
-    0.05
+    >>> growth([100.0] * 20 + [125.0])
+    0.25
     """
     if len(megabytes) <= SETTLED_AFTER:
         return None

@@ -131,8 +131,10 @@ NOTES = {
     _RELU: (
         "No match is claimed here. The notebook's cells were run out of order: the network had "
         "been fitted before the printed fit began, so its number of epochs is not known. The "
-        "published figures sit at about 8 to 12 epochs of plain Keras; measured are 10. "
-        '"at epoch k" names the first epoch whose mean running accuracy reaches the printed one.'
+        "published figures sit at about 8 to 12 epochs of plain Keras after set_random_seed, "
+        "which repeats one batch order in every epoch; with a new order in each, as here, the "
+        "mean running accuracy of seeds 0 to 2 passes 0.9004 in epoch 9 and 0.9118 in epoch 15. "
+        'Measured are 10 epochs; "at epoch k" names the first whose mean reaches the printed one.'
     ),
 }
 

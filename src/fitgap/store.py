@@ -8,9 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from fitgap import store_database, store_server
-from fitgap.store_base import StoredRun, kind_of, redact, resolve_uri
+from fitgap.store_base import Histories, StoredRun, kind_of, redact, resolve_uri
 
-__all__ = ["StoredRun", "check", "experiment_names", "find_runs", "redact", "resolve_uri"]
+__all__ = [
+    "Histories",
+    "StoredRun",
+    "check",
+    "experiment_names",
+    "find_runs",
+    "metric_histories",
+    "redact",
+    "resolve_uri",
+]
 
 
 class Reader(Protocol):
@@ -23,6 +32,10 @@ class Reader(Protocol):
     def find_runs(
         self, uri: str, *, experiment: str, statuses: Sequence[str], tags: Mapping[str, str]
     ) -> list[StoredRun]: ...
+
+    def metric_histories(
+        self, uri: str, *, run_ids: Sequence[str], keys: Sequence[str]
+    ) -> Histories: ...
 
 
 def check(uri: str) -> None:
@@ -75,6 +88,32 @@ def find_runs(
     return _reader(uri).find_runs(
         uri, experiment=experiment, statuses=statuses, tags=dict(tags or {})
     )
+
+
+def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:
+    """Return the values that metrics had over the steps of runs.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `resolve_uri`.
+    run_ids
+        Of which runs. On a tracking server every run and metric is a request.
+    keys
+        Names of metrics.
+
+    Returns
+    -------
+    dict
+        By run id, metric and step (the steps ascending). A metric that a run never logged is
+        absent; every run id is there.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).metric_histories(uri, run_ids=list(dict.fromkeys(run_ids)), keys=list(keys))
 
 
 def _reader(uri: str) -> Reader:

@@ -16,9 +16,18 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 
 from fitgap.errors import RequestError
-from fitgap.store_base import ALLOWED, StoredRun, in_time, kind_of, number_of, redact
+from fitgap.store_base import (
+    ALLOWED,
+    Histories,
+    StoredRun,
+    in_time,
+    kind_of,
+    number_of,
+    redact,
+)
 
 PAGE = 10_000  # rows per fetch
+RUNS_PER_QUERY = 500  # a statement takes a limited number of values; the least is SQLite's 999
 LOCK_SECONDS = 30.0  # another process may be writing a run's metrics
 SQLITE_HEADER = b"SQLite format 3\x00"
 
@@ -37,6 +46,10 @@ _TAGS = sa.table("tags", sa.column("run_uuid"), sa.column("key"), sa.column("val
 _METRICS = sa.table(
     "latest_metrics",
     *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan")),
+)
+_HISTORY = sa.table(
+    "metrics",
+    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan", "step", "timestamp")),
 )
 
 
@@ -65,6 +78,32 @@ def find_runs(
         if connection is None:
             return []
         return _read(connection, experiment=experiment, statuses=statuses, tags=tags)
+
+
+def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:
+    """Return the values by step; see `fitgap.store.metric_histories`."""
+    histories: Histories = {run_id: {} for run_id in run_ids}
+    with _connected(uri) as connection:
+        if connection is None:
+            return histories
+        for start in range(0, len(run_ids), RUNS_PER_QUERY):
+            statement = (
+                sa.select(
+                    *(_HISTORY.c[name] for name in ("run_uuid", "key", "step", "value", "is_nan"))
+                )
+                .where(
+                    _HISTORY.c.run_uuid.in_(run_ids[start : start + RUNS_PER_QUERY]),
+                    _HISTORY.c.key.in_(keys),
+                )
+                # A step that was logged twice has the value logged last.
+                .order_by(_HISTORY.c.step, _HISTORY.c.timestamp)
+            )
+            result = connection.execute(statement, execution_options={"yield_per": PAGE})
+            for page in result.partitions():
+                for run_id, key, step, value, is_nan in page:
+                    by_step = histories[run_id].setdefault(key, {})
+                    by_step[step] = math.nan if is_nan else number_of(value)
+    return histories
 
 
 def _check_answer(uri: str) -> None:

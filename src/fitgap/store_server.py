@@ -6,15 +6,17 @@ import re
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from fitgap.errors import RequestError
-from fitgap.store_base import ANSWER_SECONDS, StoredRun, in_time, number_of, redact
+from fitgap.store_base import ANSWER_SECONDS, Histories, StoredRun, in_time, number_of, redact
 
 PAGE = 200  # runs per request: a run weighs some 10 kB, and its server is slow to gather them
+REQUESTS_AT_ONCE = 8  # a history is a request for each run and metric
 
 
 def check(uri: str) -> None:
@@ -117,3 +119,16 @@ def find_runs(
             runs += [_as_stored(run) for run in _all_pages(search)]
     kept = [run for run in runs if all(run.tags.get(k) == v for k, v in tags.items())]
     return sorted(kept, key=lambda run: (-run.start_time, run.run_id))
+
+
+def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:
+    """Return the values by step; see `fitgap.store.metric_histories`."""
+    histories: Histories = {run_id: {} for run_id in run_ids}
+    wanted = [(run_id, key) for run_id in histories for key in keys]
+    with _server(uri) as client, ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+        found = pool.map(lambda pair: client.get_metric_history(*pair), wanted)
+        for (run_id, key), values in zip(wanted, found, strict=True):
+            in_order = sorted(values, key=lambda value: (value.step, value.timestamp))
+            if in_order:
+                histories[run_id][key] = {one.step: number_of(one.value) for one in in_order}
+    return histories

@@ -1,0 +1,266 @@
+"""The benchmark's arithmetic, its tables, and the processes it measures; nothing here is timed."""
+
+import io
+import json
+import sys
+
+import pytest
+from rich.console import Console
+from sklearn.datasets import load_digits
+
+from fitgap import benchmark, benchmark_report
+from fitgap.benchmark_processes import BenchmarkError, Child, run
+from fitgap.benchmark_results import (
+    Case,
+    CaseTimes,
+    CommandTimes,
+    EpochTimes,
+    Memory,
+    RecordTimes,
+    Spread,
+    Sweep,
+    SweepTimes,
+    growth,
+    ratios,
+    scale_up,
+    spread,
+)
+from fitgap.errors import RequestError
+
+
+def epoch_times(variant, *seconds):
+    return EpochTimes(variant, "compiled+xla", 0.25, 12.5, seconds)
+
+
+def case_times(goal=8.0):
+    return CaseTimes(
+        Case("dense_batch_norm_dropout", "adam", 1024, goal=goal, jax=True),
+        "48,000 images, Fashion-MNIST's training partition",
+        (
+            epoch_times("fitgap, 1 thread", 0.5, 0.25, 0.5),
+            epoch_times("fitgap, 64 threads", 100.25, 123.25, 1000.5),
+            epoch_times("fit, float pixels", 4.0, 4.0, 3.0),
+            epoch_times("fit, uint8 pixels", 5.0, 5.0, 2.0),
+            epoch_times("fit, tuned", 1.0, 1.0, 1.0),
+            epoch_times("JAX scan by hand", 0.25, 0.25, 0.25),
+        ),
+    )
+
+
+RESULTS = {
+    "epochs": [case_times()],
+    "grid": [case_times(goal=1.0), case_times(goal=1.0)],
+    "sweep": [
+        Sweep(
+            "fashion_mnist",
+            (
+                SweepTimes("fitgap", 24, 24, (50.0, 60.0)),
+                SweepTimes("Keras, mlflow autolog", 24, 6, (1000.0, 1200.0)),
+            ),
+        )
+    ],
+    "tracking": [RecordTimes("fashion_mnist", (4.0, 5.0), (3.0, 4.5))],
+    "startup": [
+        CommandTimes("train.py -m, 24 finished runs", (1.5, 1.25), imports_tensorflow=False)
+    ],
+    "memory": [Memory((100.0,) * 20 + (104.0,) * 180)],
+}
+
+
+def part(name, notes=()):
+    return benchmark_report.make_part(
+        name, RESULTS[name], command="python scripts/bench.py", load=0.125, notes=notes
+    )
+
+
+def rows(name):
+    """Return the rows of a part's first table by their first cell."""
+    return {row[0]: row[1:] for row in part(name).tables[0].rows}
+
+
+def printed(name):
+    text = io.StringIO()
+    benchmark_report.print_part(part(name), console=Console(file=text, width=80))
+    return text.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("values", "median"),
+    [((4.0, 1.0, 2.0), 2.0), ((4.0, 1.0, 2.0, 3.0), 2.5), ((7.0,), 7.0)],
+    ids=["odd", "even", "one"],
+)
+def test_spread_is_median_smallest_and_largest(values, median):
+    assert spread(values) == Spread(median, min(values), max(values))
+
+
+def test_ratios_are_taken_within_a_round():
+    assert ratios([8.0, 9.0], [2.0, 3.0]) == [4.0, 3.0]
+
+
+def test_ratios_refuse_rounds_without_a_partner():
+    with pytest.raises(ValueError, match="shorter"):
+        ratios([8.0, 9.0], [2.0])
+
+
+@pytest.mark.parametrize(
+    ("run_seconds", "whole"),
+    [([4.0, 2.0, 1.0], 13.0), ([4.0], 26.0), ([2.0] * 5, 10.0)],
+    ids=["first run counts once", "one run", "all runs"],
+)
+def test_missing_runs_of_a_sweep_count_by_the_mean_of_the_later_ones(run_seconds, whole):
+    assert scale_up(10.0, run_seconds=run_seconds, total_runs=5) == whole
+
+
+def test_growth_starts_after_the_twentieth_run():
+    assert growth([1.0] * 19 + [100.0, 105.0, 110.0]) == pytest.approx(0.1)
+
+
+def test_growth_of_twenty_runs_is_unknown():
+    assert growth([100.0] * 20) is None
+
+
+def test_the_faster_plain_fit_is_the_baseline():
+    # Medians 4 and 5: the single fast epoch of the second does not count.
+    assert case_times().baseline.variant == "fit, float pixels"
+
+
+def test_epoch_table_shows_the_median_of_the_rounds_ratios():
+    # 4 / 0.5, 4 / 0.25, 3 / 0.5.
+    median, _, speed, span, first = rows("epochs")["fitgap, 1 thread"]
+    assert (median, speed, span, first) == ("0.500", "8.00 x", "6.00 to 16.0", "12.5")
+
+
+def test_epoch_table_sets_the_engine_against_jax():
+    # 0.5 / 0.25, 0.25 / 0.25, 0.5 / 0.25.
+    assert "fitgap, 1 thread: 2.00;" in part("epochs").tables[0].notes[-1]
+
+
+def test_grid_names_the_lowest_ratio():
+    # 4 / 100.25, 4 / 123.25, 3 / 1000.5: the median is 0.0325.
+    assert (
+        part("grid").tables[0].notes[-1].endswith("1 thread: 8.00 x; fitgap, 64 threads: 0.032 x.")
+    )
+
+
+def test_sweep_table_shows_times_as_multiples_of_this_project():
+    done, *_, time, span = rows("sweep")["Keras, mlflow autolog"]
+    assert (done, time, span) == ("6 of 24", "20.0 x", "20.0 to 20.0")
+
+
+def test_sweep_table_says_that_it_was_scaled_up():
+    assert any("missing ones" in note for note in part("sweep").tables[0].notes)
+
+
+def test_tracking_table_shows_the_share_of_the_recorded_run():
+    # 1 / 4 and 0.5 / 5: 25 % and 10 %.
+    assert rows("tracking")["share of the run, %"] == ("17.5", "10.0 to 25.0")
+
+
+def test_memory_table_shows_first_twentieth_and_last_run():
+    assert list(rows("memory")) == ["1", "20", "50", "100", "150", "200"]
+
+
+def test_memory_table_states_the_growth():
+    assert part("memory").tables[0].notes[-1].endswith("+4.0%.")
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_tables_fit_80_columns_and_lose_nothing(name):
+    text = printed(name)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    for table in part(name).tables:
+        assert all(cell in text for row in table.rows for cell in row[1:])
+
+
+def test_markdown_names_command_machine_and_load():
+    made = part("startup")
+    page = benchmark_report.to_markdown({"startup": made})
+    assert (
+        f"`python scripts/bench.py`, {made.date}, load average before it 0.12; {made.machine}."
+        in page
+    )
+    assert "| train.py -m, 24 finished runs | 1.38 | 1.25 to 1.50 | no |" in page
+
+
+def test_kept_results_are_read_back_whole(tmp_path):
+    parts = {name: part(name, notes=["so it was"]) for name in RESULTS}
+    path = tmp_path / "bench.json"
+    path.write_text(benchmark_report.to_json(parts))
+    kept = benchmark_report.read_json(path)
+    assert benchmark_report.to_json(kept) == benchmark_report.to_json(parts)
+    assert benchmark_report.to_markdown(kept) == benchmark_report.to_markdown(parts)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"epochs": {"name": "epochs"}}'])
+def test_a_file_of_something_else_is_refused(tmp_path, text):
+    path = tmp_path / "bench.json"
+    path.write_text(text)
+    with pytest.raises(RequestError, match="no result of this benchmark"):
+        benchmark_report.read_json(path)
+
+
+def test_grid_has_every_architecture_at_every_batch_size():
+    cases = {(case.architecture, case.batch_size) for case in benchmark.grid_cases()}
+    assert {("cnn_small", 16), ("dense_relu_100", 1024), ("dense_softmax", 64)} <= cases
+    assert len(cases) % 4 == 0
+
+
+ECHO = """
+from fitgap.benchmark_processes import serve
+
+class Echo:
+    def repeat(self, *, word):
+        print("this must not disturb the answers")
+        return {"word": word}
+
+    def fail(self):
+        raise ValueError("no such thing")
+
+serve(Echo())
+"""
+
+
+@pytest.fixture
+def echo(tmp_path):
+    (tmp_path / "echo_worker.py").write_text(ECHO)
+    with Child("echo_worker", folder=tmp_path) as child:
+        yield child
+
+
+def test_child_answers_request_after_request(echo):
+    assert [echo.ask("repeat", word=word)["word"] for word in ("one", "둘")] == ["one", "둘"]
+
+
+def test_child_that_fails_is_reported_with_its_reason(echo):
+    with pytest.raises(BenchmarkError, match="no such thing"):
+        echo.ask("fail")
+
+
+def test_command_with_another_exit_code_is_reported_with_its_output(tmp_path):
+    with pytest.raises(BenchmarkError, match=r"(?s)exit code 3.*alas"):
+        run([sys.executable, "-c", "print('alas'); exit(3)"], folder=tmp_path)
+
+
+def test_command_runs_away_from_the_persons_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///precious.db")
+    show = "import os; print(os.environ.get('MLFLOW_TRACKING_URI'))"
+    _, output = run([sys.executable, "-c", show], folder=tmp_path)
+    assert output == "None\n"
+
+
+def test_engine_worker_trains_epochs_of_a_tiny_case(tmp_path):
+    import numpy as np
+
+    x, y = load_digits(return_X_y=True)
+    np.save(tmp_path / "x.npy", (x[:200] * 15).astype(np.uint8).reshape(-1, 8, 8))
+    np.save(tmp_path / "y.npy", y[:200])
+    files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
+    case = Case("dense_softmax", "adam", 32)
+    how = json.dumps({"threads": 1})
+    with Child("fitgap.benchmark_workers", "engine", how, folder=tmp_path) as child:
+        built = child.ask("build", overrides=case.overrides, seed=0, **files)
+        epochs = [child.ask("epoch") for _ in range(3)]
+    assert built["way"] == "compiled+xla"
+    assert built["first_seconds"] > 0
+    assert epochs[0]["loss"] > epochs[1]["loss"] > epochs[2]["loss"]

@@ -1,0 +1,348 @@
+"""The report of a record that MLflow's client wrote: what it gathers, its page, its script."""
+
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+import warnings
+from html.parser import HTMLParser
+
+import pytest
+
+from fitgap import config, report_commands, report_figures, store, store_server, svg
+from fitgap.report import report_on
+from fitgap.report_page import to_html
+from fitgap.verdicts import Curve
+
+SCRIPT = config.PROJECT_ROOT / "scripts" / "report.py"
+NAME = '<script>alert("이름")</script>'
+REASON = "DivergedError: <img src=x onerror=alert(1)>"
+CHROMIUM = shutil.which("chromium")
+# Loss and accuracy by epoch; the validation loss is lowest in the second.
+TRAIN = [(1.0, 0.5), (0.5, 0.75), (0.25, 1.0)]
+VAL = [(1.0, 0.5), (0.75, 0.625), (1.0, 0.75)]
+
+
+@pytest.fixture(scope="module")
+def record(template_database, tmp_path_factory, compose):
+    """Return a store of two optimizers over two seeds, a restored run, a failed one."""
+    path = shutil.copy(template_database, tmp_path_factory.mktemp("report") / "mlflow.db")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        write_record(f"sqlite:///{path}", compose)
+    return f"sqlite:///{path}"
+
+
+def write_record(uri, compose):
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("fitgap")
+    for optimizer, seed, status in (
+        ("adam", 0, "FINISHED"),
+        ("adam", 1, "FINISHED"),
+        ("sgd", 0, "FINISHED"),
+        ("sgd", 1, "FAILED"),
+    ):
+        settings = compose(f"optimizer={optimizer}", f"seed={seed}", "training.epochs=3")
+        flat = config.flatten(config.to_plain(settings))
+        flat |= {"train_samples": 800, "val_samples": 100, "test_samples": 200}
+        params = [
+            Param(key, value if isinstance(value, str) else json.dumps(value))
+            for key, value in flat.items()
+        ]
+        tags = {
+            "fitgap.role": "run",
+            "fitgap.identity": f"{optimizer} {seed}",
+            "fitgap.dataset_digest": "data",
+            "fitgap.split_digest": "split",
+            "fitgap.user.question": NAME,
+            "mlflow.source.git.commit": "c0ffee",
+            "fitgap.git_dirty": "true",
+        }
+        metrics = []
+        if status == "FINISHED":
+            metrics = history_metrics(Metric, worse=0.25 if optimizer == "sgd" else 0.0, seed=seed)
+        else:
+            tags["fitgap.failure"] = REASON
+        run = client.create_run(experiment, run_name=NAME).info.run_id
+        client.log_batch(run, metrics=metrics, params=params[:100])
+        client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
+        client.set_terminated(run, status)
+
+
+def history_metrics(metric, *, worse, seed):
+    """Return three epochs; a run of seed 1 went back to the weights of its second."""
+    rows = []
+    for epoch, ((train_loss, train), (val_loss, val)) in enumerate(
+        zip(TRAIN, VAL, strict=True), start=1
+    ):
+        rows += [("train/loss", train_loss, epoch), ("train/accuracy", train - worse, epoch)]
+        rows += [("val/loss", val_loss, epoch), ("val/accuracy", val - worse, epoch)]
+        rows += [("gap/accuracy", train - val, epoch), ("running/loss", train_loss, epoch)]
+    if seed == 1:
+        rows += [("train/loss", 0.5, 4), ("train/accuracy", 0.75, 4), ("gap/accuracy", 0.125, 4)]
+        rows += [("val/loss", 0.75, 4), ("val/accuracy", 0.625, 4)]
+    rows += [("test/accuracy", 0.5 + seed / 4, 4), ("best_epoch", 2, 4)]
+    return [metric(key, value, 1, step) for key, value, step in rows]
+
+
+@pytest.fixture(scope="module")
+def report(record):
+    return report_on(record, experiment="fitgap")
+
+
+def test_histories_are_the_same_from_the_tables_and_from_the_client(record, monkeypatch):
+    monkeypatch.setattr(store_server, "check", lambda _uri: None)
+    runs = store.find_runs(record, experiment="fitgap", statuses=("FINISHED", "FAILED"))
+    asked = {"run_ids": [run.run_id for run in runs], "keys": ["val/loss", "unknown"]}
+    found = store.metric_histories(record, **asked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert store_server.metric_histories(record, **asked) == found
+    by_seed = {(r.params["optimizer.name"], r.params["seed"]): found[r.run_id] for r in runs}
+    assert by_seed["adam", "0"] == {"val/loss": {1: 1.0, 2: 0.75, 3: 1.0}}
+    assert by_seed["adam", "1"] == {"val/loss": {1: 1.0, 2: 0.75, 3: 1.0, 4: 0.75}}
+    assert by_seed["sgd", "1"] == {}
+
+
+def test_histories_of_no_store_are_empty(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'missing.db'}"
+    assert store.metric_histories(uri, run_ids=["a"], keys=["val/loss"]) == {"a": {}}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_saved_weights_are_no_epoch_of_the_curves(report):
+    (section,) = report.sections
+    adam = section.shown[0]
+    assert adam.label == "adam"
+    assert adam.curves["val/loss"].epochs == (1, 2, 3)
+    # One seed kept its last epoch (accuracy 1 and 0.75), the other went back to its second.
+    assert adam.group.metrics["gap/accuracy"].mean == (0.25 + 0.125) / 2
+    assert adam.verdict.word == "overfits"
+
+
+def test_the_command_composes_to_the_recorded_settings(record):
+    runs = store.find_runs(record, experiment="fitgap")
+    (run,) = (run for run in runs if run.params["optimizer.name"] == "sgd")
+    changed = {
+        "architecture.units": "[64, 32]",
+        "training.schedule._target_": "keras.optimizers.schedules.CosineDecay",
+        "training.schedule.initial_learning_rate": "0.5",
+        "training.schedule.decay_steps": "null",
+        "training.schedule.alpha": "0.0",
+        "optimizer.learning_rate": "0.5",
+    }
+    run.params.update(changed)
+    assert report_commands.command_of([run]) == (
+        "python scripts/train.py dataset=digits split=holdout architecture=dense_relu_100 "
+        "optimizer=sgd loss=sparse_categorical_crossentropy training/schedule=cosine "
+        "'architecture.units=[64, 32]' optimizer.learning_rate=0.5 training.epochs=3 "
+        "training.schedule.initial_learning_rate=0.5 seed=0"
+    )
+    run.params["architecture.name"] = "gone"
+    assert report_commands.command_of([run]) is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "texts"),
+    [
+        ((0.0, 1.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
+        ((-0.011, 0.021), ["−0.01", "0.00", "0.01", "0.02"]),
+        ((1.0, 30.0), ["10", "20", "30"]),
+    ],
+)
+def test_ticks_are_round_and_within_the_limits(limits, texts):
+    assert [text for _, text in svg.ticks(limits)] == texts
+
+
+def test_a_value_alone_still_has_a_range():
+    low, high = report_figures.limits_of(
+        [{"val/loss": Curve((1,), (0.5,), (0.5,), (0.5,))}], "loss"
+    )
+    assert low < 0.5 < high
+
+
+class Page(HTMLParser):
+    """What the tests ask of a page: elements, their attributes, text."""
+
+    VOID = ("meta", "link", "img", "br", "hr", "input")
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.open, self.text = [], [], ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open[-1:] not in (["style"], ["script"]):
+            self.text += data
+
+    def count(self, tag, css=""):
+        wanted = set(css.split())
+        return sum(
+            found == tag and wanted <= set((attributes.get("class") or "").split())
+            for found, attributes in self.elements
+        )
+
+
+@pytest.fixture(scope="module")
+def html(report):
+    return to_html(report)
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_every_element_is_closed_in_order(page):
+    assert page.open == []
+
+
+def test_the_page_shows_every_group_with_its_figures(page):
+    for text in (
+        "adam",
+        "sgd",
+        "0.6875",
+        "+0.1875",
+        "n\xa0=\xa02",
+        "overfits",
+        "underfits",
+        "c0ffee",
+    ):
+        assert text in page.text
+    assert page.text.count("optimizer=adam") == 1  # the command
+    assert "with changes that were not committed" in page.text
+
+
+def test_the_page_gives_the_test_figure_of_the_selected_group_alone(page):
+    assert page.text.count("test accuracy") == 1
+    assert "0.6250" in page.text  # of adam, mean of 0.5 and 0.75
+    assert "0.5000 test" not in page.text
+
+
+def test_every_picture_is_there(page):
+    # One scatter, loss and accuracy of two groups, a bar for each gap.
+    assert (page.count("svg", "plot"), page.count("svg", "bar")) == (1 + 2 * 2, 2)
+    assert page.count("polyline", "curve") == 8
+    assert page.count("g", "front") + page.count("g", "point") == 2
+
+
+def test_names_tags_and_reasons_are_text_and_nothing_else(html, page):
+    assert NAME in page.text
+    assert REASON in page.text
+    assert f"question={NAME}" in page.text
+    assert "<img" not in html
+    assert (page.count("script"), page.count("img")) == (1, 0)
+
+
+def test_the_page_loads_nothing(page):
+    for _, attributes in page.elements:
+        assert not {"src", "href", "srcset", "xlink:href"} & set(attributes)
+    assert page.count("link") == 0
+    assert "default-src 'none'" in str(page.elements)
+    assert not any(text in str(page.elements) for text in ("url(", "http:", "https:"))
+
+
+@pytest.fixture
+def run_script(record, tmp_path, monkeypatch, capsys):
+    """Return a function that runs scripts/report.py on the record, in the test's folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.cli changes it; put back afterwards
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--uri", record, *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return caught.value.code, capsys.readouterr()
+
+    return run
+
+
+def test_the_script_writes_a_file_and_says_where(run_script, tmp_path):
+    code, said = run_script()
+    assert (code, said.out) == (0, "report: reports/fitgap.html\n")
+    text = (tmp_path / "reports" / "fitgap.html").read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert text.endswith("</html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--experiment", "fitgep"], "did you mean 'fitgap'"),
+        (["--sort", "val/acuracy"], "did you mean val/accuracy"),
+        (["--output", "file/report.html"], "cannot be written"),
+    ],
+    ids=["experiment", "metric", "output"],
+)
+def test_a_wrong_request_is_refused(run_script, tmp_path, arguments, message):
+    (tmp_path / "file").touch()
+    code, said = run_script(*arguments)
+    assert code == 2
+    assert message in said.err
+
+
+# Writes into the page what only a browser can tell; the page's own policy would not let it.
+PROBE = """<script>
+const drawn = [...document.querySelectorAll("svg")].filter((svg) => {
+  const box = svg.getBoundingClientRect();
+  const shapes = [...svg.querySelectorAll("polyline, polygon, path, circle, line")];
+  return box.width > 0 && box.height > 0 && shapes.some((shape) => {
+    const inner = shape.getBBox();
+    return inner.width + inner.height > 0;
+  });
+});
+document.querySelector("table.sortable th:last-child button").click();
+const page = document.documentElement;
+page.dataset.drawn = drawn.length + " of " + document.querySelectorAll("svg").length;
+page.dataset.fits = page.scrollWidth <= page.clientWidth;
+page.dataset.sorted = document.querySelectorAll("th[aria-sort]").length;
+</script></body>"""
+
+
+def browse(path, folder):
+    return subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+            "--no-first-run", "--disable-background-networking", "--disable-component-update",
+            "--disable-sync", f"--user-data-dir={folder}", "--enable-logging=stderr",
+            "--window-size=400,900", "--dump-dom", path.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_draws_every_picture_without_a_complaint(html, page, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(html, encoding="utf-8")
+    said = browse(path, tmp_path / "profile").stderr
+    assert "CONSOLE" not in said
+    start = html.index('<meta http-equiv="Content-Security-Policy"')
+    open_page = html[:start] + html[html.index(">", start) + 1 :]
+    path.write_text(open_page.replace("</body>", PROBE), encoding="utf-8")
+    done = browse(path, tmp_path / "profile")
+    assert "CONSOLE" not in done.stderr
+    count = page.count("svg", "plot") + page.count("svg", "bar")
+    # Inside each plot lies a picture of its own, and the legend has five.
+    total = count + page.count("svg", "plot") + 5
+    assert f'data-drawn="{total} of {total}"' in done.stdout
+    assert 'data-fits="true"' in done.stdout
+    assert 'data-sorted="1"' in done.stdout
