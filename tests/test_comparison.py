@@ -6,6 +6,7 @@ import math
 import pytest
 
 from fitgap.comparison import compare
+from fitgap.config import to_text
 from fitgap.differences import parse, show
 from fitgap.errors import RequestError
 from fitgap.estimates import estimate, higher_is_better
@@ -38,7 +39,7 @@ def make_run(changes=None, *, metrics=None, data="d1", split="s1", identity=None
         name="",
         status="FINISHED",
         start_time=number,
-        params={key: str(value) for key, value in settings.items() if value is not None},
+        params={key: to_text(value) for key, value in settings.items() if value is not None},
         metrics={"val/accuracy": 0.9} if metrics is None else metrics,
         tags={
             "fitgap.role": "run",
@@ -290,7 +291,7 @@ def test_direction_follows_from_the_name(metric, expected):
     "value", [None, True, False, 0, -3, 1e-7, 0.1, "adam", "", "1_000", "nan", [], [64, 32], ["a"]]
 )
 def test_a_setting_survives_the_record(value):
-    parsed = parse(str(value))
+    parsed = parse(to_text(value))
     assert (type(parsed), parsed) == (type(value), value)
 
 

@@ -7,6 +7,7 @@ or Keras is checked where those are at hand.
 """
 
 import difflib
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -220,6 +221,15 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[path] = value
     return flat
+
+
+def to_text(value: Any) -> str:
+    """Return a setting as the record keeps it: text as it is, anything else as JSON.
+
+    >>> to_text("adam"), to_text(None), to_text([100])
+    ('adam', 'null', '[100]')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def decisive(flat: Mapping[str, Any]) -> dict[str, Any]:

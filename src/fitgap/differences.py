@@ -1,6 +1,6 @@
 """Which settings tell runs apart, and how they are named: parameters in, columns out."""
 
-import ast
+import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,7 +28,9 @@ def deciding_keys(runs: Sequence[StoredRun]) -> tuple[str, ...]:
     """Return, sorted, the settings but the seed in which any two of the runs differ."""
     names = dict.fromkeys(key for run in runs for key in run.params)
     decide = sorted(key for key in decisive(names) if key not in (*DERIVED, "seed"))
-    return tuple(key for key in decide if len({setting_of(run, key) for run in runs}) > 1)
+    # What `auto` chose follows from the other settings, so it tells nothing where all left it so.
+    asked = [key for key in decide if len({run.params.get(key) for run in runs}) > 1]
+    return tuple(key for key in asked if len({setting_of(run, key) for run in runs}) > 1)
 
 
 def setting_of(run: StoredRun, key: str) -> str | None:
@@ -68,12 +70,12 @@ def differing_keys(
 def parse(value: str) -> Setting:
     """Return a setting from the string that MLflow keeps of it.
 
-    >>> parse("[100]"), parse("0.001"), parse("relu"), parse("None")
+    >>> parse("[100]"), parse("0.001"), parse("relu"), parse("null")
     ([100], 0.001, 'relu', None)
     """
-    if value in ("None", "True", "False") or value.startswith("["):
-        with suppress(ValueError, SyntaxError):
-            return cast(Setting, ast.literal_eval(value))
+    if value in ("null", "true", "false") or value.startswith("["):
+        with suppress(ValueError):
+            return cast(Setting, json.loads(value))
     # Text that merely can be read as a number, as 1_000 or nan, stays text.
     if "_" not in value:
         for kind in (int, float):

@@ -30,7 +30,7 @@ from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
 
 from fitgap import processes, store
-from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain
+from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain, to_text
 from fitgap.datasets import Dataset
 from fitgap.errors import RequestError
 from fitgap.evaluation import Scores, gap
@@ -388,7 +388,7 @@ def _named(prefix: str, scores: Scores) -> dict[str, float]:
 
 
 def _param_value(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = to_text(value)
     if len(text) > MAX_PARAM_LENGTH:
         # MLflow would cut it without a word.
         return text[: MAX_PARAM_LENGTH - 40] + f"... ({len(text)} characters, see config.yaml)"

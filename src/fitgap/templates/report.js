@@ -1,4 +1,4 @@
-// Tables sort by a click on a column's head; on paper, what is folded is open.
+// Tables sort by a click on a column's head; on paper, the rule is unfolded.
 for (const table of document.querySelectorAll("table.sortable")) {
   table.querySelectorAll("thead th").forEach((head, column) => {
     const button = document.createElement("button");
@@ -25,5 +25,5 @@ for (const table of document.querySelectorAll("table.sortable")) {
   });
 }
 addEventListener("beforeprint", () => {
-  for (const folded of document.querySelectorAll("details")) folded.open = true;
+  for (const folded of document.querySelectorAll("details.printed")) folded.open = true;
 });
