@@ -6,9 +6,10 @@ import sys
 
 from fitgap import store
 from fitgap.cli import run_command
+from fitgap.tracking import VIEW_KEY
 
 
-def main() -> int:
+def main() -> None:
     """Say where the UI is and become its server; Ctrl-C ends it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--uri", help="where the runs are (default: as in training)")
@@ -19,13 +20,21 @@ def main() -> int:
     store.check(uri)
     if uri.startswith("http"):
         print(f"the tracking server has the UI: {store.redact(uri)}")
-        return 0
+        return
     print(f"runs of {store.redact(uri)}")
-    print(f"http://{arguments.host}:{arguments.port} in about ten seconds; Ctrl-C ends it")
+    print("In about ten seconds, until Ctrl-C (compareRunsMode=CHART instead of TABLE: charts):")
+    for name, number in store.experiments(uri).items():
+        table = f"#/experiments/{number}/runs?viewStateShareKey={VIEW_KEY}&compareRunsMode=TABLE"
+        print(f"  {name}: http://{arguments.host}:{arguments.port}/{table}")
     sys.stdout.flush()
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command = [sys.executable, "-m", "mlflow", "ui"]
     listen = ["--host", arguments.host, "--port", str(arguments.port)]
-    os.execv(sys.executable, [*command, *listen])  # noqa: S606 - no shell is wanted
+    # In the environment, since a URI may hold a password and every user can list arguments.
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
+    }
+    os.execve(sys.executable, [*command, *listen], environment)  # noqa: S606 - no shell is wanted
 
 
 if __name__ == "__main__":

@@ -44,13 +44,18 @@ def isolated_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "FITGAP_DATA_DIR"):
             patch.delenv(name, raising=False)
         patch.setenv("KERAS_HOME", str(root / "keras"))
-        patch.setenv("HYDRA_FULL_ERROR", "0")
         patch.setattr(config, "PROJECT_ROOT", root)
         patch.setattr(identity, "CACHE_FILE", root / ".fitgap" / "digests.json")
         if "tensorflow" in sys.modules:
             # Later than its first operation, the number of threads could not be fixed.
             backend.start(threads=1)
         yield root
+
+
+@pytest.fixture(autouse=True)
+def errors_without_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take back what `fitgap.cli.run_command` does to the environment, before and afterwards."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
 
 @pytest.fixture
@@ -109,7 +114,6 @@ def train(
     Its database is ``mlflow.db`` in the test's folder, and does not exist yet.
     """
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.cli changes it; put back afterwards
 
     def train_here(*arguments: str) -> Finished:
         monkeypatch.setattr(sys, "argv", [str(TRAIN), *arguments])
@@ -134,7 +138,7 @@ def run_train(tmp_path: Path) -> Callable[..., Finished]:
     def run(*arguments: str, interpreter: tuple[str, ...] = ()) -> Finished:
         done = subprocess.run(
             [sys.executable, *interpreter, str(TRAIN), *arguments],
-            env={**os.environ, "MLFLOW_TRACKING_URI": uri, "HYDRA_FULL_ERROR": "0"},
+            env={**os.environ, "MLFLOW_TRACKING_URI": uri},
             capture_output=True,
             text=True,
             timeout=300,

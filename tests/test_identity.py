@@ -179,14 +179,14 @@ def test_the_source_covers_no_module_that_only_records_or_shows():
 
 
 def test_any_change_of_the_source_changes_its_digest(tmp_path, monkeypatch):
+    digest = identity.source_digest.__wrapped__  # computed now, not remembered
+    before = digest()
     for module in identity.RESULT_MODULES:
         path = tmp_path / f"{module}.py"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes((PACKAGE / f"{module}.py").read_bytes())
     monkeypatch.setattr(identity, "__file__", str(tmp_path / "identity.py"))
-    digest = identity.source_digest.__wrapped__
-    before = digest()
-    assert before == identity.source_digest()
+    assert digest() == before
     for module in identity.RESULT_MODULES:
         path = tmp_path / f"{module}.py"
         content = path.read_bytes()

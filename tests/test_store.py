@@ -137,7 +137,7 @@ def test_only_runs_with_all_the_tags_are_found(record):
 
 
 def test_experiments_that_are_not_deleted_are_named(record):
-    assert store.experiment_names(record) == ["Default", "fitgap", "빈 실험"]
+    assert list(store.experiments(record)) == ["Default", "fitgap", "빈 실험"]
 
 
 @pytest.mark.parametrize("experiment", ["빈 실험", "deleted", "unknown"])
@@ -148,7 +148,7 @@ def test_no_runs_where_there_are_none(record, experiment):
 def test_reading_a_missing_file_creates_none(tmp_path):
     uri = f"sqlite:///{tmp_path / 'missing.db'}"
     assert store.find_runs(uri, experiment="fitgap") == []
-    assert store.experiment_names(uri) == []
+    assert store.experiments(uri) == {}
     store.check(uri)
     assert list(tmp_path.iterdir()) == []
 
@@ -200,8 +200,8 @@ def test_the_client_and_the_tables_give_the_same_runs(record, monkeypatch):
         assert found == store_database.find_runs(record, tags=tags, **asked)
         assert found
     with mlflows_own_warnings_ignored():
-        names = store_server.experiment_names(record)
-    assert sorted(names) == store.experiment_names(record)
+        names = store_server.experiments(record)
+    assert names == store.experiments(record)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_what_is_no_sqlite_database_is_refused_and_left_alone(tmp_path, what):
         path.write_text("not a database, however long the text may be")
     else:
         path.mkdir()
-    for ask in (store.check, store.experiment_names):
+    for ask in (store.check, store.experiments):
         with pytest.raises(RequestError, match=r"names .*mlflow\.db"):
             ask(f"sqlite:///{path}")
 

@@ -245,7 +245,7 @@ def _require_metric(metric: str, runs: Iterable[StoredRun]) -> None:
 
 
 def _nothing_to_compare(uri: str, *, experiment: str) -> RequestError:
-    names = store.experiment_names(uri)
+    names = list(store.experiments(uri))
     make = "make some with: python scripts/train.py -m optimizer=sgd,adam seed=0,1,2"
     where = store.redact(uri)
     if experiment not in names:

@@ -101,7 +101,7 @@ def load_run(run_id: str, *, uri: str) -> RunModel:
         If there is no such run, it has no model, or either cannot be read.
     """
     # MLflow's client would create a database under a mistyped path.
-    if not store.experiment_names(uri):
+    if not store.experiments(uri):
         raise RequestError(f"there are no runs in {store.redact(uri)}")
     backend.start(1)
     import keras

@@ -14,7 +14,7 @@ __all__ = [
     "Histories",
     "StoredRun",
     "check",
-    "experiment_names",
+    "experiments",
     "find_runs",
     "metric_histories",
     "redact",
@@ -27,7 +27,7 @@ class Reader(Protocol):
 
     def check(self, uri: str) -> None: ...
 
-    def experiment_names(self, uri: str) -> list[str]: ...
+    def experiments(self, uri: str) -> dict[str, str]: ...
 
     def find_runs(
         self, uri: str, *, experiment: str, statuses: Sequence[str], tags: Mapping[str, str]
@@ -50,9 +50,9 @@ def check(uri: str) -> None:
     _reader(uri).check(uri)
 
 
-def experiment_names(uri: str) -> list[str]:
-    """Return the names of the experiments that are not deleted, sorted; of no file, none."""
-    return sorted(_reader(uri).experiment_names(uri))
+def experiments(uri: str) -> dict[str, str]:
+    """Return the ids of the experiments that are not deleted, by name, sorted; of no file, none."""
+    return dict(sorted(_reader(uri).experiments(uri).items()))
 
 
 def find_runs(

@@ -61,13 +61,14 @@ def check(uri: str) -> None:
         _check_answer(uri)
 
 
-def experiment_names(uri: str) -> list[str]:
-    """Return the names of the experiments that are not deleted."""
+def experiments(uri: str) -> dict[str, str]:
+    """Return the ids of the experiments that are not deleted, by name."""
     with _connected(uri) as connection:
         if connection is None:
-            return []
+            return {}
         active = _EXPERIMENTS.c.lifecycle_stage == "active"
-        return list(connection.execute(sa.select(_EXPERIMENTS.c.name).where(active)).scalars())
+        columns = sa.select(_EXPERIMENTS.c.name, _EXPERIMENTS.c.experiment_id)
+        return {name: str(number) for name, number in connection.execute(columns.where(active))}
 
 
 def find_runs(

@@ -90,11 +90,11 @@ def _all_pages(search: Callable[..., Any]) -> Iterator[Any]:
             return
 
 
-def experiment_names(uri: str) -> list[str]:
-    """Return the names of the experiments that are not deleted."""
+def experiments(uri: str) -> dict[str, str]:
+    """Return the ids of the experiments that are not deleted, by name."""
     with _server(uri) as client:
         found = _all_pages(client.search_experiments)
-        return [experiment.name for experiment in found]
+        return {experiment.name: experiment.experiment_id for experiment in found}
 
 
 def find_runs(

@@ -92,6 +92,7 @@ def run(
             lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
             print("\n".join(["", f"{reason}:", *lines]), flush=True)
             parent.fail(reason)
+    print(f"recorded in {store.redact(plan.uri)}")
     print(f'compare them: make compare ARGS="--experiment {plan.config.tracking.experiment}"')
     if failures:
         raise SystemExit(cli.FAILED)

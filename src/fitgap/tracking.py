@@ -41,6 +41,21 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
+
+# What MLflow's UI shows under a link with ?viewStateShareKey=fitgap: the columns that matter,
+# best first. Sorted by a metric, a sweep's runs are not hidden under their parent.
+VIEW_KEY = "fitgap"
+_COLUMNS = {
+    "params": ("architecture.name", "optimizer.name", "seed"),
+    "metrics": ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss"),
+}
+_VIEW = {
+    "orderByKey": "metrics.`val/accuracy`",
+    "orderByAsc": False,
+    "startTime": "ALL",
+    "lifecycleFilter": "Active",
+    "selectedColumns": [f"{kind}.`{name}`" for kind, names in _COLUMNS.items() for name in names],
+}
 FAILURE_TAG = "fitgap.failure"
 
 # MLflow tells of the tables it makes in a new database, line by line.
@@ -103,7 +118,12 @@ def _experiment_id(uri: str, name: str) -> str:
         return str(found.experiment_id)
     path = _sqlite_path(uri)
     location = path.with_name("mlartifacts").as_uri() if path is not None else None
-    return str(client.create_experiment(name, artifact_location=location))
+    tags = {
+        # Has the UI open on training runs instead of on language models.
+        "mlflow.experimentKind": "custom_model_development",
+        f"mlflow.sharedViewState.{VIEW_KEY}": json.dumps(_VIEW),
+    }
+    return str(client.create_experiment(name, artifact_location=location, tags=tags))
 
 
 @dataclass(frozen=True)
