@@ -198,10 +198,11 @@ def test_altered_bytes_from_a_download_are_refused(monkeypatch, arrays):
         lambda array: array ^ np.uint8(1),
         lambda array: array.astype(np.int64) + 256,  # the same bytes after a cast
         lambda array: array.astype(np.float64),
+        lambda array: array.view(np.int8),
         lambda array: array.reshape(-1, 2),
         lambda array: array[:-1],
     ],
-    ids=["bit", "hidden by a cast", "type", "shape", "shorter"],
+    ids=["bit", "hidden by a cast", "type", "sign", "shape", "shorter"],
 )
 def test_an_altered_array_is_refused(tmp_path, arrays, position, alter):
     altered = list(arrays)

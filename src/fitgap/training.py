@@ -5,6 +5,7 @@ the new weights are scored over whole partitions, the callbacks hear of it. What
 figures are used for (a progress bar, MLflow) is the observer's matter.
 """
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -171,7 +172,7 @@ def fit(
                 Checkpoint(
                     epochs=[asdict(epoch) for epoch in epochs],
                     state=engine.state(),
-                    callbacks=[_plain_attributes(callback) for callback in callbacks],
+                    callbacks=[_memory(callback) for callback in callbacks],
                     stopped=model.stop_training,
                 )
             )
@@ -208,11 +209,13 @@ def _is_of_keras(callback: keras.callbacks.Callback) -> bool:
     return type(callback).__module__.startswith("keras.")
 
 
-def _plain_attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """Return a callback's memory: its numbers, and weights it keeps.
+def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Return what a callback remembers of the training: plain values, and weights it keeps.
 
-    Functions, files and the model are left out; a new instance has its own.
+    Functions, files and the model are left out, since a new instance has its own; its settings
+    too, since Keras turns the sign of ``min_delta`` at the first epoch of each instance.
     """
+    settings = inspect.signature(type(callback)).parameters
 
     def is_weights(value: object) -> bool:
         return isinstance(value, list) and all(isinstance(item, np.ndarray) for item in value)
@@ -220,7 +223,8 @@ def _plain_attributes(callback: keras.callbacks.Callback) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(callback).items()
-        if value is None or isinstance(value, bool | int | float | str) or is_weights(value)
+        if name not in settings
+        and (value is None or isinstance(value, bool | int | float | str) or is_weights(value))
     }
 
 

@@ -1,0 +1,103 @@
+"""A checkpoint comes back as it was written, and a claim has one holder."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock, Timeout
+
+from fitgap import checkpoints
+from fitgap.checkpoints import Checkpoint
+
+CHECKPOINT = Checkpoint(
+    epochs=[{"number": 1, "train": {"loss": 0.1, "accuracy": 1 / 3}, "val": None}],
+    state=[np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.int64)],
+    callbacks=[
+        {"wait": 2, "best": 0.25, "best_weights": [np.ones(3, np.float32), np.zeros((2, 2))]},
+        {},
+    ],
+    stopped=True,
+)
+
+
+def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    checkpoints.save(path, CHECKPOINT)
+    found = checkpoints.load(path)
+    assert found is not None
+    assert found.epochs == CHECKPOINT.epochs
+    assert found.stopped
+    for kept, array in zip(found.state, CHECKPOINT.state, strict=True):
+        assert kept.dtype == array.dtype
+        np.testing.assert_array_equal(kept, array)
+    weights = found.callbacks[0].pop("best_weights")
+    assert found.callbacks == [{"wait": 2, "best": 0.25}, {}]
+    for kept, array in zip(weights, CHECKPOINT.callbacks[0]["best_weights"], strict=True):
+        np.testing.assert_array_equal(kept, array)
+
+
+def test_more_than_ten_arrays_keep_their_order(tmp_path: Path) -> None:
+    state = [np.array(i) for i in range(12)]
+    checkpoints.save(tmp_path / "run", Checkpoint([], state, [{"w": state}], stopped=False))
+    found = checkpoints.load(tmp_path / "run")
+    assert found is not None
+    assert [int(array) for array in found.state] == list(range(12))
+    assert [int(array) for array in found.callbacks[0]["w"]] == list(range(12))
+
+
+def test_one_that_was_not_written_to_its_end_leaves_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    checkpoints.save(path, CHECKPOINT)
+    path.with_suffix(".part").write_bytes(b"half")
+    found = checkpoints.load(path)
+    assert found is not None
+    assert found.epochs == CHECKPOINT.epochs
+
+
+def test_without_one_there_is_none(tmp_path: Path) -> None:
+    assert checkpoints.load(tmp_path / "run") is None
+    checkpoints.save(tmp_path / "run", CHECKPOINT)
+    checkpoints.remove(tmp_path / "run")
+    assert checkpoints.load(tmp_path / "run") is None
+
+
+def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "run.npz", about=np.array(json.dumps({})), x=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        checkpoints.load(tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", ["uri", "experiment", "identity"])
+def test_another_store_experiment_or_identity_has_another_path(tmp_path: Path, change: str) -> None:
+    asked = {
+        "identity": "a" * 64,
+        "uri": f"sqlite:///{tmp_path / 'mlflow.db'}",
+        "experiment": "fitgap",
+    }
+    other = asked | {change: asked[change].replace("a", "b")}
+    assert checkpoints.path_for(**asked) == checkpoints.path_for(**asked)
+    assert checkpoints.path_for(**asked) != checkpoints.path_for(**other)
+
+
+def test_a_killed_holder_loses_its_claim(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "run"
+    holds = (
+        "import sys, time, pathlib; from fitgap import checkpoints\n"
+        f"with checkpoints.claim(pathlib.Path({str(path)!r})):\n"
+        "    print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(Timeout):
+            FileLock(path.with_suffix(".lock")).acquire(timeout=0)
+        holder.kill()
+        holder.wait()
+        with checkpoints.claim(path):
+            pass
