@@ -1,7 +1,7 @@
 # Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock quickstart train sweep compare report ui reproduce predict bench verify \
+.PHONY: help setup lock quickstart train sweep compare report ui reproduce predict bench bench-naive verify \
 	test test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -68,6 +68,9 @@ verify: $(READY) ## hold every operation against the NumPy reference
 
 bench: $(READY) ## measure the engines and the sweep against plain Keras
 	$(PYTHON) scripts/bench.py $(ARGS)
+
+bench-naive: $(READY) ## measure naive loops against NumPy and Keras
+	$(PYTHON) scripts/bench_naive.py $(ARGS)
 
 test: $(READY) ## run the tests, without the slow ones
 	$(PYTHON) -m pytest -m "not slow" $(ARGS)
