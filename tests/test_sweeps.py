@@ -174,9 +174,6 @@ def compose_job():
     return compose_overrides
 
 
-@pytest.mark.xfail(
-    strict=True, reason="sweeps composes jobs that differ only in their seed but once"
-)
 @pytest.mark.parametrize(
     "bound", ["split.seed=${seed}", "+tags.seed=${seed}", "name='no. ${seed}'"]
 )

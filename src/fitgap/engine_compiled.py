@@ -155,7 +155,7 @@ def _program(model: keras.Model, config: Config, *, xla: bool) -> _Program:
 def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
     optimizer = dict(config.optimizer)
     if not config.training.schedule:
-        del optimizer["learning_rate"]
+        optimizer.pop("learning_rate", None)
     settings = {
         "architecture": config.architecture | {"title": None},
         "shapes": [model.input_shape, model.output_shape],

@@ -142,7 +142,7 @@ def choose(config: Config, *, train_bytes: int) -> EngineChoice:
         unknown = sorted(layers - _XLA_LAYERS - _PLAIN_LAYERS) + sorted(
             _callback_names(training) - _EPOCH_CALLBACKS
         )
-        if unknown:
+        if unknown and training.xla is None:
             return EngineChoice(
                 "fit", xla=False, reason=f"{unknown[0]} is not known to compile: model.fit"
             )

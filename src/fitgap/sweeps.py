@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from hydra.core.utils import JobReturn
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from fitgap import cli, config, experiment, store
 from fitgap.config import Config, decisive, flatten, to_plain
@@ -127,10 +127,13 @@ def _compose(
     """
     seeds = [override for override in overrides if re.fullmatch(r"seed=\d+", override)]
     others = tuple(override for override in overrides if override not in seeds)
-    if len(seeds) != 1:
-        return config.from_hydra(compose(overrides))
-    if others not in composed:
-        composed[others] = config.from_hydra(compose(overrides))
+    if len(seeds) != 1 or others not in composed:
+        unresolved = compose(overrides)
+        settings = config.from_hydra(unresolved)
+        # Where another setting follows the seed, as name='run ${seed}', each is composed anew.
+        if not re.search(r"\$\{[^}]*seed", OmegaConf.to_yaml(unresolved)):
+            composed[others] = settings
+        return settings
     settings = copy.deepcopy(composed[others])
     settings.seed = int(seeds[0].partition("=")[2])
     config.validate(settings)
