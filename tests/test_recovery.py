@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from conftest import TRAIN
 from fitgap import checkpoints, experiment, processes, store, tracking
-from fitgap.config import Config
+from fitgap.config import PROJECT_ROOT, Config
 from fitgap.experiment import Plan, Result
 
 Compose = Callable[..., Config]
+TRAIN = PROJECT_ROOT / "scripts" / "train.py"
 ALL = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 TIMES = ("time/fit_seconds", "throughput/samples_per_second")
 
