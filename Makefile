@@ -1,7 +1,7 @@
 # Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup lock quickstart train sweep compare report ui reproduce predict bench bench-naive verify \
+.PHONY: help setup setup-extras lock quickstart train sweep compare report ui reproduce predict bench bench-naive verify \
 	test test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -28,12 +28,23 @@ $(READY): pyproject.toml requirements/lock.txt requirements/uv.txt
 	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
 	@touch $@
 
+setup-extras: $(READY) ## add what Ray, Slurm, PostgreSQL and Optuna need
+	$(UV) pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode \
+		requirements/uv.txt requirements/extras.txt
+	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+
+# extras.txt holds everything; lock.txt is the part of it, in the same versions, that all need.
 lock: $(READY) ## resolve the dependencies anew into requirements/
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--output-file requirements/uv.txt requirements/uv.in
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra dev \
+		--extra ray --extra search --extra server --extra submitit \
+		--output-file requirements/extras.txt pyproject.toml requirements/build.in
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra dev \
+		--constraint requirements/extras.txt \
 		--output-file requirements/lock.txt pyproject.toml requirements/build.in
 
 quickstart: $(READY) ## compare three optimizers over three seeds on the bundled digits
