@@ -35,15 +35,13 @@ def write(
     """
     dump_config(config, folder / "config.yaml")
     _write_history(folder / "history.csv", fitted)
-    figures.save(figures.learning_curves(fitted.epochs), folder / "learning_curves.png")
+    figures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
     counts = confusion_counts(
         dataset.y_test,
         engine.predict(dataset.x_test).argmax(axis=1),
         num_classes=dataset.num_classes,
     )
-    figures.save(
-        figures.confusion_matrix(counts, dataset.class_names), folder / "confusion_matrix.png"
-    )
+    figures.save_confusion_matrix(counts, dataset.class_names, folder / "confusion_matrix.png")
     title = config.architecture.get("title") or config.architecture["name"]
     lines = [title]
     engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))

@@ -3,13 +3,20 @@
 matplotlib's figures are used without pyplot, so nothing global is kept and no window opens.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL.Image
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -18,7 +25,7 @@ from fitgap.training import Epoch
 if TYPE_CHECKING:
     from fitgap.prediction import Predictions
 
-NAMED_SHARE = 0.01
+NAMED_SHARE = 0.02
 
 # Okabe and Ito's palette: told apart with any colour vision, and by line style besides.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
@@ -28,11 +35,11 @@ IMAGES_PER_ROW = 5
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; pixels count here more than bytes, so it is packed lightly."""
+    """Write a figure as PNG; seconds count here more than bytes, so it is packed lightly."""
     figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})
 
 
-def learning_curves(epochs: Sequence[Epoch]) -> Figure:
+def save_learning_curves(epochs: Sequence[Epoch], path: Path) -> None:
     """Draw loss and accuracy by epoch, the gap between training and validation shaded.
 
     Parameters
@@ -40,35 +47,69 @@ def learning_curves(epochs: Sequence[Epoch]) -> Figure:
     epochs
         The figures of a run, in order. Exact ones where there are any; the running averages
         besides, dotted.
+    path
+        Of the PNG.
     """
+    exact = tuple(any(getattr(epoch, part) for epoch in epochs) for part in ("train", "val"))
+    figure, panels = _empty_curves(*exact)
+    number = [epoch.number for epoch in epochs]
+    for quantity, panel in zip(("loss", "accuracy"), panels, strict=True):
+        values = {
+            part: [getattr(getattr(epoch, part), quantity, np.nan) for epoch in epochs]
+            for part in panel.lines
+        }
+        for part, line in panel.lines.items():
+            line.set_data(number, values[part])
+        if panel.gap is not None:
+            panel.gap.set_data(number, values["train"], values["val"])
+        panel.axes.relim()
+        panel.axes.autoscale_view()
+    save(figure, path)
+
+
+@dataclass(frozen=True)
+class _Panel:
+    axes: Axes
+    lines: Mapping[str, Line2D]
+    gap: FillBetweenPolyCollection | None
+
+
+# Making axes and laying out their text takes several times as long as drawing the data, and a
+# sweep's runs differ in the data alone. So a process makes each kind of figure once.
+@functools.cache
+def _empty_curves(has_train: bool, has_val: bool) -> tuple[Figure, Sequence[_Panel]]:  # noqa: FBT001
     figure = Figure(figsize=(8, 3.2))
     # Margins by hand: matplotlib's layout engines draw everything twice to find them.
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.96, wspace=0.22)
+    panels = []
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        _draw_curves(axes, epochs, quantity)
-    axes.legend(frameon=False, fontsize=8)
-    return figure
+        lines = {"running": _line(axes, ":", color=GREY, label="running (Keras)")}
+        if has_train:
+            lines["train"] = _line(axes, "o-", color=BLUE, markersize=3, label="train")
+        if has_val:
+            lines["val"] = _line(axes, "s--", color=ORANGE, markersize=3, label="validation")
+        gap = None
+        if has_train and has_val:
+            gap = axes.fill_between([], [], color=ORANGE, alpha=0.15, label="gap")
+        axes.set(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        panels.append(_Panel(axes, lines, gap))
+    panels[-1].axes.legend(frameon=False, fontsize=8, loc="lower right")
+    return figure, panels
 
 
-def _draw_curves(axes: Axes, epochs: Sequence[Epoch], quantity: str) -> None:
-    number = [epoch.number for epoch in epochs]
-    train = [getattr(epoch.train, quantity, np.nan) for epoch in epochs]
-    val = [getattr(epoch.val, quantity, np.nan) for epoch in epochs]
-    running = [getattr(epoch.running, quantity) for epoch in epochs]
-    axes.plot(number, running, ":", color=GREY, label="running (Keras)")
-    if not np.isnan(train).all():
-        axes.plot(number, train, "o-", color=BLUE, markersize=3, label="train")
-    if not np.isnan(val).all():
-        axes.plot(number, val, "s--", color=ORANGE, markersize=3, label="validation")
-        axes.fill_between(number, train, val, color=ORANGE, alpha=0.15, label="gap")
-    axes.set(xlabel="epoch", ylabel=quantity)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+def _line(axes: Axes, style: str, **properties: Any) -> Line2D:
+    (line,) = axes.plot([], [], style, **properties)
+    return line
 
 
-def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
+def save_confusion_matrix(
+    counts: NDArray[np.int64], class_names: Sequence[str], path: Path
+) -> None:
     """Draw how many images of each class were taken for which.
 
-    Cells with less than a hundredth of their row's images stay without a number.
+    Cells with less than `NAMED_SHARE` of their row's images stay without a number.
 
     Parameters
     ----------
@@ -76,21 +117,17 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
         Shape (num_classes, num_classes); rows are true classes, columns predicted ones.
     class_names
         One per class.
+    path
+        Of the PNG.
     """
-    size = 2.0 + 0.42 * len(class_names)
-    margin = 0.35 + 0.075 * max(map(len, class_names))
-    figure = Figure(figsize=(size, size))
-    figure.subplots_adjust(left=margin / size, bottom=margin / size, right=0.97, top=0.97)
-    axes = figure.subplots()
+    canvas, image, background = _empty_matrix(tuple(class_names))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(len(class_names))
-    axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(ticks, class_names)
-    axes.set(xlabel="predicted", ylabel="true")
+    canvas.restore_region(background)
+    image.set_data(shares)
+    image.axes.draw_artist(image)
     # A number in every cell would hide those that matter, and text is what takes the time.
     for row, column in np.argwhere(shares >= NAMED_SHARE):
-        axes.text(
+        number = image.axes.text(
             column,
             row,
             str(counts[row, column]),
@@ -99,7 +136,29 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
             fontsize=8,
             color="white" if shares[row, column] > 0.5 else "black",
         )
-    return figure
+        image.axes.draw_artist(number)
+        number.remove()
+    pixels = np.asarray(canvas.buffer_rgba())
+    PIL.Image.fromarray(pixels).convert("RGB").save(path, compress_level=1)
+
+
+@functools.lru_cache(maxsize=4)
+def _empty_matrix(class_names: tuple[str, ...]) -> tuple[FigureCanvasAgg, AxesImage, Any]:
+    """Return the canvas, its image of shares and what is drawn around it."""
+    size = 2.0 + 0.42 * len(class_names)
+    margin = 0.35 + 0.075 * max(map(len, class_names))
+    figure = Figure(figsize=(size, size), dpi=100)
+    figure.subplots_adjust(left=margin / size, bottom=margin / size, right=0.97, top=0.97)
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    num_classes = len(class_names)
+    image = axes.imshow(np.zeros((num_classes, num_classes)), cmap="Blues", vmin=0, vmax=1)
+    ticks = range(num_classes)
+    axes.set_xticks(ticks, class_names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(ticks, class_names)
+    axes.set(xlabel="predicted", ylabel="true")
+    canvas.draw()
+    return canvas, image, canvas.copy_from_bbox(figure.bbox)
 
 
 def predictions(predicted: "Predictions") -> Figure:

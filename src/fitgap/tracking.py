@@ -420,7 +420,10 @@ def dump_config(config: Config, path: Path) -> None:
     plain = to_plain(config)
     if plain["tracking"]["uri"]:
         plain["tracking"]["uri"] = store.redact(plain["tracking"]["uri"])
-    path.write_text(yaml.safe_dump(plain, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    path.write_text(
+        yaml.dump(plain, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False),
+        encoding="utf-8",
+    )
 
 
 @functools.cache
