@@ -106,11 +106,13 @@ class FitEpochs:
         ``float32``: scaled to [0, 1] beforehand, as a notebook has them; the network has no
         scaling layer then. ``uint8``: the network and the bytes that this project trains with.
     tuned
-        Whether ``steps_per_execution`` is set, and ``jit_compile`` for the networks that gain by
-        it (those for which the engine's rule takes XLA).
+        Whether ``steps_per_execution`` is set, oneDNN's kernels are on, and ``jit_compile`` for
+        the networks that gain by it (those for which the engine's rule takes XLA).
     """
 
     def __init__(self, *, pixels: str, tuned: bool) -> None:
+        if tuned:
+            os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
         with backend.silent_stderr():
             import keras
         self._keras = keras
