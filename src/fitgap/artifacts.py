@@ -13,6 +13,8 @@ from fitgap.engines import Engine
 from fitgap.tracking import dump_config, score_metrics
 from fitgap.training import Fitted
 
+PREDICTIONS = "predictions.npz"
+
 
 def write(
     folder: Path, *, config: Config, fitted: Fitted, engine: Engine, dataset: Dataset
@@ -29,18 +31,24 @@ def write(
         ``history.csv`` with a line per epoch, and ``learning_curves.png``.
     engine
         Its model: ``model_summary.txt``; its predictions of the test images:
-        ``confusion_matrix.png``.
+        ``confusion_matrix.png``, and ``predictions.npz`` with ``test_true`` and
+        ``test_predicted`` (int64 class numbers) and ``test_confidence`` (float32, the
+        probability of the predicted class), each of shape (n,) in the test set's order.
     dataset
         Of the test images and the class names.
     """
     dump_config(config, folder / "config.yaml")
     _write_history(folder / "history.csv", fitted)
     figures.save(figures.learning_curves(fitted.epochs), folder / "learning_curves.png")
-    counts = confusion_counts(
-        dataset.y_test,
-        engine.predict(dataset.x_test).argmax(axis=1),
-        num_classes=dataset.num_classes,
+    probabilities = engine.predict(dataset.x_test)
+    predicted = probabilities.argmax(axis=1)
+    np.savez_compressed(
+        folder / PREDICTIONS,
+        test_true=dataset.y_test,
+        test_predicted=predicted,
+        test_confidence=probabilities.max(axis=1),
     )
+    counts = confusion_counts(dataset.y_test, predicted, num_classes=dataset.num_classes)
     figures.save(
         figures.confusion_matrix(counts, dataset.class_names), folder / "confusion_matrix.png"
     )
