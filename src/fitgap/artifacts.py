@@ -6,14 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap import figures
+from fitgap import figures, stored_predictions
 from fitgap.config import Config
 from fitgap.datasets import Dataset
 from fitgap.engines import Engine
 from fitgap.tracking import dump_config, score_metrics
 from fitgap.training import Fitted
-
-PREDICTIONS = "predictions.npz"
 
 
 def write(
@@ -31,9 +29,7 @@ def write(
         ``history.csv`` with a line per epoch, and ``learning_curves.png``.
     engine
         Its model: ``model_summary.txt``; its predictions of the test images:
-        ``confusion_matrix.png``, and ``predictions.npz`` with ``test_true`` and
-        ``test_predicted`` (int64 class numbers) and ``test_confidence`` (float32, the
-        probability of the predicted class), each of shape (n,) in the test set's order.
+        ``confusion_matrix.png`` and ``predictions.npz``.
     dataset
         Of the test images and the class names.
     """
@@ -42,12 +38,7 @@ def write(
     figures.save(figures.learning_curves(fitted.epochs), folder / "learning_curves.png")
     probabilities = engine.predict(dataset.x_test)
     predicted = probabilities.argmax(axis=1)
-    np.savez_compressed(
-        folder / PREDICTIONS,
-        test_true=dataset.y_test,
-        test_predicted=predicted,
-        test_confidence=probabilities.max(axis=1),
-    )
+    stored_predictions.save(folder, true=dataset.y_test, probabilities=probabilities)
     counts = confusion_counts(dataset.y_test, predicted, num_classes=dataset.num_classes)
     figures.save(
         figures.confusion_matrix(counts, dataset.class_names), folder / "confusion_matrix.png"

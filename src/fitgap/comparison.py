@@ -88,6 +88,11 @@ class Section:
     differing: tuple[str, ...] = ()
     images: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def averages(self) -> bool:
+        """Whether groups hold runs of different settings."""
+        return not set(self.differing) <= {*self.keys}
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

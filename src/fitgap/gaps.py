@@ -59,12 +59,7 @@ def explain_from(
     section: Section, histories: Histories, *, limit: int | None = None
 ) -> list[Explained]:
     """Explain gaps from histories of ``val/loss`` and `EPOCHS` that are at hand."""
-    front = pareto_front(
-        [
-            (mean_of(group, "val/accuracy"), mean_of(group, "gap/accuracy"))
-            for group in section.groups
-        ]
-    )
+    front = front_of(section)
     accuracies = (group.metrics.get("val/accuracy") for group in section.groups)
     best = max(
         (found for found in accuracies if found is not None and math.isfinite(found.mean)),
@@ -80,6 +75,16 @@ def explain_from(
         )
         for i, group in enumerate(section.groups[:limit])
     ]
+
+
+def front_of(section: Section) -> frozenset[int]:
+    """Return the positions of the groups that no other beats in accuracy and gap."""
+    return pareto_front(
+        [
+            (mean_of(group, "val/accuracy"), mean_of(group, "gap/accuracy"))
+            for group in section.groups
+        ]
+    )
 
 
 def mean_of(group: Group, metric: str) -> float:

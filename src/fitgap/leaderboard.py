@@ -243,8 +243,13 @@ def _figures(section: Section, name: str) -> _Column:
 
 
 def _decimals(half_widths: Sequence[float]) -> int:
-    """Return how many decimals give the usual half width of a column two significant digits."""
+    """Return how many decimals a column needs.
+
+    The usual half width gets two significant digits, and the smallest at least one.
+    """
     if not half_widths:
         return MOST_DECIMALS
-    middle = sorted(half_widths)[len(half_widths) // 2]
-    return min(max(1 - math.floor(math.log10(middle)), 0), MOST_DECIMALS)
+    in_order = sorted(half_widths)
+    usual, smallest = in_order[len(in_order) // 2], in_order[0]
+    wanted = max(1 - math.floor(math.log10(usual)), -math.floor(math.log10(smallest)))
+    return min(max(wanted, 0), MOST_DECIMALS)

@@ -173,7 +173,7 @@ def _legend(section: Section) -> list[str]:
         BEST: f"{BEST} best.",
         TIE: (
             f"{TIE} not told apart from the best: paired t-test over common seeds, p ≥ {ALPHA:g} "
-            f"after Holm's correction."
+            "after Holm's correction. More seeds tell more apart."
         ),
         UNTESTED: (
             f"{UNTESTED} cannot be tested: fewer than two common seeds, or the same difference in "
