@@ -1,27 +1,26 @@
 """Compare an experiment's finished runs: which settings generalise, and how sure that is."""
 
 import argparse
+import os
 import sys
 
 from rich.console import Console
 
-from fitgap import store
+from fitgap import asking
 from fitgap.cli import run_command
 from fitgap.comparison import compare_experiment
-from fitgap.reporting import print_table, to_csv, to_json
+from fitgap.reporting import print_table, to_csv, to_json, to_markdown
 
 
 def main() -> None:
     """Read the command line, compare, and print in the form asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
+    asking.add_options(parser)
     parser.add_argument(
-        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
-    )
-    parser.add_argument(
-        "--sort", metavar="METRIC", help="rank by this metric's mean (val/accuracy)"
-    )
-    parser.add_argument(
-        "--format", choices=("table", "csv", "json"), default="table", help="(%(default)s)"
+        "--format",
+        choices=("table", "csv", "json", "markdown"),
+        default="table",
+        help="(%(default)s)",
     )
     parser.add_argument(
         "--limit",
@@ -30,20 +29,51 @@ def main() -> None:
         metavar="N",
         help="rows of a table; 0: all (%(default)s)",
     )
-    parser.add_argument(
-        "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
+    view = parser.add_mutually_exclusive_group()
+    view.add_argument(
+        "--verdicts",
+        action="store_true",
+        help="instead of the ranking: gap, epoch it opens after, verdict, Pareto front",
+    )
+    view.add_argument(
+        "--effects",
+        action="store_true",
+        help="instead of the ranking: which settings move accuracy and gap most",
     )
     arguments = parser.parse_args()
+    try:
+        _show(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # `compare | head` closed the pipe; Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+
+def _show(arguments: argparse.Namespace) -> None:
+    uri, form, limit = asking.uri_of(arguments), arguments.format, arguments.limit or None
     comparison = compare_experiment(
-        store.resolve_uri(arguments.uri), experiment=arguments.experiment, sort=arguments.sort
+        uri, experiment=arguments.experiment, query=asking.query_of(arguments)
     )
-    if arguments.format == "table":
-        print_table(comparison, console=Console(), limit=arguments.limit or None)
-        return
-    sys.stdout.write(to_json(comparison) if arguments.format == "json" else to_csv(comparison))
-    for note in comparison.notes:
-        print(f"note: {note}", file=sys.stderr)
+    if arguments.verdicts or arguments.effects:
+        from fitgap import reporting_views as views
+
+        if form == "table" and arguments.verdicts:
+            views.print_gaps(comparison, uri=uri, console=Console(), limit=limit)
+        elif form == "table":
+            views.print_effects(comparison, console=Console())
+        elif arguments.verdicts:
+            sys.stdout.write(views.gaps_text(comparison, uri=uri, form=form, limit=limit))
+        else:
+            sys.stdout.write(views.effects_text(comparison, form=form))
+    elif form == "table":
+        print_table(comparison, console=Console(), limit=limit)
+    elif form == "markdown":
+        sys.stdout.write(to_markdown(comparison, limit=limit))
+    else:
+        sys.stdout.write(to_json(comparison) if form == "json" else to_csv(comparison))
+    if form in ("csv", "json"):
+        for note in comparison.notes:
+            print(f"note: {note}", file=sys.stderr)
 
 
 def _count(text: str) -> int:

@@ -10,6 +10,7 @@ from fitgap.config import to_text
 from fitgap.differences import parse, show
 from fitgap.errors import RequestError
 from fitgap.estimates import estimate, higher_is_better
+from fitgap.selection import Query
 from fitgap.store import StoredRun
 
 SETTINGS = {
@@ -52,7 +53,7 @@ def make_run(changes=None, *, metrics=None, data="d1", split="s1", identity=None
 
 
 def compare_newest_first(runs, **options):
-    return compare(sorted(runs, key=lambda run: -run.start_time), **options)
+    return compare(sorted(runs, key=lambda run: -run.start_time), Query(**options))
 
 
 def only_section(runs, **options):
@@ -223,7 +224,7 @@ def test_without_validation_groups_are_listed_by_setting_and_not_ranked():
 
 @pytest.mark.parametrize("metric", ["test/accuracy", "test_gap/loss"])
 def test_sorting_by_the_test_set_is_said(metric):
-    comparison = compare([make_run(metrics={metric: 0.5})], sort=metric)
+    comparison = compare([make_run(metrics={metric: 0.5})], Query(sort=metric))
     assert "choosing on the test set" in comparison.notes[0]
 
 
@@ -234,7 +235,7 @@ def test_sorting_by_validation_says_nothing_of_the_test_set():
 def test_an_unknown_metric_is_refused_with_the_nearest_and_all_others():
     runs = [make_run(metrics={"val/accuracy": 0.5, "train/loss": 1.0})]
     with pytest.raises(RequestError, match=r"mean val/accuracy\?\n.*train/loss, val/accuracy$"):
-        compare(runs, sort="val/acuracy")
+        compare(runs, Query(sort="val/acuracy"))
 
 
 def test_groups_of_one_seed_are_said_to_have_no_interval():

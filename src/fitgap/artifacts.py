@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap import figures
+from fitgap import figures, stored_predictions
 from fitgap.config import Config
 from fitgap.datasets import Dataset
 from fitgap.engines import Engine
@@ -29,17 +29,17 @@ def write(
         ``history.csv`` with a line per epoch, and ``learning_curves.png``.
     engine
         Its model: ``model_summary.txt``; its predictions of the test images:
-        ``confusion_matrix.png``.
+        ``confusion_matrix.png`` and ``predictions.npz``.
     dataset
         Of the test images and the class names.
     """
     dump_config(config, folder / "config.yaml")
     _write_history(folder / "history.csv", fitted)
     figures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
+    probabilities = engine.predict(dataset.x_test)
+    stored_predictions.save(folder, true=dataset.y_test, probabilities=probabilities)
     counts = confusion_counts(
-        dataset.y_test,
-        engine.predict(dataset.x_test).argmax(axis=1),
-        num_classes=dataset.num_classes,
+        dataset.y_test, probabilities.argmax(axis=1), num_classes=dataset.num_classes
     )
     figures.save_confusion_matrix(counts, dataset.class_names, folder / "confusion_matrix.png")
     title = config.architecture.get("title") or config.architecture["name"]

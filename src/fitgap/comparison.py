@@ -6,44 +6,51 @@ one ranking. Reading the record belongs to `fitgap.store`, showing a comparison 
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
 
 from fitgap import store
+from fitgap.caveats import DEFAULT_SORT, notes_on, nothing_to_compare
 from fitgap.differences import (
     GROUPS,
     Setting,
     deciding_keys,
     differing_keys,
+    others_than,
     parse,
     setting_of,
+    value_of,
 )
-from fitgap.errors import RequestError
 from fitgap.estimates import Estimate, estimate, higher_is_better
+from fitgap.selection import Query, conditions, nothing_left, require_metric, setting_name
+from fitgap.significance import wilson
 from fitgap.store import StoredRun
+from fitgap.ties import AgainstBest, against_best
 
-DEFAULT_SORT = "val/accuracy"
+PARTITIONS = ("train", "val", "test")
+EVERYTHING = Query()
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that differ only in their seed.
+    """Runs that differ only in their seed, or in all but the settings grouped by.
 
     Attributes
     ----------
     settings
         Of the settings that differ within the section, those that this group has.
     runs
-        One per seed, by seed.
+        By seed; one per seed, unless other settings are averaged over.
     metrics
         By name; a metric that no run has is absent.
+    against_best
+        What the paired test says; None for the best group and for those that are not ranked.
     """
 
     settings: dict[str, Setting]
     runs: tuple[StoredRun, ...]
     metrics: dict[str, Estimate]
+    against_best: AgainstBest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,15 @@ class Section:
     settings
         What else sets this section's data or split apart from the others', as ``split.seed``.
     keys
-        The settings that differ, in the order of their columns.
+        The settings that make the groups, in the order of their columns.
     sort
         The metric by which ``groups`` are ranked, best first; None if they are only listed.
     groups
         At least one.
+    differing
+        All settings that differ; ``keys`` are these unless a person grouped by others.
+    images
+        By partition (``train``, ``val``, ``test``), where all runs agree and there are any.
     """
 
     dataset: str
@@ -74,18 +85,36 @@ class Section:
     keys: tuple[str, ...]
     sort: str | None
     groups: tuple[Group, ...]
+    differing: tuple[str, ...] = ()
+    images: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def averages(self) -> bool:
+        """Whether groups hold runs of different settings."""
+        return not set(self.differing) <= {*self.keys}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Sections, most runs first, and what a reader must know to believe them (``notes``)."""
+    """Groups ranked on each data and split.
+
+    Attributes
+    ----------
+    sections
+        Most runs first.
+    notes
+        What a reader must know to believe them.
+    metrics
+        Those asked for; none: the usual ones in a table, all of them elsewhere.
+    """
 
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
 
 
-def compare_experiment(uri: str, *, experiment: str, sort: str | None = None) -> Comparison:
-    """Compare the finished runs of one experiment.
+def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Comparison:
+    """Compare the finished runs of one experiment; see `compare`.
 
     Parameters
     ----------
@@ -93,40 +122,48 @@ def compare_experiment(uri: str, *, experiment: str, sort: str | None = None) ->
         Where the record is; see `fitgap.store.resolve_uri`.
     experiment
         Its name.
-    sort
-        A metric; None is ``val/accuracy`` wherever there is a validation partition.
+    query
+        Which of its runs, and how.
 
     Raises
     ------
     RequestError
-        If the experiment is unknown, holds no finished run, or no run has the metric.
+        If the experiment is unknown or holds no finished run, or as `compare` does.
     """
-    runs = store.find_runs(uri, experiment=experiment, tags={"fitgap.role": "run"})
+    tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
+    runs = store.find_runs(uri, experiment=experiment, tags=tags)
     if not runs:
-        raise _nothing_to_compare(uri, experiment=experiment)
-    return compare(runs, sort=sort)
+        raise nothing_to_compare(uri, experiment=experiment, sweep=query.sweep)
+    return compare(runs, query)
 
 
-def compare(runs: Sequence[StoredRun], *, sort: str | None = None) -> Comparison:
+def compare(runs: Sequence[StoredRun], query: Query = EVERYTHING) -> Comparison:
     """Group, summarise and rank runs; the parent runs of sweeps are left out.
 
     Parameters
     ----------
     runs
         Newest first, as the store returns them.
-    sort
-        A metric; None is ``val/accuracy`` wherever there is a validation partition.
+    query
+        Which of them, and how.
 
     Raises
     ------
     RequestError
-        If no run has the metric.
+        If the query names a metric or setting that no run has, or no run meets its conditions.
     """
     own = [run for run in runs if run.tags.get("fitgap.role", "run") == "run"]
-    if sort is not None:
-        _require_metric(sort, own)
-    decide = deciding_keys(own)
-    newest = _once_per_seed(own, decide=decide)
+    if query.sort is not None:
+        require_metric(query.sort, own, option="--sort")
+    for name in query.metrics:
+        require_metric(name, own, option="--metric")
+    by = tuple(dict.fromkeys(setting_name(name, own, option="--by") for name in query.by))
+    found = conditions(query.where, own)
+    kept = [run for run in own if all(one.holds(run) for one in found)]
+    if own and not kept:
+        raise nothing_left(found, own)
+    decide = deciding_keys(kept)
+    newest = _once_per_seed(kept, decide=decide)
     by_data: dict[tuple[str, str], list[StoredRun]] = {}
     for run in newest:
         by_data.setdefault(_data_of(run), []).append(run)
@@ -134,8 +171,32 @@ def compare(runs: Sequence[StoredRun], *, sort: str | None = None) -> Comparison
     parts = sorted(
         by_data.values(), key=lambda part: (-len(part), _names(part[0]), _data_of(part[0]))
     )
-    sections = tuple(_section(part, decide=decide, sort=sort) for part in parts)
-    return Comparison(sections, tuple(_notes(sections, runs=own, sort=sort)))
+    sections = tuple(_section(part, decide=decide, sort=query.sort, by=by) for part in parts)
+    notes = notes_on(sections, query=query, conditions=found, found=len(own), kept=kept)
+    return Comparison(sections, tuple(notes), query.metrics)
+
+
+def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
+    """Return Wilson's 95 % interval of a run's accuracy, from its number of images.
+
+    Parameters
+    ----------
+    run
+        Whose record says how many images each partition has.
+    metric
+        ``train/accuracy``, ``val/accuracy`` or ``test/accuracy``.
+
+    Returns
+    -------
+    tuple of float or None
+        None for other metrics, and where the accuracy or the number of images is not known.
+    """
+    partition, _, quantity = metric.partition("/")
+    images = run.params.get(f"{partition}_samples", "")
+    accuracy = run.metrics.get(metric, math.nan)
+    if quantity != "accuracy" or not images.isdecimal() or not int(images):
+        return None
+    return wilson(accuracy, images=int(images)) if 0 <= accuracy <= 1 else None
 
 
 def _data_of(run: StoredRun) -> tuple[str, str]:
@@ -165,30 +226,66 @@ def _once_per_seed(runs: Iterable[StoredRun], *, decide: Sequence[str]) -> list[
     return list(kept.values())
 
 
-def _section(runs: Sequence[StoredRun], *, decide: Sequence[str], sort: str | None) -> Section:
-    members: dict[tuple[str | None, ...], list[StoredRun]] = {}
+def _section(
+    runs: Sequence[StoredRun], *, decide: Sequence[str], sort: str | None, by: tuple[str, ...]
+) -> Section:
+    variants: dict[tuple[str | None, ...], list[StoredRun]] = {}
     for run in runs:
-        members.setdefault(tuple(setting_of(run, key) for key in decide), []).append(run)
-    keys = differing_keys(list(members), decide=decide)
+        variants.setdefault(tuple(setting_of(run, key) for key in decide), []).append(run)
+    differing = differing_keys(list(variants), decide=decide)
+    members = variants
+    if by:
+        members = {}
+        for run in runs:
+            members.setdefault(tuple(value_of(run, key) for key in by), []).append(run)
+    keys = by or differing
     groups = [_group(part, keys=keys) for part in members.values()]
-    first = runs[0]
-    by = sort or DEFAULT_SORT
-    ranked = any(by in group.metrics for group in groups)
+    metric = sort or DEFAULT_SORT
+    ranked = any(metric in group.metrics for group in groups)
     groups.sort(key=lambda group: _by_settings(group, keys=keys))
     if ranked:
-        groups.sort(key=lambda group: _badness(group.metrics.get(by), metric=by))
-    dataset, split = _names(first)
-    dataset_digest, split_digest = _data_of(first)
+        groups.sort(key=lambda group: _badness(group.metrics.get(metric), metric=metric))
+        # Averaged over other settings, two runs are a pair if they agree in those too.
+        others = [*others_than(by, differing), *(() if "seed" in by else ("seed",))] if by else []
+        groups = _held_against_the_first(groups, metric=metric, shared=others or ["seed"])
+    dataset, split = _names(runs[0])
+    dataset_digest, split_digest = _data_of(runs[0])
     return Section(
         dataset=dataset,
         dataset_digest=dataset_digest,
         split=split,
         split_digest=split_digest,
-        settings=_of_data(first, decide=decide, shown=keys),
+        settings=_of_data(runs[0], decide=decide, shown=differing),
         keys=keys,
-        sort=by if ranked else None,
+        sort=metric if ranked else None,
         groups=tuple(groups),
+        differing=differing,
+        images=_images(runs),
     )
+
+
+def _held_against_the_first(
+    groups: Sequence[Group], *, metric: str, shared: Sequence[str]
+) -> list[Group]:
+    """Add to each group what the paired test against the first says."""
+    ranked = [group for group in groups if metric in group.metrics]
+    found = against_best(
+        [group.runs for group in ranked],
+        metric=metric,
+        block_of=lambda run: tuple(value_of(run, key) for key in shared),
+    )
+    tested = [replace(group, against_best=one) for group, one in zip(ranked, found, strict=True)]
+    return [*tested, *(group for group in groups if metric not in group.metrics)]
+
+
+def _images(runs: Sequence[StoredRun]) -> dict[str, int]:
+    images: dict[str, int] = {}
+    for name in PARTITIONS:
+        found = {run.params.get(f"{name}_samples", "") for run in runs}
+        text = found.pop() if len(found) == 1 else ""
+        if text.isdecimal() and int(text):
+            images[name] = int(text)
+    return images
 
 
 def _of_data(run: StoredRun, *, decide: Iterable[str], shown: Iterable[str]) -> dict[str, Setting]:
@@ -207,7 +304,7 @@ def _group(runs: Iterable[StoredRun], *, keys: Iterable[str]) -> Group:
     by_seed = sorted(runs, key=lambda run: (_as_number(run.params.get("seed")), run.run_id))
     settings: dict[str, Setting] = {}
     for key in keys:
-        value = setting_of(by_seed[0], f"{key}.name" if key in GROUPS else key)
+        value = value_of(by_seed[0], key)
         if value is not None:
             settings[key] = value if key in GROUPS or key.endswith(".name") else parse(value)
     values: dict[str, list[float]] = {}
@@ -234,80 +331,3 @@ def _badness(found: Estimate | None, *, metric: str) -> float:
     if found is None or math.isnan(found.mean):
         return math.inf
     return -found.mean if higher_is_better(metric) else found.mean
-
-
-def _require_metric(metric: str, runs: Iterable[StoredRun]) -> None:
-    names = sorted({name for run in runs for name in run.metrics})
-    if metric not in names:
-        near = get_close_matches(metric, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise RequestError(f"no run has the metric {metric!r}{hint}\nThere is: {', '.join(names)}")
-
-
-def _nothing_to_compare(uri: str, *, experiment: str) -> RequestError:
-    names = list(store.experiments(uri))
-    make = "make some with: python scripts/train.py -m optimizer=sgd,adam seed=0,1,2"
-    where = store.redact(uri)
-    if experiment not in names:
-        near = get_close_matches(experiment, names, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        there = ", ".join(repr(name) for name in names) or "none"
-        return RequestError(
-            f"there is no experiment {experiment!r}{hint} in {where}; it holds: {there}\n"
-            f"For runs, {make}"
-        )
-    others = store.find_runs(
-        uri,
-        experiment=experiment,
-        statuses=("RUNNING", "FAILED", "KILLED"),
-        tags={"fitgap.role": "run"},
-    )
-    counted = Counter(run.status for run in others)
-    counts = ", ".join(f"{n} {status}" for status, n in sorted(counted.items()))
-    return RequestError(
-        f"experiment {experiment!r} in {where} has no finished run"
-        + (f" ({counts})" if counts else "")
-        + f"; {make}"
-    )
-
-
-def _notes(
-    sections: Sequence[Section], *, runs: Sequence[StoredRun], sort: str | None
-) -> list[str]:
-    notes: list[str] = []
-    groups = [group for section in sections for group in section.groups]
-    if sort is not None and sort.startswith(("test/", "test_gap/")):
-        notes.append(
-            f"Sorted by {sort}: that is choosing on the test set, and makes the winner's own test "
-            f"figure too good. Choose by {DEFAULT_SORT}."
-        )
-    if len(sections) > 1:
-        notes.append("Runs on different data or splits are ranked apart.")
-    by = sort or DEFAULT_SORT
-    if any(section.sort is None and section.split == "none" for section in sections):
-        notes.append(
-            f"Without a validation partition (split=none) there is no {by}, and nothing to choose "
-            "by: those groups are listed, not ranked."
-        )
-    if any(section.sort is None and section.split != "none" for section in sections):
-        notes.append(f"Where no run has {by}, groups are listed, not ranked.")
-    alone = sum(len(group.runs) == 1 for group in groups)
-    if alone:
-        notes.append(
-            f"Groups with one seed ({alone} of {len(groups)}) have no interval; more seeds give "
-            "one: seed=0,1,2."
-        )
-    lacking = sum(
-        len(group.runs) - (group.metrics[by].n if by in group.metrics else 0)
-        for section in sections
-        if section.sort
-        for group in section.groups
-    )
-    if lacking:
-        notes.append(f"Runs without {by}, which do not count in its mean: {lacking}.")
-    repeated = len(runs) - sum(len(group.runs) for group in groups)
-    if repeated:
-        notes.append(
-            f"Older runs whose data, settings and seed a newer one repeats, left out: {repeated}."
-        )
-    return notes

@@ -41,6 +41,22 @@ def setting_of(run: StoredRun, key: str) -> str | None:
     return run.params.get(key)
 
 
+def value_of(run: StoredRun, name: str) -> str | None:
+    """Return the stored value of a setting as a column names it: ``optimizer``, say."""
+    return setting_of(run, f"{name}.name" if name in GROUPS else name)
+
+
+def others_than(varied: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
+    """Return those columns that are neither among ``varied`` nor come with an option in it.
+
+    >>> others_than(["optimizer"], ["optimizer", "optimizer.learning_rate", "training.epochs"])
+    ('training.epochs',)
+    """
+    return tuple(
+        key for key in keys if not any(key == one or key.startswith(f"{one}.") for one in varied)
+    )
+
+
 def differing_keys(
     variants: Sequence[tuple[str | None, ...]], *, decide: Sequence[str]
 ) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What a handful of numbers says: mean, spread, interval. Statistics only, no runs, no settings."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     if n == 1:
         return Estimate(mean, None, None, None, 1)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    half_width = _t_quantile(n - 1) * sd / math.sqrt(n)
+    half_width = t_quantile(n - 1) * sd / math.sqrt(n)
     return Estimate(mean, sd, mean - half_width, mean + half_width, n)
 
 
@@ -73,11 +74,11 @@ def higher_is_better(metric: str) -> bool:
     return group == "throughput" or quantity.endswith(("accuracy", "score", "auc"))
 
 
-_T_QUANTILES: dict[int, float] = {}
+@functools.cache  # a large sweep asks for the same one or two of them tens of thousands of times
+def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
+    """Return how many standard errors a two-sided interval by Student's t reaches.
 
-
-def _t_quantile(degrees: int) -> float:
-    # A large sweep asks for the same one or two of them tens of thousands of times.
-    if degrees not in _T_QUANTILES:
-        _T_QUANTILES[degrees] = float(stdtrit(degrees, (1 + CONFIDENCE) / 2))
-    return _T_QUANTILES[degrees]
+    >>> round(t_quantile(2), 3)
+    4.303
+    """
+    return float(stdtrit(degrees, (1 + confidence) / 2))

@@ -5,6 +5,7 @@ whatever is widest, which is the figures.
 """
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +15,15 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from fitgap.comparison import Section
+from fitgap.comparison import Group, Section
 from fitgap.differences import GROUPS, show
 
 FIGURES = ("val/accuracy", "gap/accuracy", "val/loss")
 # Without a validation partition the only unseen data is the test set.
 FIGURES_WITHOUT_VALIDATION = ("train/accuracy", "test_gap/accuracy", "train/loss")
 FIT_SECONDS = "time/fit_seconds"
+SECONDS_HEADER = "median fit\nseconds"
+BEST, TIE, UNTESTED = "*", "=", "?"
 MOST_DECIMALS = 4  # one image of 10,000
 GUTTER = 2  # cells between columns
 WIDEST_SETTING = 24  # cells; a longer value wraps
@@ -33,6 +36,11 @@ class _Column:
     header: str
     cells: tuple[str, ...]
     wraps: bool = False
+    to_the_right: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.header.replace(".\n", ".").replace("\n", " ")
 
     @property
     def width(self) -> int:
@@ -41,7 +49,7 @@ class _Column:
         return min(natural, WIDEST_SETTING) if self.wraps else natural
 
 
-def table_of(section: Section, *, width: int) -> Table:
+def table_of(section: Section, *, width: int, metrics: Sequence[str] = ()) -> Table:
     """Return the richest layout of a section that fits into ``width`` cells.
 
     Parameters
@@ -50,6 +58,8 @@ def table_of(section: Section, *, width: int) -> Table:
         Its groups become the rows, in their order.
     width
         Cells of the terminal; a wide character (Hangul, for one) takes two.
+    metrics
+        Shown after the one that is ranked by, instead of the usual ones.
 
     Returns
     -------
@@ -57,16 +67,14 @@ def table_of(section: Section, *, width: int) -> Table:
         Rank, settings that differ, n and figures. What gives way where space is short: the
         seconds, then the columns of the settings (they share one), then the last figures.
     """
-    ranks = _ranks(section)
-    counts = _Column("n", tuple(str(len(group.runs)) for group in section.groups))
-    names = _figure_names(section)
-    figures = [_figures(section, name) for name in names if name != FIT_SECONDS]
-    seconds = [_figures(section, name) for name in names if name == FIT_SECONDS]
-    settings = _settings(section)
-    for columns in (
-        [*ranks, *settings, counts, *figures, *seconds],
-        [*ranks, *settings, counts, *figures],
-    ):
+    ranks, settings = _ranks(section), _settings(section)
+    counts = _counts(section)
+    figures = [_figures(section, name) for name in figure_names(section, metrics)]
+    layouts = [[*ranks, *settings, counts, *figures]]
+    if not metrics and figures and figures[-1].header == SECONDS_HEADER:
+        figures.pop()
+        layouts.append([*ranks, *settings, counts, *figures])
+    for columns in layouts:
         if _width(columns) <= width:
             return _table(columns, lines=False)
     # The first figure is what the ranking is by: it stays, whatever the width.
@@ -74,6 +82,51 @@ def table_of(section: Section, *, width: int) -> Table:
         figures.pop()
     rest = width - _width([*ranks, counts, *figures]) - GUTTER
     return _table([*ranks, _merged(settings), counts, *figures], lines=True, merged_width=rest)
+
+
+def columns_of(section: Section, *, metrics: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return all columns of a section, however wide, by header; for what wraps by itself."""
+    columns = [*_ranks(section), *_settings(section), _counts(section)]
+    columns += [_figures(section, name) for name in figure_names(section, metrics)]
+    return {column.title: column.cells for column in columns}
+
+
+def figure_names(section: Section, metrics: Sequence[str] = ()) -> list[str]:
+    """Return the metrics worth a column: the one ranked by, then those asked for or the usual."""
+    present = {name for group in section.groups for name in group.metrics}
+    usual = FIGURES if FIGURES[0] in present else FIGURES_WITHOUT_VALIDATION
+    shown = metrics or (*usual, FIT_SECONDS)
+    wanted = dict.fromkeys([*([section.sort] if section.sort else []), *shown])
+    return [name for name in wanted if name in present]
+
+
+def mark_of(section: Section, group: Group) -> str:
+    """Return the mark beside a group's rank: best, tied with it, or not to be told."""
+    if len(section.groups) == 1 or section.sort not in group.metrics:
+        return ""
+    if group.against_best is None:
+        return BEST
+    tie = group.against_best.is_tie
+    return UNTESTED if tie is None else TIE if tie else ""
+
+
+def label_of(group: Group) -> str:
+    """Return a group's settings in one line: ``adam, training.epochs=5``."""
+    if not group.settings:
+        # Nothing differs; a person still wants to see what was run.
+        names = (group.runs[0].params.get(f"{key}.name") for key in ("architecture", "optimizer"))
+        return ", ".join(name for name in names if name) or "all runs"
+    # The name of an option speaks for itself.
+    return ", ".join(
+        show(value) if key in GROUPS else f"{key}={show(value)}"
+        for key, value in group.settings.items()
+    )
+
+
+def median_of(group: Group, metric: str) -> float | None:
+    """Return a metric's median over a group's runs, None if no run has it."""
+    values = [run.metrics[metric] for run in group.runs if metric in run.metrics]
+    return statistics.median(values) if values else None
 
 
 def _width(columns: Sequence[_Column]) -> int:
@@ -94,6 +147,7 @@ def _table(columns: Sequence[_Column], *, lines: bool, merged_width: int = 0) ->
             Text(column.header),
             overflow="fold",
             no_wrap=not column.wraps,
+            justify="right" if column.to_the_right else "left",
             width=max(merged_width, 1) if lines and column.wraps else column.width,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
@@ -104,11 +158,18 @@ def _table(columns: Sequence[_Column], *, lines: bool, merged_width: int = 0) ->
 def _ranks(section: Section) -> list[_Column]:
     if section.sort is None:
         return []
+    marks = [mark_of(section, group) for group in section.groups]
+    width = 2 if any(marks) else 0
     ranks = (
-        str(rank) if section.sort in group.metrics else ABSENT
-        for rank, group in enumerate(section.groups, start=1)
+        (str(rank) if section.sort in group.metrics else ABSENT) + f" {mark}".ljust(width)
+        for rank, (group, mark) in enumerate(zip(section.groups, marks, strict=True), start=1)
     )
-    return [_Column("#", tuple(ranks))]
+    longest = len(str(len(section.groups))) + width
+    return [_Column("#", tuple(rank.rstrip().ljust(longest) for rank in ranks))]
+
+
+def _counts(section: Section) -> _Column:
+    return _Column("n", tuple(str(len(group.runs)) for group in section.groups))
 
 
 def _settings(section: Section) -> list[_Column]:
@@ -139,7 +200,7 @@ def _settings(section: Section) -> list[_Column]:
 
 def _merged(columns: Sequence[_Column]) -> _Column:
     """Return one column in place of many: ``adam, learning_rate=0.01``."""
-    keys = [column.header.replace("\n", "") for column in columns]
+    keys = [column.title for column in columns]
     last_parts = [key.rpartition(".")[2] for key in keys]
     counted = Counter(last_parts)
     # The name of an option speaks for itself: `adam`, not `optimizer=adam`.
@@ -156,15 +217,16 @@ def _merged(columns: Sequence[_Column]) -> _Column:
     return _Column("settings", tuple(cells), wraps=True)
 
 
-def _figure_names(section: Section) -> list[str]:
-    present = {name for group in section.groups for name in group.metrics}
-    usual = FIGURES if FIGURES[0] in present else FIGURES_WITHOUT_VALIDATION
-    wanted = dict.fromkeys([*([section.sort] if section.sort else []), *usual, FIT_SECONDS])
-    return [name for name in wanted if name in present]
-
-
 def _figures(section: Section, name: str) -> _Column:
     """Return mean ± half width of the interval, aligned at the decimal point."""
+    if name == FIT_SECONDS:
+        # Its spread is that of compilation and of what else the machine did: no interval.
+        medians = [median_of(group, name) for group in section.groups]
+        return _Column(
+            SECONDS_HEADER,
+            tuple(ABSENT if one is None else f"{one:.1f}" for one in medians),
+            to_the_right=True,
+        )
     found = [group.metrics.get(name) for group in section.groups]
     half_widths = [
         None if one is None or one.low is None or one.high is None else (one.high - one.low) / 2
@@ -177,12 +239,17 @@ def _figures(section: Section, name: str) -> _Column:
     cells = (
         f"{mean:>{left}}{spread:>{right}}" for mean, spread in zip(means, spreads, strict=True)
     )
-    return _Column("fit seconds" if name == FIT_SECONDS else name, tuple(cells))
+    return _Column(name, tuple(cells))
 
 
 def _decimals(half_widths: Sequence[float]) -> int:
-    """Return how many decimals give the usual half width of a column two significant digits."""
+    """Return how many decimals a column needs.
+
+    The usual half width gets two significant digits, and the smallest at least one.
+    """
     if not half_widths:
         return MOST_DECIMALS
-    middle = sorted(half_widths)[len(half_widths) // 2]
-    return min(max(1 - math.floor(math.log10(middle)), 0), MOST_DECIMALS)
+    in_order = sorted(half_widths)
+    usual, smallest = in_order[len(in_order) // 2], in_order[0]
+    wanted = max(1 - math.floor(math.log10(usual)), -math.floor(math.log10(smallest)))
+    return min(max(wanted, 0), MOST_DECIMALS)

@@ -4,26 +4,27 @@ Data only: `fitgap.report_figures` draws it, `fitgap.report_page` lays it out.
 """
 
 import importlib.metadata
-import math
 import platform
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fitgap import report_commands, store
-from fitgap.comparison import Group, Section, compare_experiment
-from fitgap.differences import GROUPS, show
-from fitgap.estimates import Estimate
-from fitgap.leaderboard import FIGURES, FIGURES_WITHOUT_VALIDATION, FIT_SECONDS
-from fitgap.store import Histories, StoredRun
-from fitgap.verdicts import Curve, Verdict, curve_over_seeds, judge, pareto_front
+from fitgap.comparison import EVERYTHING, Group, Section, compare_experiment
+from fitgap.effects import Effect, effect_metrics, main_effects
+from fitgap.gaps import EPOCHS, curve_of, explain_from, front_of
+from fitgap.leaderboard import figure_names, label_of, mark_of
+from fitgap.report_predictions import SelectedModel, Tested, mcnemar_tests, selected_model
+from fitgap.selection import Query
+from fitgap.store import StoredRun
+from fitgap.verdicts import Curve, Verdict
 
 MOST_GROUPS = 200  # rows of a table; nobody reads more, and the file has to open on a phone
 MOST_CURVES = 6  # groups whose learning curves are drawn
 MOST_FAILURES = 100
 QUANTITIES = ("loss", "accuracy")
-EPOCHS = "running/loss"  # logged once per epoch, unlike the figures of the saved weights
 PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "scikit-learn", "mlflow")
 
 
@@ -37,10 +38,14 @@ class ReportedGroup:
         As compared.
     rank
         From 1; None where groups are only listed.
+    mark
+        Best, tied with the best, or not to be tested; see `fitgap.leaderboard.mark_of`.
     label
         Its settings in one line.
     verdict
         None without a validation partition.
+    tested
+        McNemar's test against the best group's model; None for the best and for later groups.
     curves
         By metric; empty below the first `MOST_CURVES` groups.
     command
@@ -49,8 +54,10 @@ class ReportedGroup:
 
     group: Group
     rank: int | None
+    mark: str
     label: str
     verdict: Verdict | None
+    tested: Tested | None
     curves: dict[str, Curve]
     command: str | None
 
@@ -65,22 +72,25 @@ class ReportedSection:
         As compared, with all its groups.
     columns
         The metrics of the leaderboard.
-    sizes
-        Images by partition, as the runs say; a partition that they do not agree on is absent.
     seeds
         Of any of its runs.
     shown
         The first `MOST_GROUPS` groups.
     front
         Positions, among all groups, of those that no other beats in accuracy and gap.
+    effects
+        Main effects by metric, the largest first.
+    model
+        The selected one; None where groups are only listed.
     """
 
     section: Section
     columns: tuple[str, ...]
-    sizes: dict[str, int]
     seeds: tuple[str, ...]
     shown: tuple[ReportedGroup, ...]
     front: frozenset[int]
+    effects: dict[str, tuple[Effect, ...]]
+    model: SelectedModel | None
 
     @property
     def selected(self) -> ReportedGroup | None:
@@ -106,6 +116,8 @@ class Report:
     ----------
     experiment, uri, written
         Of the runs; the URI without credentials, the time in UTC.
+    command
+        That writes it again.
     sections, notes
         As in the comparison.
     failures
@@ -119,6 +131,7 @@ class Report:
     experiment: str
     uri: str
     written: datetime
+    command: str
     sections: tuple[ReportedSection, ...]
     notes: tuple[str, ...]
     failures: tuple[StoredRun, ...]
@@ -127,39 +140,27 @@ class Report:
     versions: dict[str, str]
 
 
-def report_on(uri: str, *, experiment: str, sort: str | None = None) -> Report:
+def report_on(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Report:
     """Compare an experiment's finished runs and gather what the report shows of them.
 
-    Parameters
-    ----------
-    uri
-        Where the record is; see `fitgap.store.resolve_uri`.
-    experiment
-        Its name.
-    sort
-        A metric; None is ``val/accuracy`` wherever there is a validation partition.
-
-    Raises
-    ------
-    RequestError
-        If the experiment is unknown, holds no finished run, or no run has the metric.
+    Takes and raises what `fitgap.comparison.compare_experiment` does.
     """
-    comparison = compare_experiment(uri, experiment=experiment, sort=sort)
+    comparison = compare_experiment(uri, experiment=experiment, query=query)
     runs = [run for part in comparison.sections for group in part.groups for run in group.runs]
+    tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
+    failures = store.find_runs(
+        uri, experiment=experiment, statuses=("FAILED", "KILLED"), tags=tags
+    )
     return Report(
         experiment=experiment,
         uri=store.redact(uri),
         written=datetime.now(UTC),
-        sections=tuple(_section(part, uri=uri) for part in comparison.sections),
-        notes=comparison.notes,
-        failures=tuple(
-            store.find_runs(
-                uri,
-                experiment=experiment,
-                statuses=("FAILED", "KILLED"),
-                tags={"fitgap.role": "run"},
-            )
+        command=_command(experiment, query),
+        sections=tuple(
+            _section(part, uri=uri, metrics=comparison.metrics) for part in comparison.sections
         ),
+        notes=comparison.notes,
+        failures=tuple(failures),
         repeated=frozenset(run.tags.get("fitgap.identity", "") for run in runs) - {""},
         origins=_origins(runs),
         versions={"python": platform.python_version()}
@@ -167,20 +168,7 @@ def report_on(uri: str, *, experiment: str, sort: str | None = None) -> Report:
     )
 
 
-def label_of(group: Group) -> str:
-    """Return a group's settings in one line: ``adam, training.epochs=5``."""
-    if not group.settings:
-        # Nothing differs; a person still wants to see what was run.
-        names = (group.runs[0].params.get(f"{key}.name") for key in ("architecture", "optimizer"))
-        return ", ".join(name for name in names if name) or "all runs"
-    # The name of an option speaks for itself.
-    return ", ".join(
-        show(value) if key in GROUPS else f"{key}={show(value)}"
-        for key, value in group.settings.items()
-    )
-
-
-def _section(section: Section, *, uri: str) -> ReportedSection:
+def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedSection:
     shown = section.groups[:MOST_GROUPS]
     histories = store.metric_histories(
         uri,
@@ -191,96 +179,53 @@ def _section(section: Section, *, uri: str) -> ReportedSection:
     others = [f"{part}/{quantity}" for part in ("train", "val") for quantity in QUANTITIES]
     for run_id, more in store.metric_histories(uri, run_ids=drawn, keys=others).items():
         histories[run_id] |= more
-    front = pareto_front(
-        [
-            (mean_of(group, "val/accuracy"), mean_of(group, "gap/accuracy"))
-            for group in section.groups
-        ]
-    )
-    sizes = _sizes(section)
-    best = max(
-        (
-            group.metrics["val/accuracy"]
-            for group in section.groups
-            if "val/accuracy" in group.metrics
-        ),
-        key=lambda found: found.mean if math.isfinite(found.mean) else -math.inf,
-        default=None,
-    )
+    explained = explain_from(section, histories, limit=MOST_GROUPS)
+    tests = mcnemar_tests(section, uri=uri)
     reported = []
     for i, group in enumerate(shown):
-        curves = {key: _curve(group, key, histories) for key in others} if i < MOST_CURVES else {}
+        has_curves = i < MOST_CURVES
         reported.append(
             ReportedGroup(
                 group=group,
                 rank=i + 1 if section.sort in group.metrics else None,
+                mark=mark_of(section, group),
                 label=label_of(group),
-                verdict=_verdict(group, histories, best=best, images=sizes.get("validation", 0)),
-                curves=curves,
-                command=report_commands.command_of(group.runs) if i < MOST_CURVES else None,
+                verdict=explained[i].verdict,
+                tested=tests[i] if i < len(tests) else None,
+                curves={key: curve_of(group, key, histories) for key in others}
+                if has_curves
+                else {},
+                command=report_commands.command_of(group.runs)
+                if has_curves and not section.averages
+                else None,
             )
         )
     return ReportedSection(
         section=section,
-        columns=_columns(section),
-        sizes=sizes,
+        columns=tuple(figure_names(section, metrics)),
         seeds=tuple(sorted(_seeds(section), key=lambda seed: (len(seed), seed))),
         shown=tuple(reported),
-        front=front,
+        front=front_of(section),
+        effects={
+            metric: tuple(main_effects(section, metric=metric))
+            for metric in effect_metrics(section)
+        },
+        model=selected_model(section, uri=uri),
     )
 
 
-def mean_of(group: Group, metric: str) -> float:
-    """Return a metric's mean over the seeds, NaN if no run has it."""
-    return group.metrics[metric].mean if metric in group.metrics else math.nan
-
-
-def _curve(group: Group, metric: str, histories: Histories) -> Curve:
-    return curve_over_seeds([_by_epoch(histories[run.run_id], metric) for run in group.runs])
-
-
-def _by_epoch(history: dict[str, dict[int, float]], metric: str) -> dict[int, float]:
-    """Return a metric by epoch, without the saved weights' figures a step after the last one."""
-    values, epochs = history.get(metric, {}), history.get(EPOCHS)
-    return values if epochs is None else {e: value for e, value in values.items() if e in epochs}
-
-
-def _verdict(
-    group: Group, histories: Histories, *, best: Estimate | None, images: int
-) -> Verdict | None:
-    needed = ("gap/accuracy", "train/accuracy", "val/accuracy")
-    if best is None or not images or not all(math.isfinite(mean_of(group, key)) for key in needed):
-        return None
-    lowest = [
-        min(values.values())
-        for run in group.runs
-        if (values := _by_epoch(histories[run.run_id], "val/loss"))
-    ]
-    # Means over the seeds, of both: one seed with a loss near zero must not decide.
-    base = math.fsum(lowest) / len(lowest) if lowest else math.nan
-    rise = mean_of(group, "val/loss") / base - 1 if base > 0 else 0.0
-    gap, train, val = (group.metrics[key] for key in needed)
-    loss = _curve(group, "val/loss", histories)
-    return judge(gap, train=train, val=val, best=best, images=images, loss=loss, rise=rise)
-
-
-def _columns(section: Section) -> tuple[str, ...]:
-    present = {name for group in section.groups for name in group.metrics}
-    usual = FIGURES if FIGURES[0] in present else FIGURES_WITHOUT_VALIDATION
-    wanted = dict.fromkeys([*([section.sort] if section.sort else []), *usual, FIT_SECONDS])
-    return tuple(name for name in wanted if name in present)
-
-
-def _sizes(section: Section) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for name, key in (("training", "train"), ("validation", "val"), ("test", "test")):
-        found = {
-            run.params.get(f"{key}_samples", "") for group in section.groups for run in group.runs
-        }
-        text = found.pop() if len(found) == 1 else ""
-        if text.isdecimal():
-            sizes[name] = int(text)
-    return sizes
+def _command(experiment: str, query: Query) -> str:
+    """Return the command that writes this report again."""
+    words = ["python", "scripts/report.py", "--experiment", experiment]
+    if query.sort:
+        words += ["--sort", query.sort]
+    for condition in query.where:
+        words += ["--where", condition]
+    for option, values in (("--by", query.by), ("--metric", query.metrics)):
+        words += [option, *values] if values else []
+    if query.sweep:
+        words += ["--sweep", query.sweep]
+    return shlex.join(words)
 
 
 def _seeds(section: Section) -> set[str]:

@@ -153,16 +153,26 @@ def limits_of(curves: Sequence[Mapping[str, Curve]], quantity: str) -> Range:
     return _padded(min(values), max(values)) if values else (0.0, 1.0)
 
 
-def gap_bar(gap: Estimate, *, limits: Range) -> Markup:
-    """Draw a gap and its interval on a scale that all rows of a table share."""
+def bar(found: Estimate, *, limits: Range, name: str) -> Markup:
+    """Draw a figure and its interval on a scale that all rows of a table share.
+
+    Parameters
+    ----------
+    found
+        Finite.
+    limits
+        Of the scale; zero is marked.
+    name
+        Of the figure, for the pointer and for screen readers.
+    """
     root = Element(
         "svg", {"class": "bar", "viewBox": f"0 0 {BAR_WIDTH:g} {BAR_HEIGHT:g}", "role": "img"}
     )
-    root.set("aria-label", f"gap {gap.mean:+.4f}")
-    SubElement(root, "title").text = f"gap {_with_interval(gap)}"
+    root.set("aria-label", f"{name} {found.mean:+.4f}")
+    SubElement(root, "title").text = f"{name} {_with_interval(found)}"
     zero, mean, low, high = (
         (value - limits[0]) / (limits[1] - limits[0]) * BAR_WIDTH
-        for value in (0.0, gap.mean, _low(gap), _high(gap))
+        for value in (0.0, found.mean, _low(found), _high(found))
     )
     middle = BAR_HEIGHT / 2
     draw(root, "line", "zero", x1=zero, x2=zero, y1=0, y2=BAR_HEIGHT)
@@ -171,9 +181,9 @@ def gap_bar(gap: Estimate, *, limits: Range) -> Markup:
     return markup(root)
 
 
-def gap_limits(gaps: Sequence[Estimate]) -> Range:
-    """Return the range that holds zero and all gaps with their intervals."""
-    return _padded(min(0.0, *map(_low, gaps)), max(0.0, *map(_high, gaps)))
+def limits_with_zero(found: Sequence[Estimate]) -> Range:
+    """Return the range that holds zero and all figures with their intervals."""
+    return _padded(min([0.0, *map(_low, found)]), max([0.0, *map(_high, found)]))
 
 
 def _range(points: Sequence[Point], name: str, *, with_intervals: bool) -> Range:

@@ -2,30 +2,76 @@
 
 import base64
 import hashlib
+import io
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
 
 from fitgap import report_figures
+from fitgap.comparison import EVERYTHING, Group, image_interval
 from fitgap.differences import show
+from fitgap.effects import RULE as EFFECTS_RULE
+from fitgap.effects import Effect
+from fitgap.errors import RequestError
 from fitgap.estimates import Estimate, higher_is_better
-from fitgap.leaderboard import FIT_SECONDS, MOST_DECIMALS
+from fitgap.gaps import mean_of
+from fitgap.leaderboard import (
+    BEST,
+    FIT_SECONDS,
+    MOST_DECIMALS,
+    TIE,
+    UNTESTED,
+    label_of,
+    median_of,
+)
 from fitgap.report import (
     MOST_CURVES,
     MOST_FAILURES,
     QUANTITIES,
     Report,
     ReportedSection,
-    label_of,
-    mean_of,
+    report_on,
 )
 from fitgap.report_figures import Point
+from fitgap.report_predictions import MOST_TESTED, SelectedModel
+from fitgap.selection import Query
+from fitgap.significance import wilson
+from fitgap.ties import ALPHA
 from fitgap.verdicts import RULE
 
+MOST_POINTS = 1000  # of a scatter
+MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
 TEMPLATE = "report.html.j2"
 ABSENT = "–"
+
+
+def write(path: Path, *, uri: str, experiment: str, query: Query = EVERYTHING) -> None:
+    """Write the report of an experiment, or with ``query.sweep`` of one sweep, as a file.
+
+    Parameters
+    ----------
+    path
+        Of the file; its folder is made.
+    uri, experiment, query
+        As `fitgap.comparison.compare_experiment` takes them.
+
+    Raises
+    ------
+    RequestError
+        As that function does, and if the file cannot be written.
+    """
+    html = to_html(report_on(uri, experiment=experiment, query=query))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"--output {path} cannot be written: {error.strerror}") from error
 
 
 def to_html(report: Report) -> str:
@@ -41,21 +87,31 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "interval": interval, "setting": show}
+    environment.filters |= {"figure": figure, "interval": interval, "p": p_value, "setting": show}
     environment.globals |= {
         "curve_pictures": curve_pictures,
-        "gap_bar": report_figures.gap_bar,
+        "bar": report_figures.bar,
+        "confusions": confusions,
+        "effect_limits": effect_limits,
         "gap_limits": gap_limits,
         "higher_is_better": higher_is_better,
-        "image_error": image_error,
-        "label_of": label_of,
+        "image_interval": image_interval,
+        "mean_or_median": mean_or_median,
+        "png_address": png_address,
         "scatter": scatter,
+        "wilson": wilson,
     }
     script = _source(environment, "report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(TEMPLATE).render(
         report=report,
         rule=RULE,
+        effects_rule=EFFECTS_RULE,
+        alpha=ALPHA,
+        marks={"best": BEST, "tie": TIE, "untested": UNTESTED},
+        most_tested=MOST_TESTED,
+        most_points=MOST_POINTS,
+        most_classes=MOST_CLASSES,
         most_curves=MOST_CURVES,
         most_failures=MOST_FAILURES,
         style=Markup(_source(environment, "report.css")),  # noqa: S704
@@ -76,21 +132,60 @@ def figure(value: float | None, metric: str = "") -> str:
 def interval(found: Estimate, metric: str = "") -> str:
     """Return the bounds of a mean's interval, or nothing where there is none.
 
-    Nor for seconds: what else the machine did does not scatter normally, and who reads of -5 s
-    believes the other intervals less.
+    Nor for seconds, whose median is shown: what else the machine did does not scatter normally.
     """
     if found.low is None or found.high is None or metric == FIT_SECONDS:
         return ""
     return f"{figure(found.low, metric)} to {figure(found.high, metric)}"
 
 
-def image_error(accuracy: float, *, images: int) -> float:
-    """Return half the width of the 95 % interval that the number of images alone gives."""
-    return 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
+def p_value(p: float | None) -> str:
+    """Return a p-value as papers write it.
+
+    >>> p_value(0.0004), p_value(0.25), p_value(None)
+    ('< 0.001', '0.250', '–')
+    """
+    if p is None:
+        return ABSENT
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def mean_or_median(group: Group, metric: str) -> float:
+    """Return what a leaderboard shows of a metric: the mean, of seconds the median."""
+    median = median_of(group, metric) if metric == FIT_SECONDS else None
+    return group.metrics[metric].mean if median is None else median
+
+
+def png_address(pixels: NDArray[np.uint8]) -> str:
+    """Return an image as the address of a PNG file within the page.
+
+    Parameters
+    ----------
+    pixels
+        uint8 of shape (height, width[, channels]).
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze()).save(file, format="png")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def confusions(model: SelectedModel) -> list[tuple[str, str, int]]:
+    """Return true class, predicted class and count of the most frequent confusions."""
+    if model.confusion is None:
+        return []
+    counts = model.confusion.copy()
+    np.fill_diagonal(counts, 0)
+    order = np.argsort(-counts, axis=None, kind="stable")[:MOST_CLASSES]
+    pairs = (divmod(int(i), len(counts)) for i in order)
+    names = model.class_names
+    return [(names[i], names[j], int(counts[i, j])) for i, j in pairs if counts[i, j]]
 
 
 def scatter(part: ReportedSection) -> Markup | None:
-    """Return the picture of accuracy against gap, None if no group has both."""
+    """Return the picture of accuracy against gap, None if no group has both.
+
+    Of thousands of groups, the first `MOST_POINTS` and those on the front are drawn.
+    """
     points = [
         Point(
             accuracy=group.metrics["val/accuracy"],
@@ -100,7 +195,8 @@ def scatter(part: ReportedSection) -> Markup | None:
             on_front=i in part.front,
         )
         for i, group in enumerate(part.section.groups)
-        if math.isfinite(mean_of(group, "val/accuracy"))
+        if (i < MOST_POINTS or i in part.front)
+        and math.isfinite(mean_of(group, "val/accuracy"))
         and math.isfinite(mean_of(group, "gap/accuracy"))
     ]
     return report_figures.scatter(points) if points else None
@@ -137,7 +233,13 @@ def gap_limits(part: ReportedSection) -> tuple[float, float]:
         for one in part.shown
         if math.isfinite(mean_of(one.group, "gap/accuracy"))
     ]
-    return report_figures.gap_limits(gaps)
+    return report_figures.limits_with_zero(gaps)
+
+
+def effect_limits(effects: Sequence[Effect]) -> tuple[float, float]:
+    """Return the scale on which the effects on one metric are drawn."""
+    levels = [level.deviation for effect in effects for level in effect.levels]
+    return report_figures.limits_with_zero(levels)
 
 
 def _source(environment: Environment, name: str) -> str:

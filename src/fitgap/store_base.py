@@ -35,6 +35,8 @@ class StoredRun:
         The latest value of each.
     tags
         All of them, MLflow's own (``mlflow.*``) among them.
+    artifact_uri
+        Where its files are.
     """
 
     run_id: str
@@ -44,6 +46,7 @@ class StoredRun:
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
+    artifact_uri: str = ""
 
 
 def resolve_uri(uri: str | None) -> str:

@@ -38,7 +38,15 @@ _RUNS = sa.table(
     "runs",
     *(
         sa.column(name)
-        for name in ("run_uuid", "name", "status", "start_time", "experiment_id", "lifecycle_stage")
+        for name in (
+            "run_uuid",
+            "name",
+            "status",
+            "start_time",
+            "experiment_id",
+            "lifecycle_stage",
+            "artifact_uri",
+        )
     ),
 )
 _PARAMS = sa.table("params", sa.column("run_uuid"), sa.column("key"), sa.column("value"))
@@ -179,7 +187,8 @@ def _read(
     for key, value in tags.items():
         tagged = sa.select(_TAGS.c.run_uuid).where(_TAGS.c.key == key, _TAGS.c.value == value)
         conditions.append(_RUNS.c.run_uuid.in_(tagged))
-    columns = (_RUNS.c.run_uuid, _RUNS.c.name, _RUNS.c.status, _RUNS.c.start_time)
+    names = ("run_uuid", "name", "status", "start_time", "artifact_uri")
+    columns = [_RUNS.c[name] for name in names]
     heads = connection.execute(
         sa.select(*columns).where(*conditions).order_by(_RUNS.c.start_time.desc(), _RUNS.c.run_uuid)
     ).all()
@@ -187,7 +196,14 @@ def _read(
         return []
     runs = {
         head.run_uuid: StoredRun(
-            head.run_uuid, head.name or "", head.status, head.start_time or 0, {}, {}, {}
+            run_id=head.run_uuid,
+            name=head.name or "",
+            status=head.status,
+            start_time=head.start_time or 0,
+            params={},
+            metrics={},
+            tags={},
+            artifact_uri=head.artifact_uri or "",
         )
         for head in heads
     }

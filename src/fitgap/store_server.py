@@ -77,6 +77,7 @@ def _as_stored(run: Any) -> StoredRun:
         params=dict(run.data.params),
         metrics={key: number_of(value) for key, value in run.data.metrics.items()},
         tags=dict(run.data.tags),
+        artifact_uri=run.info.artifact_uri or "",
     )
 
 

@@ -1,4 +1,4 @@
-// Tables sort by a click on a column's head; on paper, the rule is unfolded.
+// Tables sort by a click on a column's head and filter by text; on paper, the rule is unfolded.
 for (const table of document.querySelectorAll("table.sortable")) {
   table.querySelectorAll("thead th").forEach((head, column) => {
     const button = document.createElement("button");
@@ -22,6 +22,22 @@ for (const table of document.querySelectorAll("table.sortable")) {
       });
       table.tBodies[0].append(...rows);
     });
+  });
+}
+// What is typed leaves only the rows with that text, in any letter case.
+for (const filter of document.querySelectorAll(".filter")) {
+  const [input, output] = [filter.querySelector("input"), filter.querySelector("output")];
+  const rows = filter.nextElementSibling.querySelectorAll("tbody tr");
+  filter.hidden = false;
+  input.addEventListener("input", () => {
+    const wanted = input.value.trim().toLowerCase().split(/\s+/);
+    let shown = 0;
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !wanted.every((word) => text.includes(word));
+      shown += !row.hidden;
+    }
+    output.textContent = input.value.trim() ? `${shown} of ${rows.length} rows` : "";
   });
 }
 addEventListener("beforeprint", () => {
