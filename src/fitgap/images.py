@@ -113,11 +113,11 @@ def _opaque(image: "Image.Image") -> "Image.Image":
 @contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
     """Turn what Pillow raises of a file into one error that names it."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         yield
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise RequestError(f"{path} is no image ({_ALLOWED})") from error
     except Image.DecompressionBombError as error:
         raise RequestError(f"the image {path} is too large: {error}") from error
