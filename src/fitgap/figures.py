@@ -103,14 +103,14 @@ def confusion_matrix(counts: NDArray[np.int64], class_names: Sequence[str]) -> F
 
 
 def predictions(predicted: "Predictions") -> Figure:
-    """Draw images with the class a network sees in them and the true one.
+    """Draw images, as the network got them, with the class it sees and, if known, the true one.
 
     Parameters
     ----------
     predicted
         The first `MOST_IMAGES` of them are drawn, `IMAGES_PER_ROW` in a row.
     """
-    count = min(len(predicted.indices), MOST_IMAGES)
+    count = min(len(predicted.sources), MOST_IMAGES)
     columns = min(count, IMAGES_PER_ROW)
     rows = -(-count // columns)
     figure = Figure(figsize=(1.9 * columns, 2.2 * rows))
@@ -123,14 +123,19 @@ def predictions(predicted: "Predictions") -> Figure:
         axes.axis("off")
         if i >= count:
             continue
-        name = predicted.class_names[predicted.predicted[i]]
-        true = predicted.class_names[predicted.labels[i]]
-        is_right = name == true
-        axes.imshow(predicted.images[i].squeeze(), cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(
-            f"{'✓' if is_right else '✗'} {name}, p = {predicted.confidence[i]:.4f}\n"
-            f"image {predicted.indices[i]}, true: {true}",
-            color=BLUE if is_right else ORANGE,
-            fontsize=8,
-        )
+        source = predicted.sources[i]
+        said = f"{predicted.class_names[predicted.predicted[i]]}, p = {predicted.confidence[i]:.4f}"
+        if predicted.labels is None:
+            colour, shown_as, title = "black", "gray", f"{said}\n{_short(Path(str(source)).name)}"
+        else:
+            is_right = predicted.predicted[i] == predicted.labels[i]
+            colour, shown_as = (BLUE if is_right else ORANGE), "gray_r"
+            true = predicted.class_names[predicted.labels[i]]
+            title = f"{'✓' if is_right else '✗'} {said}\nimage {source}, true: {true}"
+        axes.imshow(predicted.images[i].squeeze(), cmap=shown_as, vmin=0, vmax=255)
+        axes.set_title(title, color=colour, fontsize=8)
     return figure
+
+
+def _short(name: str, *, most: int = 24) -> str:
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-most // 2 + 1 :]}"
