@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fitgap import report_commands, store
-from fitgap.comparison import Group, Section, compare_experiment
+from fitgap.comparison import Comparison, Group, Section, compare_experiment
 from fitgap.differences import GROUPS, show
 from fitgap.estimates import Estimate
 from fitgap.leaderboard import FIGURES, FIGURES_WITHOUT_VALIDATION, FIT_SECONDS
@@ -145,6 +145,29 @@ def report_on(uri: str, *, experiment: str, sort: str | None = None) -> Report:
         If the experiment is unknown, holds no finished run, or no run has the metric.
     """
     comparison = compare_experiment(uri, experiment=experiment, sort=sort)
+    failures = store.find_runs(
+        uri,
+        experiment=experiment,
+        statuses=("FAILED", "KILLED"),
+        tags={"fitgap.role": "run"},
+    )
+    return report_of(comparison, uri=uri, experiment=experiment, failures=failures)
+
+
+def report_of(
+    comparison: Comparison, *, uri: str, experiment: str, failures: Sequence[StoredRun]
+) -> Report:
+    """Gather what the report shows of a comparison.
+
+    Parameters
+    ----------
+    comparison
+        Of any runs of the experiment.
+    uri, experiment
+        Of the record.
+    failures
+        Runs to be listed as failed, newest first.
+    """
     runs = [run for part in comparison.sections for group in part.groups for run in group.runs]
     return Report(
         experiment=experiment,
@@ -152,14 +175,7 @@ def report_on(uri: str, *, experiment: str, sort: str | None = None) -> Report:
         written=datetime.now(UTC),
         sections=tuple(_section(part, uri=uri) for part in comparison.sections),
         notes=comparison.notes,
-        failures=tuple(
-            store.find_runs(
-                uri,
-                experiment=experiment,
-                statuses=("FAILED", "KILLED"),
-                tags={"fitgap.role": "run"},
-            )
-        ),
+        failures=tuple(failures),
         repeated=frozenset(run.tags.get("fitgap.identity", "") for run in runs) - {""},
         origins=_origins(runs),
         versions={"python": platform.python_version()}

@@ -28,7 +28,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
 
-from fitgap import processes, provenance, store
+from fitgap import processes, provenance, store, views
 from fitgap.config import Config, flatten, to_plain, to_text
 from fitgap.datasets import Dataset
 from fitgap.errors import RequestError
@@ -40,21 +40,6 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
-
-# What MLflow's UI shows under a link with ?viewStateShareKey=fitgap: the columns that matter,
-# best first. Sorted by a metric, a sweep's runs are not hidden under their parent.
-VIEW_KEY = "fitgap"
-_COLUMNS = {
-    "params": ("architecture.name", "optimizer.name", "seed"),
-    "metrics": ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss"),
-}
-_VIEW = {
-    "orderByKey": "metrics.`val/accuracy`",
-    "orderByAsc": False,
-    "startTime": "ALL",
-    "lifecycleFilter": "Active",
-    "selectedColumns": [f"{kind}.`{name}`" for kind, names in _COLUMNS.items() for name in names],
-}
 FAILURE_TAG = "fitgap.failure"
 
 # MLflow tells of the tables it makes in a new database, line by line.
@@ -117,12 +102,9 @@ def _experiment_id(uri: str, name: str) -> str:
         return str(found.experiment_id)
     path = _sqlite_path(uri)
     location = path.with_name("mlartifacts").as_uri() if path is not None else None
-    tags = {
-        # Has the UI open on training runs instead of on language models.
-        "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{VIEW_KEY}": json.dumps(_VIEW),
-    }
-    return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    return str(
+        client.create_experiment(name, artifact_location=location, tags=views.experiment_tags())
+    )
 
 
 @dataclass(frozen=True)
