@@ -1,7 +1,7 @@
 # Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-extras lock quickstart train sweep compare report ui reproduce predict bench bench-naive verify \
+.PHONY: help setup setup-extras lock quickstart train sweep compare report ui reproduce predict rerun register bench bench-naive verify \
 	test test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -71,8 +71,14 @@ ui: $(READY) ## open MLflow's UI of the same database on http://$(HOST):$(PORT)
 reproduce: $(READY) ## run the published experiments: make reproduce SEEDS=1 is quicker
 	$(PYTHON) scripts/reproduce.py --seeds $(SEEDS) $(ARGS)
 
-predict: $(READY) ## predict test images with a run: make predict RUN=<run id>
+predict: $(READY) ## predict images: make predict RUN=<run id> ARGS="photo.png folder/"
 	@$(PYTHON) scripts/predict.py $(RUN) $(ARGS)
+
+rerun: $(READY) ## repeat a run and compare the bits: make rerun RUN=<run id>
+	@$(PYTHON) scripts/rerun.py $(RUN) $(ARGS)
+
+register: $(READY) ## register the best run's model: make register NAME=digits
+	@$(PYTHON) scripts/register.py --register "$(NAME)" $(ARGS)
 
 verify: $(READY) ## hold every operation against the NumPy reference
 	$(PYTHON) scripts/verify.py $(ARGS)

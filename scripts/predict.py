@@ -1,4 +1,4 @@
-"""Say which class a run's network sees in chosen test images, and draw them."""
+"""Say which class a run's network sees in images: files of yours, or its data's test images."""
 
 import argparse
 import sys
@@ -6,17 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap import store
+from fitgap import prediction, recorded, store
 from fitgap.cli import run_command
-from fitgap.prediction import (
-    load_dataset,
-    load_run,
-    parse_indices,
-    predict_test_images,
-    save_picture,
-    to_json,
-    to_table,
-)
+from fitgap.errors import RequestError
 
 
 def main() -> None:
@@ -24,7 +16,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run_id", metavar="RUN_ID", help="MLflow's id of a finished run")
     parser.add_argument(
-        "--images", default="0-9", metavar="WHICH", help="0-9 or 3,7,12 (%(default)s)"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="IMAGE",
+        help="PNG, JPEG, WebP or BMP of any size and mode, or a folder of them (its own files, "
+        "by name); without any, test images",
+    )
+    parser.add_argument("--images", metavar="WHICH", help="which test images: 0-9 or 3,7,12 (0-9)")
+    parser.add_argument(
+        "--invert",
+        action="store_true",
+        help="swap black and white of the files: for dark on light, where the network learned "
+        "light on dark (MNIST)",
     )
     parser.add_argument(
         "--format", choices=("table", "json"), default="table", help="(%(default)s)"
@@ -39,21 +43,42 @@ def main() -> None:
         "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
     )
     arguments = parser.parse_args()
+    if arguments.files and arguments.images:
+        parser.error("--images chooses test images: name files or those, not both")
+    if arguments.invert and not arguments.files:
+        parser.error("--invert is for files: test images are what the network learned from")
 
-    run = load_run(arguments.run_id, uri=store.resolve_uri(arguments.uri))
-    dataset = load_dataset(run)
-    indices = parse_indices(arguments.images, count=len(dataset.y_test))
-    predictions = predict_test_images(run, dataset, indices)
+    files = prediction.find_files(arguments.files)
+    run = recorded.open_run(arguments.run_id, uri=store.resolve_uri(arguments.uri))
+    if files:
+        predictions = _predict_files(run, files, invert=arguments.invert)
+        heading = f"{run.name}: {len(files)} of your images"
+    else:
+        dataset = prediction.load_dataset(run)
+        indices = prediction.parse_indices(arguments.images or "0-9", count=len(dataset.y_test))
+        predictions = prediction.predict_test_images(prediction.load_model(run), dataset, indices)
+        heading = f"{run.name}: test images of {dataset.name}"
     if arguments.format == "json":
-        sys.stdout.write(to_json(run, predictions))
+        sys.stdout.write(prediction.to_json(run, predictions))
     else:
         console = Console()
-        console.print(f"{run.name}: test images of {dataset.name}\n", markup=False, soft_wrap=True)
-        console.print(to_table(predictions))
+        console.print(f"{heading}\n", markup=False, soft_wrap=True)
+        console.print(prediction.to_table(predictions))
 
     picture = arguments.picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
-    save_picture(predictions, picture)
+    prediction.save_picture(predictions, picture)
     print(f"picture: {picture}", file=sys.stderr)
+
+
+def _predict_files(
+    run: recorded.RecordedRun, files: list[Path], *, invert: bool
+) -> prediction.Predictions:
+    if not run.image_shape:
+        raise RequestError(f"the record of run {run.run_id} does not say what images it takes")
+    # Before the network is loaded, which takes seconds.
+    images = prediction.read_images(files, shape=run.image_shape, invert=invert)
+    model = prediction.load_model(run)
+    return prediction.predict_files(model, files, images, class_names=run.class_names)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import argparse
 import os
 import sys
 
-from fitgap import store
+from fitgap import store, views
 from fitgap.cli import run_command
-from fitgap.tracking import VIEW_KEY
+
+UNUSED = "Default"  # MLflow's own experiment: nothing is recorded there unless a person asks
 
 
 def main() -> None:
@@ -20,12 +21,11 @@ def main() -> None:
     store.check(uri)
     if uri.startswith("http"):
         print(f"the tracking server has the UI: {store.redact(uri)}")
+        _print_links(uri, server=store.redact(uri).rstrip("/"))
         return
     print(f"runs of {store.redact(uri)}")
     print("In about ten seconds, until Ctrl-C (compareRunsMode=CHART instead of TABLE: charts):")
-    for name, number in store.experiments(uri).items():
-        table = f"#/experiments/{number}/runs?viewStateShareKey={VIEW_KEY}&compareRunsMode=TABLE"
-        print(f"  {name}: http://{arguments.host}:{arguments.port}/{table}")
+    _print_links(uri, server=f"http://{arguments.host}:{arguments.port}")
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui"]
     listen = ["--host", arguments.host, "--port", str(arguments.port)]
@@ -35,6 +35,13 @@ def main() -> None:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
     }
     os.execve(sys.executable, [*command, *listen], environment)  # noqa: S606 - no shell is wanted
+
+
+def _print_links(uri: str, *, server: str) -> None:
+    for name, number in store.experiments(uri).items():
+        # Made by MLflow, it has no such view.
+        if name != UNUSED or store.find_runs(uri, experiment=name):
+            print(f"  {name}: {views.link(number, server=server)}")
 
 
 if __name__ == "__main__":

@@ -137,9 +137,7 @@ def _effect(
     complete = sorted(set.intersection(*map(set, cells.values())), key=repr)
     if not complete:
         return Effect(key, within, metric, (), None, 0, len(everywhere))
-    middle = {
-        block: sum(cell[block] for cell in cells.values()) / len(cells) for block in complete
-    }
+    middle = {block: sum(cell[block] for cell in cells.values()) / len(cells) for block in complete}
     levels = [
         (
             value,

@@ -3,7 +3,7 @@
 import functools
 import tempfile
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class Plan:
         SHA-256 over all that decides its bits.
     uri
         Of the store that takes its record.
+    tags
+        More than the usual ones, for its record.
     """
 
     config: Config
@@ -42,6 +44,7 @@ class Plan:
     choice: EngineChoice
     identity: str
     uri: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,12 @@ def run(planned: Plan) -> Result:
 
 
 def interrupted(planned: Plan) -> str | None:
-    """Return the run of the same identity that was stopped before its end, or None."""
+    """Return the run of the same identity and tags that was stopped before its end, or None."""
     runs = store.find_runs(
         planned.uri,
         experiment=planned.config.tracking.experiment,
         statuses=("KILLED",),
-        tags={"fitgap.identity": planned.identity},
+        tags={"fitgap.identity": planned.identity, **planned.tags},
     )
     return runs[0].run_id if runs else None
 
@@ -179,7 +182,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     description = tracking.RunDescription(
         name=run_name(config),
         parameters={
-            "engine": choice.name + ("+xla" if choice.xla else ""),
+            "engine": engine_name(choice),
             "engine_reason": choice.reason,
             "steps_per_epoch": steps_per_epoch,
             "parameter_count": model.count_params(),
@@ -243,6 +246,11 @@ def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> Partitions:
     return partition(dataset, indices)
 
 
+def engine_name(choice: EngineChoice) -> str:
+    """Return an engine as the record names it."""
+    return choice.name + ("+xla" if choice.xla else "")
+
+
 def run_name(config: Config) -> str:
     """Return the name a run is shown under: the given one, or one made of its settings."""
     if config.name:
@@ -258,6 +266,7 @@ def _tags(planned: Plan) -> dict[str, str]:
         "fitgap.dataset_digest": planned.facts.dataset_digest,
         "fitgap.split_digest": planned.facts.split_digest,
     }
+    tags |= planned.tags
     if parent := planned.config.tracking.parent:
         tags |= {"fitgap.sweep": parent, "mlflow.parentRunId": parent}
     return tags

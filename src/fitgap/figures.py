@@ -77,7 +77,7 @@ class _Panel:
 # Making axes and laying out their text takes several times as long as drawing the data, and a
 # sweep's runs differ in the data alone. So a process makes each kind of figure once.
 @functools.cache
-def _empty_curves(has_train: bool, has_val: bool) -> tuple[Figure, Sequence[_Panel]]:  # noqa: FBT001
+def _empty_curves(has_train: bool, has_val: bool) -> tuple[Figure, Sequence[_Panel]]:
     figure = Figure(figsize=(8, 3.2))
     # Margins by hand: matplotlib's layout engines draw everything twice to find them.
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.96, wspace=0.22)
@@ -143,13 +143,13 @@ def save_confusion_matrix(
 
 
 @functools.lru_cache(maxsize=4)
-def _empty_matrix(class_names: tuple[str, ...]) -> tuple[FigureCanvasAgg, AxesImage, Any]:
+def _empty_matrix(class_names: tuple[str, ...]) -> tuple[Any, AxesImage, Any]:
     """Return the canvas, its image of shares and what is drawn around it."""
     size = 2.0 + 0.42 * len(class_names)
     margin = 0.35 + 0.075 * max(map(len, class_names))
     figure = Figure(figsize=(size, size), dpi=100)
     figure.subplots_adjust(left=margin / size, bottom=margin / size, right=0.97, top=0.97)
-    canvas = FigureCanvasAgg(figure)
+    canvas: Any = FigureCanvasAgg(figure)  # matplotlib's canvases have no types
     axes = figure.subplots()
     num_classes = len(class_names)
     image = axes.imshow(np.zeros((num_classes, num_classes)), cmap="Blues", vmin=0, vmax=1)
@@ -162,14 +162,14 @@ def _empty_matrix(class_names: tuple[str, ...]) -> tuple[FigureCanvasAgg, AxesIm
 
 
 def predictions(predicted: "Predictions") -> Figure:
-    """Draw images with the class a network sees in them and the true one.
+    """Draw images, as the network got them, with the class it sees and, if known, the true one.
 
     Parameters
     ----------
     predicted
         The first `MOST_IMAGES` of them are drawn, `IMAGES_PER_ROW` in a row.
     """
-    count = min(len(predicted.indices), MOST_IMAGES)
+    count = min(len(predicted.sources), MOST_IMAGES)
     columns = min(count, IMAGES_PER_ROW)
     rows = -(-count // columns)
     figure = Figure(figsize=(1.9 * columns, 2.2 * rows))
@@ -182,14 +182,19 @@ def predictions(predicted: "Predictions") -> Figure:
         axes.axis("off")
         if i >= count:
             continue
-        name = predicted.class_names[predicted.predicted[i]]
-        true = predicted.class_names[predicted.labels[i]]
-        is_right = name == true
-        axes.imshow(predicted.images[i].squeeze(), cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(
-            f"{'✓' if is_right else '✗'} {name}, p = {predicted.confidence[i]:.4f}\n"
-            f"image {predicted.indices[i]}, true: {true}",
-            color=BLUE if is_right else ORANGE,
-            fontsize=8,
-        )
+        source = predicted.sources[i]
+        said = f"{predicted.class_names[predicted.predicted[i]]}, p = {predicted.confidence[i]:.4f}"
+        if predicted.labels is None:
+            colour, shown_as, title = "black", "gray", f"{said}\n{_short(Path(str(source)).name)}"
+        else:
+            is_right = predicted.predicted[i] == predicted.labels[i]
+            colour, shown_as = (BLUE if is_right else ORANGE), "gray_r"
+            true = predicted.class_names[predicted.labels[i]]
+            title = f"{'✓' if is_right else '✗'} {said}\nimage {source}, true: {true}"
+        axes.imshow(predicted.images[i].squeeze(), cmap=shown_as, vmin=0, vmax=255)
+        axes.set_title(title, color=colour, fontsize=8)
     return figure
+
+
+def _short(name: str, *, most: int = 24) -> str:
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-most // 2 + 1 :]}"

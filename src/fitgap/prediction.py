@@ -1,51 +1,28 @@
-"""What a recorded run's network says of images: load it from the record, and ask it.
+"""What a recorded run's network says of images: test images of its data, or a person's files.
 
-The saved model takes raw uint8 images, so nothing is prepared here. Only Keras's own file is
-read, in its safe mode: no code from a record is run.
+The saved model takes raw uint8 images, so nothing is scaled here. Only Keras's own file is read,
+in its safe mode: no code from a record is run.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from fitgap import backend, config, datasets, store
-from fitgap.config import Config
+from fitgap import backend, datasets, recorded
 from fitgap.datasets import Dataset, Images, Labels
 from fitgap.errors import RequestError
 from fitgap.evaluation import class_probabilities
+from fitgap.images import find_images, read_image
+from fitgap.recorded import RecordedRun
 
 if TYPE_CHECKING:
     import keras
     from rich.table import Table
-
-
-@dataclass(frozen=True, eq=False)
-class RunModel:
-    """A recorded run, ready to be asked.
-
-    Attributes
-    ----------
-    run_id, name
-        As MLflow shows them.
-    config
-        The settings it was trained with.
-    dataset_digest
-        SHA-256 of the data it was trained and tested on.
-    model
-        The network with the weights that the run's figures belong to; not compiled.
-    """
-
-    run_id: str
-    name: str
-    config: Config
-    dataset_digest: str
-    model: "keras.Model"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,21 +31,21 @@ class Predictions:
 
     Attributes
     ----------
-    indices
-        Where each image stands in its collection.
+    sources
+        Where each image comes from: its number in the test part, or its file.
     images
-        uint8 of shape (n, height, width).
+        uint8 of shape (n, height, width) or (n, height, width, channels), as the network got them.
     labels
-        int64 of shape (n,): the true classes.
+        int64 of shape (n,): the true classes; None where nobody knows them.
     probabilities
         float32 of shape (n, num_classes).
     class_names
         One per class.
     """
 
-    indices: Sequence[int]
+    sources: Sequence[int | Path]
     images: Images
-    labels: Labels
+    labels: Labels | None
     probabilities: NDArray[np.float32]
     class_names: Sequence[str]
 
@@ -85,61 +62,26 @@ class Predictions:
         return confidence
 
 
-def load_run(run_id: str, *, uri: str) -> RunModel:
-    """Load a run's network and settings from the record.
-
-    Parameters
-    ----------
-    run_id
-        MLflow's.
-    uri
-        Of the record; see `fitgap.store.resolve_uri`.
+def load_model(run: RecordedRun) -> "keras.Model":
+    """Load a run's network with the weights that its figures belong to; not compiled.
 
     Raises
     ------
     RequestError
-        If there is no such run, it has no model, or either cannot be read.
+        If it is not to be had, is damaged, or asks for code to be run.
     """
-    # MLflow's client would create a database under a mistyped path.
-    if not store.experiments(uri):
-        raise RequestError(f"there are no runs in {store.redact(uri)}")
     backend.start(1)
     import keras
-    import mlflow
-    from mlflow.artifacts import download_artifacts, load_text
-    from mlflow.exceptions import MlflowException
 
-    client = mlflow.MlflowClient(uri)
-    mlflow.set_tracking_uri(uri)  # a server's artifacts are fetched through it
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        raise RequestError(f"there is no run {run_id!r} in {store.redact(uri)}") from error
-    logged = run.outputs.model_outputs if run.outputs else []
-    if not logged:
-        kind = "a sweep" if run.data.tags.get("fitgap.role") == "sweep" else run.info.status
-        raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
-    try:
-        settings = config.from_plain(
-            yaml.safe_load(load_text(f"{run.info.artifact_uri}/config.yaml"))
-        )
-        location = client.get_logged_model(logged[0].model_id).artifact_location
-        folder = Path(download_artifacts(artifact_uri=location, tracking_uri=uri))
-        # Not through mlflow.tensorflow, which unpickles what may lie beside Keras's file.
-        model = keras.saving.load_model(folder / "data" / "model.keras", compile=False)
-    except (MlflowException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise RequestError(f"the record of run {run_id} cannot be read: {reason}") from error
-    return RunModel(
-        run_id=run_id,
-        name=run.info.run_name,
-        config=settings,
-        dataset_digest=run.data.tags.get("fitgap.dataset_digest", ""),
-        model=model,
-    )
+    with recorded.model_file(run) as path:
+        try:
+            return keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # a damaged file may trip Keras, zipfile or HDF5 anywhere
+            reason = str(error).strip().partition("\n")[0]
+            raise RequestError(f"the model of run {run.run_id} cannot be read: {reason}") from error
 
 
-def load_dataset(run: RunModel) -> Dataset:
+def load_dataset(run: RecordedRun) -> Dataset:
     """Load the data that a run was trained and tested on.
 
     Raises
@@ -147,15 +89,12 @@ def load_dataset(run: RunModel) -> Dataset:
     RequestError
         If they are not to be had, or are not the same bytes.
     """
-    recorded = run.config.dataset
-    if recorded.data_dir and not Path(recorded.data_dir).is_dir():
-        # Recorded elsewhere; the digest tells whether another source has the same data.
-        recorded = replace(recorded, data_dir=None)
-    dataset = datasets.load(recorded)
-    if dataset.digest != run.dataset_digest:
+    dataset = datasets.load(run.dataset)
+    digest = run.tags.get("fitgap.dataset_digest", "")
+    if dataset.digest != digest:
         raise RequestError(
             f"dataset={dataset.name} from {dataset.source} is not what run {run.run_id} had: "
-            f"digest {dataset.digest[:8]}, recorded {run.dataset_digest[:8] or 'none'}"
+            f"digest {dataset.digest[:8]}, recorded {digest[:8] or 'none'}"
         )
     return dataset
 
@@ -192,62 +131,129 @@ def parse_indices(text: str, *, count: int) -> list[int]:
     return indices
 
 
-def predict_test_images(run: RunModel, dataset: Dataset, indices: Sequence[int]) -> Predictions:
-    """Ask a run's network for the classes of some test images.
+def predict_test_images(
+    model: "keras.Model", dataset: Dataset, indices: Sequence[int]
+) -> Predictions:
+    """Ask a network for the classes of some test images.
 
     Parameters
     ----------
-    run, dataset
-        From `load_run` and `load_dataset`.
+    model, dataset
+        From `load_model` and `load_dataset`.
     indices
         Into the test part.
     """
     images = dataset.x_test[list(indices)]
     return Predictions(
-        indices=indices,
+        sources=indices,
         images=images,
         labels=dataset.y_test[list(indices)],
-        probabilities=class_probabilities(run.model.predict(images, verbose=0)),
+        probabilities=class_probabilities(model.predict(images, verbose=0)),
         class_names=dataset.class_names,
     )
 
 
+def find_files(paths: Sequence[Path]) -> list[Path]:
+    """Return image files: those named, and in the place of a folder those in it, by name.
+
+    Raises
+    ------
+    RequestError
+        If a folder holds no image.
+    """
+    return [file for path in paths for file in (find_images(path) if path.is_dir() else [path])]
+
+
+def read_images(files: Sequence[Path], *, shape: tuple[int, ...], invert: bool = False) -> Images:
+    """Read image files as a network takes them; see `fitgap.images`.
+
+    Parameters
+    ----------
+    files
+        At least one.
+    shape
+        Of one image.
+    invert
+        Whether to swap black and white: for dark strokes on light paper, where the network
+        learned light ones on dark.
+
+    Returns
+    -------
+    ndarray
+        uint8 of shape (n, *shape).
+
+    Raises
+    ------
+    RequestError
+        Naming every file that is no readable image.
+    """
+    images = np.empty((len(files), *shape), np.uint8)
+    wrong = []
+    for i, file in enumerate(files):
+        try:
+            images[i] = read_image(file, shape=shape)
+        except RequestError as error:
+            wrong.append(str(error))
+    if wrong:
+        several = f"of {len(files)} images {len(wrong)} cannot be read; nothing was predicted\n"
+        raise RequestError((several if len(files) > 1 else "") + "\n".join(wrong))
+    return 255 - images if invert else images
+
+
+def predict_files(
+    model: "keras.Model", files: Sequence[Path], images: Images, *, class_names: Sequence[str]
+) -> Predictions:
+    """Ask a network for the classes of a person's images.
+
+    Parameters
+    ----------
+    model
+        From `load_model`.
+    files, images
+        From `find_files` and `read_images`.
+    class_names
+        One per class; numbers stand in for names that the record does not have.
+    """
+    probabilities = class_probabilities(model.predict(images, verbose=0))
+    names = class_names or [str(number) for number in range(probabilities.shape[1])]
+    return Predictions(files, images, None, probabilities, names)
+
+
 def to_table(predictions: Predictions) -> "Table":
-    """Return one row per image: index, true class, predicted class and its probability."""
+    """Return one row per image: source, true class if known, predicted class, its probability."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
-    table.add_column("image", justify="right")
-    for header in ("true", "predicted"):
+    knows = predictions.labels is not None
+    table.add_column("image", justify="right" if knows else "left", overflow="fold")
+    for header in ("true", "predicted") if knows else ("predicted",):
         table.add_column(header)
     table.add_column("probability", justify="right")
     table.add_column("")
-    for index, label, predicted, confidence in _rows(predictions):
+    for row in _rows(predictions):
+        true = [Text(row["true"])] if knows else []
+        wrong = knows and row["true"] != row["predicted"]
         table.add_row(
-            str(index),
-            Text(predictions.class_names[label]),
-            Text(predictions.class_names[predicted]),
-            f"{confidence:.4f}",
-            "" if label == predicted else "wrong",
+            Text(str(row["source"])),
+            *true,
+            Text(row["predicted"]),
+            f"{row['probability']:.4f}",
+            "wrong" if wrong else "",
         )
     return table
 
 
-def to_json(run: RunModel, predictions: Predictions) -> str:
-    """Return the run, the names of the classes and, per image, the probabilities of all."""
+def to_json(run: RecordedRun, predictions: Predictions) -> str:
+    """Return the run, the names of the classes and, per image, the probabilities of all.
+
+    A test image has its ``index`` and its ``true`` class, a file its ``file``.
+    """
+    knows = predictions.labels is not None
     images = [
-        {
-            "index": index,
-            "true": predictions.class_names[label],
-            "predicted": predictions.class_names[predicted],
-            "probability": confidence,
-            "probabilities": row.tolist(),
-        }
-        for (index, label, predicted, confidence), row in zip(
-            _rows(predictions), predictions.probabilities, strict=True
-        )
+        {"index" if knows else "file": row.pop("source")} | row | {"probabilities": all_of.tolist()}
+        for row, all_of in zip(_rows(predictions), predictions.probabilities, strict=True)
     ]
     content = {
         "run": run.run_id,
@@ -276,13 +282,18 @@ def save_picture(predictions: Predictions, path: Path) -> None:
         raise RequestError(f"the picture {path} cannot be written: {error.strerror}") from error
 
 
-def _rows(predictions: Predictions) -> list[tuple[int, int, int, float]]:
-    return list(
-        zip(
-            predictions.indices,
-            predictions.labels.tolist(),
-            predictions.predicted.tolist(),
-            predictions.confidence.tolist(),
-            strict=True,
+def _rows(predictions: Predictions) -> list[dict[str, Any]]:
+    names, labels = predictions.class_names, predictions.labels
+    return [
+        {"source": source if isinstance(source, int) else str(source)}
+        | ({} if labels is None else {"true": names[labels[i]]})
+        | {"predicted": names[best], "probability": confidence}
+        for i, (source, best, confidence) in enumerate(
+            zip(
+                predictions.sources,
+                predictions.predicted.tolist(),
+                predictions.confidence.tolist(),
+                strict=True,
+            )
         )
-    )
+    ]

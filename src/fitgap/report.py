@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fitgap import report_commands, store
-from fitgap.comparison import EVERYTHING, Group, Section, compare_experiment
+from fitgap.comparison import EVERYTHING, Comparison, Group, Section, compare_experiment
 from fitgap.effects import Effect, effect_metrics, main_effects
 from fitgap.gaps import EPOCHS, curve_of, explain_from, front_of
 from fitgap.leaderboard import figure_names, label_of, mark_of
@@ -146,11 +146,33 @@ def report_on(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Report
     Takes and raises what `fitgap.comparison.compare_experiment` does.
     """
     comparison = compare_experiment(uri, experiment=experiment, query=query)
-    runs = [run for part in comparison.sections for group in part.groups for run in group.runs]
     tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
-    failures = store.find_runs(
-        uri, experiment=experiment, statuses=("FAILED", "KILLED"), tags=tags
-    )
+    failures = store.find_runs(uri, experiment=experiment, statuses=("FAILED", "KILLED"), tags=tags)
+    return report_of(comparison, uri=uri, experiment=experiment, failures=failures, query=query)
+
+
+def report_of(
+    comparison: Comparison,
+    *,
+    uri: str,
+    experiment: str,
+    failures: Sequence[StoredRun],
+    query: Query = EVERYTHING,
+) -> Report:
+    """Gather what the report shows of a comparison.
+
+    Parameters
+    ----------
+    comparison
+        Of any runs of the experiment.
+    uri, experiment
+        Of the record.
+    failures
+        Runs to be listed as failed, newest first.
+    query
+        What was asked; the report names the command that asks it again.
+    """
+    runs = [run for part in comparison.sections for group in part.groups for run in group.runs]
     return Report(
         experiment=experiment,
         uri=store.redact(uri),

@@ -7,6 +7,7 @@ import functools
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from fitgap import config
@@ -82,11 +83,15 @@ def _compose(overrides: tuple[str, ...]) -> dict[str, str]:
         If there is no such option or setting.
     """
     from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    # A sweep that reports on itself runs within Hydra, which cannot be started twice.
+    is_running = GlobalHydra.instance().is_initialized()
+    folder = str(config.CONFIG_DIR)
     try:
-        with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+        with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
             settings = config.from_hydra(compose("train", list(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise RequestError(str(error)) from error

@@ -149,9 +149,7 @@ def mcnemar_tests(section: Section, *, uri: str) -> list[Tested | None]:
     return [None, *(_tested(best, group, load=load) for group in section.groups[1:MOST_TESTED])]
 
 
-def _tested(
-    best: Group, group: Group, *, load: Callable[[StoredRun], StoredPredictions]
-) -> Tested:
+def _tested(best: Group, group: Group, *, load: Callable[[StoredRun], StoredPredictions]) -> Tested:
     of_best = {run.params.get("seed"): run for run in reversed(best.runs)}
     pair = next(
         ((of_best[seed], run) for run in group.runs if (seed := run.params.get("seed")) in of_best),

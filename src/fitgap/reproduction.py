@@ -513,8 +513,9 @@ def _history(run_id: str, metric: str, *, uri: str) -> list[float]:
 
 
 def _probability_of_7(run_id: str, *, uri: str) -> float:
-    from fitgap import prediction
+    from fitgap import prediction, recorded
 
-    run = prediction.load_run(run_id, uri=uri)
-    found = prediction.predict_test_images(run, prediction.load_dataset(run), [0])
+    run = recorded.open_run(run_id, uri=uri)
+    model = prediction.load_model(run)
+    found = prediction.predict_test_images(model, prediction.load_dataset(run), [0])
     return float(found.probabilities[0, found.class_names.index("7")])

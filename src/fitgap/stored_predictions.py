@@ -111,7 +111,9 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     try:
         # Numbers only: a record must not bring code.
         with np.load(path, allow_pickle=False) as arrays:
-            return _checked(arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"])
+            return _checked(
+                arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"]
+            )
     except FileNotFoundError as error:
         raise RequestError(f"run {run.run_id} has no {FILE_NAME}") from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -157,4 +159,6 @@ def _local_path(run: StoredRun, *, uri: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, tracking_uri=uri))
     except (MlflowException, OSError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0]
-        raise RequestError(f"{FILE_NAME} of run {run.run_id} cannot be fetched: {reason}") from error
+        raise RequestError(
+            f"{FILE_NAME} of run {run.run_id} cannot be fetched: {reason}"
+        ) from error

@@ -73,7 +73,7 @@ def run(
     if not waiting:
         return []
 
-    from fitgap import tracking
+    from fitgap import publication, tracking
 
     plan = waiting[0].plan
     experiment_id = tracking.prepare(plan.uri, plan.config.tracking.experiment)
@@ -92,6 +92,7 @@ def run(
             lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
             print("\n".join(["", f"{reason}:", *lines]), flush=True)
             parent.fail(reason)
+        publication.publish(parent.run_id, [job.plan for job in jobs])
     print(f"recorded in {store.redact(plan.uri)}")
     print(f'compare them: make compare ARGS="--experiment {plan.config.tracking.experiment}"')
     if failures:

@@ -77,9 +77,7 @@ def against_best(
     ]
 
 
-def by_block(
-    runs: Sequence[StoredRun], *, metric: str, block_of: BlockOf
-) -> dict[Hashable, float]:
+def by_block(runs: Sequence[StoredRun], *, metric: str, block_of: BlockOf) -> dict[Hashable, float]:
     """Return the mean of a metric in each block, of the runs that have it as a finite number."""
     values: dict[Hashable, list[float]] = {}
     for run in runs:

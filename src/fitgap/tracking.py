@@ -9,7 +9,6 @@ import functools
 import json
 import logging
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -29,8 +28,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
 
-from fitgap import processes, store
-from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain, to_text
+from fitgap import processes, provenance, store, views
+from fitgap.config import Config, flatten, to_plain, to_text
 from fitgap.datasets import Dataset
 from fitgap.errors import RequestError
 from fitgap.evaluation import Scores, gap
@@ -41,21 +40,6 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
-
-# What MLflow's UI shows under a link with ?viewStateShareKey=fitgap: the columns that matter,
-# best first. Sorted by a metric, a sweep's runs are not hidden under their parent.
-VIEW_KEY = "fitgap"
-_COLUMNS = {
-    "params": ("architecture.name", "optimizer.name", "seed"),
-    "metrics": ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss"),
-}
-_VIEW = {
-    "orderByKey": "metrics.`val/accuracy`",
-    "orderByAsc": False,
-    "startTime": "ALL",
-    "lifecycleFilter": "Active",
-    "selectedColumns": [f"{kind}.`{name}`" for kind, names in _COLUMNS.items() for name in names],
-}
 FAILURE_TAG = "fitgap.failure"
 
 # MLflow tells of the tables it makes in a new database, line by line.
@@ -118,12 +102,9 @@ def _experiment_id(uri: str, name: str) -> str:
         return str(found.experiment_id)
     path = _sqlite_path(uri)
     location = path.with_name("mlartifacts").as_uri() if path is not None else None
-    tags = {
-        # Has the UI open on training runs instead of on language models.
-        "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{VIEW_KEY}": json.dumps(_VIEW),
-    }
-    return str(client.create_experiment(name, artifact_location=location, tags=tags))
+    return str(
+        client.create_experiment(name, artifact_location=location, tags=views.experiment_tags())
+    )
 
 
 @dataclass(frozen=True)
@@ -313,7 +294,7 @@ def open_run(
     tags = {
         **{f"fitgap.user.{key}": str(value) for key, value in config.tags.items()},
         **description.tags,
-        **_origin_tags(),
+        **provenance.tags(),
         **processes.this_process(),
     }
     settings = {**flatten(to_plain(config)), **description.parameters}
@@ -332,6 +313,8 @@ def open_run(
             if interrupted is not None:
                 params = record.take_over(params)
             record.log_params(params)
+            if diff := provenance.uncommitted():
+                client.log_text(record.run_id, diff, provenance.DIFF_FILE)
             yield record
         except (KeyboardInterrupt, Terminated) as error:
             record.end("KILLED", reason=f"stopped by {type(error).__name__}")
@@ -369,7 +352,7 @@ def open_sweep(
     Workers that are stopped with the sweep may have no time to end their runs; that is done here.
     """
     client = mlflow.MlflowClient(uri)
-    tags = {"fitgap.role": "sweep", **_origin_tags(), **processes.this_process()}
+    tags = {"fitgap.role": "sweep", **provenance.tags(), **processes.this_process()}
     run_id = client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
     record = SweepRecord(client, run_id=run_id)
     with _sigterm_raises():
@@ -432,28 +415,6 @@ def _pip_requirements() -> list[str]:
 
     names = ("mlflow", "tensorflow", "keras", "numpy")
     return [f"{name}=={importlib.metadata.version(name)}" for name in names]
-
-
-@functools.cache
-def _origin_tags() -> dict[str, str]:
-    """Return where a run comes from: the commit, and whether the tree was dirty."""
-    try:
-        git = ["git", "-C", str(PROJECT_ROOT)]
-        commit = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return {}  # not a checkout
-    return {
-        "mlflow.source.git.commit": commit,
-        "fitgap.git_dirty": "true" if status else "false",
-    }
 
 
 @contextmanager

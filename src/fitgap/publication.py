@@ -1,0 +1,238 @@
+"""What a sweep's parent run shows in MLflow's UI: note, leaderboard, report, pictures.
+
+It is made of the record, after the runs: of those this sweep trained and of those that earlier ones
+had finished. Nothing here can fail a sweep.
+"""
+
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from fitgap import store
+from fitgap.comparison import Comparison, Group, Section, compare
+from fitgap.differences import show
+from fitgap.estimates import Estimate
+from fitgap.experiment import Plan
+from fitgap.store import StoredRun
+
+NOTE_TAG = "mlflow.note.content"
+MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
+MOST_ROWS = 10  # of the note's leaderboard
+MOST_FAILURES = 10  # in the note
+FIGURES = ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss")
+
+
+def publish(parent: str, plans: Sequence[Plan]) -> None:
+    """Show at a sweep's parent run what came of the sweep.
+
+    What goes wrong is said on stderr: the runs are recorded, and `scripts/report.py` makes the
+    same of them.
+
+    Parameters
+    ----------
+    parent
+        Run id of the parent run.
+    plans
+        Of all jobs of the sweep, those finished before among them.
+    """
+    try:
+        _publish(parent, plans)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        said = f"{type(error).__name__}: {reason}"
+        print(f"warning: the sweep's own page could not be made: {said}", file=sys.stderr)
+
+
+def _publish(parent: str, plans: Sequence[Plan]) -> None:
+    from mlflow import MlflowClient
+
+    uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
+    runs = runs_of({plan.identity for plan in plans}, uri=uri, experiment=experiment)
+    failures = store.find_runs(
+        uri,
+        experiment=experiment,
+        statuses=("FAILED", "KILLED"),
+        tags={"fitgap.sweep": parent, "fitgap.role": "run"},
+    )
+    client = MlflowClient(uri)
+    comparison = compare(runs) if runs else Comparison((), ())
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        if runs:
+            write(Path(folder), comparison, uri=uri, experiment=experiment, failures=failures)
+        written = sorted(path.name for path in Path(folder).iterdir())
+        if written:
+            client.log_artifacts(parent, folder)
+    text = note(comparison, failures=failures, experiment=experiment, files=written)
+    client.set_tag(parent, NOTE_TAG, text)
+
+
+def runs_of(identities: Collection[str], *, uri: str, experiment: str) -> list[StoredRun]:
+    """Return the finished runs that answer the jobs of a sweep, the newest of each identity."""
+    finished = store.find_runs(uri, experiment=experiment, tags={"fitgap.role": "run"})
+    newest: dict[str, StoredRun] = {}
+    for run in finished:
+        newest.setdefault(run.tags.get("fitgap.identity", ""), run)
+    return [run for identity, run in newest.items() if identity in identities]
+
+
+def write(
+    folder: Path,
+    comparison: Comparison,
+    *,
+    uri: str,
+    experiment: str,
+    failures: Sequence[StoredRun],
+) -> None:
+    """Write leaderboard, report and pictures of a comparison into a folder."""
+    from fitgap import report, report_page, reporting
+
+    found = report.report_of(comparison, uri=uri, experiment=experiment, failures=failures)
+    texts = {
+        "leaderboard.md": leaderboard(comparison),
+        "leaderboard.csv": reporting.to_csv(comparison),
+        "leaderboard.json": reporting.to_json(comparison),
+        "report.html": report_page.to_html(found),
+    }
+    for i, section in enumerate(found.sections):
+        number = f"_{i + 1}" if len(found.sections) > 1 else ""
+        picture = report_page.scatter(section)
+        if picture is not None:
+            texts[f"accuracy_against_gap{number}.svg"] = standalone(picture)
+        for _, curves in report_page.curve_pictures(section)[:1]:
+            for quantity, curve in zip(report.QUANTITIES, curves, strict=True):
+                texts[f"best_{quantity}{number}.svg"] = standalone(curve)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def standalone(picture: Markup) -> str:
+    """Return a picture of the report as an SVG file that brings its style along."""
+    style = (files("fitgap") / "templates" / "report.css").read_text(encoding="utf-8")
+    style += "svg { background: var(--paper); font-family: system-ui, sans-serif; }"
+    opening, end, rest = str(picture).partition(">")
+    opening = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{opening}{end}<style>{style}</style>{rest}"
+
+
+def leaderboard(comparison: Comparison, *, most: int | None = None) -> str:
+    """Return the groups as Markdown tables, best first, a heading for each data and split.
+
+    Parameters
+    ----------
+    comparison
+        With any number of sections.
+    most
+        Rows of each table; None is all.
+    """
+    parts = []
+    for section in comparison.sections:
+        parts.append(f"**{_plain(_data_of(section))}**\n")
+        parts += [*_table(section, groups=section.groups[:most]), ""]
+        if most is not None and len(section.groups) > most:
+            parts.append(f"{len(section.groups) - most} more groups in `leaderboard.md`.\n")
+    parts.append("± is half the 95 % interval of the mean (Student's t) over n seeds.\n")
+    return "\n".join(parts)
+
+
+def note(
+    comparison: Comparison,
+    *,
+    failures: Sequence[StoredRun],
+    experiment: str,
+    files: Sequence[str],
+) -> str:
+    """Return what the parent run's page says of a sweep, as Markdown.
+
+    Parameters
+    ----------
+    comparison
+        Of the sweep's finished runs; without sections where there are none.
+    failures
+        Runs of the sweep that ended FAILED or KILLED.
+    experiment
+        MLflow's name of it.
+    files
+        Names of the artifacts beside the note.
+    """
+    lines = [line for section in comparison.sections for line in _summary(section)]
+    if comparison.sections:
+        lines += [leaderboard(comparison, most=MOST_ROWS)]
+    else:
+        lines.append("No run of this sweep has finished.\n")
+    if failures:
+        lines.append(f"**{len(failures)} runs failed:**\n")
+        for run in failures[:MOST_FAILURES]:
+            reason = run.tags.get("fitgap.failure", run.status)
+            lines.append(f"- {_plain(run.name)}: {_plain(reason[:200])}")
+        if len(failures) > MOST_FAILURES:
+            lines.append(f"- and {len(failures) - MOST_FAILURES} more")
+        lines.append("")
+    lines += [f"- {_plain(remark)}" for remark in comparison.notes]
+    if files:
+        lines.append(f"\nUnder Artifacts: {', '.join(f'`{name}`' for name in files)}.")
+    lines.append(f'\nAgain in the terminal: `make compare ARGS="--experiment {experiment}"`')
+    text = "\n".join(lines)
+    return text if len(text) <= MOST_NOTE else text[:MOST_NOTE].rpartition("\n")[0] + "\n\n…"
+
+
+def _summary(section: Section) -> Iterator[str]:
+    """Say what was compared and which group is best, and its one test figure."""
+    runs = sum(len(group.runs) for group in section.groups)
+    differ = f" that differ in {_plain(', '.join(section.keys))}" if section.keys else ""
+    yield f"Compared: {runs} runs, {len(section.groups)} groups{differ}.\n"
+    if section.sort is None:
+        return
+    best = section.groups[0]
+    said = [f"{name} {_with_half_width(best, name)}" for name in FIGURES[:2]]
+    yield f"**Best by {section.sort}: {_plain(_settings_of(best))}** ({', '.join(said)}).\n"
+    if "test/accuracy" in best.metrics:
+        figure = _with_half_width(best, "test/accuracy")
+        yield f"On the test set, which chose nothing: test/accuracy {figure}.\n"
+
+
+def _table(section: Section, *, groups: Sequence[Group]) -> Iterator[str]:
+    present = {name for group in section.groups for name in group.metrics}
+    names = [name for name in FIGURES if name in present] or ["train/accuracy", "test_gap/accuracy"]
+    head = ["#", *map(_plain, section.keys or ("settings",)), "n", *names]
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for rank, group in enumerate(groups, start=1):
+        settings = (
+            [_plain(show(group.settings[key])) if key in group.settings else "-"]
+            for key in section.keys
+        )
+        cells = [cell for cells in settings for cell in cells] or [_plain(_settings_of(group))]
+        figures = [_with_half_width(group, name) for name in names]
+        shown = str(rank) if section.sort in group.metrics else "-"
+        yield f"| {' | '.join([shown, *cells, str(len(group.runs)), *figures])} |"
+
+
+def _settings_of(group: Group) -> str:
+    from fitgap.leaderboard import label_of
+
+    return label_of(group)
+
+
+def _data_of(section: Section) -> str:
+    return f"{section.dataset}, split {section.split}"
+
+
+def _with_half_width(group: Group, name: str) -> str:
+    found: Estimate | None = group.metrics.get(name)
+    if found is None:
+        return "-"
+    sign = "+" if name.startswith(("gap/", "test_gap/")) else ""
+    mean = f"{found.mean:{sign}.4f}"
+    if found.low is None or found.high is None:
+        return mean
+    return f"{mean} ± {(found.high - found.low) / 2:.4f}"
+
+
+def _plain(text: str) -> str:
+    """Return free text so that Markdown shows it as it is, in one line."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return "".join(f"\\{c}" if c in "\\|*_`[]" else c for c in text)

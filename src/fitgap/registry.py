@@ -1,0 +1,145 @@
+"""From a recorded run to a version of a registered model, which `mlflow models serve` takes."""
+
+from dataclasses import dataclass
+
+from fitgap import recorded, store
+from fitgap.comparison import Group, compare_experiment
+from fitgap.errors import RequestError
+from fitgap.leaderboard import label_of
+from fitgap.store import StoredRun
+
+RULE = (
+    "the group with the best mean val/accuracy over its seeds, and of it the run with the highest "
+    "val/accuracy (then the lowest val/loss)"
+)
+RUN_TAG = "fitgap.run"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A run, and the group it stands for."""
+
+    run: StoredRun
+    group: Group
+
+    @property
+    def reason(self) -> str:
+        """Why this run, with its figures, in a sentence or two."""
+        mean = self.group.metrics["val/accuracy"].mean
+        own = self.run.metrics["val/accuracy"]
+        return (
+            f"{label_of(self.group)}, seed {self.run.params.get('seed', '?')}: val/accuracy "
+            f"{own:.4f} (mean of its group of {len(self.group.runs)}: {mean:.4f})"
+        )
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version of a registered model.
+
+    Attributes
+    ----------
+    name, number
+        Together MLflow's ``models:/name/number``.
+    is_new
+        Whether it was made now; the same network is not registered twice under one name.
+    """
+
+    name: str
+    number: int
+    is_new: bool
+
+    @property
+    def uri(self) -> str:
+        """What MLflow's commands take."""
+        return f"models:/{self.name}/{self.number}"
+
+
+def choose(uri: str, *, experiment: str) -> Choice:
+    """Choose the run of an experiment by validation; see `RULE`.
+
+    Raises
+    ------
+    RequestError
+        If there is no finished run, or no ranking: runs on different data, or without validation.
+    """
+    comparison = compare_experiment(uri, experiment=experiment)
+    if len(comparison.sections) > 1:
+        data = ", ".join(f"{part.dataset}/{part.split}" for part in comparison.sections)
+        raise RequestError(
+            f"experiment {experiment!r} has runs on different data ({data}), which have no common "
+            "best; name the run with --run"
+        )
+    (section,) = comparison.sections
+    if section.sort is None:
+        raise RequestError(
+            f"the runs of experiment {experiment!r} have no validation figures to choose by; name "
+            "the run with --run"
+        )
+    group = section.groups[0]
+    scored = [run for run in group.runs if section.sort in run.metrics]
+    best = max(
+        scored, key=lambda run: (run.metrics[section.sort or ""], -run.metrics.get("val/loss", 0.0))
+    )
+    return Choice(best, group)
+
+
+def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
+    """Make a run's network a version of a registered model.
+
+    Parameters
+    ----------
+    run_id
+        Of a finished run.
+    name
+        Of the registered model; it is created if there is none.
+    uri
+        Of the record.
+    reason
+        Goes into the version's description.
+
+    Raises
+    ------
+    RequestError
+        If there is no such run, or MLflow refuses the name.
+    """
+    if not name.strip() or set(name) & set("/:"):
+        raise RequestError(f"--register must be a name without / and :, got {name!r}")
+    run = recorded.open_run(run_id, uri=uri)
+    with recorded.model_file(run):
+        pass  # it is there: MLflow registers what is not, too
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(uri, registry_uri=uri)
+    try:
+        if not client.search_registered_models(f"name = '{name.replace(chr(39), '')}'"):
+            client.create_registered_model(name)
+        for version in client.search_model_versions(f"run_id = '{run_id}'"):
+            if version.name == name and version.model_id == run.model_id:
+                return Version(name, int(version.version), is_new=False)
+        made = client.create_model_version(
+            name,
+            source=client.get_logged_model(run.model_id).artifact_location,
+            run_id=run_id,
+            model_id=run.model_id,
+            description=_description(run, reason),
+            tags={RUN_TAG: run_id, "fitgap.identity": run.tags.get("fitgap.identity", "")},
+        )
+    except MlflowException as error:
+        cause = str(error).strip().partition("\n")[0]
+        where = store.redact(uri)
+        raise RequestError(f"the registry of {where} refused --register {name}: {cause}") from error
+    return Version(name, int(made.version), is_new=True)
+
+
+def _description(run: recorded.RecordedRun, reason: str) -> str:
+    shown = ("val/accuracy", "gap/accuracy", "test/accuracy")
+    figures = [f"{key} {run.metrics[key]:.4f}" for key in shown if key in run.metrics]
+    lines = [
+        f"{run.name} of experiment {run.experiment}",
+        *([f"Chosen: {reason}"] if reason else []),
+        ", ".join(figures),
+        f"Takes uint8 images of shape {run.image_shape}; classes: {', '.join(run.class_names)}",
+    ]
+    return "\n\n".join(lines)

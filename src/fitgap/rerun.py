@@ -1,0 +1,190 @@
+"""Repeat a run from its record alone, and say whether the bits agree and what could differ.
+
+The new run is one like any other, tagged with the run it repeats. What is compared: the history of
+every metric but times, and every array in the file of the network.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap import experiment, identity, processes, provenance, recorded, store
+from fitgap.config import to_text
+from fitgap.experiment import Plan
+from fitgap.recorded import RecordedRun
+
+RERUN_TAG = "fitgap.rerun_of"
+NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
+WEIGHTS = "model.weights.h5"  # within Keras's file
+ABSENT = "not recorded"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that was otherwise when a run was recorded.
+
+    Attributes
+    ----------
+    what
+        A few words.
+    then, now
+        Its values, as text.
+    """
+
+    what: str
+    then: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two runs agree, bit for bit.
+
+    Attributes
+    ----------
+    metrics, arrays
+        How many were compared.
+    different_metrics, different_arrays
+        By name; how they differ, in a few words.
+    """
+
+    metrics: int
+    arrays: int
+    different_metrics: Mapping[str, str]
+    different_arrays: Mapping[str, str]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no bit differs."""
+        return not self.different_metrics and not self.different_arrays
+
+
+def plan(run: RecordedRun) -> Plan:
+    """Plan the repetition of a run, in its experiment, as a run of its own.
+
+    Raises
+    ------
+    RequestError
+        If its data are not to be had or its settings are not possible today.
+    """
+    tracking = replace(
+        run.config.tracking, uri=run.uri, experiment=run.experiment, reuse=False, parent=None
+    )
+    settings = replace(
+        run.config, dataset=run.dataset, tracking=tracking, name=f"{run.name} (again)"
+    )
+    return replace(experiment.plan(settings), tags={RERUN_TAG: run.run_id})
+
+
+def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
+    """Return what is not as it was when a run was recorded: code, versions, data, machine."""
+    now = provenance.tags() | processes.this_process()
+    named = {
+        "source of what decides the bits": provenance.SOURCE_TAG,
+        **{key.removeprefix("fitgap."): key for key in _version_tags(run.tags, now)},
+        "commit": provenance.COMMIT_TAG,
+        "uncommitted changes": provenance.DIRTY_TAG,
+        "host": processes.HOST_TAG,
+        "processor": provenance.CPU_TAG,
+    }
+    pairs = {what: (run.tags.get(tag), now.get(tag)) for what, tag in named.items()}
+    facts = planned.facts
+    pairs |= {
+        "data": (run.tags.get("fitgap.dataset_digest"), facts.dataset_digest),
+        "split": (run.tags.get("fitgap.split_digest"), facts.split_digest),
+        "engine": (run.params.get("engine"), experiment.engine_name(planned.choice)),
+    }
+    pairs |= {
+        f"setting {key}": (to_text(value), "there is none")
+        for key, value in run.unknown_settings.items()
+    }
+    return [
+        Difference(what, _shown(then), _shown(today))
+        for what, (then, today) in pairs.items()
+        if then != today
+    ]
+
+
+def compare(first: RecordedRun, second: RecordedRun) -> Agreement:
+    """Compare two runs of one record bit for bit.
+
+    Raises
+    ------
+    RequestError
+        If the network of one cannot be read.
+    """
+    keys = sorted(
+        key for key in first.metrics.keys() | second.metrics.keys() if not key.startswith(NOT_BITS)
+    )
+    histories = store.metric_histories(first.uri, run_ids=[first.run_id, second.run_id], keys=keys)
+    of_first, of_second = (histories[run.run_id] for run in (first, second))
+    metrics = {key: _of_histories(of_first.get(key, {}), of_second.get(key, {})) for key in keys}
+    with recorded.model_file(first) as one, recorded.model_file(second) as other:
+        arrays, others = read_arrays(one), read_arrays(other)
+    found = {
+        name: _of_arrays(arrays.get(name), others.get(name))
+        for name in dict.fromkeys([*arrays, *others])
+    }
+    return Agreement(
+        metrics=len(metrics),
+        arrays=len(found),
+        different_metrics={key: said for key, said in metrics.items() if said},
+        different_arrays={name: said for name, said in found.items() if said},
+    )
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return every array in a file of Keras's format, by its place there."""
+    import h5py  # type: ignore[import-untyped]
+
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def keep(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            arrays[name] = np.asarray(node)
+
+    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
+        file.visititems(keep)
+    return arrays
+
+
+def _version_tags(*tags: Mapping[str, str]) -> list[str]:
+    found = {key for some in tags for key in some if key.startswith(provenance.VERSION_PREFIX)}
+    # Those that do the arithmetic first.
+    first = [f"{provenance.VERSION_PREFIX}{name}" for name in identity.LIBRARIES]
+    return sorted(found, key=lambda key: (key not in first, key))
+
+
+def _shown(value: str | None) -> str:
+    if value is None:
+        return ABSENT
+    is_digest = len(value) >= 40 and all(c in "0123456789abcdef" for c in value)
+    return value[:12] if is_digest else value
+
+
+def _of_histories(first: Mapping[int, float], second: Mapping[int, float]) -> str:
+    """Say how two histories differ; nothing where they do not."""
+    if first.keys() != second.keys():
+        return f"{len(first)} values then, {len(second)} now"
+    for step, value in first.items():
+        if np.float64(value).tobytes() != np.float64(second[step]).tobytes():
+            return f"{value!r} then, {second[step]!r} now, at step {step}"
+    return ""
+
+
+def _of_arrays(first: NDArray[Any] | None, second: NDArray[Any] | None) -> str:
+    """Say how two arrays differ; nothing where they do not."""
+    if first is None or second is None:
+        return "only there now" if first is None else "only there then"
+    if (first.dtype, first.shape) != (second.dtype, second.shape):
+        return f"{first.dtype} {first.shape} then, {second.dtype} {second.shape} now"
+    if first.tobytes() == second.tobytes():
+        return ""
+    by = np.abs(first.astype(np.float64) - second.astype(np.float64)).max()
+    return f"{np.count_nonzero(first != second)} of {first.size} numbers, by up to {by:.2g}"
