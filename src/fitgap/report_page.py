@@ -121,10 +121,10 @@ def to_html(report: Report) -> str:
 
 
 def figure(value: float | None, metric: str = "") -> str:
-    """Return a number as the report writes it; seconds with one decimal, all else with four."""
+    """Return a number as the report writes it; seconds with two decimals, all else with four."""
     if value is None:
         return ABSENT
-    decimals = 1 if metric == FIT_SECONDS else MOST_DECIMALS
+    decimals = 2 if metric == FIT_SECONDS else MOST_DECIMALS
     sign = "+" if metric.startswith(("gap/", "test_gap/")) else ""
     return f"{value:{sign}.{decimals}f}".replace("-", "−")
 

@@ -1,0 +1,28 @@
+"""Write made-up runs into a fresh database, to measure what a comparison of many runs costs."""
+
+import argparse
+from pathlib import Path
+
+from fitgap import generated_runs
+from fitgap.cli import run_command
+from fitgap.errors import RequestError
+
+
+def main() -> None:
+    """Read the command line, write, and say how to look at it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000, metavar="N", help="(%(default)s)")
+    parser.add_argument("--database", type=Path, required=True, metavar="FILE", help="a new file")
+    arguments = parser.parse_args()
+    if arguments.runs < 1:
+        raise RequestError(f"--runs must be 1 or more, got {arguments.runs}")
+    generated_runs.write(arguments.database, runs=arguments.runs)
+    print(f"wrote {arguments.runs} runs; look at them with:")
+    print(
+        f"python scripts/compare.py --experiment {generated_runs.EXPERIMENT} "
+        f"--uri sqlite:///{arguments.database}"
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)
