@@ -1,7 +1,7 @@
 # Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-extras lock quickstart train sweep compare report ui reproduce predict rerun register bench bench-naive verify \
+.PHONY: help setup setup-extras lock quickstart train sweep compare report ui reproduce predict rerun register bench bench-compare bench-naive verify \
 	test test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -85,6 +85,9 @@ verify: $(READY) ## hold every operation against the NumPy reference
 
 bench: $(READY) ## measure the engines and the sweep against plain Keras
 	$(PYTHON) scripts/bench.py $(ARGS)
+
+bench-compare: $(READY) ## measure compare and report on 100, 1,000 and 10,000 made-up runs
+	$(PYTHON) scripts/measure_growth.py $(ARGS)
 
 bench-naive: $(READY) ## measure naive loops against NumPy and Keras
 	$(PYTHON) scripts/bench_naive.py $(ARGS)

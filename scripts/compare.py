@@ -7,6 +7,7 @@ import sys
 from rich.console import Console
 
 from fitgap import asking
+from fitgap import reporting_views as views
 from fitgap.cli import run_command
 from fitgap.comparison import compare_experiment
 from fitgap.reporting import print_table, to_csv, to_json, to_markdown
@@ -55,8 +56,6 @@ def _show(arguments: argparse.Namespace) -> None:
         uri, experiment=arguments.experiment, query=asking.query_of(arguments)
     )
     if arguments.verdicts or arguments.effects:
-        from fitgap import reporting_views as views
-
         if form == "table" and arguments.verdicts:
             views.print_gaps(comparison, uri=uri, console=Console(), limit=limit)
         elif form == "table":

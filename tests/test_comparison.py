@@ -5,12 +5,13 @@ import math
 
 import pytest
 
-from fitgap.comparison import compare
+from fitgap.comparison import compare, compare_experiment, image_interval
 from fitgap.config import to_text
 from fitgap.differences import parse, show
 from fitgap.errors import RequestError
 from fitgap.estimates import estimate, higher_is_better
 from fitgap.selection import Query
+from fitgap.significance import wilson
 from fitgap.store import StoredRun
 
 SETTINGS = {
@@ -301,3 +302,166 @@ def test_a_setting_survives_the_record(value):
 )
 def test_a_setting_is_shown_as_in_yaml(value, text):
     assert show(value) == text
+
+
+OPTIMIZERS = ("adam", "sgd")
+
+
+def grid(values, **options):
+    """Return runs of two optimizers over the seeds, with the accuracies given for each."""
+    return [
+        make_run({"optimizer.name": name, "seed": seed}, metrics={"val/accuracy": value}, **options)
+        for name, accuracies in zip(OPTIMIZERS, values, strict=True)
+        for seed, value in enumerate(accuracies)
+    ]
+
+
+def test_a_group_is_held_against_the_best_over_common_seeds():
+    # Seed 3 is the best's alone. Differences 0.1, 0.2, 0.3: see the paired test worked by hand.
+    runs = grid([(0.9, 0.9, 0.9, 0.1), (0.8, 0.7, 0.6)])
+    runs[3] = make_run({"optimizer.name": "adam", "seed": 3}, metrics={"val/accuracy": 0.9})
+    best, other = only_section(runs).groups
+    assert best.against_best is None
+    assert other.against_best.common == 3
+    assert other.against_best.difference.mean == pytest.approx(0.2)
+    t = 2 * math.sqrt(3)
+    assert other.against_best.p_holm == pytest.approx(1 - t / math.sqrt(t * t + 2))
+    assert other.against_best.is_tie is True
+
+
+def test_what_differs_by_the_same_in_every_seed_is_no_tie_and_no_difference():
+    (_, other) = only_section(grid([(0.9, 0.8), (0.8, 0.7)])).groups
+    assert other.against_best.is_tie is None
+
+
+def test_a_clear_difference_is_no_tie():
+    values = [(0.90, 0.91, 0.90, 0.91), (0.50, 0.51, 0.51, 0.50)]
+    (_, other) = only_section(grid(values)).groups
+    assert other.against_best.is_tie is False
+
+
+def test_one_common_seed_cannot_be_tested():
+    (_, other) = only_section(grid([(0.9,), (0.8,)])).groups
+    assert (other.against_best.common, other.against_best.is_tie) == (1, None)
+
+
+def test_the_correction_counts_all_groups_of_a_ranking():
+    values = {1: (0.90, 0.93), 2: (0.80, 0.85), 3: (0.79, 0.85)}
+    runs = [
+        make_run({"training.epochs": epochs, "seed": seed}, metrics={"val/accuracy": value})
+        for epochs, accuracies in values.items()
+        for seed, value in enumerate(accuracies)
+    ]
+    against = [group.against_best for group in only_section(runs).groups[1:]]
+    smallest, largest = sorted(one.difference.p for one in against)
+    corrected = sorted(one.p_holm for one in against)
+    assert corrected == pytest.approx([2 * smallest, max(2 * smallest, largest)])
+
+
+@pytest.mark.parametrize(
+    ("condition", "epochs"),
+    [
+        ("training.epochs=5", [5]),
+        ("training.epochs = 5, 20", [5, 20]),
+        ("training.epochs!=5", [10, 20]),
+        ("training.epochs>=10", [10, 20]),
+        ("training.epochs<1e1", [5]),
+        ("val/accuracy>0.1", [20]),
+        ("architecture.units=[100]", [5, 10, 20]),
+        ("optimizer=sgd,adam", [5, 10, 20]),
+        ("seed=0", [5, 10, 20]),
+    ],
+)
+def test_conditions_keep_the_runs_that_meet_them(condition, epochs):
+    runs = [
+        make_run({"training.epochs": n}, metrics={"val/accuracy": n / 100}) for n in (5, 10, 20)
+    ]
+    section = only_section(runs, where=(condition,))
+    found = {run.params["training.epochs"] for group in section.groups for run in group.runs}
+    assert found == set(map(str, epochs))
+
+
+def test_several_conditions_hold_at_once():
+    runs = [make_run({"training.epochs": n, "seed": seed}) for n in (5, 10) for seed in (0, 1)]
+    section = only_section(runs, where=("training.epochs=5", "seed=1"))
+    assert [len(group.runs) for group in section.groups] == [1]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({"where": ("optimizr=adam",)}, r"--where optimizr: .*mean optimizer\?"),
+        ({"where": ("epochs=5",)}, r"mean training\.epochs\?"),
+        ({"where": ("optimizer",)}, "must look like"),
+        ({"where": ("optimizer=",)}, "must look like"),
+        ({"where": ("training.epochs>many",)}, "needs a number, got 'many'"),
+        ({"where": ("optimizer=adm",)}, r"no run has that\noptimizer has the values: adam, sgd$"),
+        ({"where": ("optimizer=adam", "optimizer=sgd")}, "no run meets all conditions"),
+        ({"by": ("optimiser",)}, r"--by optimiser: .*mean optimizer\?"),
+        ({"metrics": ("val/los",)}, r"--metric val/los: .*mean val/accuracy\?|val/los"),
+    ],
+)
+def test_a_wrong_question_is_refused_with_the_nearest_right_name(query, message):
+    with pytest.raises(RequestError, match=message):
+        compare_newest_first(grid([(0.9,), (0.8,)]), **query)
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [("test/accuracy>0.1", "choosing on the test set"), ("val/accuracy>0.1", "flatter")],
+)
+def test_leaving_runs_out_by_their_results_is_said(condition, words):
+    run = make_run(metrics={"val/accuracy": 0.5, "test/accuracy": 0.5})
+    assert any(words in note for note in compare([run], Query(where=(condition,))).notes)
+
+
+def two_by_two():
+    return [
+        make_run(
+            {"optimizer.name": name, "training.epochs": epochs, "seed": seed},
+            metrics={"val/accuracy": value + seed / 100},
+        )
+        for name, epochs, value in (
+            ("adam", 5, 0.9), ("adam", 10, 0.8), ("sgd", 5, 0.7), ("sgd", 10, 0.5),
+        )
+        for seed in (0, 1)
+    ]  # fmt: skip
+
+
+def test_grouping_by_a_setting_averages_over_the_others():
+    section = only_section(two_by_two(), by=("optimizer",))
+    assert [group.settings for group in section.groups] == [
+        {"optimizer": "adam"},
+        {"optimizer": "sgd"},
+    ]
+    assert section.averages
+    means = [group.metrics["val/accuracy"].mean for group in section.groups]
+    assert means == pytest.approx([0.855, 0.605])
+    # Pairs share epochs and seed: differences 0.2, 0.2, 0.3, 0.3.
+    against = section.groups[1].against_best
+    assert (against.common, against.difference.mean) == (4, pytest.approx(0.25))
+
+
+def test_grouping_by_the_settings_that_differ_is_no_average():
+    assert not only_section(two_by_two(), by=("training.epochs", "optimizer")).averages
+    assert not only_section(two_by_two()).averages
+
+
+def test_a_sweeps_children_can_be_compared_alone(tracking_uri):
+    with pytest.raises(RequestError, match="there is no experiment 'fitgap'"):
+        compare_experiment(tracking_uri, experiment="fitgap", query=Query(sweep="gone"))
+
+
+@pytest.mark.parametrize(
+    ("metric", "params", "expected"),
+    [
+        ("val/accuracy", {"val_samples": 100}, wilson(0.9, images=100)),
+        ("val/accuracy", {}, None),
+        ("val/accuracy", {"val_samples": 0}, None),
+        ("val/loss", {"val_samples": 100}, None),
+        ("test/accuracy", {"test_samples": 100}, None),
+    ],
+)
+def test_the_images_interval_needs_an_accuracy_and_its_images(metric, params, expected):
+    run = make_run(params, metrics={"val/accuracy": 0.9, "val/loss": 0.9})
+    assert image_interval(run, metric) == expected

@@ -8,12 +8,26 @@ import sys
 import warnings
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlparse
 
+import numpy as np
 import pytest
 
-from fitgap import config, report_commands, report_figures, store, store_server, svg
+from fitgap import (
+    config,
+    datasets,
+    report_commands,
+    report_figures,
+    report_page,
+    store,
+    store_server,
+    stored_predictions,
+    svg,
+)
 from fitgap.report import report_on
 from fitgap.report_page import to_html
+from fitgap.selection import Query
 from fitgap.verdicts import Curve
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "report.py"
@@ -57,7 +71,7 @@ def write_record(uri, compose):
         tags = {
             "fitgap.role": "run",
             "fitgap.identity": f"{optimizer} {seed}",
-            "fitgap.dataset_digest": "data",
+            "fitgap.dataset_digest": datasets.load(settings.dataset).digest,
             "fitgap.split_digest": "split",
             "fitgap.user.question": NAME,
             "mlflow.source.git.commit": "c0ffee",
@@ -68,10 +82,28 @@ def write_record(uri, compose):
             metrics = history_metrics(Metric, worse=0.25 if optimizer == "sgd" else 0.0, seed=seed)
         else:
             tags["fitgap.failure"] = REASON
-        run = client.create_run(experiment, run_name=NAME).info.run_id
+        info = client.create_run(experiment, run_name=NAME).info
+        run = info.run_id
+        write_predictions(info.artifact_uri, optimizer=optimizer)
         client.log_batch(run, metrics=metrics, params=params[:100])
         client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
         client.set_terminated(run, status)
+
+
+def write_predictions(artifact_uri, *, optimizer):
+    """Adam mistakes the first 20 digits, seven of them as the class 1; sgd's file is damaged."""
+    folder = Path(urlparse(artifact_uri).path)
+    folder.mkdir(parents=True)
+    if optimizer == "sgd":
+        (folder / "predictions.npz").write_text("damaged")
+        return
+    digits = datasets.load(config.DatasetConfig(name="digits"))
+    predicted = digits.y_test.copy()
+    predicted[:20] = (predicted[:20] + 1) % 10
+    probabilities = np.eye(10, dtype=np.float32)[predicted] * 0.75 + 0.025
+    probabilities[7] *= 0.9
+    probabilities[3] += 0.025
+    stored_predictions.save(folder, true=digits.y_test, probabilities=probabilities)
 
 
 def history_metrics(metric, *, worse, seed):
@@ -237,14 +269,16 @@ def test_the_page_shows_every_group_with_its_figures(page):
 
 
 def test_the_page_gives_the_test_figure_of_the_selected_group_alone(page):
-    assert page.text.count("test accuracy") == 1
+    assert page.text.count("test accuracy,") == 1
     assert "0.6250" in page.text  # of adam, mean of 0.5 and 0.75
     assert "0.5000 test" not in page.text
 
 
 def test_every_picture_is_there(page):
-    # One scatter, loss and accuracy of two groups, a bar for each gap.
-    assert (page.count("svg", "plot"), page.count("svg", "bar")) == (1 + 2 * 2, 2)
+    # One scatter, loss and accuracy of two groups; a bar for each gap, and for each level of the
+    # optimizer's effects on accuracy and gap.
+    assert (page.count("svg", "plot"), page.count("svg", "bar")) == (1 + 2 * 2, 2 + 2 * 2)
+    assert page.count("img") == 12
     assert page.count("polyline", "curve") == 8
     assert page.count("g", "front") + page.count("g", "point") == 2
 
@@ -253,16 +287,75 @@ def test_names_tags_and_reasons_are_text_and_nothing_else(html, page):
     assert NAME in page.text
     assert REASON in page.text
     assert f"question={NAME}" in page.text
-    assert "<img" not in html
-    assert (page.count("script"), page.count("img")) == (1, 0)
+    assert "<img src=x" not in html
+    assert page.count("script") == 1
 
 
 def test_the_page_loads_nothing(page):
     for _, attributes in page.elements:
-        assert not {"src", "href", "srcset", "xlink:href"} & set(attributes)
+        assert not {"href", "srcset", "xlink:href"} & set(attributes)
+        assert attributes.get("src", "data:").startswith("data:")
     assert page.count("link") == 0
     assert "default-src 'none'" in str(page.elements)
     assert not any(text in str(page.elements) for text in ("url(", "http:", "https:"))
+
+
+def test_groups_are_marked_and_held_against_the_best(report, page):
+    (section,) = report.sections
+    adam, sgd = section.shown
+    # One common seed, so neither is a tie.
+    assert (adam.mark, sgd.mark) == ("*", "?")
+    assert sgd.group.against_best.common == 1
+    assert "cannot be tested" in page.text
+
+
+def test_errors_of_the_selected_model_are_shown(report, page):
+    (section,) = report.sections
+    model = section.model
+    # Of the two seeds the one with the higher validation accuracy.
+    assert model.run.params["seed"] == "0"
+    assert (model.wrong, len(model.errors), model.missing) == (20, 12, ())
+    assert [error.index for error in model.errors[:3]] == [3, 0, 1]
+    assert model.errors[0].pixels.shape == (8, 8)
+    assert int(model.confusion.sum()) == 360
+    assert int(np.trace(model.confusion)) == 340
+    assert "12 of 20 wrong test images" in page.text
+
+
+def test_a_damaged_file_is_said_and_the_rest_of_the_report_stands(report, page):
+    (section,) = report.sections
+    assert section.shown[1].tested.found is None
+    assert "predictions.npz of run" in page.text
+    assert "cannot be read" in page.text
+
+
+def test_without_predictions_the_page_says_why(record):
+    found = report_on(record, experiment="fitgap", query=Query(where=("optimizer=sgd",)))
+    page = Page(to_html(found))
+    assert "No confusion matrix and no errors" in page.text
+    assert page.count("table", "confusion") == 0
+
+
+def test_without_the_data_errors_are_shown_without_images(record, monkeypatch):
+    monkeypatch.setattr(datasets, "fingerprint", lambda _settings: None)
+    (section,) = report_on(record, experiment="fitgap").sections
+    assert section.model.errors[0].pixels is None
+    assert "not on this machine" in section.model.missing[0]
+    assert section.model.class_names == tuple("0123456789")
+
+
+def test_a_report_of_averaged_groups_has_no_commands(record):
+    found = report_on(record, experiment="fitgap", query=Query(by=("loss",)))
+    assert found.command.endswith("--by loss")
+    page = Page(to_html(found))
+    assert page.open == []
+    assert "Groups hold runs of different settings" in page.text
+
+
+def test_a_report_is_written_for_others(record, tmp_path):
+    path = tmp_path / "new folder" / "보고서.html"
+    report_page.write(path, uri=record, experiment="fitgap")
+    assert path.read_text(encoding="utf-8").endswith("</html>")
 
 
 @pytest.fixture
@@ -316,9 +409,14 @@ const drawn = [...document.querySelectorAll("svg")].filter((svg) => {
   });
 });
 document.querySelector("table.sortable th:last-child button").click();
+const filter = document.querySelector(".filter input");
+filter.value = "ADAM";
+filter.dispatchEvent(new Event("input"));
 const page = document.documentElement;
 page.dataset.drawn = drawn.length + " of " + document.querySelectorAll("svg").length;
 page.dataset.fits = page.scrollWidth <= page.clientWidth;
+page.dataset.filtered = document.querySelectorAll(".leaderboard tbody tr:not([hidden])").length;
+page.dataset.images = [...document.images].filter((image) => image.naturalWidth === 8).length;
 page.dataset.sorted = document.querySelectorAll("th[aria-sort]").length;
 </script></body>"""
 
@@ -353,3 +451,5 @@ def test_a_browser_draws_every_picture_without_a_complaint(html, page, tmp_path)
     assert f'data-drawn="{total} of {total}"' in done.stdout
     assert 'data-fits="true"' in done.stdout
     assert 'data-sorted="1"' in done.stdout
+    assert 'data-filtered="1"' in done.stdout
+    assert 'data-images="12"' in done.stdout

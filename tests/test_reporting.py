@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -11,8 +12,10 @@ from rich.console import Console
 
 from fitgap.comparison import Comparison, Group, Section
 from fitgap.estimates import Estimate
-from fitgap.reporting import print_table, to_csv, to_json
+from fitgap.reporting import print_table, to_csv, to_json, to_markdown
+from fitgap.significance import Paired, wilson
 from fitgap.store import StoredRun
+from fitgap.ties import AgainstBest
 
 
 def make_run(run_id="r1"):
@@ -68,6 +71,8 @@ def test_json_is_the_documented_list():
                 "val/accuracy": {"mean": 0.5, "sd": 0.25, "low": 0.25, "high": 0.75},
                 "val/loss": {"mean": 1.5, "sd": None, "low": None, "high": None, "n": 1},
             },
+            "image_intervals": {},
+            "best_minus_this": None,
         }
     ]
 
@@ -157,15 +162,19 @@ def test_a_group_of_one_seed_has_no_interval():
     assert "±" not in text
 
 
+NAMES = ("rmsprop", "adagrad", "sgd")
+
+
 def test_rows_are_ranked_in_the_comparisons_order():
     comparison = make_comparison(
         make_group({"optimizer": "rmsprop"}),
         make_group({"optimizer": "adagrad"}),
         make_group({"optimizer": "sgd"}, metrics={}),
     )
-    rows = [line.split()[:2] for line in table_text(comparison).splitlines()]
-    start = rows.index(["1", "rmsprop"])
-    assert rows[start : start + 3] == [["1", "rmsprop"], ["2", "adagrad"], ["-", "sgd"]]
+    rows = [line.split() for line in table_text(comparison).splitlines()]
+    names = [next((name for name in NAMES if name in row), None) for row in rows]
+    assert [name for name in names if name] == ["rmsprop", "adagrad", "sgd"]
+    assert [row[0] for row, name in zip(rows, names, strict=True) if name] == ["1", "2", "-"]
 
 
 def test_groups_beyond_the_limit_are_counted():
@@ -198,3 +207,103 @@ def test_the_test_set_is_shown_only_when_sorted_by():
     group = make_group(metrics=metrics)
     assert "test/accuracy" not in table_text(make_comparison(group))
     assert "test/accuracy" in table_text(make_comparison(group, sort="test/accuracy"))
+
+
+def with_p(p_holm):
+    return AgainstBest(3, Paired(0.01, 0.0, 0.02, p_holm, 3), p_holm)
+
+
+@pytest.fixture
+def marked():
+    groups = [make_group({"optimizer": name}) for name in ("adam", "rmsprop", "sgd", "adagrad")]
+    against = [None, with_p(0.05), with_p(0.049), AgainstBest(1, None, None)]
+    groups = [replace(group, against_best=one) for group, one in zip(groups, against, strict=True)]
+    return make_comparison(*groups)
+
+
+def test_best_ties_and_what_cannot_be_tested_are_marked_and_explained(marked):
+    text = table_text(marked)
+    rows = [line.split()[:3] for line in text.splitlines()]
+    assert ["1", "*", "adam"] in rows
+    assert ["2", "=", "rmsprop"] in rows
+    assert ["3", "sgd", "3"] in rows
+    assert ["4", "?", "adagrad"] in rows
+    assert all(meaning in text for meaning in ("* best.", "= not told apart", "? cannot be tested"))
+
+
+def test_a_group_alone_has_no_marks():
+    text = table_text(make_comparison(make_group()))
+    assert "* best" not in text
+
+
+def test_json_and_csv_hold_the_test_against_the_best(marked):
+    best, tie, other, untested = json.loads(to_json(marked))
+    assert best["best_minus_this"] is None
+    assert tie["best_minus_this"] == {
+        "common": 3, "mean": 0.01, "low": 0.0, "high": 0.02, "p": 0.05, "p_holm": 0.05, "tie": True,
+    }  # fmt: skip
+    assert other["best_minus_this"]["tie"] is False
+    assert (untested["best_minus_this"]["common"], untested["best_minus_this"]["tie"]) == (1, None)
+    rows = list(csv.DictReader(io.StringIO(to_csv(marked))))
+    assert [row["best_minus_this_tie"] for row in rows] == ["", "True", "False", ""]
+
+
+def test_every_form_gives_what_the_images_alone_leave_of_an_accuracy():
+    run = replace(make_run(), params={"val_samples": "100"}, metrics={"val/accuracy": 0.9})
+    lonely = Estimate(0.9, None, None, None, 1)
+    section = make_section(Group({}, (run,), {"val/accuracy": lonely}))
+    comparison = Comparison((replace(section, images={"val": 100}),), ())
+    low, high = wilson(0.9, images=100)
+    (plain,) = json.loads(to_json(comparison))
+    assert plain["image_intervals"] == {"val/accuracy": [[low, high]]}
+    (row,) = csv.DictReader(io.StringIO(to_csv(comparison)))
+    assert float(row["val/accuracy_images_low"]) == low
+    assert "0.8256 to 0.9448" in table_text(comparison)
+
+
+def test_the_first_groups_test_accuracy_is_given_once_and_labelled():
+    found = {name: Estimate(0.5, 0.1, 0.4, 0.6, 3) for name in ("test/accuracy", "val/accuracy")}
+    groups = [make_group({"optimizer": name}, metrics=found) for name in ("adam", "sgd")]
+    text = table_text(make_comparison(*groups))
+    assert text.count("test accuracy, not used to choose it: 0.5000 ± 0.1000") == 1
+    by_test = table_text(make_comparison(*groups, sort="test/accuracy"))
+    assert "not used to choose" not in by_test
+
+
+def test_the_metrics_asked_for_replace_the_usual_ones():
+    names = ("val/accuracy", "val/loss", "running/loss", "gap/accuracy")
+    group = make_group(metrics={name: Estimate(0.5, 0.1, 0.4, 0.6, 3) for name in names})
+    comparison = replace(make_comparison(group), metrics=("running/loss",))
+    text = table_text(comparison)
+    assert "running/loss" in text
+    assert "gap/accuracy" not in text
+    (plain,) = json.loads(to_json(comparison))
+    assert list(plain["metrics"]) == ["val/accuracy", "running/loss"]
+
+
+def test_seconds_are_the_median():
+    runs = [replace(make_run(), metrics={"time/fit_seconds": x}) for x in (1.0, 2.0, 60.0)]
+    metrics = {name: Estimate(21.0, 30.0, -60.0, 102.0, 3) for name in ("time/fit_seconds",)}
+    text = table_text(make_comparison(Group({}, tuple(runs), metrics), sort=None))
+    assert "2.0" in text
+    assert "21.0" not in text
+
+
+def test_markdown_is_a_table_in_which_text_stays_text():
+    text = to_markdown(make_comparison(make_group({"architecture": "패션|<b>*"}), notes=("Mind.",)))
+    lines = text.splitlines()
+    assert lines[0].startswith("**dataset digits")
+    assert lines[2] == "| # | architecture | n | val/accuracy |"
+    assert lines[3] == "|---|---|---|---|"
+    assert lines[4] == r"| 1 | 패션\|&lt;b>\* | 3 | 0.8712 ± 0.0012 |"
+    assert lines[-1] == "- Note: Mind."
+
+
+def test_runs_without_any_metric_are_still_listed():
+    text = table_text(make_comparison(make_group({"optimizer": "adam"}, metrics={}), sort=None))
+    assert "adam" in text
+
+
+def test_a_column_shows_a_digit_of_its_smallest_uncertainty():
+    groups = [make_group({"training.epochs": n}, half_width=w) for n, w in ((1, 0.03), (2, 0.004))]
+    assert "0.871 ± 0.004" in table_text(make_comparison(*groups))

@@ -174,7 +174,7 @@ def _metric(run_id: str, key: str, value: float, step: int, timestamp: int) -> R
 
 
 def _history(variant: _Variant, rng: np.random.Generator) -> Iterator[tuple[str, float, int]]:
-    """Yield name, value and step of what a run logs: curves that level off, and the last figures."""
+    """Yield name, value and step of what a run logs: curves that level off, last figures."""
     accuracy = variant.accuracy + rng.normal(0, 0.002)
     gap = variant.gap + rng.normal(0, 0.001)
     for epoch in range(1, EPOCHS + 1):

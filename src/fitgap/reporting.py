@@ -55,7 +55,6 @@ def to_csv(comparison: Comparison) -> str:
     name the data.
     """
     sections = comparison.sections
-    groups = [group for section in sections for group in section.groups]
     keys = list(dict.fromkeys(key for section in sections for key in section.keys))
     names = _metric_names(comparison)
     accuracies = [name for name in names if name in ACCURACIES]

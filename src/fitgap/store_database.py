@@ -216,9 +216,10 @@ def _read(
         statement = sa.select(
             table.c.run_uuid, table.c.key, *(table.c[name] for name in columns)
         ).where(table.c.run_uuid.in_(chosen))
-        result = connection.execute(statement, execution_options={"yield_per": PAGE})
-        # The driver's own tuples: SQLAlchemy's rows take longer to make than these to read.
-        while page := result.cursor.fetchmany(PAGE):
+        # The driver's own tuples: SQLAlchemy's rows take longer to make than these to read. No
+        # `yield_per`, which puts the first of them into a buffer of its own.
+        cursor = connection.execute(statement).cursor
+        while page := cursor.fetchmany(PAGE):
             yield from page
 
     # A run that ends between two of the queries has rows, but no head: it is not part of this.

@@ -18,6 +18,10 @@ from fitgap.significance import mcnemar
 from fitgap.store import StoredRun
 
 FILE_NAME = "predictions.npz"
+# What reading a file that is no such archive raises; a plain .npy has no arrays by name.
+DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,13 +114,13 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     path = _local_path(run, uri=uri)
     try:
         # Numbers only: a record must not bring code.
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return _checked(
                 arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"]
             )
     except FileNotFoundError as error:
         raise RequestError(f"run {run.run_id} has no {FILE_NAME}") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RequestError(f"{FILE_NAME} of run {run.run_id} cannot be read: {reason}") from error
 

@@ -16,22 +16,22 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def to_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in the Markdown of GitHub and pandoc; text in it stays text.
+    r"""Return a table in the Markdown of GitHub and pandoc; text in it stays text.
 
     >>> print(to_markdown(["#", "optimizer"], [["1 *", "a|b"]]), end="")
     | # | optimizer |
     |---|---|
-    | 1 \\* | a\\|b |
+    | 1 \* | a\|b |
     """
     lines = [_line(header), "|" + "---|" * len(header), *map(_line, rows)]
     return "\n".join(lines) + "\n"
 
 
 def escape(text: str) -> str:
-    """Return text that Markdown shows as it is.
+    r"""Return text that Markdown shows as it is.
 
-    >>> escape("dense_relu_100 <b> _x_")
-    'dense_relu_100 &lt;b> \\\\_x\\\\_'
+    >>> print(escape("dense_relu_100 <b> _x_"))
+    dense_relu_100 &lt;b> \_x\_
     """
     escaped = re.sub(r"([\\\\`*|\[\]])", r"\\\1", text).replace("<", "&lt;")
     # Within a word an underscore is one; the usual names stay readable in the source.

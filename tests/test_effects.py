@@ -1,0 +1,138 @@
+"""Main effects, worked by hand and against statsmodels' analysis of variance."""
+
+import math
+
+import pytest
+
+from fitgap.comparison import compare
+from fitgap.config import to_text
+from fitgap.effects import effect_metrics, main_effects
+from fitgap.estimates import t_quantile
+from fitgap.store import StoredRun
+
+
+def make_run(number, settings, value, metric="val/accuracy"):
+    params = {"optimizer.name": "sgd", "architecture.name": "dense", "seed": 0} | settings
+    texts = {key: to_text(value) for key, value in params.items() if value is not None}
+    return StoredRun(f"r{number:03}", "", "FINISHED", number, texts, {metric: value}, {})
+
+
+def section_of(rows, **options):
+    runs = [make_run(i, settings, value, **options) for i, (settings, value) in enumerate(rows)]
+    (section,) = compare(runs).sections
+    return section
+
+
+def two_by_two(values):
+    """Return optimizer adam, then sgd; for each epochs 5, then 10; for each seeds."""
+    cells = iter(values)
+    return [
+        ({"optimizer.name": name, "training.epochs": epochs, "seed": seed}, next(cells))
+        for name in ("adam", "sgd")
+        for epochs in (5, 10)
+        for seed in (0, 1)
+    ]
+
+
+VALUES = [0.90, 0.92, 0.86, 0.86, 0.80, 0.84, 0.70, 0.72]
+
+
+def test_effects_of_a_two_by_two_sweep_worked_by_hand():
+    first, second = main_effects(section_of(two_by_two(VALUES)), metric="val/accuracy")
+    # adam minus sgd in the four blocks: 0.10, 0.08, 0.16, 0.14.
+    assert (first.name, [level.value for level in first.levels]) == ("optimizer", ["adam", "sgd"])
+    assert [level.mean for level in first.levels] == pytest.approx([0.885, 0.765])
+    assert first.range == pytest.approx(0.12)
+    assert (first.blocks, first.all_blocks) == (4, 4)
+    # Deviations -0.02, -0.04, 0.04, 0.02: sd = sqrt(0.004 / 3), divided by sqrt(4).
+    half_width = t_quantile(3) * math.sqrt(0.004 / 3) / 2
+    assert (first.span.low, first.span.high) == pytest.approx((0.12 - half_width, 0.12 + half_width))
+    # 5 minus 10 epochs: 0.04, 0.06, 0.10, 0.12.
+    assert (second.name, second.range) == ("training.epochs", pytest.approx(0.08))
+    assert [level.value for level in second.levels] == ["5", "10"]
+
+
+def test_range_means_are_those_of_an_analysis_of_variance():
+    import pandas as pd
+    import statsmodels.formula.api as smf
+
+    rows = two_by_two(VALUES)
+    frame = pd.DataFrame(
+        [
+            {
+                "y": value,
+                "optimizer": settings["optimizer.name"],
+                "epochs": settings["training.epochs"],
+                "seed": settings["seed"],
+            }
+            for settings, value in rows
+        ]
+    )
+    fitted = smf.ols("y ~ C(optimizer, Sum) + C(epochs, Sum) + C(seed, Sum)", frame).fit()
+    optimizer, epochs = main_effects(section_of(rows), metric="val/accuracy")
+    expected = 2 * abs(fitted.params["C(optimizer, Sum)[S.adam]"])
+    assert optimizer.range == pytest.approx(expected)
+    assert epochs.range == pytest.approx(2 * abs(fitted.params["C(epochs, Sum)[S.5]"]))
+
+
+def test_more_levels_widen_the_interval_by_their_pairs():
+    rows = [
+        ({"training.epochs": epochs, "seed": seed}, value)
+        for epochs, values in {1: (0.1, 0.2), 2: (0.2, 0.2), 3: (0.5, 0.4)}.items()
+        for seed, value in enumerate(values)
+    ]
+    (effect,) = main_effects(section_of(rows), metric="val/accuracy")
+    # Three pairs: 0.4 and 0.2 between 3 and 1, sd sqrt(0.02), at 1 - 0.05 / 3.
+    half_width = t_quantile(1, 1 - 0.05 / 3) * math.sqrt(0.02) / math.sqrt(2)
+    assert effect.span.high - effect.span.mean == pytest.approx(half_width)
+
+
+def test_only_blocks_with_every_level_count():
+    rows = two_by_two(VALUES)[:-1]
+    optimizer = next(
+        effect
+        for effect in main_effects(section_of(rows), metric="val/accuracy")
+        if effect.name == "optimizer"
+    )
+    assert (optimizer.blocks, optimizer.all_blocks) == (3, 4)
+    assert optimizer.range == pytest.approx((0.10 + 0.08 + 0.16) / 3)
+
+
+def test_settings_that_only_change_together_have_no_effect_of_their_own():
+    rows = [
+        ({"training.epochs": n, "training.batch_size": n, "seed": seed}, n / 100)
+        for n in (5, 10)
+        for seed in (0, 1)
+    ]
+    effects = main_effects(section_of(rows), metric="val/accuracy")
+    assert [(effect.levels, effect.span, effect.blocks) for effect in effects] == [((), None, 0)] * 2
+
+
+def test_what_comes_with_an_option_is_compared_within_it():
+    rows = [
+        ({"optimizer.name": name, "optimizer.momentum": momentum, "seed": seed}, value)
+        for name, momentum, value in (("sgd", 0.0, 0.5), ("sgd", 0.9, 0.75), ("adam", None, 0.875))
+        for seed in (0, 1)
+    ]
+    optimizer, momentum = main_effects(section_of(rows), metric="val/accuracy")
+    assert momentum.name == "optimizer.momentum (sgd)"
+    assert momentum.range == 0.25
+    # Of sgd, the mean over its momenta.
+    assert [level.mean for level in optimizer.levels] == [0.875, 0.625]
+
+
+def test_of_the_gap_the_smallest_is_best():
+    rows = two_by_two(VALUES)
+    section = section_of(rows, metric="gap/accuracy")
+    (optimizer, *_) = main_effects(section, metric="gap/accuracy")
+    assert [level.value for level in optimizer.levels] == ["sgd", "adam"]
+    assert optimizer.span.mean > 0
+    assert effect_metrics(section) == ("gap/accuracy",)
+
+
+def test_runs_without_the_metric_count_nowhere():
+    rows = two_by_two(VALUES)
+    rows[0] = (rows[0][0], math.nan)
+    effects = main_effects(section_of(rows), metric="val/accuracy")
+    assert {effect.name: effect.blocks for effect in effects} == {"optimizer": 3, "training.epochs": 3}
+    assert all(effect.levels == () for effect in main_effects(section_of(rows), metric="no/such"))
