@@ -46,7 +46,9 @@ def test_effects_of_a_two_by_two_sweep_worked_by_hand():
     assert (first.blocks, first.all_blocks) == (4, 4)
     # Deviations -0.02, -0.04, 0.04, 0.02: sd = sqrt(0.004 / 3), divided by sqrt(4).
     half_width = t_quantile(3) * math.sqrt(0.004 / 3) / 2
-    assert (first.span.low, first.span.high) == pytest.approx((0.12 - half_width, 0.12 + half_width))
+    assert (first.span.low, first.span.high) == pytest.approx(
+        (0.12 - half_width, 0.12 + half_width)
+    )
     # 5 minus 10 epochs: 0.04, 0.06, 0.10, 0.12.
     assert (second.name, second.range) == ("training.epochs", pytest.approx(0.08))
     assert [level.value for level in second.levels] == ["5", "10"]
@@ -105,7 +107,9 @@ def test_settings_that_only_change_together_have_no_effect_of_their_own():
         for seed in (0, 1)
     ]
     effects = main_effects(section_of(rows), metric="val/accuracy")
-    assert [(effect.levels, effect.span, effect.blocks) for effect in effects] == [((), None, 0)] * 2
+    assert [(effect.levels, effect.span, effect.blocks) for effect in effects] == [
+        ((), None, 0)
+    ] * 2
 
 
 def test_what_comes_with_an_option_is_compared_within_it():
@@ -134,5 +138,8 @@ def test_runs_without_the_metric_count_nowhere():
     rows = two_by_two(VALUES)
     rows[0] = (rows[0][0], math.nan)
     effects = main_effects(section_of(rows), metric="val/accuracy")
-    assert {effect.name: effect.blocks for effect in effects} == {"optimizer": 3, "training.epochs": 3}
+    assert {effect.name: effect.blocks for effect in effects} == {
+        "optimizer": 3,
+        "training.epochs": 3,
+    }
     assert all(effect.levels == () for effect in main_effects(section_of(rows), metric="no/such"))
