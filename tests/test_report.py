@@ -25,6 +25,7 @@ from fitgap import (
     stored_predictions,
     svg,
 )
+from fitgap.errors import RequestError
 from fitgap.report import report_on
 from fitgap.report_page import to_html
 from fitgap.selection import Query
@@ -77,6 +78,8 @@ def write_record(uri, compose):
             "mlflow.source.git.commit": "c0ffee",
             "fitgap.git_dirty": "true",
         }
+        if optimizer == "adam":
+            tags["fitgap.sweep"] = "parent"
         metrics = []
         if status == "FINISHED":
             metrics = history_metrics(Metric, worse=0.25 if optimizer == "sgd" else 0.0, seed=seed)
@@ -350,6 +353,16 @@ def test_a_report_of_averaged_groups_has_no_commands(record):
     page = Page(to_html(found))
     assert page.open == []
     assert "Groups hold runs of different settings" in page.text
+
+
+def test_a_report_can_be_of_one_sweeps_children(record):
+    found = report_on(record, experiment="fitgap", query=Query(sweep="parent"))
+    (section,) = found.sections
+    assert [run.params["optimizer.name"] for run in section.shown[0].group.runs] == ["adam"] * 2
+    assert len(section.shown) == 1
+    assert found.failures == ()
+    with pytest.raises(RequestError, match="no finished run of the sweep gone"):
+        report_on(record, experiment="fitgap", query=Query(sweep="gone"))
 
 
 def test_a_report_is_written_for_others(record, tmp_path):

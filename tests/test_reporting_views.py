@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -21,9 +22,9 @@ RUNS = 300
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory):
-    path = tmp_path_factory.mktemp("generated") / "mlflow.db"
-    generated_runs.write(path, runs=RUNS)
+def record(template_database, tmp_path_factory):
+    path = shutil.copy(template_database, tmp_path_factory.mktemp("generated") / "mlflow.db")
+    generated_runs.fill(f"sqlite:///{path}", runs=RUNS)
     return f"sqlite:///{path}"
 
 

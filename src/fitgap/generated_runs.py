@@ -59,9 +59,13 @@ def write(path: Path, *, runs: int) -> None:
         raise RequestError(f"--database must name a new file, got {path}")
     if not path.absolute().parent.is_dir():
         raise RequestError(f"--database names {path}, but its folder does not exist")
+    fill(f"sqlite:///{path}", runs=runs)
+
+
+def fill(uri: str, *, runs: int) -> None:
+    """Write runs into a database that holds none of them yet; see `write`."""
     from fitgap import tracking  # MLflow: its tables
 
-    uri = f"sqlite:///{path}"
     experiment_id = int(tracking.prepare(uri, EXPERIMENT))
     engine = sa.create_engine(uri)
     schema = sa.MetaData()
@@ -91,9 +95,13 @@ def _variants(count: int) -> list[_Variant]:
     num_sizes = math.ceil(count / (cells * num_rates))
     rng = np.random.default_rng(0)
     variants = []
-    names = itertools.product(enumerate(OPTIMIZERS), enumerate(ARCHITECTURES))
-    bases = [(i, j, _settings(optimizer, network)) for (i, optimizer), (j, network) in names]
-    for (i, j, base), rate, size in itertools.product(bases, range(num_rates), range(num_sizes)):
+    # Composed apart: a composition takes 0.1 s.
+    optimizers = [_settings(f"optimizer={name}", without="architecture.") for name in OPTIMIZERS]
+    networks = [_settings(f"architecture={name}", without="optimizer.") for name in ARCHITECTURES]
+    for (i, optimizer), (j, network), rate, size in itertools.product(
+        enumerate(optimizers), enumerate(networks), range(num_rates), range(num_sizes)
+    ):
+        base = optimizer | network
         changed = {
             "optimizer.learning_rate": f"{float(base['optimizer.learning_rate']) / (1 + rate):g}",
             "training.batch_size": str(32 + 16 * size),
@@ -104,19 +112,14 @@ def _variants(count: int) -> list[_Variant]:
     return variants[:count]
 
 
-def _settings(optimizer: str, architecture: str) -> dict[str, str]:
+def _settings(choice: str, *, without: str) -> dict[str, str]:
     from hydra import compose, initialize_config_dir
 
-    overrides = [
-        "dataset=fashion_mnist",
-        f"optimizer={optimizer}",
-        f"architecture={architecture}",
-        f"training.epochs={EPOCHS}",
-    ]
+    overrides = ["dataset=fashion_mnist", choice, f"training.epochs={EPOCHS}"]
     with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
         composed = config.from_hydra(compose("train", overrides))
     flat = config.flatten(config.to_plain(composed))
-    return {key: config.to_text(value) for key, value in flat.items()}
+    return {k: config.to_text(v) for k, v in flat.items() if not k.startswith(without)}
 
 
 def _add(
