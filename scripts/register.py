@@ -1,6 +1,9 @@
 """Register the best run's network (or a named run's) as a version that MLflow can serve."""
 
 import argparse
+import shlex
+import sys
+from pathlib import Path
 
 from fitgap import registry, store
 from fitgap.cli import run_command
@@ -29,9 +32,16 @@ def main() -> None:
         print(f"best by validation: {reason}")
     version = registry.register(run_id, name=arguments.register, uri=uri, reason=reason)
     print(f"{version.uri} {'is now' if version.is_new else 'was already'} run {run_id}")
-    print(
-        f"serve it: MLFLOW_TRACKING_URI='{store.redact(uri)}' mlflow models serve "
-        f"-m '{version.uri}' --env-manager local --host 127.0.0.1 --port 5001"
+    print(f"serve it: {_serve_command(version.uri, uri=uri)}")
+
+
+def _serve_command(model: str, *, uri: str) -> str:
+    """Return what a shell anywhere takes; MLflow looks for its server program in the PATH."""
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    return (
+        f"PATH={programs}:$PATH MLFLOW_TRACKING_URI={shlex.quote(store.redact(uri))} "
+        f"mlflow models serve -m {shlex.quote(model)} --env-manager local "
+        "--host 127.0.0.1 --port 5001"
     )
 
 

@@ -164,7 +164,7 @@ def note(
     else:
         lines.append("No run of this sweep has finished.\n")
     if failures:
-        lines.append(f"**{len(failures)} runs failed:**\n")
+        lines.append(f"**Failed runs: {len(failures)}**\n")
         for run in failures[:MOST_FAILURES]:
             reason = run.tags.get("fitgap.failure", run.status)
             lines.append(f"- {_plain(run.name)}: {_plain(reason[:200])}")

@@ -113,14 +113,18 @@ def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
 
     client = MlflowClient(uri, registry_uri=uri)
     try:
-        if not client.search_registered_models(f"name = '{name.replace(chr(39), '')}'"):
+        source = client.get_logged_model(run.model_id).artifact_location
+        versions = client.search_model_versions(f"run_id = '{run_id}'")
+        same = [one for one in versions if (one.name, one.source) == (name, source)]
+        if same:  # the newest comes first
+            return Version(name, int(same[-1].version), is_new=False)
+        try:
+            client.get_registered_model(name)
+        except MlflowException:
             client.create_registered_model(name)
-        for version in client.search_model_versions(f"run_id = '{run_id}'"):
-            if version.name == name and version.model_id == run.model_id:
-                return Version(name, int(version.version), is_new=False)
         made = client.create_model_version(
             name,
-            source=client.get_logged_model(run.model_id).artifact_location,
+            source=source,
             run_id=run_id,
             model_id=run.model_id,
             description=_description(run, reason),
