@@ -4,6 +4,7 @@ It is made of the record, after the runs: of those this sweep trained and of tho
 had finished. Nothing here can fail a sweep.
 """
 
+import re
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
@@ -23,6 +24,7 @@ NOTE_TAG = "mlflow.note.content"
 MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
 MOST_ROWS = 10  # of the note's leaderboard
 MOST_FAILURES = 10  # in the note
+SCALE = 1.5  # pixels of a picture's unit
 FIGURES = ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss")
 
 
@@ -115,6 +117,12 @@ def standalone(picture: Markup) -> str:
     style += "svg { background: var(--paper); font-family: system-ui, sans-serif; }"
     opening, end, rest = str(picture).partition(">")
     opening = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    # In a page it fills its column; as a file it needs a size of its own.
+    size = re.search(r'viewBox="0 0 (\S+) (\S+)"', opening)
+    if size is not None:
+        width, height = (float(side) * SCALE for side in size.groups())
+        style += f"svg:root {{ width: {width:g}px; height: {height:g}px; }}"
+        opening += f' width="{width:g}" height="{height:g}"'
     return f"{opening}{end}<style>{style}</style>{rest}"
 
 
