@@ -25,7 +25,8 @@ MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
 MOST_ROWS = 10  # of the note's leaderboard
 MOST_FAILURES = 10  # in the note
 SCALE = 1.5  # pixels of a picture's unit
-FIGURES = ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss")
+FIGURES = ("val/accuracy", "gap/accuracy", "val/loss")
+BETWEEN = "&emsp;"  # columns of the note, which MLflow draws without any room
 
 
 def publish(parent: str, plans: Sequence[Plan]) -> None:
@@ -126,7 +127,7 @@ def standalone(picture: Markup) -> str:
     return f"{opening}{end}<style>{style}</style>{rest}"
 
 
-def leaderboard(comparison: Comparison, *, most: int | None = None) -> str:
+def leaderboard(comparison: Comparison, *, most: int | None = None, between: str = "") -> str:
     """Return the groups as Markdown tables, best first, a heading for each data and split.
 
     Parameters
@@ -135,11 +136,13 @@ def leaderboard(comparison: Comparison, *, most: int | None = None) -> str:
         With any number of sections.
     most
         Rows of each table; None is all.
+    between
+        What keeps the columns apart where the reader's program does not.
     """
     parts = []
     for section in comparison.sections:
         parts.append(f"**{_plain(_data_of(section))}**\n")
-        parts += [*_table(section, groups=section.groups[:most]), ""]
+        parts += [*_table(section, groups=section.groups[:most], between=between), ""]
         if most is not None and len(section.groups) > most:
             parts.append(f"{len(section.groups) - most} more groups in `leaderboard.md`.\n")
     parts.append("± is half the 95 % interval of the mean (Student's t) over n seeds.\n")
@@ -168,7 +171,7 @@ def note(
     """
     lines = [line for section in comparison.sections for line in _summary(section)]
     if comparison.sections:
-        lines += [leaderboard(comparison, most=MOST_ROWS)]
+        lines += [leaderboard(comparison, most=MOST_ROWS, between=BETWEEN)]
     else:
         lines.append("No run of this sweep has finished.\n")
     if failures:
@@ -202,11 +205,12 @@ def _summary(section: Section) -> Iterator[str]:
         yield f"On the test set, which chose nothing: test/accuracy {figure}.\n"
 
 
-def _table(section: Section, *, groups: Sequence[Group]) -> Iterator[str]:
+def _table(section: Section, *, groups: Sequence[Group], between: str) -> Iterator[str]:
     present = {name for group in section.groups for name in group.metrics}
     names = [name for name in FIGURES if name in present] or ["train/accuracy", "test_gap/accuracy"]
     head = ["#", *map(_plain, section.keys or ("settings",)), "n", *names]
-    yield f"| {' | '.join(head)} |"
+    bar = f"{between} | "
+    yield f"| {bar.join(head)} |"
     yield f"|{'---|' * len(head)}"
     for rank, group in enumerate(groups, start=1):
         settings = (
@@ -216,7 +220,7 @@ def _table(section: Section, *, groups: Sequence[Group]) -> Iterator[str]:
         cells = [cell for cells in settings for cell in cells] or [_plain(_settings_of(group))]
         figures = [_with_half_width(group, name) for name in names]
         shown = str(rank) if section.sort in group.metrics else "-"
-        yield f"| {' | '.join([shown, *cells, str(len(group.runs)), *figures])} |"
+        yield f"| {bar.join([shown, *cells, str(len(group.runs)), *figures])} |"
 
 
 def _settings_of(group: Group) -> str:
