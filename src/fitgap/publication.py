@@ -7,25 +7,25 @@ had finished. Nothing here can fail a sweep.
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from markupsafe import Markup
 
 from fitgap import store
-from fitgap.comparison import Comparison, Group, Section, compare
-from fitgap.differences import show
-from fitgap.estimates import Estimate
+from fitgap.comparison import Comparison, Section, compare
 from fitgap.experiment import Plan
+from fitgap.leaderboard import label_of
+from fitgap.reporting import to_csv, to_json, to_markdown
 from fitgap.store import StoredRun
+from fitgap.text_tables import escape
 
 NOTE_TAG = "mlflow.note.content"
 MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
 MOST_ROWS = 10  # of the note's leaderboard
 MOST_FAILURES = 10  # in the note
 SCALE = 1.5  # pixels of a picture's unit
-FIGURES = ("val/accuracy", "gap/accuracy", "val/loss")
 BETWEEN = "&emsp;"  # columns of the note, which MLflow draws without any room
 
 
@@ -91,13 +91,13 @@ def write(
     failures: Sequence[StoredRun],
 ) -> None:
     """Write leaderboard, report and pictures of a comparison into a folder."""
-    from fitgap import report, report_page, reporting
+    from fitgap import report, report_page
 
     found = report.report_of(comparison, uri=uri, experiment=experiment, failures=failures)
     texts = {
-        "leaderboard.md": leaderboard(comparison),
-        "leaderboard.csv": reporting.to_csv(comparison),
-        "leaderboard.json": reporting.to_json(comparison),
+        "leaderboard.md": to_markdown(comparison),
+        "leaderboard.csv": to_csv(comparison),
+        "leaderboard.json": to_json(comparison),
         "report.html": report_page.to_html(found),
     }
     for i, section in enumerate(found.sections):
@@ -127,28 +127,6 @@ def standalone(picture: Markup) -> str:
     return f"{opening}{end}<style>{style}</style>{rest}"
 
 
-def leaderboard(comparison: Comparison, *, most: int | None = None, between: str = "") -> str:
-    """Return the groups as Markdown tables, best first, a heading for each data and split.
-
-    Parameters
-    ----------
-    comparison
-        With any number of sections.
-    most
-        Rows of each table; None is all.
-    between
-        What keeps the columns apart where the reader's program does not.
-    """
-    parts = []
-    for section in comparison.sections:
-        parts.append(f"**{_plain(_data_of(section))}**\n")
-        parts += [*_table(section, groups=section.groups[:most], between=between), ""]
-        if most is not None and len(section.groups) > most:
-            parts.append(f"{len(section.groups) - most} more groups in `leaderboard.md`.\n")
-    parts.append("± is half the 95 % interval of the mean (Student's t) over n seeds.\n")
-    return "\n".join(parts)
-
-
 def note(
     comparison: Comparison,
     *,
@@ -169,20 +147,19 @@ def note(
     files
         Names of the artifacts beside the note.
     """
-    lines = [line for section in comparison.sections for line in _summary(section)]
+    lines = [_summary(section) for section in comparison.sections]
     if comparison.sections:
-        lines += [leaderboard(comparison, most=MOST_ROWS, between=BETWEEN)]
+        lines.append(to_markdown(comparison, limit=MOST_ROWS).replace(" | ", f"{BETWEEN} | "))
     else:
         lines.append("No run of this sweep has finished.\n")
     if failures:
         lines.append(f"**Failed runs: {len(failures)}**\n")
         for run in failures[:MOST_FAILURES]:
             reason = run.tags.get("fitgap.failure", run.status)
-            lines.append(f"- {_plain(run.name)}: {_plain(reason[:200])}")
+            lines.append(f"- {_in_one_line(run.name)}: {_in_one_line(reason[:200])}")
         if len(failures) > MOST_FAILURES:
             lines.append(f"- and {len(failures) - MOST_FAILURES} more")
         lines.append("")
-    lines += [f"- {_plain(remark)}" for remark in comparison.notes]
     if files:
         lines.append(f"\nUnder Artifacts: {', '.join(f'`{name}`' for name in files)}.")
     lines.append(f'\nAgain in the terminal: `make compare ARGS="--experiment {experiment}"`')
@@ -190,61 +167,15 @@ def note(
     return text if len(text) <= MOST_NOTE else text[:MOST_NOTE].rpartition("\n")[0] + "\n\n…"
 
 
-def _summary(section: Section) -> Iterator[str]:
-    """Say what was compared and which group is best, and its one test figure."""
+def _summary(section: Section) -> str:
+    """Say what was compared, and which group is best."""
     runs = sum(len(group.runs) for group in section.groups)
-    differ = f" that differ in {_plain(', '.join(section.keys))}" if section.keys else ""
-    yield f"Compared: {runs} runs, {len(section.groups)} groups{differ}.\n"
+    differ = f" that differ in {escape(', '.join(section.keys))}" if section.keys else ""
+    compared = f"Compared: {runs} runs, {len(section.groups)} groups{differ}.\n"
     if section.sort is None:
-        return
-    best = section.groups[0]
-    said = [f"{name} {_with_half_width(best, name)}" for name in FIGURES[:2]]
-    yield f"**Best by {section.sort}: {_plain(_settings_of(best))}** ({', '.join(said)}).\n"
-    if "test/accuracy" in best.metrics:
-        figure = _with_half_width(best, "test/accuracy")
-        yield f"On the test set, which chose nothing: test/accuracy {figure}.\n"
+        return compared
+    return f"{compared}\n**Best by {section.sort}: {escape(label_of(section.groups[0]))}**\n"
 
 
-def _table(section: Section, *, groups: Sequence[Group], between: str) -> Iterator[str]:
-    present = {name for group in section.groups for name in group.metrics}
-    names = [name for name in FIGURES if name in present] or ["train/accuracy", "test_gap/accuracy"]
-    head = ["#", *map(_plain, section.keys or ("settings",)), "n", *names]
-    bar = f"{between} | "
-    yield f"| {bar.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for rank, group in enumerate(groups, start=1):
-        settings = (
-            [_plain(show(group.settings[key])) if key in group.settings else "-"]
-            for key in section.keys
-        )
-        cells = [cell for cells in settings for cell in cells] or [_plain(_settings_of(group))]
-        figures = [_with_half_width(group, name) for name in names]
-        shown = str(rank) if section.sort in group.metrics else "-"
-        yield f"| {bar.join([shown, *cells, str(len(group.runs)), *figures])} |"
-
-
-def _settings_of(group: Group) -> str:
-    from fitgap.leaderboard import label_of
-
-    return label_of(group)
-
-
-def _data_of(section: Section) -> str:
-    return f"{section.dataset}, split {section.split}"
-
-
-def _with_half_width(group: Group, name: str) -> str:
-    found: Estimate | None = group.metrics.get(name)
-    if found is None:
-        return "-"
-    sign = "+" if name.startswith(("gap/", "test_gap/")) else ""
-    mean = f"{found.mean:{sign}.4f}"
-    if found.low is None or found.high is None:
-        return mean
-    return f"{mean} ± {(found.high - found.low) / 2:.4f}"
-
-
-def _plain(text: str) -> str:
-    """Return free text so that Markdown shows it as it is, in one line."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{c}" if c in "\\|*_`[]" else c for c in text)
+def _in_one_line(text: str) -> str:
+    return escape(" ".join(text.split()))
