@@ -113,7 +113,7 @@ def find_leakage(dataset: Dataset, split: Split) -> str:
         The data and how the training part is divided.
     """
     owner = _owner(dataset, split)
-    matches = _summary(dataset, owner, _exact_partners(_groups(dataset), owner))
+    matches = _exact(dataset, owner, _groups(dataset))
     found = [f"{count} {pair}" for pair, count in matches.across.items() if count]
     if not found:
         return ""
@@ -131,10 +131,7 @@ def check(dataset: Dataset, split: Split) -> DataFindings:
     """
     owner = _owner(dataset, split)
     groups = _groups(dataset)
-    near = None
-    if dataset.value_type == "uint8" and len(dataset.image_shape) > 1:
-        thumbnails = np.concatenate([_thumbnails(dataset.x_train), _thumbnails(dataset.x_test)])
-        near = _summary(dataset, owner, _near_partners(thumbnails, owner, groups))
+    is_image = dataset.value_type == "uint8" and len(dataset.image_shape) > 1
     return DataFindings(
         dataset=dataset.name,
         source=dataset.source,
@@ -142,8 +139,8 @@ def check(dataset: Dataset, split: Split) -> DataFindings:
         value_type=dataset.value_type,
         partitions=_partition_facts(dataset, owner),
         constant_values=_count_constant(select(dataset.x_train, split.train)),
-        exact=_summary(dataset, owner, _exact_partners(groups, owner)),
-        near=near,
+        exact=_exact(dataset, owner, groups),
+        near=_near(dataset, owner, groups) if is_image else None,
     )
 
 
@@ -160,11 +157,11 @@ def _owner(dataset: Dataset, split: Split) -> Numbers:
     return owner
 
 
-def _summary(dataset: Dataset, owner: Numbers, partners: Numbers) -> Matches:
+def _summary(
+    dataset: Dataset, owner: Numbers, partners: Numbers, *, conflicting: NDArray[np.bool_]
+) -> Matches:
     own = partners[np.arange(len(owner)), owner]
     within = (own >= 0) & (own < np.arange(len(owner)))
-    labels = np.concatenate([dataset.y_train, dataset.y_test])
-    conflicting = ((partners >= 0) & (labels[partners] != labels[:, None])).any(axis=1)
     across = {
         f"{unseen} in {seen}": (owner == PARTITIONS.index(unseen))
         & (partners[:, PARTITIONS.index(seen)] >= 0)
@@ -210,7 +207,7 @@ def _groups(dataset: Dataset) -> Numbers:
     return groups
 
 
-def _exact_partners(groups: Numbers, owner: Numbers) -> Numbers:
+def _exact(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
     partners = np.full((len(groups), len(PARTITIONS)), -1)
     for number in range(len(PARTITIONS)):
         members = np.flatnonzero(owner == number)
@@ -218,17 +215,23 @@ def _exact_partners(groups: Numbers, owner: Numbers) -> Numbers:
         first[groups[members][::-1]] = members[::-1]  # the last assignment stays: the first image
         partners[:, number] = first[groups]
     partners[partners == np.arange(len(groups))[:, None]] = -1  # no image is its own partner
-    return partners
+    labels = np.concatenate([dataset.y_train, dataset.y_test])
+    lowest, highest = np.full(groups.max() + 1, dataset.num_classes), np.zeros_like(first)
+    np.minimum.at(lowest, groups, labels)
+    np.maximum.at(highest, groups, labels)
+    conflicting = (lowest != highest)[groups]
+    return _summary(dataset, owner, partners, conflicting=conflicting)
 
 
-def _near_partners(thumbnails: NDArray[np.float32], owner: Numbers, groups: Numbers) -> Numbers:
-    """Find partners that are alike but not equal, among each image's nearest neighbours.
+def _near(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
+    """Find images that are alike but not equal, among each image's nearest neighbours.
 
     Images of equal bytes are looked at once, by the first of them.
     """
     from scipy.spatial import cKDTree
 
-    limit = NEAR_LEVELS * thumbnails.shape[1] ** 0.5
+    thumbnails = np.concatenate([_thumbnails(dataset.x_train), _thumbnails(dataset.x_test)])
+    limit = NEAR_LEVELS * thumbnails.shape[1] ** 0.5 * (1 + 1e-6)  # float32 rounds the distances
     _, firsts = np.unique(groups, return_index=True)
     points = thumbnails[firsts] - thumbnails.mean(axis=0)
     # Turned so that the axes along which images differ most come apart: the tree splits by axes.
@@ -242,7 +245,10 @@ def _near_partners(thumbnails: NDArray[np.float32], owner: Numbers, groups: Numb
     none = len(groups)
     found = np.full((len(groups), len(PARTITIONS)), none)
     np.minimum.at(found, (image, owner[other]), other)
-    return np.where(found == none, -1, found)
+    labels = np.concatenate([dataset.y_train, dataset.y_test])
+    conflicting = np.zeros(len(groups), np.bool_)
+    conflicting[image[labels[image] != labels[other]]] = True
+    return _summary(dataset, owner, np.where(found == none, -1, found), conflicting=conflicting)
 
 
 def _thumbnails(x: Images) -> NDArray[np.float32]:

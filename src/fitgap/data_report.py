@@ -48,9 +48,14 @@ def to_json(found: DataFindings) -> str:
 def from_plain(plain: Mapping[str, Any]) -> DataFindings:
     """Rebuild findings from what `to_json` wrote, once parsed."""
     facts = {name: PartitionFacts(**part) for name, part in plain["partitions"].items()}
-    exact, near = (Matches(**plain[key]) if plain[key] else None for key in ("exact", "near"))
-    assert exact is not None  # `check` always looks for them
+    near = _matches_from(plain["near"]) if plain["near"] else None
+    exact = _matches_from(plain["exact"])
     return DataFindings(**{**plain, "partitions": facts, "exact": exact, "near": near})
+
+
+def _matches_from(plain: Mapping[str, Any]) -> Matches:
+    examples = [(first, second) for first, second in plain["examples"]]
+    return Matches(**{**plain, "examples": examples})
 
 
 def to_markdown(found: DataFindings) -> str:
@@ -78,13 +83,13 @@ def to_markdown(found: DataFindings) -> str:
     for label in present["train"].class_counts:
         counts = "".join(f" {part.class_counts[label]} |" for part in present.values())
         lines.append(f"| {label.replace('|', chr(92) + '|')} |{counts}")
-    lines += ["", "## Exact duplicates: images of the same bytes", "", *_matches(found.exact)]
+    lines += ["", "## Exact duplicates: images of the same bytes", "", *_listed(found.exact)]
     if found.near is not None:
-        lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_matches(found.near)]
+        lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_listed(found.near)]
     return "\n".join(lines) + "\n"
 
 
-def _matches(matches: Matches) -> list[str]:
+def _listed(matches: Matches) -> list[str]:
     counts = {f"{name} repeated in {name}": n for name, n in matches.within.items()}
     counts |= {f"{pair.replace(' in ', ' also in ')}": n for pair, n in matches.across.items()}
     counts["like one of another class"] = matches.conflicting

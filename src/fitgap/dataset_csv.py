@@ -4,6 +4,7 @@ The numbers are features, which become float32. With ``dataset.image_shape`` the
 0 to 255, row by row of the image, which become uint8.
 """
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +68,20 @@ def _frame(path: Path, label: str) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        # Labels stay text, so that a class may be called NA.
-        return pd.read_csv(
-            path, encoding="utf-8-sig", low_memory=False, index_col=False, converters={label: str}
-        )
-    except (ValueError, OSError) as error:
+        columns = pd.read_csv(path, encoding="utf-8-sig", nrows=0).columns
+        # Labels stay text, so that a class may be called NA; elsewhere only nothing is missing.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the columns
+            return pd.read_csv(
+                path,
+                encoding="utf-8-sig",
+                low_memory=False,
+                index_col=False,
+                dtype={label: str},
+                keep_default_na=False,
+                na_values={column: [""] for column in columns if column != label},
+            )
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split())
         raise RequestError(f"{path} cannot be read as CSV: {reason}") from error
 
@@ -92,7 +102,8 @@ def _check_columns(frame: "pd.DataFrame", first: "pd.DataFrame", label: str) -> 
 
 def _labels(frame: "pd.DataFrame", label: str) -> RawLabels:
     """Return the labels as numbers if they all are numbers, else as text."""
-    text: RawLabels = np.array([value.strip() for value in frame[label]])
+    cells = frame[label].tolist()
+    text: RawLabels = np.array([cell.strip() if isinstance(cell, str) else "" for cell in cells])
     try:
         return text.astype(np.float64)
     except ValueError:
@@ -108,7 +119,7 @@ def _values(frame: "pd.DataFrame", config: CsvConfig) -> NDArray[Any]:
         wrong = ~np.isfinite(numbers.to_numpy(np.float64))
         if wrong.any():
             row = int(wrong.argmax())
-            raise _wrong_cell(row, str(column), cells.iloc[row], "a finite number")
+            raise _wrong_cell(row, str(column), cells.tolist()[row], "a finite number")
     values: NDArray[np.float64] = frame.to_numpy(np.float64)
     if config.image_shape is None:
         with np.errstate(over="ignore"):

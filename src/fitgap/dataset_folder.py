@@ -164,7 +164,7 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _
             f"{_relative(beside[0], folder)} lies beside the folders; "
             "every image must be in the folder of its class"
         )
-    if len(classes) < 2:
+    if len(classes) < (1 if part.name == "test" and part != folder else 2):
         got = f"only {classes[0].name!r}" if classes else "none"
         raise RequestError(f"there must be a folder for each of two or more classes{place}, {got}")
     found = _Found([], [], [])

@@ -92,7 +92,7 @@ def plan(config: Config) -> Plan:
             f"dataset={config.dataset.name} has the same images in two partitions: "
             f"{facts.leakage}\nRemove them, or allow them with dataset.allow_duplicates=true"
         )
-    choice = engines.choose(config, train_bytes=facts.train_bytes)
+    choice = engines.choose(config, image_bytes=facts.image_bytes)
     return Plan(
         config=config,
         facts=facts,

@@ -63,8 +63,8 @@ class DataFacts:
     ----------
     dataset_digest, split_digest
         SHA-256 hex digits.
-    train_bytes
-        Size of the training partition's images.
+    image_bytes
+        Size of all images, of training and test part.
     num_classes
         Number of classes.
     image_shape, value_type
@@ -75,7 +75,7 @@ class DataFacts:
 
     dataset_digest: str
     split_digest: str
-    train_bytes: int
+    image_bytes: int
     num_classes: int
     image_shape: tuple[int, ...]
     value_type: str
@@ -101,7 +101,7 @@ def data_facts(config: Config) -> DataFacts:
     facts = DataFacts(
         dataset_digest=dataset.digest,
         split_digest=split.digest,
-        train_bytes=len(split.train) * dataset.x_train[0].nbytes,
+        image_bytes=dataset.x_train.nbytes + dataset.x_test.nbytes,
         num_classes=dataset.num_classes,
         image_shape=dataset.image_shape,
         value_type=dataset.value_type,
