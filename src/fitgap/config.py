@@ -229,6 +229,11 @@ def _with_decimals(node: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def dataset_schema(name: str | None) -> type[DatasetConfig]:
+    """Return the class of a dataset's settings; whatever is no kind of one's own is published."""
+    return OWN_DATASETS.get(str(name), PublishedConfig)
+
+
 def from_plain(plain: Mapping[str, Any]) -> Config:
     """Rebuild a configuration from its plain form (what ``config.yaml`` of a run holds).
 
@@ -237,13 +242,13 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     RequestError
         If it has a setting that does not exist.
     """
-    dataset_schema = OWN_DATASETS.get(plain["dataset"].get("name"), PublishedConfig)
-    for section, schema in {"dataset": dataset_schema, **_SECTIONS}.items():
+    of_dataset = dataset_schema(plain["dataset"].get("name"))
+    for section, schema in {"dataset": of_dataset, **_SECTIONS}.items():
         _refuse_unknown(f"{section}.", plain[section], schema)
     tags = plain["tags"] or {}
     require("tags", tags, "a mapping, as {question: width}", when=isinstance(tags, Mapping))
     return Config(
-        dataset=dataset_schema(**plain["dataset"]),
+        dataset=of_dataset(**plain["dataset"]),
         split=SplitConfig(**plain["split"]),
         architecture=dict(plain["architecture"]),
         optimizer=dict(plain["optimizer"]),
