@@ -1,7 +1,7 @@
 # Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-extras lock quickstart train sweep compare report ui reproduce predict rerun register bench bench-compare bench-naive verify \
+.PHONY: help setup setup-extras lock quickstart train sweep data-report compare report ui reproduce predict rerun register bench bench-compare bench-naive verify \
 	test test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -58,6 +58,9 @@ train: $(READY) ## train one experiment: make train ARGS="dataset=mnist optimize
 
 sweep: $(READY) ## train a sweep: make sweep ARGS="optimizer=sgd,adam seed=0,1,2"
 	$(PYTHON) scripts/train.py -m hydra/launcher=joblib $(ARGS)
+
+data-report: $(READY) ## look at data before training: make data-report ARGS="dataset=mnist"
+	@$(PYTHON) scripts/data_report.py $(ARGS)
 
 compare: $(READY) ## rank the finished runs: make compare ARGS="--experiment fitgap"
 	@$(PYTHON) scripts/compare.py $(ARGS)

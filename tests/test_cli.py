@@ -131,13 +131,13 @@ def test_a_damaged_dataset_is_refused(train, tmp_path, how, said):
 def test_a_dataset_that_is_nowhere_is_refused_with_the_ways_out(train, monkeypatch):
     import keras
 
-    from fitgap import datasets
+    from fitgap import dataset_published
 
     def fail():
         raise Exception("URL fetch failure: no network")
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", fail)
-    monkeypatch.setattr(datasets, "SYSTEM_FOLDER", datasets.Path("/missing"))
+    monkeypatch.setattr(dataset_published, "SYSTEM_FOLDER", dataset_published.Path("/missing"))
     assert_refused(train("dataset=mnist"), "dataset=mnist", "no network", "dataset=digits")
 
 

@@ -14,7 +14,12 @@ from fitgap import config
 from fitgap.errors import RequestError
 
 # A key without which an option cannot stand: what its comment asks for.
-NEEDED = {"tracking=server": ["tracking.uri=http://127.0.0.1:5000"]}
+NEEDED = {
+    "tracking=server": ["tracking.uri=http://127.0.0.1:5000"],
+    "dataset=csv": ["dataset.path=x.csv"],
+    "dataset=image_folder": ["dataset.path=x"],
+    "dataset=npz": ["dataset.path=x.npz"],
+}
 
 
 def options(group):
@@ -44,7 +49,7 @@ def test_every_option_composes(compose, choice):
 
 def test_the_plain_request_is_the_documented_default(compose):
     composed = compose()
-    assert composed.dataset == config.DatasetConfig(name="digits")
+    assert composed.dataset == config.PublishedConfig(name="digits")
     assert composed.split == config.SplitConfig("holdout", validation_fraction=0.2, seed=42)
     assert composed.architecture["units"] == [100]
     assert composed.optimizer["name"] == "rmsprop"
@@ -369,15 +374,18 @@ def test_lists_of_nodes_are_numbered_and_lists_of_numbers_stay_whole():
 
 
 def test_names_tags_paths_and_tracking_decide_nothing(compose):
-    flat = config.flatten(asdict(compose("tags={question: width}", "name=x")))
+    asked = ("tags={question: width}", "name=x", "dataset=csv", "dataset.path=x.csv")
+    flat = config.flatten(asdict(compose(*asked)))
     dropped = set(flat) - set(config.decisive(flat))
     tracking = {f"tracking.{field.name}" for field in fields(config.TrackingConfig)}
-    others = {"name", "tags.question", "dataset.data_dir", "architecture.title"}
+    dataset = {f"dataset.{key}" for key in ("allow_duplicates", "path", "test_path")}
+    others = {"name", "tags.question", "architecture.title"} | dataset
     assert dropped == tracking | others
 
 
 def test_a_setting_that_only_begins_like_a_volatile_one_decides():
     flat = {"names": 1, "name": 2, "architecture.title_font": 3, "tags.x": 4}
+    flat["dataset.data_dir"] = 5
     assert config.decisive(flat) == {"names": 1, "architecture.title_font": 3}
 
 

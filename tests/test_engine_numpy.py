@@ -196,16 +196,16 @@ REFUSED = [
 def test_what_the_reference_does_not_know_is_refused_by_name(compose, overrides, message):
     settings = compose("training.engine=numpy", *overrides)
     with pytest.raises(RequestError, match=message):
-        engines.choose(settings, train_bytes=1)
+        engines.choose(settings, image_bytes=1)
 
 
 def test_settings_that_are_off_are_not_refused(compose):
     settings = compose("training.engine=numpy", "+optimizer.clipnorm=null")
-    assert engines.choose(settings, train_bytes=1).name == "numpy"
+    assert engines.choose(settings, image_bytes=1).name == "numpy"
 
 
 def test_auto_never_chooses_it(compose):
-    assert engines.choose(compose(), train_bytes=1).name != "numpy"
+    assert engines.choose(compose(), image_bytes=1).name != "numpy"
 
 
 def test_a_refusal_costs_no_run_and_no_tensorflow(run_train, tmp_path):

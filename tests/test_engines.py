@@ -52,7 +52,7 @@ def with_layers(plain, *nodes):
 
 
 @pytest.mark.parametrize(
-    ("changes", "train_bytes", "expected", "reason"),
+    ("changes", "image_bytes", "expected", "reason"),
     [
         ({}, 0, ("compiled", True), "every layer is fast"),
         ({"architecture.units": []}, 0, ("compiled", True), "every layer is fast"),
@@ -78,8 +78,8 @@ def with_layers(plain, *nodes):
         ),
     ],
 )
-def test_the_rule_for_dense_networks(plain_dense, changes, train_bytes, expected, reason):
-    choice = engines.choose(changed(plain_dense, changes), train_bytes=train_bytes)
+def test_the_rule_for_dense_networks(plain_dense, changes, image_bytes, expected, reason):
+    choice = engines.choose(changed(plain_dense, changes), image_bytes=image_bytes)
     assert (choice.name, choice.xla) == expected
     assert reason in choice.reason
 
@@ -97,14 +97,14 @@ def test_the_rule_for_dense_networks(plain_dense, changes, train_bytes, expected
 )
 def test_the_rule_for_layers_as_given(plain_dense, nodes, engine, expected, reason):
     made = changed(with_layers(plain_dense, *nodes), {"training.engine": engine})
-    choice = engines.choose(made, train_bytes=0)
+    choice = engines.choose(made, image_bytes=0)
     assert (choice.name, choice.xla) == expected
     assert reason in choice.reason
 
 
 def test_an_architecture_of_ones_own_is_left_to_keras(plain_dense):
     own = plain_dense | {"architecture": {"_target_": "my.network", "name": "mine"}}
-    choice = engines.choose(changed(own, {}), train_bytes=0)
+    choice = engines.choose(changed(own, {}), image_bytes=0)
     assert (choice.name, choice.xla) == ("fit", False)
     assert "my.network" in choice.reason
 
@@ -113,7 +113,7 @@ def test_an_architecture_of_ones_own_is_left_to_keras(plain_dense):
     ("architecture", "expected"), [("cnn_small", False), ("dense_relu_100", True)]
 )
 def test_the_bundled_architectures_are_compiled(compose, architecture, expected):
-    choice = engines.choose(compose(f"architecture={architecture}"), train_bytes=0)
+    choice = engines.choose(compose(f"architecture={architecture}"), image_bytes=0)
     assert (choice.name, choice.xla) == ("compiled", expected)
 
 

@@ -273,6 +273,7 @@ def test_the_artifacts_are_all_there(artifact_folder, recorded):
     assert names == {
         "config.yaml",
         "confusion_matrix.png",
+        "data_report.md",
         "history.csv",
         "learning_curves.png",
         "model_summary.txt",
@@ -344,7 +345,7 @@ def test_the_latest_figures_are_those_of_the_restored_weights(run, tracking_uri,
     assert list(found["running/loss"]) == [1, 2, 3]
     assert shown["best_epoch"] == 3  # of the lowest val/loss
     predict = load_model(tracking_uri, result.run_id, mlflow.pyfunc)
-    dataset = datasets.load(config.DatasetConfig("digits"))
+    dataset = datasets.load(config.PublishedConfig("digits"))
     loss, accuracy = scores_by_numpy(predict(dataset.x_test), dataset.y_test)
     assert shown["test/loss"] == pytest.approx(loss, rel=1e-5)
     assert shown["test/accuracy"] == pytest.approx(accuracy, abs=1e-6)

@@ -12,7 +12,15 @@ from fitgap import datasets, identity
 from fitgap.engines import EngineChoice
 from fitgap.identity import DataFacts
 
-FACTS = DataFacts(dataset_digest="d", split_digest="s", train_bytes=5, num_classes=10)
+FACTS = DataFacts(
+    dataset_digest="d",
+    split_digest="s",
+    image_bytes=5,
+    num_classes=10,
+    image_shape=(28, 28),
+    value_type="uint8",
+    leakage="",
+)
 CHOICE = EngineChoice("compiled", xla=True, reason="by rule")
 PACKAGE = settings.Path(identity.__file__).parent
 
@@ -212,9 +220,9 @@ def loads(monkeypatch):
     loaded = []
     load = datasets.load
 
-    def count(config):
+    def count(config, **how):
         loaded.append(config)
-        return load(config)
+        return load(config, **how)
 
     monkeypatch.setattr(datasets, "load", count)
     return loaded
@@ -227,7 +235,7 @@ def digits(compose):
 
 def test_digests_are_computed_once(cache_file, loads, digits):
     first = identity.data_facts(digits)
-    assert (first.train_bytes, first.num_classes) == (1149 * 64, 10)
+    assert (first.image_bytes, first.num_classes) == (1797 * 64, 10)
     assert first.dataset_digest == datasets.load(digits.dataset).digest
     del loads[:]
     assert identity.data_facts(digits) == first

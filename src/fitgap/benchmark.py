@@ -278,7 +278,7 @@ def _write_partitions(folder: Path, *, name: str) -> Path:
         y_train=y[split.train],
         x_val=x[split.val],
         y_val=y[split.val],
-        x_test=dataset.x_test,
+        x_test=np.asarray(dataset.x_test),
         y_test=dataset.y_test,
     )
     return path

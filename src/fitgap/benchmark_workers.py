@@ -74,7 +74,7 @@ class EngineEpochs:
             num_classes=int(self._train.y.max()) + 1,
             total_steps=1,  # a schedule's length; none of the cases has one
         )
-        choice = engines.choose(self._config, train_bytes=self._train.x.nbytes)
+        choice = engines.choose(self._config, image_bytes=self._train.x.nbytes)
         self._engine = engines.make(
             choice, model=model, train=self._train, config=self._config, callbacks=[]
         )
@@ -136,7 +136,7 @@ class FitEpochs:
         how: dict[str, Any] = {}
         if self._tuned:
             steps = -(-len(images) // self._batch_size)
-            xla = engines.choose(chosen, train_bytes=images.nbytes).xla
+            xla = engines.choose(chosen, image_bytes=images.nbytes).xla
             how = {"steps_per_execution": min(steps, MAX_STEPS_PER_EXECUTION), "jit_compile": xla}
         if self._pixels == "float32":
             # `models.build` puts the scaling layer first.

@@ -9,8 +9,8 @@ or Keras is checked where those are at hand.
 import difflib
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +29,50 @@ LABEL_FORMATS = ("integer", "one_hot", "binary")
 
 @dataclass
 class DatasetConfig:
-    """Which images; ``classes`` keeps a subset of them, relabelled from 0 in that order."""
+    """What every dataset has; ``classes`` keeps some of them, relabelled from 0 in that order."""
 
     name: str = MISSING
     classes: list[int] | None = None
+    # Whether an unseen partition may hold images that the network was trained on.
+    allow_duplicates: bool = False
+
+
+@dataclass
+class PublishedConfig(DatasetConfig):
+    """A dataset that everybody has the same bytes of; ``data_dir`` is looked in first."""
+
     data_dir: str | None = None
+
+
+@dataclass
+class OwnConfig(DatasetConfig):
+    """A dataset of one's own; without a test part, a share of each class is held out for it."""
+
+    path: str = MISSING
+    test_fraction: float = MISSING
+    test_seed: int = MISSING
+
+
+@dataclass
+class NpzConfig(OwnConfig):
+    """Arrays in one file; see :mod:`fitgap.dataset_npz`."""
+
+
+@dataclass
+class ImageFolderConfig(OwnConfig):
+    """A folder per class; see :mod:`fitgap.dataset_folder`."""
+
+    image_size: list[int] = MISSING
+    channels: int = MISSING
+
+
+@dataclass
+class CsvConfig(OwnConfig):
+    """A table with a column of labels; see :mod:`fitgap.dataset_csv`."""
+
+    label: str = MISSING
+    image_shape: list[int] | None = None
+    test_path: str | None = None
 
 
 @dataclass
@@ -113,10 +152,17 @@ class Config:
 
 
 ConfigStore.instance().store(name="base_config", node=Config)
+OWN_DATASETS: dict[str, type[OwnConfig]] = {
+    "csv": CsvConfig,
+    "image_folder": ImageFolderConfig,
+    "npz": NpzConfig,
+}
 ConfigStore.instance().store(group="schema", name="dense", node=DenseConfig)
+ConfigStore.instance().store(group="schema", name="published", node=PublishedConfig)
+for _name, _schema in OWN_DATASETS.items():
+    ConfigStore.instance().store(group="schema", name=_name, node=_schema)
 
 _SECTIONS = {
-    "dataset": DatasetConfig,
     "split": SplitConfig,
     "loss": LossConfig,
     "training": TrainingConfig,
@@ -124,7 +170,16 @@ _SECTIONS = {
 }
 
 # Settings that name, place or track a run but decide none of its bits.
-VOLATILE = ("name", "tags", "tracking", "dataset.data_dir", "architecture.title")
+VOLATILE = (
+    "name",
+    "tags",
+    "tracking",
+    "dataset.allow_duplicates",
+    "dataset.data_dir",
+    "dataset.path",
+    "dataset.test_path",
+    "architecture.title",
+)
 
 
 def from_hydra(composed: DictConfig) -> Config:
@@ -174,6 +229,11 @@ def _with_decimals(node: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def dataset_schema(name: str | None) -> type[DatasetConfig]:
+    """Return the class of a dataset's settings; whatever is no kind of one's own is published."""
+    return OWN_DATASETS.get(str(name), PublishedConfig)
+
+
 def from_plain(plain: Mapping[str, Any]) -> Config:
     """Rebuild a configuration from its plain form (what ``config.yaml`` of a run holds).
 
@@ -182,12 +242,13 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     RequestError
         If it has a setting that does not exist.
     """
-    for section, schema in _SECTIONS.items():
+    of_dataset = dataset_schema(plain["dataset"].get("name"))
+    for section, schema in {"dataset": of_dataset, **_SECTIONS}.items():
         _refuse_unknown(f"{section}.", plain[section], schema)
     tags = plain["tags"] or {}
     require("tags", tags, "a mapping, as {question: width}", when=isinstance(tags, Mapping))
     return Config(
-        dataset=DatasetConfig(**plain["dataset"]),
+        dataset=of_dataset(**plain["dataset"]),
         split=SplitConfig(**plain["split"]),
         architecture=dict(plain["architecture"]),
         optimizer=dict(plain["optimizer"]),
@@ -255,9 +316,7 @@ def validate(config: Config) -> None:
     _check_optimizer(config.optimizer)
     _check_loss(config)
     _check_training(config)
-    classes = config.dataset.classes
-    if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
-        raise RequestError(f"dataset.classes must be two or more different numbers, got {classes}")
+    _check_dataset(config.dataset)
 
 
 def check_loss(config: Config, *, num_classes: int) -> None:
@@ -272,6 +331,38 @@ def check_loss(config: Config, *, num_classes: int) -> None:
         raise RequestError(
             f"loss={config.loss.name} needs a dataset of 2 classes, "
             f"got dataset={config.dataset.name} with {num_classes}"
+        )
+
+
+def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: str) -> None:
+    """Check that architecture and engine take what the dataset holds.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    image_shape
+        Of one image, or (features,) of one vector.
+    value_type
+        ``uint8`` or ``float32``.
+
+    Raises
+    ------
+    RequestError
+        If a layer for images would meet vectors, or the NumPy reference features.
+    """
+    layers = config.architecture.get("layers") or []
+    kinds = [str(layer["_target_"]).rpartition(".")[2] for layer in layers]
+    for_images = [kind for kind in kinds if kind.endswith("2D")]
+    if for_images and len(image_shape) == 1:
+        raise RequestError(
+            f"architecture={config.architecture['name']} needs images ({for_images[0]}), "
+            f"got dataset={config.dataset.name} with vectors of {image_shape[0]} features"
+        )
+    if config.training.engine == "numpy" and value_type != "uint8":
+        raise RequestError(
+            f"training.engine=numpy needs uint8 images, got dataset={config.dataset.name} "
+            f"with {value_type} features"
         )
 
 
@@ -291,8 +382,8 @@ def did_you_mean(name: str, candidates: Iterable[str], *, prefix: str = "") -> s
     return f"; did you mean {prefix}{matches[0]}?" if matches else ""
 
 
-def _refuse_unknown(prefix: str, given: Iterable[str], schema: type) -> None:
-    known = list(schema.__annotations__)
+def _refuse_unknown(prefix: str, given: Iterable[str], schema: Any) -> None:
+    known = [each.name for each in fields(schema)]
     for name in given:
         if name not in known:
             nearest = did_you_mean(name, known, prefix=prefix)
@@ -308,6 +399,28 @@ def _check_seed(name: str, seed: int | None) -> None:
     # The bound is NumPy's, which takes a seed from 32 bits.
     valid = isinstance(seed, int) and 0 <= seed < 2**32
     require(name, seed, "an integer from 0 to 4294967295", when=valid)
+
+
+def _check_dataset(dataset: DatasetConfig) -> None:
+    classes = dataset.classes
+    if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
+        raise RequestError(f"dataset.classes must be two or more different numbers, got {classes}")
+    if isinstance(dataset, OwnConfig):
+        fraction = dataset.test_fraction
+        inside = is_number(fraction) and 0 < fraction < 1
+        require("dataset.test_fraction", fraction, "a number in (0, 1)", when=inside)
+        _check_seed("dataset.test_seed", dataset.test_seed)
+    if isinstance(dataset, ImageFolderConfig):
+        _check_size("dataset.image_size", dataset.image_size)
+        channels = dataset.channels
+        require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
+    if isinstance(dataset, CsvConfig) and dataset.image_shape is not None:
+        _check_size("dataset.image_shape", dataset.image_shape)
+
+
+def _check_size(name: str, size: Sequence[int]) -> None:
+    holds = len(size) == 2 and all(n > 0 for n in size)
+    require(name, size, "[height, width] in pixels", when=holds)
 
 
 def _check_split(split: SplitConfig) -> None:

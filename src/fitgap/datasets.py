@@ -1,84 +1,43 @@
-"""Where the images come from: find them, check them, and hold them as uint8 arrays.
+"""The images of an experiment: from whichever source, as arrays with class numbers and a digest.
 
-A dataset is loaded from the first source that has it: ``dataset.data_dir`` or the environment's
-``FITGAP_DATA_DIR``, Keras's cache, the system's folder, a download through ``keras.datasets``.
-Whatever the source, MNIST and Fashion-MNIST must have the published bytes. Scaling is the
-model's first layer, not this module's work.
+Published datasets come from `fitgap.dataset_published`, a person's own from the reader of their
+kind. Scaling is the model's first layer, not this module's work.
 """
 
 import functools
-import gzip
 import hashlib
 import importlib.metadata
-import os
-import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fitgap.backend import silent_stderr
-from fitgap.config import DatasetConfig
+from fitgap import (
+    dataset_csv,
+    dataset_folder,
+    dataset_npz,
+    dataset_parts,
+    dataset_published,
+    disk_arrays,
+    images,
+)
+from fitgap.config import OWN_DATASETS, DatasetConfig, OwnConfig
+from fitgap.dataset_parts import NumberedPart, hold_out, number_classes
+from fitgap.disk_arrays import blocks
 from fitgap.errors import RequestError
 
-Images = NDArray[np.uint8]
-Labels = NDArray[np.int64]
+# The types of a dataset's fields, for all that take some of them.
+Images = disk_arrays.Images
+Labels = dataset_parts.Labels
 
-SYSTEM_FOLDER = Path("/usr/share/datasets")
-
-# SHA-256 of the raw bytes (C order, uint8) of x_train, y_train, x_test, y_test as published.
-CHECKSUMS = {
-    "mnist": (
-        "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
-        "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
-        "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
-        "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
-    ),
-    "fashion_mnist": (
-        "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
-        "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
-        "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
-        "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
-    ),
-}
-_ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")
-
-CLASS_NAMES = {
-    "digits": tuple("0123456789"),
-    "mnist": tuple("0123456789"),
-    "fashion_mnist": (
-        "T-shirt/top",
-        "Trouser",
-        "Pullover",
-        "Dress",
-        "Coat",
-        "Sandal",
-        "Shirt",
-        "Sneaker",
-        "Bag",
-        "Ankle boot",
-    ),
-}
-DATASETS = tuple(CLASS_NAMES)
-
-_FASHION_FILES = (
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-)
-_WAYS_OUT = {
-    "mnist": (
-        "Ways out: dataset=digits (bundled), or FITGAP_DATA_DIR=<folder with mnist.npz>, "
-        "or a network."
-    ),
-    "fashion_mnist": (
-        "Ways out: dataset=digits (bundled), or FITGAP_DATA_DIR=<folder with fashion-mnist/>, "
-        "or Debian's package dataset-fashion-mnist, or a network."
-    ),
+DATASETS = (*dataset_published.CLASS_NAMES, *OWN_DATASETS)
+_READERS: dict[str, Any] = {
+    "csv": dataset_csv,
+    "image_folder": dataset_folder,
+    "npz": dataset_npz,
 }
 
 
@@ -91,7 +50,9 @@ class Dataset:
     name
         The option of the config group ``dataset``.
     x_train, x_test
-        uint8 of shape (n, height, width); never scaled here.
+        Images: uint8 of shape (n, height, width) or (n, height, width, channels), never scaled
+        here. Or features: float32, mostly of shape (n, features). In memory, or a
+        `fitgap.disk_arrays.DiskRows`.
     y_train, y_test
         int64 of shape (n,), class numbers from 0.
     class_names
@@ -100,6 +61,8 @@ class Dataset:
         Where the bytes came from, for the record.
     digest
         SHA-256 over all arrays: bytes, shapes and types.
+    train_names, test_names
+        What messages call each image, such as its file; empty: its number.
     """
 
     name: str
@@ -110,6 +73,8 @@ class Dataset:
     class_names: tuple[str, ...]
     source: str
     digest: str
+    train_names: Sequence[str] = ()
+    test_names: Sequence[str] = ()
 
     @property
     def num_classes(self) -> int:
@@ -121,68 +86,130 @@ class Dataset:
         """The shape of one image, without the batch axis."""
         return self.x_train.shape[1:]
 
+    @property
+    def value_type(self) -> str:
+        """``uint8`` for images, ``float32`` for features."""
+        return str(self.x_train.dtype)
 
-Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 
-
-def load(config: DatasetConfig) -> Dataset:
-    """Load a dataset from its first source and check its bytes.
+def load(config: DatasetConfig, *, memory_limit_mb: int | None = None) -> Dataset:
+    """Load a dataset.
 
     Parameters
     ----------
     config
-        Name, optional subset of the classes, optional data directory.
+        Which one, and its settings.
+    memory_limit_mb
+        ``training.memory_limit_mb``: images of one's own that are larger in total stay on disk.
+        None: all are taken into memory.
 
     Returns
     -------
     Dataset
-        The whole of it in memory; the same object when asked for again.
+        The same object when asked for again.
 
     Raises
     ------
     RequestError
-        If the name is unknown, the data directory does not exist, no source has the dataset, or
-        what a source has is damaged or altered.
+        If the name is unknown, the data are not to be had, or they are damaged, altered or no
+        labelled images.
     """
     if config.name not in DATASETS:
         raise RequestError(f"dataset.name must be one of {', '.join(DATASETS)}, got {config.name}")
-    data_dir = _data_dir(config)
-    return _load(config.name, data_dir, tuple(config.classes) if config.classes else None)
+    settings = _decisive(config)
+    if isinstance(config, OwnConfig):
+        return _load(settings, None, memory_limit_mb)
+    return _load(settings, dataset_published.data_dir(config), None)
+
+
+def _decisive(config: DatasetConfig) -> str:
+    """Return the settings that decide what is loaded, as JSON."""
+    return json.dumps(asdict(replace(config, allow_duplicates=False)), sort_keys=True)
 
 
 # A sweep's jobs in one process share the arrays; two datasets are what a sweep rarely exceeds.
 @functools.lru_cache(maxsize=2)
-def _load(name: str, data_dir: Path | None, classes: tuple[int, ...] | None) -> Dataset:
-    if name == "digits":
-        arrays, source = _digits(), "scikit-learn"
+def _load(settings: str, data_dir: Path | None, memory_limit_mb: int | None) -> Dataset:
+    plain = json.loads(settings)
+    if plain["name"] in OWN_DATASETS:
+        dataset = _own(OWN_DATASETS[plain["name"]](**plain), memory_limit_mb)
     else:
-        arrays, source = _published(name, data_dir)
-    x_train, y_train, x_test, y_test = arrays
-    dataset = Dataset(
+        dataset = _published(plain["name"], data_dir)
+    if plain["classes"] is not None:
+        dataset = _keep_classes(dataset, plain["classes"])
+    return replace(dataset, digest=digest_arrays(*_arrays(dataset)))
+
+
+def _published(name: str, data_dir: Path | None) -> Dataset:
+    (x_train, y_train, x_test, y_test), source = dataset_published.read(name, data_dir)
+    return Dataset(
         name=name,
         x_train=np.ascontiguousarray(x_train, dtype=np.uint8),
         y_train=y_train.astype(np.int64),
         x_test=np.ascontiguousarray(x_test, dtype=np.uint8),
         y_test=y_test.astype(np.int64),
-        class_names=CLASS_NAMES[name],
+        class_names=dataset_published.CLASS_NAMES[name],
         source=source,
         digest="",
     )
-    if classes is not None:
-        dataset = _keep_classes(dataset, classes)
-    return replace(dataset, digest=digest_arrays(*_arrays(dataset)))
 
 
-def _arrays(dataset: Dataset) -> Arrays:
+def _own(config: OwnConfig, memory_limit_mb: int | None) -> Dataset:
+    memory_limit = None if memory_limit_mb is None else memory_limit_mb * 2**20
+    key = _cache_key(config)
+    raw_train, raw_test = _READERS[config.name].read(config, memory_limit=memory_limit, key=key)
+    try:
+        train, test, class_names = number_classes(raw_train, raw_test)
+        if test is None:
+            train_rows, test_rows = hold_out(
+                train.y,
+                fraction=config.test_fraction,
+                seed=config.test_seed,
+                class_names=class_names,
+            )
+            train, test = train.select(train_rows), train.select(test_rows)
+    except RequestError as error:
+        raise RequestError(f"dataset.path={config.path}: {error}") from error
+    return _from_parts(config, train, test, class_names)
+
+
+def _cache_key(config: OwnConfig) -> str:
+    """Return what stands for the arrays that a reader makes, before any is held out."""
+    as_read = replace(config, classes=None, test_fraction=0.0, test_seed=0)
+    digest = hashlib.sha256(f"{_file_stats(as_read)}".encode())
+    for module in (images, _READERS[config.name]):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
+def _from_parts(
+    config: OwnConfig, train: NumberedPart, test: NumberedPart, class_names: tuple[str, ...]
+) -> Dataset:
+    return Dataset(
+        name=config.name,
+        x_train=train.x,
+        y_train=train.y,
+        x_test=test.x,
+        y_test=test.y,
+        class_names=class_names,
+        source=str(Path(config.path).expanduser().absolute()),
+        digest="",
+        train_names=train.names,
+        test_names=test.names,
+    )
+
+
+def _arrays(dataset: Dataset) -> tuple[Images, Labels, Images, Labels]:
     return dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
 
 
-def digest_arrays(*arrays: NDArray[Any]) -> str:
+def digest_arrays(*arrays: Images) -> str:
     """Return the SHA-256 over shapes, types and all bytes of some arrays, as hex digits."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.shape}{array.dtype.str}".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        for block in blocks(array):
+            digest.update(block.data)
     return digest.hexdigest()
 
 
@@ -190,134 +217,29 @@ def fingerprint(config: DatasetConfig) -> str | None:
     """Return a cheap key that changes when the source's files change, or None without a file.
 
     Path, size and modification time stand for the bytes, as they do for git and make, so that
-    an unchanged dataset's digest need not be computed again. Training itself always reads and
-    checks every byte.
+    an unchanged dataset's digest need not be computed again.
     """
-    data_dir = _data_dir(config)
     if config.name == "digits":
-        return f"digits {importlib.metadata.version('scikit-learn')} {config.classes}"
-    found = _find(config.name, data_dir)
+        dataset_published.data_dir(config)  # one that does not exist is a mistake here too
+        return f"{_decisive(config)} {importlib.metadata.version('scikit-learn')}"
+    return _file_stats(config)
+
+
+def _file_stats(config: DatasetConfig) -> str | None:
+    if isinstance(config, OwnConfig):
+        # Images are decoded by Pillow, into a file that is kept.
+        version = importlib.metadata.version("pillow")
+        found: Sequence[Path] | None = _READERS[config.name].files(config)
+    else:
+        version = ""
+        found = dataset_published.find(config.name, dataset_published.data_dir(config))
     if found is None:
         return None
     stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found]
-    return f"{config.name} {stats} {config.classes}"
+    return f"{_decisive(config)} {version} {stats}"
 
 
-def _data_dir(config: DatasetConfig) -> Path | None:
-    """Return the data directory asked for, if one is, having made sure that it exists."""
-    for setting, value in (
-        ("dataset.data_dir", config.data_dir),
-        ("FITGAP_DATA_DIR", os.environ.get("FITGAP_DATA_DIR")),
-    ):
-        if value:
-            folder = Path(value).expanduser()
-            if not folder.is_dir():
-                raise RequestError(f"{setting} must be an existing directory, got {value}")
-            return folder
-    return None
-
-
-def _digits() -> Arrays:
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    x, y = load_digits(return_X_y=True)
-    # The pixels count 0 to 16; spread over the whole of uint8, they take the scaling layer that
-    # every other image takes.
-    images = np.round(x * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8)
-    x_train, x_test, y_train, y_test = train_test_split(
-        images, y, test_size=0.2, random_state=0, stratify=y
-    )
-    return x_train, y_train, x_test, y_test
-
-
-def _published(name: str, data_dir: Path | None) -> tuple[Arrays, str]:
-    found = _find(name, data_dir)
-    if found is None:
-        arrays, source = _download(name), "keras.datasets"
-    else:
-        arrays, source = _read(name, found), str(found[0].parent)
-    for array_name, array, checksum in zip(_ARRAY_NAMES, arrays, CHECKSUMS[name], strict=True):
-        # A cast could hide what was altered: 263 is 7 as a byte.
-        image_shape = (28, 28) if array_name.startswith("x") else ()
-        is_published = (
-            array.dtype == np.uint8
-            and array.shape[1:] == image_shape
-            and hashlib.sha256(np.ascontiguousarray(array).data).hexdigest() == checksum
-        )
-        if not is_published:
-            raise RequestError(
-                f"dataset={name}: {array_name} from {source} does not have the published bytes "
-                "(SHA-256 differs): damaged or altered; replace the file"
-            )
-    return arrays, source
-
-
-def _find(name: str, data_dir: Path | None) -> tuple[Path, ...] | None:
-    """Return the dataset's files in the first folder that has all of them."""
-    keras_cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
-    folders = [folder for folder in (data_dir, keras_cache, SYSTEM_FOLDER) if folder is not None]
-    relative: Sequence[Path] = (
-        (Path("mnist.npz"),)
-        if name == "mnist"
-        else tuple(Path("fashion-mnist") / file for file in _FASHION_FILES)
-    )
-    for folder in folders:
-        files = tuple(folder / path for path in relative)
-        if all(file.is_file() for file in files):
-            return files
-    return None
-
-
-def _read(name: str, files: Sequence[Path]) -> Arrays:
-    current = files[0]
-    try:
-        if name == "mnist":
-            # Given a path, NumPy would leave a truncated file open.
-            with current.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                x_train, y_train, x_test, y_test = (archive[key] for key in _ARRAY_NAMES)
-        else:
-            arrays = []
-            for current in files:
-                arrays.append(_read_idx(current))
-            x_train, y_train, x_test, y_test = arrays
-    except Exception as error:
-        # A damaged file can raise nearly anything: BadZipFile, zlib.error, TypeError, MemoryError.
-        raise RequestError(f"dataset={name}: cannot read {current}: {_reason(error)}") from error
-    return x_train, y_train, x_test, y_test
-
-
-def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes: magic (0, 0, 8, rank), the sizes, the bytes."""
-    content = gzip.decompress(path.read_bytes())
-    zeros, element_type, rank = struct.unpack_from(">HBB", content)
-    if zeros != 0 or element_type != 8:
-        raise ValueError("not an IDX file of unsigned bytes")
-    sizes = struct.unpack_from(f">{rank}I", content, 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(sizes)
-
-
-def _download(name: str) -> Arrays:
-    with silent_stderr():
-        import keras
-
-    loader: Callable[[], Any] = getattr(keras.datasets, name).load_data
-    try:
-        (x_train, y_train), (x_test, y_test) = loader()
-    except Exception as error:
-        # Keras wraps whatever the network gave in a bare Exception.
-        raise RequestError(
-            f"dataset={name} is in no data directory, cache or system folder, and its download "
-            f"failed ({_reason(error)}).\n{_WAYS_OUT[name]}"
-        ) from error
-    return x_train, y_train, x_test, y_test
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _keep_classes(dataset: Dataset, classes: tuple[int, ...]) -> Dataset:
+def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
     unknown = [c for c in classes if not 0 <= c < dataset.num_classes]
     if unknown:
         raise RequestError(
@@ -325,12 +247,21 @@ def _keep_classes(dataset: Dataset, classes: tuple[int, ...]) -> Dataset:
         )
     new_label = np.full(dataset.num_classes, -1)
     new_label[list(classes)] = np.arange(len(classes))
-    train, test = new_label[dataset.y_train] >= 0, new_label[dataset.y_test] >= 0
+    parts = []
+    for x, y, names in (
+        (dataset.x_train, dataset.y_train, dataset.train_names),
+        (dataset.x_test, dataset.y_test, dataset.test_names),
+    ):
+        numbered = NumberedPart(x, new_label[y], names)
+        parts.append(numbered.select(np.flatnonzero(numbered.y >= 0)))
+    train, test = parts
     return replace(
         dataset,
-        x_train=dataset.x_train[train],
-        y_train=new_label[dataset.y_train[train]],
-        x_test=dataset.x_test[test],
-        y_test=new_label[dataset.y_test[test]],
+        x_train=train.x,
+        y_train=train.y,
+        x_test=test.x,
+        y_test=test.y,
         class_names=tuple(dataset.class_names[c] for c in classes),
+        train_names=train.names,
+        test_names=test.names,
     )

@@ -128,7 +128,7 @@ class CompiledEngine:
         label_format = self._config.loss.labels
         if label_format not in by_format:
             labels = _labels(self.model, partition.y, self._config)
-            by_format[label_format] = tf.constant(partition.x), labels
+            by_format[label_format] = tf.constant(np.asarray(partition.x)), labels
         return by_format[label_format]
 
 
@@ -159,6 +159,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
     settings = {
         "architecture": config.architecture | {"title": None},
         "shapes": [model.input_shape, model.output_shape],
+        "scaling": model.layers[0].get_config(),  # constants of the training partition's features
         "optimizer": optimizer,
         "schedule": config.training.schedule,
         "loss": asdict(config.loss),
@@ -206,7 +207,7 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
     def predict(x: tf.Tensor) -> tf.Tensor:
         return model(x, training=False)
 
-    images = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)
+    images = tf.TensorSpec((None, *model.input_shape[1:]), model.inputs[0].dtype)
     labels = tf.TensorSpec.from_tensor(_labels(model, np.zeros(1, np.int64), config))
     any_number_of_labels = tf.TensorSpec((None, *labels.shape[1:]), labels.dtype)
     # Evaluation goes without XLA: its large steps gain a fifth from it, which a run of a few
@@ -223,7 +224,7 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
 
 def _build_metrics(model: keras.Model, config: Config) -> None:
     """Have Keras make the variables of loss and metrics now: a compiled loop cannot."""
-    x = np.zeros((1, *model.input_shape[1:]), np.uint8)
+    x = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
     y = _labels(model, np.zeros(1, np.int64), config)
     outputs = model(x, training=False)
     model.compute_loss(x=x, y=y, y_pred=outputs)

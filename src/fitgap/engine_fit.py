@@ -1,5 +1,9 @@
-"""The engine ``fit``: Keras's own ``model.fit``, an epoch at a time."""
+"""The engine ``fit``: Keras's own ``model.fit``, an epoch at a time.
 
+Images on disk are read batch by batch, with the results of the same images in memory.
+"""
+
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +14,7 @@ from numpy.typing import NDArray
 from fitgap import models
 from fitgap.config import Config
 from fitgap.datasets import Images
+from fitgap.disk_arrays import DiskRows
 from fitgap.evaluation import (
     EVALUATION_BATCH,
     Partition,
@@ -44,6 +49,42 @@ class _BatchEvents(keras.callbacks.Callback):  # type: ignore[misc]
             callback.on_train_batch_end(batch, logs)
 
 
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Images on disk, and labels if there are any, one batch after the other.
+
+    Parameters
+    ----------
+    x
+        Images.
+    y
+        Encoded labels; None: the images alone.
+    order
+        Indices in which they are taken; None: as they are.
+    batch_size
+        Of all batches but the last, which may be smaller.
+    """
+
+    def __init__(
+        self,
+        x: DiskRows,
+        y: NDArray[Any] | None = None,
+        *,
+        order: Indices | None = None,
+        batch_size: int,
+    ) -> None:
+        super().__init__()
+        self._x, self._y, self._batch_size = x, y, batch_size
+        self._order = np.arange(len(x)) if order is None else order
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        start = index * self._batch_size
+        rows = self._order[start : start + self._batch_size]
+        return (self._x[rows],) if self._y is None else (self._x[rows], self._y[rows])
+
+
 class FitEngine:
     """Train by ``model.fit``: the slowest way, and the one that serves whatever Keras does.
 
@@ -76,10 +117,13 @@ class FitEngine:
 
     def run_epoch(self, order: Indices) -> Scores:
         """See `fitgap.engines.Engine`."""
+        x, y = self._train.x, self._labels(self._train)
+        if isinstance(x, DiskRows):
+            data: dict[str, Any] = {"x": _Batches(x, y, order=order, batch_size=self._batch_size)}
+        else:
+            data = {"x": x[order], "y": y[order], "batch_size": self._batch_size}
         history = self.model.fit(
-            self._train.x[order],
-            self._labels(self._train)[order],
-            batch_size=self._batch_size,
+            **data,
             shuffle=False,  # the order is given
             callbacks=self._events,
             verbose=0,
@@ -88,13 +132,12 @@ class FitEngine:
 
     def evaluate(self, partition: Partition) -> Scores:
         """See `fitgap.engines.Engine`."""
-        scores = self.model.evaluate(
-            partition.x,
-            self._labels(partition),
-            batch_size=EVALUATION_BATCH,
-            verbose=0,
-            return_dict=True,
-        )
+        x, y = partition.x, self._labels(partition)
+        if isinstance(x, DiskRows):
+            data: dict[str, Any] = {"x": _Batches(x, y, batch_size=EVALUATION_BATCH)}
+        else:
+            data = {"x": x, "y": y, "batch_size": EVALUATION_BATCH}
+        scores = self.model.evaluate(**data, verbose=0, return_dict=True)
         return Scores(loss=scores["loss"], accuracy=scores["accuracy"])
 
     def state(self) -> list[NDArray[Any]]:
@@ -108,7 +151,11 @@ class FitEngine:
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""
-        return class_probabilities(self.model.predict(x, batch_size=EVALUATION_BATCH, verbose=0))
+        if isinstance(x, DiskRows):
+            data: dict[str, Any] = {"x": _Batches(x, batch_size=EVALUATION_BATCH)}
+        else:
+            data = {"x": x, "batch_size": EVALUATION_BATCH}
+        return class_probabilities(self.model.predict(**data, verbose=0))
 
     def _labels(self, partition: Partition) -> Any:
         units = self.model.output_shape[-1]

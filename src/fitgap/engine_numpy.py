@@ -98,7 +98,7 @@ class NumpyEngine:
         """See `fitgap.engines.Engine`."""
         with self._computing():
             loss, accuracy = self._network.evaluate(
-                partition.x, self._labels(partition), batch_size=EVALUATION_BATCH
+                np.asarray(partition.x), self._labels(partition), batch_size=EVALUATION_BATCH
             )
         return Scores(loss=loss, accuracy=accuracy)
 
@@ -121,7 +121,7 @@ class NumpyEngine:
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""
         with self._computing():
-            outputs = self._network.predict(x, batch_size=EVALUATION_BATCH)
+            outputs = self._network.predict(np.asarray(x), batch_size=EVALUATION_BATCH)
         return class_probabilities(outputs.astype(np.float32))
 
     def _labels(self, partition: Partition) -> NDArray[np.generic]:

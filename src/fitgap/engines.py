@@ -105,15 +105,15 @@ _PLAIN_LAYERS = {
 _EPOCH_CALLBACKS = {"CSVLogger", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"}
 
 
-def choose(config: Config, *, train_bytes: int) -> EngineChoice:
+def choose(config: Config, *, image_bytes: int) -> EngineChoice:
     """Choose the engine by rule.
 
     Parameters
     ----------
     config
         The experiment; ``training.engine`` and ``training.xla`` override the rule.
-    train_bytes
-        Size of the training partition's images in bytes.
+    image_bytes
+        Size of all partitions' images in bytes.
 
     Returns
     -------
@@ -131,12 +131,12 @@ def choose(config: Config, *, train_bytes: int) -> EngineChoice:
         return EngineChoice(training.engine, xla=False, reason=f"training.engine={training.engine}")
     layers = _layer_names(config)
     if training.engine == "auto":
-        if train_bytes > training.memory_limit_mb * 2**20:
-            megabytes = train_bytes / 2**20
+        if image_bytes > training.memory_limit_mb * 2**20:
+            megabytes = image_bytes / 2**20
             return EngineChoice(
                 "fit",
                 xla=False,
-                reason=f"training images of {megabytes:.0f} MB exceed "
+                reason=f"images of {megabytes:.0f} MB exceed "
                 f"training.memory_limit_mb={training.memory_limit_mb}: streamed",
             )
         unknown = sorted(layers - _XLA_LAYERS - _PLAIN_LAYERS) + sorted(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.datasets import Dataset, Images, Labels
+from fitgap.disk_arrays import select
 from fitgap.splits import Split
 
 # Images per step of an evaluation: large, since nothing is learnt between steps, and a divisor of
@@ -47,7 +48,7 @@ class Partition:
     Attributes
     ----------
     x
-        uint8 of shape (n, height, width[, channels]).
+        See `fitgap.datasets.Dataset`; in memory or on disk.
     y
         int64 of shape (n,).
     """
@@ -69,11 +70,11 @@ class Partitions:
 
 
 def partition(dataset: Dataset, split: Split) -> Partitions:
-    """Cut a dataset into its partitions."""
+    """Cut a dataset into its partitions; images on disk stay there."""
     x, y = dataset.x_train, dataset.y_train
     return Partitions(
-        train=Partition(x[split.train], y[split.train]),
-        val=Partition(x[split.val], y[split.val]) if len(split.val) else None,
+        train=Partition(select(x, split.train), y[split.train]),
+        val=Partition(select(x, split.val), y[split.val]) if len(split.val) else None,
         test=Partition(dataset.x_test, dataset.y_test),
     )
 

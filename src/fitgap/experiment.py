@@ -7,12 +7,15 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import backend, checkpoints, datasets, engines, progress, splits, store
-from fitgap.config import Config, SplitConfig, check_loss
+from fitgap import backend, checkpoints, data_report, datasets, engines, progress, splits, store
+from fitgap.config import Config, SplitConfig, check_loss, check_values
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
+from fitgap.errors import RequestError
 from fitgap.evaluation import Partitions, partition
+from fitgap.feature_scaling import feature_scaling
 from fitgap.identity import DataFacts, data_facts, identity
+from fitgap.splits import Split
 from fitgap.store import StoredRun
 
 if TYPE_CHECKING:
@@ -78,11 +81,18 @@ def plan(config: Config) -> Plan:
     Raises
     ------
     RequestError
-        If the dataset is not to be had or cannot be split as asked, or the loss does not fit it.
+        If the dataset is not to be had or cannot be split as asked, an image lies in two
+        partitions, or loss, architecture or engine do not fit the data.
     """
     facts = data_facts(config)
     check_loss(config, num_classes=facts.num_classes)
-    choice = engines.choose(config, train_bytes=facts.train_bytes)
+    check_values(config, image_shape=facts.image_shape, value_type=facts.value_type)
+    if facts.leakage and not config.dataset.allow_duplicates:
+        raise RequestError(
+            f"dataset={config.dataset.name} has the same images in two partitions: "
+            f"{facts.leakage}\nRemove them, or allow them with dataset.allow_duplicates=true"
+        )
+    choice = engines.choose(config, image_bytes=facts.image_bytes)
     return Plan(
         config=config,
         facts=facts,
@@ -162,7 +172,7 @@ def interrupted(planned: Plan) -> str | None:
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
     config, choice = planned.config, planned.choice
-    dataset, partitions = _data(config)
+    dataset, split, partitions = _data(config)
 
     backend.start(config.training.threads)
     from fitgap import artifacts, models, tracking, training  # TensorFlow and MLflow, from here on
@@ -173,6 +183,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
         total_steps=steps_per_epoch * config.training.epochs,
+        scaling=feature_scaling(partitions.train.x),
     )
     callbacks = models.callbacks(config)
     engine = engines.make(
@@ -222,6 +233,8 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             artifacts.write(
                 Path(folder), config=config, fitted=fitted, engine=engine, dataset=dataset
             )
+            report = data_report.to_markdown(data_report.findings(dataset, split))
+            (Path(folder) / "data_report.md").write_text(report, encoding="utf-8")
             record.log_artifacts(Path(folder))
         record.log_model(engine.model, example=partitions.test.x[:3])
         # The saved weights' figures close the record. Where they are an earlier epoch's, they
@@ -231,19 +244,19 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
 
 
-def _data(config: Config) -> tuple[Dataset, Partitions]:
-    """Return the dataset and its partitions; the same objects for every run of this process.
+def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
+    """Return dataset, split and partitions; the same objects for every run of this process.
 
     A sweep's runs then share the engine's tensors too.
     """
-    dataset = datasets.load(config.dataset)
-    return dataset, _partitions(dataset, astuple(config.split))
+    dataset = datasets.load(config.dataset, memory_limit_mb=config.training.memory_limit_mb)
+    return dataset, *_partitions(dataset, astuple(config.split))
 
 
 @functools.lru_cache(maxsize=2)
-def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> Partitions:
+def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> tuple[Split, Partitions]:
     indices = splits.split(dataset.y_train, SplitConfig(*split), num_classes=dataset.num_classes)
-    return partition(dataset, indices)
+    return indices, partition(dataset, indices)
 
 
 def engine_name(choice: EngineChoice) -> str:

@@ -4,6 +4,7 @@ matplotlib's figures are used without pyplot, so nothing global is kept and no w
 """
 
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -29,6 +32,23 @@ NAMED_SHARE = 0.02
 
 # Okabe and Ito's palette: told apart with any colour vision, and by line style besides.
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+
+# matplotlib's own font has no Korean, Chinese or Japanese; of these, what is installed helps out.
+# A class name that no font can write is drawn as boxes, without a warning for each letter: the
+# report writes it in the reader's fonts.
+_OTHER_FONTS = (
+    "Noto Sans CJK KR",
+    "NanumGothic",
+    "Malgun Gothic",
+    "Apple SD Gothic Neo",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+)
+_INSTALLED = {font.name for font in fontManager.ttflist}
+rcParams["font.sans-serif"] = ["DejaVu Sans", *(f for f in _OTHER_FONTS if f in _INSTALLED)]
+warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
 
 MOST_IMAGES = 100  # of a picture of predictions: more are too small to see
 IMAGES_PER_ROW = 5
@@ -191,7 +211,9 @@ def predictions(predicted: "Predictions") -> Figure:
             colour, shown_as = (BLUE if is_right else ORANGE), "gray_r"
             true = predicted.class_names[predicted.labels[i]]
             title = f"{'✓' if is_right else '✗'} {said}\nimage {source}, true: {true}"
-        axes.imshow(predicted.images[i].squeeze(), cmap=shown_as, vmin=0, vmax=255)
+        pixels = np.atleast_2d(predicted.images[i].squeeze())  # a vector is a strip
+        scale = {"vmin": 0, "vmax": 255} if pixels.dtype == np.uint8 else {}
+        axes.imshow(pixels, cmap=shown_as, **scale)
         axes.set_title(title, color=colour, fontsize=8)
     return figure
 

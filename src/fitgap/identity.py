@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fitgap import datasets, splits
+from fitgap import data_checks, datasets, splits
 from fitgap.config import PROJECT_ROOT, Config, decisive, flatten, to_plain
 from fitgap.engines import EngineChoice
 
@@ -25,12 +25,21 @@ RESULT_MODULES = (
     "backend",
     "checkpoints",
     "config",
+    "dataset_cifar",
+    "dataset_csv",
+    "dataset_folder",
+    "dataset_npz",
+    "dataset_parts",
+    "dataset_published",
     "datasets",
+    "disk_arrays",
     "engine_compiled",
     "engine_fit",
     "engine_numpy",
     "engines",
     "evaluation",
+    "feature_scaling",
+    "images",
     "models",
     "reference/activations",
     "reference/arrays",
@@ -54,16 +63,23 @@ class DataFacts:
     ----------
     dataset_digest, split_digest
         SHA-256 hex digits.
-    train_bytes
-        Size of the training partition's images.
+    image_bytes
+        Size of all images, of training and test part.
     num_classes
         Number of classes.
+    image_shape, value_type
+        Of one image; see `fitgap.datasets.Dataset`.
+    leakage
+        Which images lie in two partitions, in a phrase; empty if none does.
     """
 
     dataset_digest: str
     split_digest: str
-    train_bytes: int
+    image_bytes: int
     num_classes: int
+    image_shape: tuple[int, ...]
+    value_type: str
+    leakage: str
 
 
 def data_facts(config: Config) -> DataFacts:
@@ -75,17 +91,21 @@ def data_facts(config: Config) -> DataFacts:
         If the dataset is not to be had or cannot be split as asked.
     """
     fingerprint = datasets.fingerprint(config.dataset)
-    key = hashlib.sha256(f"{fingerprint} {asdict(config.split)}".encode()).hexdigest()
+    decides = f"{fingerprint} {asdict(config.split)} {source_digest()}"
+    key = hashlib.sha256(decides.encode()).hexdigest()
     remembered = _read_cache()
     if fingerprint is not None and key in remembered:
         return remembered[key]
-    dataset = datasets.load(config.dataset)
+    dataset = datasets.load(config.dataset, memory_limit_mb=config.training.memory_limit_mb)
     split = splits.split(dataset.y_train, config.split, num_classes=dataset.num_classes)
     facts = DataFacts(
         dataset_digest=dataset.digest,
         split_digest=split.digest,
-        train_bytes=len(split.train) * dataset.x_train[0].nbytes,
+        image_bytes=dataset.x_train.nbytes + dataset.x_test.nbytes,
         num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        value_type=dataset.value_type,
+        leakage=data_checks.find_leakage(dataset, split),
     )
     _write_cache(_read_cache() | {key: facts})
     return facts
@@ -135,8 +155,11 @@ def versions() -> dict[str, str]:
 def _read_cache() -> dict[str, DataFacts]:
     try:
         entries = json.loads(CACHE_FILE.read_text())
-        return {key: DataFacts(**facts) for key, facts in entries.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return {
+            key: DataFacts(**facts | {"image_shape": tuple(facts["image_shape"])})
+            for key, facts in entries.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return {}  # a memory only: what is missing or damaged is computed again
 
 

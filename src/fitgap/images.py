@@ -52,11 +52,12 @@ def read_image(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """
     from PIL import Image, ImageOps
 
-    height, width, *channels = shape
-    if channels not in ([], [1], [3]):
+    channels = [*shape[2:]]
+    if len(shape) < 2 or channels not in ([], [1], [3]):
         raise RequestError(
             f"images can be read as grey (1 channel) or RGB (3), not as shape {tuple(shape)}"
         )
+    height, width = shape[:2]
     with _errors_of(path), Image.open(path, formats=FORMATS) as opened:
         image = _opaque(_eight_bits(ImageOps.exif_transpose(opened)))
         image = image.convert("RGB" if channels == [3] else "L")

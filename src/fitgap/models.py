@@ -1,8 +1,8 @@
 """From an architecture's settings to a compiled Keras model.
 
-Every network takes raw uint8 images: scaling to [0, 1] is its first layer, so a saved model
-needs no preprocessing that somebody could forget. The output layer follows from the classes and
-the form of the labels, so an architecture describes only what lies between.
+Every network takes raw uint8 images, or raw features: scaling them is its first layer, so a saved
+model needs no preprocessing that somebody could forget. The output layer follows from the classes
+and the form of the labels, so an architecture describes only what lies between.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 
 from fitgap.config import Config
 from fitgap.errors import RequestError
+from fitgap.feature_scaling import FeatureScaling
 
 Layers = list[keras.layers.Layer]
 
@@ -80,7 +81,12 @@ def sequential(*, image_shape: tuple[int, ...], layers: Sequence[keras.layers.La
 
 
 def build(
-    config: Config, *, image_shape: tuple[int, ...], num_classes: int, total_steps: int
+    config: Config,
+    *,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    total_steps: int,
+    scaling: FeatureScaling | None = None,
 ) -> keras.Model:
     """Build and compile the network, with the weights that ``config.seed`` draws.
 
@@ -94,6 +100,8 @@ def build(
         Number of classes.
     total_steps
         Optimizer steps of the whole run, for schedules over all of it.
+    scaling
+        Of float32 features; None: the network takes uint8 images.
 
     Returns
     -------
@@ -119,8 +127,7 @@ def build(
     try:
         model = keras.Sequential(
             [
-                keras.layers.Input(image_shape, dtype="uint8", name="image"),
-                keras.layers.Rescaling(1 / 255, name="rescaling"),
+                *_inputs(image_shape, scaling),
                 *hidden,
                 output,
             ],
@@ -143,6 +150,23 @@ def build(
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None) -> Layers:
+    if scaling is None:
+        return [
+            keras.layers.Input(image_shape, dtype="uint8", name="image"),
+            keras.layers.Rescaling(1 / 255, name="rescaling"),
+        ]
+    return [
+        keras.layers.Input(image_shape, dtype="float32", name="features"),
+        keras.layers.Normalization(
+            axis=scaling.axis,
+            mean=scaling.mean,
+            variance=scaling.variance,
+            name="normalization",
+        ),
+    ]
 
 
 def _optimizer(config: Config, *, total_steps: int) -> keras.optimizers.Optimizer:

@@ -89,7 +89,7 @@ def load_dataset(run: RecordedRun) -> Dataset:
     RequestError
         If they are not to be had, or are not the same bytes.
     """
-    dataset = datasets.load(run.dataset)
+    dataset = datasets.load(run.dataset, memory_limit_mb=run.config.training.memory_limit_mb)
     digest = run.tags.get("fitgap.dataset_digest", "")
     if dataset.digest != digest:
         raise RequestError(
@@ -213,7 +213,14 @@ def predict_files(
         From `find_files` and `read_images`.
     class_names
         One per class; numbers stand in for names that the record does not have.
+
+    Raises
+    ------
+    RequestError
+        If the network was trained on features instead of images.
     """
+    if model.inputs[0].dtype != "uint8":
+        raise RequestError("the network takes features, which image files do not hold")
     probabilities = class_probabilities(model.predict(images, verbose=0))
     names = class_names or [str(number) for number in range(probabilities.shape[1])]
     return Predictions(files, images, None, probabilities, names)

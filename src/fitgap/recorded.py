@@ -17,7 +17,7 @@ import yaml
 from omegaconf import MISSING
 
 from fitgap import config, store
-from fitgap.config import Config, DatasetConfig
+from fitgap.config import Config, DatasetConfig, PublishedConfig
 from fitgap.errors import RequestError
 
 
@@ -65,8 +65,10 @@ class RecordedRun:
         Whether another source has the same data, their digest tells.
         """
         recorded = self.config.dataset
-        is_elsewhere = recorded.data_dir and not Path(recorded.data_dir).is_dir()
-        return replace(recorded, data_dir=None) if is_elsewhere else recorded
+        if not isinstance(recorded, PublishedConfig) or recorded.data_dir is None:
+            return recorded
+        is_here = Path(recorded.data_dir).is_dir()
+        return recorded if is_here else replace(recorded, data_dir=None)
 
 
 def open_run(run_id: str, *, uri: str) -> RecordedRun:
@@ -165,6 +167,8 @@ def _split_off_unknown(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     unknown: dict[str, Any] = {}
     for key, value in plain.items():
         schema = hints.get(key)
+        if key == "dataset":
+            schema = config.dataset_schema(value.get("name"))
         if schema is None:
             unknown[key] = value
         elif is_dataclass(schema):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fitgap import datasets, stored_predictions
 from fitgap.comparison import Group, Section
-from fitgap.config import DatasetConfig
+from fitgap.config import DatasetConfig, PublishedConfig, dataset_schema
 from fitgap.datasets import Dataset
 from fitgap.differences import parse
 from fitgap.errors import RequestError
@@ -33,7 +33,8 @@ class WrongImage:
     index
         In the test set.
     pixels
-        uint8 of shape (height, width[, channels]); None where the data are not on this machine.
+        uint8 of shape (height, width[, channels]); None where the data are not on this machine,
+        or are features.
     true, predicted
         Names of classes.
     confidence
@@ -108,7 +109,7 @@ def selected_model(section: Section, *, uri: str) -> SelectedModel | None:
     errors = tuple(
         WrongImage(
             index=i,
-            pixels=dataset.x_test[i] if dataset else None,
+            pixels=dataset.x_test[i] if dataset and _has_images(dataset) else None,
             true=names[predictions.true[i]],
             predicted=names[predictions.predicted[i]],
             confidence=float(predictions.confidence[i]),
@@ -175,16 +176,21 @@ def _best_run(group: Group, metric: str) -> StoredRun:
     return min(group.runs, key=badness)
 
 
+def _has_images(dataset: Dataset) -> bool:
+    return dataset.value_type == "uint8" and len(dataset.image_shape) > 1
+
+
 def _dataset_of(run: StoredRun) -> Dataset:
     """Load a run's data if this machine has them; a report does not download any."""
     prefix = "dataset."
     plain = {k.removeprefix(prefix): v for k, v in run.params.items() if k.startswith(prefix)}
     try:
-        settings = DatasetConfig(**{key: parse(value) for key, value in plain.items()})  # type: ignore[arg-type]
+        schema = dataset_schema(plain.get("name"))
+        settings = schema(**{key: parse(value) for key, value in plain.items()})  # type: ignore[arg-type]
     except TypeError as error:
         raise RequestError("the settings of today do not read those of the run's data") from error
     candidates: Sequence[DatasetConfig] = [settings]
-    if settings.data_dir:
+    if isinstance(settings, PublishedConfig) and settings.data_dir:
         # Recorded elsewhere; the digest tells whether another source has the same data.
         candidates = [settings, replace(settings, data_dir=None)]
     reason = f"dataset={settings.name} is not on this machine"

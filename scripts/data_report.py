@@ -1,0 +1,30 @@
+"""Look at the data of an experiment before training: shapes, classes, duplicates, leakage."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from fitgap import config, data_report, datasets, splits
+from fitgap.cli import report, run_command
+from fitgap.dataset_folder import UnreadableImagesError
+
+
+@hydra.main(version_base="1.3", config_path=str(config.CONFIG_DIR), config_name="train")
+def main(composed: DictConfig) -> None:
+    """Check the data that the overrides name and print what was found."""
+    try:
+        settings = config.from_hydra(composed)
+        limit = settings.training.memory_limit_mb
+        dataset = datasets.load(settings.dataset, memory_limit_mb=limit)
+        split = splits.split(dataset.y_train, settings.split, num_classes=dataset.num_classes)
+        sys.stdout.write(data_report.to_markdown(data_report.findings(dataset, split)))
+    except UnreadableImagesError as error:
+        print("\n".join(error.reasons))
+        raise SystemExit(report(error)) from error
+    except Exception as error:
+        raise SystemExit(report(error)) from error
+
+
+if __name__ == "__main__":
+    run_command(main)

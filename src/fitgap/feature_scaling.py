@@ -1,0 +1,59 @@
+"""Mean and variance of the training features, for the network's first layer.
+
+Images need none: their uint8 values are divided by 255. Features of one's own come in any unit;
+they are normalised by what the training partition alone says of them, so that nothing of the
+validation and test partitions reaches the network.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fitgap.disk_arrays import Images, blocks
+
+
+@dataclass(frozen=True)
+class FeatureScaling:
+    """What ``keras.layers.Normalization`` subtracts and divides by.
+
+    Attributes
+    ----------
+    axis
+        The axis with a mean of its own per position: -1 for vectors, None for images, whose
+        values share one.
+    mean, variance
+        One number per feature, or one for all; a variance of 0 is replaced by 1, so that a
+        constant feature becomes 0.
+    """
+
+    axis: int | None
+    mean: list[float] | float
+    variance: list[float] | float
+
+
+def feature_scaling(x: Images) -> FeatureScaling | None:
+    """Compute the scaling of the training partition's features.
+
+    Parameters
+    ----------
+    x
+        float32 of shape (n, features), or (n, height, width[, channels]); or uint8 images.
+
+    Returns
+    -------
+    FeatureScaling or None
+        None for uint8 images. The same bits for data in memory and on disk.
+    """
+    if x.dtype == np.uint8:
+        return None
+    per_feature = len(x.shape) == 2
+    axes = 0 if per_feature else None
+    count = len(x) if per_feature else len(x) * int(np.prod(x.shape[1:]))
+    sums = [np.sum(block, axis=axes, dtype=np.float64) for block in blocks(x)]
+    mean = np.sum(sums, axis=0) / count
+    squares = [np.sum((block.astype(np.float64) - mean) ** 2, axis=axes) for block in blocks(x)]
+    variance = np.sum(squares, axis=0) / count
+    variance = np.where(variance == 0, 1.0, variance)
+    return FeatureScaling(
+        axis=-1 if per_feature else None, mean=mean.tolist(), variance=variance.tolist()
+    )

@@ -1,0 +1,149 @@
+"""Duplicates, ranges and class counts, against figures worked out by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fitgap import data_checks, data_report
+from fitgap.datasets import Dataset
+from fitgap.splits import Split
+
+# Seven training images and three test images that are noise, so that none is near another.
+NOISE = np.random.default_rng(0).integers(0, 256, (10, 16, 16), dtype=np.uint8)
+LABELS = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1])
+SPLIT = Split(train=np.array([4, 0, 3, 1]), val=np.array([2, 5, 6]), digest="s")
+
+
+def dataset(images, *, labels=LABELS, names=()):
+    return Dataset(
+        name="made",
+        x_train=images[:7],
+        y_train=labels[:7],
+        x_test=images[7:],
+        y_test=labels[7:],
+        class_names=("가", "b|c"),
+        source="a test",
+        digest=str(images.sum()),
+        train_names=names,
+    )
+
+
+def copied(*pairs):
+    """Return the noise with images overwritten by others: (to, from)."""
+    images = NOISE.copy()
+    for to, source in pairs:
+        images[to] = images[source]
+    return images
+
+
+def test_noise_has_no_duplicates():
+    found = data_checks.check(dataset(NOISE), SPLIT)
+    assert data_checks.find_leakage(dataset(NOISE), SPLIT) == ""
+    for matches in (found.exact, found.near):
+        assert not any(matches.within.values())
+        assert not any(matches.across.values())
+        assert (matches.conflicting, matches.examples) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "within", "across", "conflicting"),
+    [
+        ([(3, 1)], (1, 0, 0), (0, 0, 0), 0),
+        ([(4, 0), (3, 0)], (2, 0, 0), (0, 0, 0), 3),
+        ([(6, 2)], (0, 1, 0), (0, 0, 0), 0),
+        ([(9, 7)], (0, 0, 1), (0, 0, 0), 0),
+        ([(5, 1)], (0, 0, 0), (1, 0, 0), 0),
+        ([(8, 0)], (0, 0, 0), (0, 1, 0), 0),
+        ([(7, 5)], (0, 0, 0), (0, 0, 1), 0),
+        ([(2, 0), (8, 0), (7, 0)], (0, 0, 1), (1, 2, 2), 4),
+    ],
+    ids=["train", "three", "val", "test", "val in train", "test in train", "test in val", "all"],
+)
+def test_exact_duplicates_are_counted_by_partition(pairs, within, across, conflicting):
+    exact = data_checks.check(dataset(copied(*pairs)), SPLIT).exact
+    assert tuple(exact.within.values()) == within
+    assert tuple(exact.across.values()) == across
+    assert list(exact.across) == ["val in train", "test in train", "test in val"]
+    assert exact.conflicting == conflicting
+
+
+def test_leakage_is_told_with_its_first_pair():
+    assert data_checks.find_leakage(dataset(copied((3, 1))), SPLIT) == ""  # within one partition
+    leaking = dataset(copied((8, 0), (9, 5)), names=tuple("abcdefg"))
+    told = data_checks.find_leakage(leaking, SPLIT)
+    assert told == "1 test in train, 1 test in val (first: x_test[1] is a)"
+
+
+@pytest.mark.parametrize(("levels", "is_near"), [(1, True), (2, True), (3, False)])
+def test_a_shift_by_some_levels_is_near_up_to_the_limit(levels, is_near):
+    # A shift of every pixel by n levels is a root mean square difference of n.
+    images = NOISE // 2
+    images[8] = images[0] + np.uint8(levels)
+    found = data_checks.check(dataset(images), SPLIT)
+    assert found.exact.across["test in train"] == 0
+    assert found.near.across["test in train"] == is_near
+    assert found.near.examples == ([("x_test[1]", "x_train[0]")] if is_near else [])
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (5, 3), (11, 9, 3)])
+def test_thumbnails_are_means_over_cells(shape):
+    images = np.random.default_rng(1).integers(0, 256, (2, *shape), dtype=np.uint8)
+    rows, columns = (np.arange(min(8, n)) * n // min(8, n) for n in shape[:2])
+    expected = [
+        image[r : np.r_[rows, shape[0]][i + 1], c : np.r_[columns, shape[1]][j + 1]].mean((0, 1))
+        for image in images
+        for i, r in enumerate(rows)
+        for j, c in enumerate(columns)
+    ]
+    thumbnails = data_checks._thumbnails(images)
+    np.testing.assert_allclose(thumbnails.ravel(), np.ravel(expected), rtol=1e-5)
+
+
+def test_figures_are_of_each_partition():
+    images = copied()
+    images[:, 0, :] = 7  # 16 pixels that are the same everywhere
+    found = data_checks.check(dataset(images), SPLIT)
+    assert found.constant_values == 16
+    for name, rows in (("train", [0, 1, 3, 4]), ("val", [2, 5, 6]), ("test", [7, 8, 9])):
+        facts, mine = found.partitions[name], images[rows]
+        assert (facts.samples, facts.minimum, facts.maximum) == (len(rows), mine.min(), mine.max())
+        assert facts.mean == pytest.approx(mine.mean())
+        counts = (LABELS[rows] == 0).sum(), (LABELS[rows] == 1).sum()
+        assert facts.class_counts == dict(zip(("가", "b|c"), counts, strict=True))
+
+
+def test_feature_vectors_have_no_near_duplicates():
+    vectors = NOISE.reshape(10, -1).astype(np.float32)
+    found = data_checks.check(dataset(vectors), SPLIT)
+    assert found.near is None
+    assert "Near" not in data_report.to_markdown(found)
+
+
+def test_without_validation_there_is_nothing_to_say_of_it():
+    split = Split(train=np.arange(7), val=np.arange(0), digest="none")
+    found = data_checks.check(dataset(copied((8, 0))), split)
+    assert found.partitions["val"].samples == 0
+    assert found.partitions["val"].minimum is None
+    page = data_report.to_markdown(found)
+    assert "| val |" not in page
+    assert "in val" not in page
+    assert "- test also in train: 1\n" in page
+    assert "x_test[1] and x_train[0]" in page
+
+
+def test_findings_are_looked_for_once(monkeypatch):
+    made = dataset(copied((8, 0)))
+    first = data_report.findings(made, SPLIT)
+    monkeypatch.setattr(data_checks, "check", lambda *_: pytest.fail("checked again"))
+    assert data_report.findings(dataclasses.replace(made), SPLIT) == first
+    with pytest.raises(pytest.fail.Exception):
+        data_report.findings(dataset(NOISE), SPLIT)
+
+
+def test_the_page_is_readable_as_markdown():
+    page = data_report.to_markdown(data_checks.check(dataset(NOISE), SPLIT))
+    assert "| train | 4 |" in page
+    assert "| 가 | 2 | 2 | 1 |" in page
+    assert "| b\\|c | 2 | 1 | 2 |" in page
+    assert page.count("None.") == 2
