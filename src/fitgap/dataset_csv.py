@@ -16,7 +16,7 @@ from fitgap.dataset_parts import Part, RawLabels
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
-    import pandas as pd  # type: ignore[import-untyped]
+    import pandas as pd
 
 
 def files(config: CsvConfig) -> list[Path]:

@@ -24,11 +24,11 @@ from fitgap.datasets import Images, Labels
 from fitgap.engine_fit import acts_on_batches
 from fitgap.errors import RequestError
 from fitgap.evaluation import (
-    EVALUATION_BATCH,
     Partition,
     Scores,
     class_probabilities,
     encode_labels,
+    evaluation_batch,
 )
 from fitgap.splits import Indices
 
@@ -118,8 +118,9 @@ class CompiledEngine:
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""
-        batches = range(0, len(x), EVALUATION_BATCH)
-        outputs = [self._program.predict(x[i : i + EVALUATION_BATCH]).numpy() for i in batches]
+        size = evaluation_batch(x.shape[1:])
+        batches = (x[start : start + size] for start in range(0, len(x), size))
+        outputs = [self._program.predict(batch).numpy() for batch in batches]
         return class_probabilities(np.concatenate(outputs))
 
     def _arrays(self, partition: Partition) -> Arrays:
@@ -172,6 +173,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
 def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
     _build_metrics(model, config)
     batch_size = config.training.batch_size
+    evaluation_size = evaluation_batch(model.input_shape[1:])
 
     def run_epoch(x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> Metrics:
         model.reset_metrics()
@@ -197,7 +199,7 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
         total = tf.shape(x)[0]
 
         def body(start: tf.Tensor) -> list[tf.Tensor]:
-            stop = tf.minimum(start + EVALUATION_BATCH, total)
+            stop = tf.minimum(start + evaluation_size, total)
             model.test_step((x[start:stop], y[start:stop]))
             return [stop]
 

@@ -16,11 +16,11 @@ from fitgap.config import Config
 from fitgap.datasets import Images
 from fitgap.disk_arrays import DiskRows
 from fitgap.evaluation import (
-    EVALUATION_BATCH,
     Partition,
     Scores,
     class_probabilities,
     encode_labels,
+    evaluation_batch,
 )
 from fitgap.splits import Indices
 
@@ -133,10 +133,11 @@ class FitEngine:
     def evaluate(self, partition: Partition) -> Scores:
         """See `fitgap.engines.Engine`."""
         x, y = partition.x, self._labels(partition)
+        size = evaluation_batch(x.shape[1:])
         if isinstance(x, DiskRows):
-            data: dict[str, Any] = {"x": _Batches(x, y, batch_size=EVALUATION_BATCH)}
+            data: dict[str, Any] = {"x": _Batches(x, y, batch_size=size)}
         else:
-            data = {"x": x, "y": y, "batch_size": EVALUATION_BATCH}
+            data = {"x": x, "y": y, "batch_size": size}
         scores = self.model.evaluate(**data, verbose=0, return_dict=True)
         return Scores(loss=scores["loss"], accuracy=scores["accuracy"])
 
@@ -151,10 +152,11 @@ class FitEngine:
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""
+        size = evaluation_batch(x.shape[1:])
         if isinstance(x, DiskRows):
-            data: dict[str, Any] = {"x": _Batches(x, batch_size=EVALUATION_BATCH)}
+            data: dict[str, Any] = {"x": _Batches(x, batch_size=size)}
         else:
-            data = {"x": x, "batch_size": EVALUATION_BATCH}
+            data = {"x": x, "batch_size": size}
         return class_probabilities(self.model.predict(**data, verbose=0))
 
     def _labels(self, partition: Partition) -> Any:

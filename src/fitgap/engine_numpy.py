@@ -17,11 +17,11 @@ from fitgap.config import Config
 from fitgap.datasets import Images
 from fitgap.errors import RequestError
 from fitgap.evaluation import (
-    EVALUATION_BATCH,
     Partition,
     Scores,
     class_probabilities,
     encode_labels,
+    evaluation_batch,
 )
 from fitgap.reference.batches import batch_slices
 from fitgap.splits import Indices
@@ -98,7 +98,9 @@ class NumpyEngine:
         """See `fitgap.engines.Engine`."""
         with self._computing():
             loss, accuracy = self._network.evaluate(
-                np.asarray(partition.x), self._labels(partition), batch_size=EVALUATION_BATCH
+                np.asarray(partition.x),
+                self._labels(partition),
+                batch_size=evaluation_batch(partition.x.shape[1:]),
             )
         return Scores(loss=loss, accuracy=accuracy)
 
@@ -121,7 +123,7 @@ class NumpyEngine:
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.engines.Engine`."""
         with self._computing():
-            outputs = self._network.predict(np.asarray(x), batch_size=EVALUATION_BATCH)
+            outputs = self._network.predict(np.asarray(x), batch_size=evaluation_batch(x.shape[1:]))
         return class_probabilities(outputs.astype(np.float32))
 
     def _labels(self, partition: Partition) -> NDArray[np.generic]:

@@ -6,6 +6,7 @@ goes by another name (`running`).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +16,10 @@ from fitgap.datasets import Dataset, Images, Labels
 from fitgap.disk_arrays import select
 from fitgap.splits import Split
 
-# Images per step of an evaluation: large, since nothing is learnt between steps, and a divisor of
+# Images per step of an evaluation: many, since nothing is learnt between steps, and a divisor of
 # the partitions of MNIST and Fashion-MNIST, so that they need no smaller last step.
 EVALUATION_BATCH = 1000
+EVALUATION_VALUES = 2**22  # of a step at most: 16 MB as float32, before the first layer
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,15 @@ class Partitions:
     train: Partition
     val: Partition | None
     test: Partition
+
+
+def evaluation_batch(image_shape: Sequence[int]) -> int:
+    """Return how many images of a shape are evaluated in one step.
+
+    >>> evaluation_batch((28, 28)), evaluation_batch((224, 224, 3))
+    (1000, 27)
+    """
+    return max(1, min(EVALUATION_BATCH, EVALUATION_VALUES // math.prod(image_shape)))
 
 
 def partition(dataset: Dataset, split: Split) -> Partitions:
