@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fitgap import config
 from fitgap.errors import RequestError
@@ -52,7 +53,10 @@ class StoredRun:
 def resolve_uri(uri: str | None) -> str:
     """Return where the record is: ``uri``, ``$MLFLOW_TRACKING_URI``, or the project's own file."""
     default = f"sqlite:///{config.PROJECT_ROOT / 'mlflow.db'}"
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    prefix, _, path = chosen.partition(":///")
+    # A worker of a sweep may have another working folder.
+    return f"{prefix}:///{Path(path).absolute()}" if prefix == "sqlite" and path else chosen
 
 
 def redact(uri: str) -> str:

@@ -9,7 +9,6 @@ import copy
 import json
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from hydra.core.utils import JobReturn
@@ -20,6 +19,7 @@ from fitgap.config import Config, decisive, flatten, to_plain
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
+from fitgap.launchers import WorkerDiedError
 
 Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
@@ -183,14 +183,14 @@ def _launch_all(
     while waiting:
         try:
             returns = launch([children[job.plan.identity] for job in waiting])
-        except BrokenProcessPool as error:
+        except WorkerDiedError as error:
             ended = _ended(waiting)
             fruitless = 0 if ended else fruitless + 1
             outcomes += ended.values()
             waiting = [job for job in waiting if job.plan.identity not in ended]
             print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
             if fruitless >= MAX_FRUITLESS_LAUNCHES:
-                failure = f"its worker died {fruitless} times: {str(error).splitlines()[0]}"
+                failure = f"its worker died {fruitless} times: {error}"
                 names = [experiment.run_name(job.plan.config) for job in waiting]
                 return [*outcomes, *(Outcome(name, None, failure) for name in names)]
         else:
@@ -225,12 +225,17 @@ def _varying(overrides: Overrides, grid: Sequence[Overrides]) -> list[str]:
 
 
 def _child_overrides(job: Job, grid: Sequence[Overrides], parent: str) -> Overrides:
-    added = [f"++tracking.parent={parent}"]
+    # The store by name: a worker on a cluster may have another environment than this process.
+    added = [f"++tracking.parent={parent}", f"++tracking.uri={_quoted(job.plan.uri)}"]
     varying = _varying(job.overrides, grid)
     if job.plan.config.name is None and varying:
-        name = " ".join(varying).replace("\\", "\\\\").replace("'", "\\'")
-        added.append(f"name='{name}'")
+        added.append(f"name={_quoted(' '.join(varying))}")
     return [*job.overrides, *added]
+
+
+def _quoted(text: str) -> str:
+    """Return text as a value in Hydra's language of overrides."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _describe(job: Job) -> dict[str, object]:
