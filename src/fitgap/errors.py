@@ -8,5 +8,9 @@ class RequestError(ValueError):
     """
 
 
+class StoreAwayError(RequestError):
+    """The tracking server does not answer now; it may later."""
+
+
 class DivergedError(RuntimeError):
     """Training met a loss that is not finite; the run ends FAILED (exit code 1)."""

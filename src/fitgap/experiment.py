@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import backend, checkpoints, datasets, engines, progress, splits, store
+from fitgap import backend, checkpoints, datasets, delivery, engines, progress, splits, store
 from fitgap.config import Config, SplitConfig, check_loss
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
@@ -142,7 +142,7 @@ def run(planned: Plan) -> Result:
         planned.identity, uri=planned.uri, experiment=tracking_config.experiment
     )
     with checkpoints.claim(path):
-        result = finished(planned)
+        result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
         if result is None:
             result = _train(planned, path)
             checkpoints.remove(path)
@@ -193,7 +193,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         tags=_tags(planned),
     )
     experiment_id = tracking.prepare(planned.uri, config.tracking.experiment)
-    run_id = interrupted(planned)
+    run_id = delivery.patiently(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     with tracking.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id

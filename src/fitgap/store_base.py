@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitgap import config
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, StoreAwayError
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # the dialects MLflow itself takes
 ALLOWED = "sqlite:///path/to/mlflow.db, another database's URI, or http(s)://host:port"
@@ -104,7 +104,7 @@ def in_time(action: Callable[[], object], *, what: str) -> None:
     thread.start()
     thread.join(ANSWER_SECONDS)
     if thread.is_alive():
-        raise RequestError(f"{what} did not answer within {ANSWER_SECONDS:.0f} s")
+        raise StoreAwayError(f"{what} did not answer within {ANSWER_SECONDS:.0f} s")
     if failure:
         raise failure[0]
 

@@ -6,6 +6,7 @@ Jobs whose worker died are handed out again.
 """
 
 import copy
+import functools
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
-from fitgap import cli, config, experiment, store
+from fitgap import cli, config, delivery, experiment, store
 from fitgap.config import Config, decisive, flatten, to_plain
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
@@ -116,6 +117,7 @@ def checked(grid: Sequence[Overrides], *, compose: Compose) -> list[Job]:
         except RequestError as error:
             raise RequestError(f"{error} (in the job {' '.join(overrides)})") from error
     store.check(jobs[0].plan.uri)
+    delivery.deliver_waiting(jobs[0].plan.uri)
     return jobs
 
 
@@ -184,7 +186,7 @@ def _launch_all(
         try:
             returns = launch([children[job.plan.identity] for job in waiting])
         except WorkerDiedError as error:
-            ended = _ended(waiting)
+            ended = delivery.patiently(functools.partial(_ended, waiting), uri=waiting[0].plan.uri)
             fruitless = 0 if ended else fruitless + 1
             outcomes += ended.values()
             waiting = [job for job in waiting if job.plan.identity not in ended]
