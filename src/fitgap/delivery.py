@@ -23,7 +23,7 @@ from fitgap import outbox
 from fitgap.errors import StoreAwayError
 from fitgap.outbox import Operation, Outbox
 from fitgap.store_base import kind_of, redact
-from fitgap.store_server import is_away, limit_requests
+from fitgap.store_server import is_away, set_up_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,7 +41,7 @@ def client_for(uri: str) -> "MlflowClient":
     import mlflow
 
     if kind_of(uri) == "server":
-        limit_requests()
+        set_up_client()
     return mlflow.MlflowClient(uri)
 
 

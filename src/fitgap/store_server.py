@@ -21,9 +21,10 @@ PAGE = 200  # runs per request: a run weighs some 10 kB, and its server is slow 
 REQUESTS_AT_ONCE = 8  # a history is a request for each run and metric
 # MLflow would try one request for four minutes, which holds up a training; and what it sends again
 # by itself is not known to have been sent twice.
-REQUEST_SETTINGS = {
+CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run
 }
 
 
@@ -69,9 +70,9 @@ def _without_credentials(address: str) -> str:
     return re.sub(r"://[^/]*@", "://", address)
 
 
-def limit_requests() -> None:
-    """Have MLflow's client give up soon, unless the environment says otherwise."""
-    for name, value in REQUEST_SETTINGS.items():
+def set_up_client() -> None:
+    """Have MLflow's client give up soon and talk less, unless the environment says otherwise."""
+    for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
@@ -98,7 +99,7 @@ def is_away(error: Exception) -> bool:
 def _server(uri: str) -> Iterator[Any]:
     """Give an MLflow client for a server that was seen to answer; its errors become ours."""
     check(uri)
-    limit_requests()
+    set_up_client()
     from mlflow import MlflowClient  # seconds, and only needed here
     from mlflow.exceptions import MlflowException
 
