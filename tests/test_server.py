@@ -25,7 +25,7 @@ from fitgap.errors import RequestError
 
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"
-WORKERS, RUNS, STEPS, KEYS = 8, 4, 25, 8
+WORKERS, RUNS, STEPS, KEYS = 8, 3, 25, 8
 START_SECONDS = 240.0
 
 # What a worker does besides training: its whole record, with a model of the size of nothing.
@@ -236,7 +236,7 @@ LONG = ("architecture=dense_batch_norm_dropout", f"training.epochs={EPOCHS}", "t
 
 def begin(uri, *arguments):
     return subprocess.Popen(
-        [sys.executable, str(TRAIN), f"tracking.uri={uri}", *LONG, *arguments],
+        [sys.executable, str(TRAIN), *arguments, f"tracking.uri={uri}", *LONG],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import backend, checkpoints, datasets, delivery, engines, progress, splits, store
+from fitgap import backend, checkpoints, datasets, delivery, disks, engines, progress, splits, store
 from fitgap.config import Config, SplitConfig, check_loss
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
@@ -136,12 +136,14 @@ def run(planned: Plan) -> Result:
         If Keras refuses a setting; no run exists then.
     DivergedError
         If the loss stops being finite; the run is FAILED then.
+    DiskFullError
+        If there is no room for its record; what was recorded by then is whole.
     """
     tracking_config = planned.config.tracking
     path = checkpoints.path_for(
         planned.identity, uri=planned.uri, experiment=tracking_config.experiment
     )
-    with checkpoints.claim(path):
+    with disks.named_when_full(path.parent), checkpoints.claim(path):
         result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
         if result is None:
             result = _train(planned, path)

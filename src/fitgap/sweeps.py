@@ -5,6 +5,7 @@ parent run; those that earlier sweeps finished are not trained again but belong 
 Jobs whose worker died are handed out again.
 """
 
+import contextlib
 import copy
 import functools
 import json
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from fitgap import cli, config, delivery, experiment, store
 from fitgap.config import Config, decisive, flatten, to_plain
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
 from fitgap.launchers import WorkerDiedError
@@ -93,6 +94,9 @@ def run(
             lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
             print("\n".join(["", f"{reason}:", *lines]), flush=True)
             parent.fail(reason)
+        # What workers that have ended could not send: the sweep's page is made of the record.
+        with contextlib.suppress(StoreAwayError):
+            delivery.deliver_waiting(plan.uri)
         publication.publish(parent.run_id, [job.plan for job in jobs])
     print(f"recorded in {store.redact(plan.uri)}")
     print(f'compare them: make compare ARGS="--experiment {plan.config.tracking.experiment}"')

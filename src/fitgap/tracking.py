@@ -27,7 +27,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
 
-from fitgap import delivery, outbox, processes, provenance, store, views
+from fitgap import delivery, disks, outbox, processes, provenance, store, views
 from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain, to_text
 from fitgap.datasets import Dataset
 from fitgap.delivery import Delivery
@@ -43,8 +43,9 @@ FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
 FAILURE_TAG = "fitgap.failure"
 
-# MLflow tells of the tables it makes in a new database, line by line.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+# MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
+# before it raises it.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 class Terminated(BaseException):
@@ -365,7 +366,8 @@ def open_sweep(
     tags = {"fitgap.role": "sweep", **provenance.tags(), **processes.this_process()}
     run_id = delivery.create_run(client, uri=uri, experiment_id=experiment_id, tags=tags, name=name)
     record = SweepRecord(Delivery(client, uri=uri, run_id=run_id), run_id=run_id)
-    with _sigterm_raises():
+    beside = _sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
+    with disks.named_when_full(beside.parent), _sigterm_raises():
         try:
             yield record
         except (KeyboardInterrupt, Terminated):
