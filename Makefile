@@ -1,7 +1,8 @@
 # Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-extras lock quickstart train sweep data-report compare report ui reproduce predict rerun register bench bench-compare bench-naive verify \
+.PHONY: help setup setup-extras lock quickstart train sweep data-report compare report ui server \
+	reproduce predict rerun register verify bench bench-compare bench-naive chaos \
 	test test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -70,6 +71,9 @@ report: $(READY) ## write the comparison as one HTML file
 
 ui: $(READY) ## open MLflow's UI of the same database on http://$(HOST):$(PORT)
 	@$(PYTHON) scripts/ui.py --host $(HOST) --port $(PORT) $(ARGS)
+
+server: $(READY) ## serve MLflow over its own PostgreSQL on http://$(HOST):$(PORT) (after setup-extras)
+	@$(PYTHON) scripts/server.py --host $(HOST) --port $(PORT) $(ARGS)
 
 reproduce: $(READY) ## run the published experiments: make reproduce SEEDS=1 is quicker
 	$(PYTHON) scripts/reproduce.py --seeds $(SEEDS) $(ARGS)

@@ -8,5 +8,13 @@ class RequestError(ValueError):
     """
 
 
+class StoreAwayError(RequestError):
+    """The tracking server does not answer now; it may later."""
+
+
 class DivergedError(RuntimeError):
     """Training met a loss that is not finite; the run ends FAILED (exit code 1)."""
+
+
+class DiskFullError(RuntimeError):
+    """A disk has no room for the record or the checkpoint; the command ends (exit code 1)."""

@@ -7,7 +7,18 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import backend, checkpoints, data_report, datasets, engines, progress, splits, store
+from fitgap import (
+    backend,
+    checkpoints,
+    data_report,
+    datasets,
+    delivery,
+    disks,
+    engines,
+    progress,
+    splits,
+    store,
+)
 from fitgap.config import Config, SplitConfig, check_loss, check_values
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
@@ -146,13 +157,15 @@ def run(planned: Plan) -> Result:
         If Keras refuses a setting; no run exists then.
     DivergedError
         If the loss stops being finite; the run is FAILED then.
+    DiskFullError
+        If there is no room for its record; what was recorded by then is whole.
     """
     tracking_config = planned.config.tracking
     path = checkpoints.path_for(
         planned.identity, uri=planned.uri, experiment=tracking_config.experiment
     )
-    with checkpoints.claim(path):
-        result = finished(planned)
+    with disks.named_when_full(path.parent), checkpoints.claim(path):
+        result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
         if result is None:
             result = _train(planned, path)
             checkpoints.remove(path)
@@ -204,7 +217,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         tags=_tags(planned),
     )
     experiment_id = tracking.prepare(planned.uri, config.tracking.experiment)
-    run_id = interrupted(planned)
+    run_id = delivery.patiently(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     with tracking.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id

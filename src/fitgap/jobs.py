@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fitgap import cli, config, experiment, store
+from fitgap import cli, config, delivery, experiment, store
 from fitgap.experiment import Result
 
 
@@ -56,6 +56,7 @@ def _run_alone(composed: DictConfig) -> Result:
     planned = experiment.plan(config.from_hydra(composed))
     print(f"{experiment.run_name(planned.config)}: engine {_engine(planned)}", flush=True)
     store.check(planned.uri)
+    delivery.deliver_waiting(planned.uri)
     result = experiment.finished(planned)
     if result is None:
         result = experiment.run(planned)

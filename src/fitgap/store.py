@@ -16,6 +16,7 @@ __all__ = [
     "check",
     "experiments",
     "find_runs",
+    "kind_of",
     "metric_histories",
     "redact",
     "resolve_uri",

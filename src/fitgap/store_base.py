@@ -6,9 +6,10 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from fitgap import config
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, StoreAwayError
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # the dialects MLflow itself takes
 ALLOWED = "sqlite:///path/to/mlflow.db, another database's URI, or http(s)://host:port"
@@ -52,7 +53,10 @@ class StoredRun:
 def resolve_uri(uri: str | None) -> str:
     """Return where the record is: ``uri``, ``$MLFLOW_TRACKING_URI``, or the project's own file."""
     default = f"sqlite:///{config.PROJECT_ROOT / 'mlflow.db'}"
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or default
+    prefix, _, path = chosen.partition(":///")
+    # A worker of a sweep may have another working folder.
+    return f"{prefix}:///{Path(path).absolute()}" if prefix == "sqlite" and path else chosen
 
 
 def redact(uri: str) -> str:
@@ -100,7 +104,7 @@ def in_time(action: Callable[[], object], *, what: str) -> None:
     thread.start()
     thread.join(ANSWER_SECONDS)
     if thread.is_alive():
-        raise RequestError(f"{what} did not answer within {ANSWER_SECONDS:.0f} s")
+        raise StoreAwayError(f"{what} did not answer within {ANSWER_SECONDS:.0f} s")
     if failure:
         raise failure[0]
 

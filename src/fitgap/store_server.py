@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import os
 import re
 import ssl
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,15 +14,25 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, StoreAwayError
 from fitgap.store_base import ANSWER_SECONDS, Histories, StoredRun, in_time, number_of, redact
 
 PAGE = 200  # runs per request: a run weighs some 10 kB, and its server is slow to gather them
 REQUESTS_AT_ONCE = 8  # a history is a request for each run and metric
+# MLflow would try one request for four minutes, which holds up a training; and what it sends again
+# by itself is not known to have been sent twice.
+CLIENT_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run
+}
 
 
 def check(uri: str) -> None:
-    """Raise `RequestError` unless an MLflow server answers there, soon."""
+    """Raise `RequestError` unless an MLflow server answers there, soon.
+
+    `StoreAwayError` where it may be one that does not answer just now.
+    """
     what = f"the tracking server {redact(uri)}"
     # Not /health: a page at that address says nothing about MLflow being behind it.
     address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
@@ -37,14 +49,18 @@ def check(uri: str) -> None:
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         # It answers. Credentials are MLflow's to find (environment, file, plugin), not ours.
+        if error.code >= 500:
+            raise StoreAwayError(f"{what} answers HTTP {error.code}") from error
         if error.code not in (401, 403):
             raise RequestError(f"{what} answers HTTP {error.code}: not an MLflow server") from error
     except urllib.error.URLError as error:
         # A certificate that MLflow is told to accept by its own settings is its own affair, too.
         if not isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise RequestError(f"{what} does not answer: {error.reason}") from error
+            raise StoreAwayError(f"{what} does not answer: {error.reason}") from error
     except RequestError:
         raise
+    except (ConnectionError, TimeoutError) as error:
+        raise StoreAwayError(f"{what} does not answer: {error}") from error
     except (ValueError, OSError, http.client.HTTPException) as error:
         raise RequestError(f"{what} does not answer as an MLflow server: {error}") from error
 
@@ -54,10 +70,36 @@ def _without_credentials(address: str) -> str:
     return re.sub(r"://[^/]*@", "://", address)
 
 
+def set_up_client() -> None:
+    """Have MLflow's client give up soon and talk less, unless the environment says otherwise."""
+    for name, value in CLIENT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+def is_away(error: Exception) -> bool:
+    """Tell whether an error says that a server was not there, and not that it refused.
+
+    An answer of 500 and above counts as absence: it is what a server says whose database is away.
+    """
+    if isinstance(error, StoreAwayError):
+        return True
+    if "mlflow" not in sys.modules:
+        return False
+    import requests
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, requests.HTTPError):
+        return error.response is None or error.response.status_code >= 500
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        return True
+    return isinstance(error, MlflowException) and bool(error.get_http_status_code() >= 500)
+
+
 @contextmanager
 def _server(uri: str) -> Iterator[Any]:
     """Give an MLflow client for a server that was seen to answer; its errors become ours."""
     check(uri)
+    set_up_client()
     from mlflow import MlflowClient  # seconds, and only needed here
     from mlflow.exceptions import MlflowException
 
@@ -65,6 +107,8 @@ def _server(uri: str) -> Iterator[Any]:
         yield MlflowClient(tracking_uri=uri)
     except MlflowException as error:
         cause = str(error).strip().splitlines()[0]
+        if is_away(error):
+            raise StoreAwayError(f"the tracking server {redact(uri)}: {cause}") from error
         raise RequestError(f"the tracking server {redact(uri)} refused: {cause}") from error
 
 

@@ -5,21 +5,23 @@ parent run; those that earlier sweeps finished are not trained again but belong 
 Jobs whose worker died are handed out again.
 """
 
+import contextlib
 import copy
+import functools
 import json
 import re
 from collections.abc import Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
-from fitgap import cli, config, experiment, store
+from fitgap import cli, config, delivery, experiment, store
 from fitgap.config import Config, decisive, flatten, to_plain
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
+from fitgap.launchers import WorkerDiedError
 
 Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
@@ -92,6 +94,9 @@ def run(
             lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
             print("\n".join(["", f"{reason}:", *lines]), flush=True)
             parent.fail(reason)
+        # What workers that have ended could not send: the sweep's page is made of the record.
+        with contextlib.suppress(StoreAwayError):
+            delivery.deliver_waiting(plan.uri)
         publication.publish(parent.run_id, [job.plan for job in jobs])
     print(f"recorded in {store.redact(plan.uri)}")
     print(f'compare them: make compare ARGS="--experiment {plan.config.tracking.experiment}"')
@@ -116,6 +121,7 @@ def checked(grid: Sequence[Overrides], *, compose: Compose) -> list[Job]:
         except RequestError as error:
             raise RequestError(f"{error} (in the job {' '.join(overrides)})") from error
     store.check(jobs[0].plan.uri)
+    delivery.deliver_waiting(jobs[0].plan.uri)
     return jobs
 
 
@@ -183,14 +189,14 @@ def _launch_all(
     while waiting:
         try:
             returns = launch([children[job.plan.identity] for job in waiting])
-        except BrokenProcessPool as error:
-            ended = _ended(waiting)
+        except WorkerDiedError as error:
+            ended = delivery.patiently(functools.partial(_ended, waiting), uri=waiting[0].plan.uri)
             fruitless = 0 if ended else fruitless + 1
             outcomes += ended.values()
             waiting = [job for job in waiting if job.plan.identity not in ended]
             print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
             if fruitless >= MAX_FRUITLESS_LAUNCHES:
-                failure = f"its worker died {fruitless} times: {str(error).splitlines()[0]}"
+                failure = f"its worker died {fruitless} times: {error}"
                 names = [experiment.run_name(job.plan.config) for job in waiting]
                 return [*outcomes, *(Outcome(name, None, failure) for name in names)]
         else:
@@ -225,12 +231,17 @@ def _varying(overrides: Overrides, grid: Sequence[Overrides]) -> list[str]:
 
 
 def _child_overrides(job: Job, grid: Sequence[Overrides], parent: str) -> Overrides:
-    added = [f"++tracking.parent={parent}"]
+    # The store by name: a worker on a cluster may have another environment than this process.
+    added = [f"++tracking.parent={parent}", f"++tracking.uri={_quoted(job.plan.uri)}"]
     varying = _varying(job.overrides, grid)
     if job.plan.config.name is None and varying:
-        name = " ".join(varying).replace("\\", "\\\\").replace("'", "\\'")
-        added.append(f"name='{name}'")
+        added.append(f"name={_quoted(' '.join(varying))}")
     return [*job.overrides, *added]
+
+
+def _quoted(text: str) -> str:
+    """Return text as a value in Hydra's language of overrides."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _describe(job: Job) -> dict[str, object]:

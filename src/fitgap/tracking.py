@@ -1,10 +1,11 @@
 """The record of a run in MLflow: parameters, metrics, tags, data, artifacts, model, status.
 
-Everything is written through ``MlflowClient`` in batches. A run is open inside one ``with``; it
-leaves it FINISHED, FAILED or KILLED, whatever happens. Reading the record back is
-`fitgap.store`'s work.
+A run is open inside one ``with``; it leaves it FINISHED, FAILED or KILLED, whatever happens. What
+it records is written in batches, through `fitgap.delivery`, which copes with a server that goes
+away. Reading the record back is `fitgap.store`'s work.
 """
 
+import contextlib
 import functools
 import json
 import logging
@@ -22,17 +23,17 @@ import mlflow
 import numpy as np
 import yaml
 from filelock import FileLock
-from mlflow.entities import Dataset as DatasetEntity
-from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from sqlalchemy.engine import make_url
 
-from fitgap import processes, provenance, store, views
-from fitgap.config import Config, flatten, to_plain, to_text
+from fitgap import delivery, disks, outbox, processes, provenance, store, views
+from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain, to_text
 from fitgap.datasets import Dataset
-from fitgap.errors import RequestError
+from fitgap.delivery import Delivery
+from fitgap.errors import RequestError, StoreAwayError
 from fitgap.evaluation import Scores, gap
+from fitgap.outbox import Operation
 
 if TYPE_CHECKING:
     from fitgap.training import Epoch
@@ -42,8 +43,9 @@ FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
 FAILURE_TAG = "fitgap.failure"
 
-# MLflow tells of the tables it makes in a new database, line by line.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+# MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
+# before it raises it.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 class Terminated(BaseException):
@@ -58,7 +60,7 @@ def prepare(uri: str, experiment: str) -> str:
     """
     path = _sqlite_path(uri)
     if path is None:
-        return _prepared(uri, experiment)
+        return delivery.patiently(lambda: _prepared(uri, experiment), uri=uri)
     lock = path.with_name(path.name + ".lock")
     try:
         lock.touch()
@@ -71,6 +73,7 @@ def prepare(uri: str, experiment: str) -> str:
 
 
 def _prepared(uri: str, experiment: str) -> str:
+    delivery.deliver_waiting(uri)
     experiment_id = _experiment_id(uri, experiment)
     end_dead_runs(uri, experiment)
     return experiment_id
@@ -79,11 +82,13 @@ def _prepared(uri: str, experiment: str) -> str:
 def end_dead_runs(uri: str, experiment: str) -> None:
     """Mark runs KILLED that say RUNNING while their process, on this host, is gone.
 
-    A kill that cannot be caught leaves them so. They can still be gone on with.
+    A kill that cannot be caught leaves them so. They can still be gone on with. A run of which
+    something waits to be sent is left alone: its end may be among it.
     """
+    waiting = {box.folder.name for box in outbox.waiting(uri)}
     for run in store.find_runs(uri, experiment=experiment, statuses=("RUNNING",)):
-        if processes.is_gone(run.tags):
-            client = mlflow.MlflowClient(uri)
+        if processes.is_gone(run.tags) and run.run_id not in waiting:
+            client = delivery.client_for(uri)
             client.set_tag(run.run_id, FAILURE_TAG, "its process ended without a word")
             client.set_terminated(run.run_id, "KILLED")
 
@@ -94,14 +99,16 @@ def _sqlite_path(uri: str) -> Path | None:
 
 
 def _experiment_id(uri: str, name: str) -> str:
-    client = mlflow.MlflowClient(uri)
+    client = delivery.client_for(uri)
     found = client.get_experiment_by_name(name)
     if found is not None:
         if found.lifecycle_stage == "deleted":
             client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
-    path = _sqlite_path(uri)
-    location = path.with_name("mlartifacts").as_uri() if path is not None else None
+    location = None  # a tracking server knows best
+    if store.kind_of(uri) != "server":
+        beside = _sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
+        location = beside.with_name("mlartifacts").as_uri()
     return str(
         client.create_experiment(name, artifact_location=location, tags=views.experiment_tags())
     )
@@ -132,19 +139,25 @@ class RunRecord:
     Parameters
     ----------
     client
-        Of the store.
+        From `fitgap.delivery.client_for`.
+    uri
+        Of its store.
     run_id
         Of a run that exists.
     experiment_id
         Of its experiment.
     """
 
-    def __init__(self, client: mlflow.MlflowClient, *, run_id: str, experiment_id: str) -> None:
+    def __init__(
+        self, client: mlflow.MlflowClient, *, uri: str, run_id: str, experiment_id: str
+    ) -> None:
         self.run_id = run_id
         self._client = client
+        self._uri = uri
+        self._delivery = Delivery(client, uri=uri, run_id=run_id)
         self._experiment_id = experiment_id
-        self._has_dataset = False
-        self._waiting: list[Metric] = []
+        self._goes_on = False
+        self._waiting: list[tuple[str, float, int, int]] = []
         self._logged: set[tuple[str, int]] = set()
         self._last_flush = time.monotonic()
 
@@ -161,7 +174,7 @@ class RunRecord:
         """Add metrics under a step, unless they have a value there; the next flush sends them."""
         now = int(time.time() * 1000)
         new = {key: value for key, value in metrics.items() if (key, step) not in self._logged}
-        self._waiting += [Metric(key, value, now, step) for key, value in new.items()]
+        self._waiting += [(key, value, now, step) for key, value in new.items()]
         self._logged |= {(key, step) for key in new}
 
     def log_dataset(self, dataset: Dataset, *, digest: str, context: str) -> None:
@@ -170,45 +183,45 @@ class RunRecord:
         MLflow's own digest looks at the first few images only, and its field holds 36
         characters; the whole digest is in the run's tags.
         """
-        if self._has_dataset:
-            return
-        entity = DatasetEntity(
-            name=dataset.name,
-            digest=digest[:36],
-            source_type="local",
-            source=json.dumps({"uri": dataset.source}),
-            profile=json.dumps(
-                {
-                    "train_shape": dataset.x_train.shape,
-                    "test_shape": dataset.x_test.shape,
-                    "classes": dataset.class_names,
-                },
-                ensure_ascii=False,
-            ),
-        )
-        context_tag = InputTag("mlflow.data.context", context)
-        self._client.log_inputs(self.run_id, [DatasetInput(entity, [context_tag])])
+        profile = {
+            "train_shape": dataset.x_train.shape,
+            "test_shape": dataset.x_test.shape,
+            "classes": dataset.class_names,
+        }
+        entity = {
+            "name": dataset.name,
+            "digest": digest[:36],
+            "source_type": "local",
+            "source": json.dumps({"uri": dataset.source}),
+            "profile": json.dumps(profile, ensure_ascii=False),
+        }
+        self._delivery.send(Operation("dataset", {"dataset": entity, "context": context}))
 
     def take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
         """Go on with a run that was interrupted, and return what it lacks of its parameters.
 
         What was sent before is not sent again: a metric has one value per step, a parameter
-        cannot change. A model is sent anew, since half of it may have been missing.
+        cannot change.
         """
+        return delivery.patiently(lambda: self._take_over(params), uri=self._uri)
+
+    def _take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
+        self._goes_on = True
         run = self._client.get_run(self.run_id)
         for key in run.data.metrics:
             history = self._client.get_metric_history(self.run_id, key)
             self._logged |= {(key, metric.step) for metric in history}
-        self._has_dataset = bool(run.inputs and run.inputs.dataset_inputs)
         if FAILURE_TAG in run.data.tags:
             self._client.delete_tag(self.run_id, FAILURE_TAG)
-        for output in run.outputs.model_outputs if run.outputs else ():
-            self._client.delete_logged_model(output.model_id)
         return {key: value for key, value in params.items() if key not in run.data.params}
 
     def log_artifacts(self, folder: Path) -> None:
         """Add all files of a folder."""
-        self._client.log_artifacts(self.run_id, str(folder))
+        self._delivery.send(Operation("artifacts", {}, folder))
+
+    def log_text(self, text: str, file_name: str) -> None:
+        """Add a text file."""
+        _send_text(self._delivery, text, file_name)
 
     def log_model(self, model: Any, *, example: np.ndarray[Any, Any]) -> None:
         """Add a Keras model that takes raw uint8 images, with signature and input example.
@@ -223,48 +236,38 @@ class RunRecord:
         import mlflow.tensorflow
 
         # What Model.log does, without its loading the model again to try the input example.
-        logged = self._client.create_logged_model(
-            self._experiment_id, name="model", source_run_id=self.run_id
-        )
-        self._client.log_outputs(self.run_id, [LoggedModelOutput(logged.model_id, step=0)])
         outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
         inputs = [TensorSpec(example.dtype, (-1, *example.shape[1:]))]
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
             mlflow.tensorflow.save_model(
                 model,
                 path=f"{folder}/model",
-                mlflow_model=Model(
-                    artifact_path=logged.artifact_location,
-                    model_uuid=logged.model_id,
-                    model_id=logged.model_id,
-                    run_id=self.run_id,
-                ),
+                mlflow_model=Model(),
                 signature=ModelSignature(Schema(inputs), Schema(outputs)),
                 input_example=example,
                 # Given, since MLflow otherwise starts a process to find them out.
                 pip_requirements=_pip_requirements(),
             )
-            self._client.log_model_artifacts(logged.model_id, f"{folder}/model")
-        self._client.finalize_logged_model(logged.model_id, "READY")
+            content = {"experiment_id": self._experiment_id, "again": self._goes_on}
+            self._delivery.send(Operation("model", content, Path(folder) / "model"))
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Add parameters."""
-        entities = [Param(key, value) for key, value in params.items()]
+        items = list(params.items())
         # MLflow takes at most 100 parameters in a batch.
-        for start in range(0, len(entities), 100):
-            self._client.log_batch(self.run_id, params=entities[start : start + 100])
+        for start in range(0, len(items), 100):
+            self._delivery.send(Operation("batch", {"params": dict(items[start : start + 100])}))
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Add or replace tags."""
-        run_tags = [RunTag(key, value) for key, value in tags.items()]
-        self._client.log_batch(self.run_id, tags=run_tags)
+        self._delivery.send(Operation("batch", {"tags": dict(tags)}))
 
     def flush(self) -> None:
         """Send the metrics that wait."""
         # MLflow takes at most 1,000 metrics in a batch.
-        for start in range(0, len(self._waiting), 1000):
-            self._client.log_batch(self.run_id, metrics=self._waiting[start : start + 1000])
-        self._waiting.clear()
+        while self._waiting:
+            self._delivery.send(Operation("batch", {"metrics": self._waiting[:1000]}))
+            del self._waiting[:1000]
         self._last_flush = time.monotonic()
 
     def end(self, status: str, *, reason: str | None = None) -> None:
@@ -272,7 +275,8 @@ class RunRecord:
         self.flush()
         if reason is not None:
             self.set_tags({FAILURE_TAG: reason})
-        self._client.set_terminated(self.run_id, status)
+        self._delivery.send(Operation("end", {"status": status, "time": int(time.time() * 1000)}))
+        self._delivery.close()
 
 
 @contextmanager
@@ -290,7 +294,7 @@ def open_run(
     the tag ``fitgap.failure``. The exception goes on.
     """
     mlflow.set_tracking_uri(uri)
-    client = mlflow.MlflowClient(uri)
+    client = delivery.client_for(uri)
     tags = {
         **{f"fitgap.user.{key}": str(value) for key, value in config.tags.items()},
         **description.tags,
@@ -302,21 +306,23 @@ def open_run(
     del settings["tracking.parent"]  # a tag says it, and may change when a run goes on
     params: Mapping[str, str] = {key: _param_value(value) for key, value in settings.items()}
     with _sigterm_raises():
-        if interrupted is None:
-            run = client.create_run(experiment_id, tags=tags, run_name=description.name)
-            record = RunRecord(client, run_id=run.info.run_id, experiment_id=experiment_id)
-        else:
-            client.update_run(interrupted, status="RUNNING")
-            record = RunRecord(client, run_id=interrupted, experiment_id=experiment_id)
+        run_id = interrupted or delivery.create_run(
+            client, uri=uri, experiment_id=experiment_id, tags=tags, name=description.name
+        )
+        record = RunRecord(client, uri=uri, run_id=run_id, experiment_id=experiment_id)
+        if interrupted is not None:
+            # Before it says RUNNING: with the tags of its dead process, others would end it.
             record.set_tags(tags)
+            delivery.patiently(lambda: client.update_run(run_id, status="RUNNING"), uri=uri)
         try:
             if interrupted is not None:
                 params = record.take_over(params)
             record.log_params(params)
             if diff := provenance.uncommitted():
-                client.log_text(record.run_id, diff, provenance.DIFF_FILE)
+                record.log_text(diff, provenance.DIFF_FILE)
             yield record
-        except (KeyboardInterrupt, Terminated) as error:
+        # SystemExit: a launcher that ends its job, as submitit does to have it queued again.
+        except (KeyboardInterrupt, SystemExit, Terminated) as error:
             record.end("KILLED", reason=f"stopped by {type(error).__name__}")
             raise
         except BaseException as error:
@@ -328,19 +334,24 @@ def open_run(
 class SweepRecord:
     """The open parent run of a sweep."""
 
-    def __init__(self, client: mlflow.MlflowClient, *, run_id: str) -> None:
+    def __init__(self, sender: Delivery, *, run_id: str) -> None:
         self.run_id = run_id
         self.failure: str | None = None
-        self._client = client
+        self._delivery = sender
 
     def log_text(self, text: str, file_name: str) -> None:
         """Add a text file."""
-        self._client.log_text(self.run_id, text, file_name)
+        _send_text(self._delivery, text, file_name)
 
     def fail(self, reason: str) -> None:
         """Have the run end FAILED, with the reason as a tag."""
         self.failure = reason
-        self._client.set_tag(self.run_id, FAILURE_TAG, reason)
+        self._delivery.send(Operation("batch", {"tags": {FAILURE_TAG: reason}}))
+
+    def end(self, status: str) -> None:
+        """Close the run."""
+        self._delivery.send(Operation("end", {"status": status, "time": int(time.time() * 1000)}))
+        self._delivery.close()
 
 
 @contextmanager
@@ -351,21 +362,29 @@ def open_sweep(
 
     Workers that are stopped with the sweep may have no time to end their runs; that is done here.
     """
-    client = mlflow.MlflowClient(uri)
+    client = delivery.client_for(uri)
     tags = {"fitgap.role": "sweep", **provenance.tags(), **processes.this_process()}
-    run_id = client.create_run(experiment_id, tags=tags, run_name=name).info.run_id
-    record = SweepRecord(client, run_id=run_id)
-    with _sigterm_raises():
+    run_id = delivery.create_run(client, uri=uri, experiment_id=experiment_id, tags=tags, name=name)
+    record = SweepRecord(Delivery(client, uri=uri, run_id=run_id), run_id=run_id)
+    beside = _sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
+    with disks.named_when_full(beside.parent), _sigterm_raises():
         try:
             yield record
         except (KeyboardInterrupt, Terminated):
-            client.set_terminated(run_id, "KILLED")
-            end_dead_runs(uri, experiment)
+            record.end("KILLED")
+            with contextlib.suppress(StoreAwayError):  # the next command does it
+                end_dead_runs(uri, experiment)
             raise
         except BaseException:
-            client.set_terminated(run_id, "FAILED")
+            record.end("FAILED")
             raise
-        client.set_terminated(run_id, "FAILED" if record.failure else "FINISHED")
+        record.end("FAILED" if record.failure else "FINISHED")
+
+
+def _send_text(sender: Delivery, text: str, file_name: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        (Path(folder) / file_name).write_text(text, encoding="utf-8")
+        sender.send(Operation("artifacts", {}, Path(folder)))
 
 
 def score_metrics(

@@ -4,13 +4,14 @@ Hydra takes plugins from the package ``hydra_plugins`` only and imports all of t
 start, so nothing heavy may be imported here.
 """
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 
 class FitgapSweeper(BasicSweeper):
@@ -19,9 +20,18 @@ class FitgapSweeper(BasicSweeper):
     def __init__(self, params: dict[str, str] | None = None) -> None:
         super().__init__(max_batch_size=None, params=params)
 
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Make the launcher, if what it needs is installed."""
+        from fitgap import launchers
+
+        launchers.require(config.hydra.runtime.choices["hydra/launcher"])
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run the grid that the arguments and ``params`` make."""
-        from fitgap import sweeps
+        from fitgap import launchers, sweeps
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -33,14 +43,9 @@ class FitgapSweeper(BasicSweeper):
         return sweeps.run(
             grid,
             compose=lambda job: loader.load_sweep_config(master, job),
-            launch=lambda jobs: launcher.launch(jobs, initial_job_idx=0),
-            workers=_workers(master.hydra.launcher.get("n_jobs", 1)),
+            launch=lambda jobs: launchers.launch(launcher, jobs),
+            workers=launchers.jobs_at_once(master.hydra.launcher),
         )
-
-
-def _workers(n_jobs: int) -> int:
-    """Read joblib's number of jobs: -1 stands for one per core, -2 for one less, and so on."""
-    return n_jobs if n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + n_jobs)
 
 
 @dataclass

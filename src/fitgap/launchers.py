@@ -1,0 +1,94 @@
+"""Hydra's launchers seen alike: what they need, how many jobs at once, how a dead worker shows.
+
+What a launcher does is its plugin's business; see ``conf/hydra/launcher/``.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from fitgap.errors import RequestError
+
+# Extras of this package by the options that need them, and the modules that they bring.
+_EXTRAS = {
+    "ray": ("ray", ("ray", "hydra_plugins.hydra_ray_launcher")),
+    "submitit_local": ("submitit", ("submitit", "hydra_plugins.hydra_submitit_launcher")),
+    "submitit_slurm": ("submitit", ("submitit", "hydra_plugins.hydra_submitit_launcher")),
+}
+# Where the launchers have their number of jobs at once; null there stands for one per core.
+_NUMBERS = ("n_jobs", "jobs_at_once", "array_parallelism", "ray.init.num_cpus")
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker ended without an answer: killed, out of memory, its node gone.
+
+    Its jobs can be handed out again, and go on from their checkpoints.
+    """
+
+
+def require(choice: str) -> None:
+    """Check that what ``hydra/launcher=choice`` needs is installed.
+
+    Raises
+    ------
+    RequestError
+        Naming the extra to install.
+    """
+    extra, modules = _EXTRAS.get(choice, ("", ()))
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        raise RequestError(
+            f"hydra/launcher={choice} needs the extra {extra!r}, which is not installed: "
+            f"make setup-extras, or pip install 'fitgap[{extra}]'"
+        )
+
+
+def jobs_at_once(settings: DictConfig) -> int:
+    """Return how many jobs a launcher runs at the same time, as far as its settings tell."""
+    given = [OmegaConf.select(settings, key, default=0) for key in _NUMBERS]
+    number = next((number for number in given if number != 0), 1)
+    cores = os.cpu_count() or 1
+    if number is None:
+        return cores
+    # joblib's -1 stands for one per core, -2 for one less, and so on.
+    return int(number) if number > 0 else max(1, cores + 1 + int(number))
+
+
+def launch(launcher: Launcher, jobs: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
+    """Hand jobs to a launcher and return what they return when all have ended.
+
+    Raises
+    ------
+    WorkerDiedError
+        If workers died. Nothing of this launch is running then.
+    """
+    # Ray would fold lines of several runs that differ only in their numbers into one.
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
+    try:
+        return launcher.launch(jobs, initial_job_idx=0)
+    except BrokenProcessPool as error:
+        raise WorkerDiedError(_first_line(error)) from error
+    except Exception as error:
+        if not isinstance(error, _ray_errors()):
+            raise
+        raise WorkerDiedError(_first_line(error)) from error
+    finally:
+        if "ray" in sys.modules:
+            # Whatever is still running ends here and not when this process does, so that the
+            # caller can see to its record.
+            sys.modules["ray"].shutdown()
+
+
+def _ray_errors() -> tuple[type[Exception], ...]:
+    # A launcher that has not imported Ray cannot raise its errors.
+    return (sys.modules["ray"].exceptions.RayError,) if "ray" in sys.modules else ()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

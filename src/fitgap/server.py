@@ -1,0 +1,273 @@
+"""An MLflow server over a PostgreSQL of its own, on this machine, for sweeps with many workers.
+
+Everything it keeps lies in one folder: the database's files, the artifacts, the logs. PostgreSQL
+listens on loopback only, under a password that this module makes and hands on in the environment,
+so that it stands in no command line and no log.
+"""
+
+import logging
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from fitgap.errors import RequestError
+
+DATABASE = USER = "mlflow"
+START_SECONDS = 180.0  # MLflow's own imports take most of it on a busy machine
+STOP_SECONDS = 30.0
+# MLflow keeps its connections open, under which a database cannot be renamed.
+_DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'unfinished'"
+# Debian keeps them out of PATH.
+_DEBIAN = Path("/usr/lib/postgresql")
+
+
+def serve(folder: Path, *, host: str, port: int, workers: int) -> None:
+    """Run both servers until Ctrl-C, SIGTERM or the end of one of them.
+
+    Parameters
+    ----------
+    folder
+        Where they keep everything; made if need be.
+    host, port
+        Where MLflow listens.
+    workers
+        Processes of MLflow's server.
+
+    Raises
+    ------
+    RequestError
+        If PostgreSQL is not installed or cannot be started, the port is taken, or MLflow does
+        not come up.
+    """
+    _require_free(host, port)
+    programs = _programs()
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        with (
+            _postgres(folder, programs) as (database, uri),
+            _mlflow(folder, uri, host=host, port=port, workers=workers) as server,
+        ):
+            address = f"http://{host}:{port}"
+            print(f"MLflow on {address}, its runs and artifacts in {folder}; Ctrl-C ends it")
+            print(f"train on it: tracking=server tracking.uri={address}", flush=True)
+            while database.poll() is None and server.poll() is None:
+                time.sleep(0.5)
+            name = "PostgreSQL" if server.poll() is None else "MLflow's server"
+            raise RequestError(f"{name} has ended by itself; see the logs in {folder}")
+    except KeyboardInterrupt:
+        print("stopped")
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise RequestError(f"--port {port} of {host} cannot be used: {error}") from error
+
+
+def _programs() -> Path:
+    """Return the folder of PostgreSQL's programs, the newest of Debian's if there are several."""
+    on_path = shutil.which("initdb")
+    versions = [path for path in _DEBIAN.glob("*/bin") if (path / "initdb").exists()]
+    if on_path is None and not versions:
+        raise RequestError("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+    if on_path is not None:
+        return Path(on_path).resolve().parent
+    return max(versions, key=lambda path: float(path.parent.name))
+
+
+@contextmanager
+def _postgres(folder: Path, programs: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Run the folder's PostgreSQL, made at first, and give its process and the store's URI."""
+    os.environ["PGPASSWORD"] = _password(folder / "password")
+    data = folder / "postgres"
+    if not (data / "PG_VERSION").exists():
+        _initialise(data, programs, folder)
+    status = [str(programs / "pg_ctl"), "status", f"--pgdata={data}"]
+    if subprocess.run(status, capture_output=True, check=False, **_owner()).returncode == 0:
+        pid = (data / "postmaster.pid").read_text().split()[0]
+        raise RequestError(f"another server is using {data} (PostgreSQL's process {pid})")
+    port = _free_port()
+    command = [
+        str(programs / "postgres"),
+        f"-D{data}",
+        f"-cport={port}",
+        "-clisten_addresses=127.0.0.1",
+        "-cunix_socket_directories=",
+    ]
+    with _running(command, folder / "postgres.log", end=signal.SIGINT, **_owner()) as process:
+        at = f"postgresql+psycopg2://{USER}@127.0.0.1:{port}"
+        _wait(process, lambda: _create_database(at), log=folder / "postgres.log")
+        yield process, f"{at}/{DATABASE}"
+
+
+def _password(path: Path) -> str:
+    if not path.exists():
+        with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            file.write(secrets.token_urlsafe())
+    return path.read_text()
+
+
+def _initialise(data: Path, programs: Path, folder: Path) -> None:
+    """Make PostgreSQL's files; they appear as a whole, so an interrupted beginning leaves none."""
+    owner = _owner()
+    unfinished = data.with_suffix(".new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(mode=0o700)
+    password = unfinished / "password"
+    password.write_text(os.environ["PGPASSWORD"])
+    made = unfinished / "data"
+    made.mkdir(mode=0o700)
+    if owner:
+        for path in (unfinished, made, password):
+            shutil.chown(path, **owner)
+    command = [
+        str(programs / "initdb"),
+        f"--pgdata={made}",
+        f"--username={USER}",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **owner)
+    if done.returncode != 0:
+        reason = (done.stderr.strip() or done.stdout).splitlines()[-1]
+        raise RequestError(f"PostgreSQL's files cannot be made in {folder}: {reason}")
+    made.replace(data)
+    shutil.rmtree(unfinished)
+
+
+def _owner() -> dict[str, Any]:
+    """Return as whom PostgreSQL runs: as this user, but not as root, which it refuses."""
+    if os.geteuid() != 0:
+        return {}
+    try:
+        pwd.getpwnam("postgres")
+    except KeyError as error:
+        raise RequestError("PostgreSQL does not run as root; use another account") from error
+    return {"user": "postgres", "group": "postgres"}
+
+
+def _create_database(at: str) -> None:
+    """Create the database and MLflow's tables in it, unless they are there.
+
+    Once and here: MLflow's workers, at it together, would disturb each other.
+    """
+    import sqlalchemy as sa
+
+    try:
+        engine = sa.create_engine(f"{at}/postgres", isolation_level="AUTOCOMMIT")
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            "the server needs the extra 'server', which is not installed: make setup-extras"
+        ) from error
+    with engine.connect() as connection:
+        names = connection.execute(sa.text("SELECT datname FROM pg_database")).scalars()
+        if DATABASE in set(names):
+            return
+        # Under another name until it is whole: MLflow does not mend half of its tables.
+        connection.execute(sa.text("DROP DATABASE IF EXISTS unfinished"))
+        connection.execute(sa.text("CREATE DATABASE unfinished"))
+        _create_tables(f"{at}/unfinished")
+        connection.execute(sa.text(_DISCONNECT))
+        connection.execute(sa.text(f"ALTER DATABASE unfinished RENAME TO {DATABASE}"))
+
+
+def _create_tables(uri: str) -> None:
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)  # a line for each step
+    from mlflow import MlflowClient
+
+    MlflowClient(uri).get_experiment_by_name("Default")
+
+
+@contextmanager
+def _mlflow(
+    folder: Path, uri: str, *, host: str, port: int, workers: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        f"--host={host}",
+        f"--port={port}",
+        f"--workers={workers}",
+        "--serve-artifacts",
+        f"--artifacts-destination={folder / 'artifacts'}",
+    ]
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
+    }
+    log = folder / "mlflow.log"
+    with _running(command, log, end=signal.SIGTERM, env=environment) as process:
+        _wait(process, lambda: _ask(f"http://{host}:{port}/health"), log=log)
+        yield process
+
+
+def _ask(address: str) -> None:
+    with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - http, given here
+        pass
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], log: Path, *, end: signal.Signals, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program with its output in a file, and end it and its children afterwards."""
+    with log.open("ab") as output:
+        # In a session of its own: Ctrl-C on the terminal would end both at once, and in disorder.
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, start_new_session=True, **options
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(end)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], ready: Callable[[], None], *, log: Path) -> None:
+    """Wait until a program that was started serves."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return ready()
+        except RequestError:
+            raise
+        except Exception as error:  # each library says in its own way that nobody listens yet
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RequestError(f"{process.args!r} does not start, see {log}") from error
+        time.sleep(0.5)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,194 @@
+"""What ``conf/hydra/launcher/`` needs besides the plugins of Hydra's own.
+
+Hydra imports this module at every start, with the extras installed or not, so nothing of them is
+imported here.
+"""
+
+import os
+import subprocess
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+POLL_SECONDS = 0.2
+QUEUE_SECONDS = 2.0  # between two looks at Slurm's queue
+CANCEL_SECONDS = 10.0
+
+Call = tuple[Any, ...]  # the arguments of one job
+
+
+class FitgapLauncherConfigs(SearchPathPlugin):
+    """Has ``conf/hydra/launcher/`` stand for the configurations that the plugins register.
+
+    Of two by the same name Hydra would take theirs for a schema of ours, and warn of it.
+    """
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:  # noqa: ARG002
+        """Take the plugins' out of the store; the path stays as it is."""
+        registered = ConfigStore.instance().repo["hydra"]["launcher"]
+        for name in ("ray", "submitit_local", "submitit_slurm"):
+            registered.pop(f"{name}.yaml", None)
+
+
+class SubmititLauncher(Launcher):
+    """Jobs that are processes of their own: submitted together, waited for, each by itself.
+
+    The job is hydra-submitit-launcher's. Its way of waiting is not used: that gives up at the
+    first job that was lost while others run on, leaves all of them behind on Ctrl-C, and on one
+    machine starts the whole sweep at once.
+    """
+
+    cluster = ""
+
+    def __init__(self, submitit_folder: str, **parameters: Any) -> None:
+        self._folder = submitit_folder
+        self._parameters = {
+            name: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+            for name, value in parameters.items()
+            if value is not None
+        }
+        self._job: Any = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Prepare what a job calls in its own process."""
+        from hydra_plugins.hydra_submitit_launcher import (  # type: ignore[import-untyped]
+            submitit_launcher,
+        )
+
+        self._job = submitit_launcher.BaseSubmititLauncher()
+        self._job.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run the jobs and return what they return.
+
+        Raises
+        ------
+        WorkerDiedError
+            When all have ended, if some gave no answer.
+        """
+        from fitgap.launchers import WorkerDiedError
+
+        state = Singleton.get_state()
+        calls = [
+            (list(overrides), "hydra.sweep.dir", number, f"job_{number}", state)
+            for number, overrides in enumerate(job_overrides, initial_job_idx)
+        ]
+        jobs: list[Any] = []
+        try:
+            for ended in self._as_they_end(calls, jobs):
+                _show_output(ended)
+        except BaseException:
+            self._cancel(jobs)
+            raise
+        # A job that failed outside of the run, as by a module its node has not, answers with that.
+        lost = [j for j in jobs if not j.paths.result_pickle.exists() or j.exception() is not None]
+        if lost:
+            where = ", ".join(str(job.paths.stderr) for job in lost[:3])
+            raise WorkerDiedError(f"{len(lost)} jobs ended without a result, see {where}")
+        return [job.result() for job in jobs]
+
+    @abstractmethod
+    def _as_they_end(self, calls: Sequence[Call], jobs: list[Any]) -> Iterator[Any]:
+        """Submit the calls, add their jobs to the list, and give each job that has ended."""
+
+    def _cancel(self, jobs: Sequence[Any]) -> None:
+        """End the jobs that have not ended, and wait a little until they have."""
+        for job in jobs:
+            job.cancel(check=False)
+        deadline = time.monotonic() + CANCEL_SECONDS
+        while self._running(jobs) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+    @abstractmethod
+    def _running(self, jobs: Sequence[Any]) -> list[Any]:
+        """Return the jobs that wait or run."""
+
+    def _executor(self, parameters: dict[str, Any], **limits: Any) -> Any:
+        import submitit
+        from hydra_plugins.hydra_submitit_launcher import (
+            config,
+        )
+
+        executor = submitit.AutoExecutor(folder=self._folder, cluster=self.cluster, **limits)
+        shared = set(config.BaseQueueConf.__dataclass_fields__)
+        # submitit wants what belongs to one cluster marked by its name.
+        named = {k if k in shared else f"{self.cluster}_{k}": v for k, v in parameters.items()}
+        executor.update_parameters(**named)
+        return executor
+
+
+class LocalLauncher(SubmititLauncher):
+    """``hydra/launcher: submitit_local``; as many processes at once as there are cores."""
+
+    cluster = "local"
+
+    def __init__(self, jobs_at_once: int | None = None, **parameters: Any) -> None:
+        super().__init__(**parameters)
+        self._jobs_at_once = jobs_at_once or os.cpu_count() or 1
+
+    def _as_they_end(self, calls: Sequence[Call], jobs: list[Any]) -> Iterator[Any]:
+        executor = self._executor(self._parameters)
+        waiting = list(calls)
+        running: list[Any] = []
+        while waiting or running:
+            while waiting and len(running) < self._jobs_at_once:
+                running.append(executor.submit(self._job, *waiting.pop(0)))
+                jobs.append(running[-1])
+            time.sleep(POLL_SECONDS)
+            still = self._running(running)
+            yield from (job for job in running if job not in still)
+            running = still
+
+    def _running(self, jobs: Sequence[Any]) -> list[Any]:
+        return [job for job in jobs if job.state == "RUNNING"]
+
+
+class SlurmLauncher(SubmititLauncher):
+    """``hydra/launcher: submitit_slurm``; one array, queued again at its time limit.
+
+    Whether a job is still there is asked of ``squeue``. submitit asks ``sacct``, which not every
+    cluster keeps, and then waits for a lost job for ever.
+    """
+
+    cluster = "slurm"
+
+    def _as_they_end(self, calls: Sequence[Call], jobs: list[Any]) -> Iterator[Any]:
+        parameters = dict(self._parameters)
+        limit = parameters.pop("max_num_timeout", 0)
+        executor = self._executor(parameters, slurm_max_num_timeout=limit)
+        jobs += executor.map_array(self._job, *zip(*calls, strict=True))
+        running = list(jobs)
+        while running:
+            time.sleep(QUEUE_SECONDS)
+            still = self._running(running)
+            yield from (job for job in running if job not in still)
+            running = still
+
+    def _running(self, jobs: Sequence[Any]) -> list[Any]:
+        unanswered = [job for job in jobs if not job.paths.result_pickle.exists()]
+        queue = ["squeue", "--noheader", "--array", "--format=%i", "--me"]
+        asked = subprocess.run(queue, capture_output=True, text=True, check=False)
+        if asked.returncode != 0:
+            return unanswered  # the controller is away: nothing is known of them
+        queued = set(asked.stdout.split())
+        return [job for job in unanswered if job.job_id in queued]
+
+
+def _show_output(job: Any) -> None:
+    """Repeat what a job said of its run; what submitit says stays in its files."""
+    lines = (job.stdout() or "").splitlines()
+    print(*(line for line in lines if line.startswith("#")), sep="\n", flush=True)

@@ -1,0 +1,298 @@
+"""Every launcher runs a sweep as it stands, and loses none of it when a worker is killed hard.
+
+Ray's cluster and Slurm are started for the test, on loopback, and ended with it.
+"""
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+
+from fitgap import config, launchers, store
+from fitgap.config import PROJECT_ROOT
+from fitgap.errors import RequestError
+
+TRAIN = PROJECT_ROOT / "scripts" / "train.py"
+ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+TIMEOUT = 500
+SHORT = ("architecture=dense_softmax", "training.epochs=2")
+# Long enough for a look into the store, and for a kill before the end.
+LONG = ("architecture=dense_batch_norm_dropout", "training.epochs=25", "training.xla=false")
+
+
+def composed(*overrides: str):
+    with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+        return hydra_compose("train", list(overrides), return_hydra_config=True)
+
+
+@pytest.mark.parametrize("name", ["basic", "joblib", "ray", "submitit_local", "submitit_slurm"])
+def test_every_launcher_composes_without_a_warning(name):
+    assert composed(f"hydra/launcher={name}").hydra.launcher._target_
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["hydra/launcher=basic"], 1),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=3"], 3),
+        (["hydra/launcher=joblib"], 8),
+        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=-2"], 7),
+        (["hydra/launcher=ray"], 8),
+        (["hydra/launcher=ray", "hydra.launcher.ray.init.num_cpus=5"], 5),
+        (["hydra/launcher=submitit_local"], 8),
+        (["hydra/launcher=submitit_local", "hydra.launcher.jobs_at_once=2"], 2),
+        (["hydra/launcher=submitit_slurm", "hydra.launcher.array_parallelism=64"], 64),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_jobs_at_once_are_read_from_the_launchers_settings(overrides, expected, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert launchers.jobs_at_once(composed(*overrides).hydra.launcher) == expected
+
+
+@pytest.mark.parametrize(
+    ("choice", "extra"),
+    [("ray", "ray"), ("submitit_local", "submitit"), ("submitit_slurm", "submitit")],
+)
+def test_a_missing_extra_is_one_line_that_names_it(train, monkeypatch, choice, extra):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *_: None if extra in name else find(name, *_)
+    )
+    done = train("-m", f"hydra/launcher={choice}", "seed=0,1")
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+    assert f"fitgap[{extra}]" in done.err
+    with pytest.raises(RequestError, match=f"hydra/launcher={choice} "):
+        launchers.require(choice)
+
+
+# Whole sweeps, in processes of their own.
+
+
+class Sweep:
+    """A sweep of scripts/train.py that runs in the background, and its store."""
+
+    def __init__(self, folder: Path, *arguments: str, before=(), environment=None):
+        self.uri = f"sqlite:///{folder / 'mlflow.db'}"
+        self.process = subprocess.Popen(
+            [*before, sys.executable, str(TRAIN), "-m", *arguments, f"tracking.uri={self.uri}"],
+            # A process group, so that what it left behind can be found and ended.
+            start_new_session=True,
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def runs(self, role="run", statuses=ALL):
+        tags = {"fitgap.role": role}
+        return store.find_runs(self.uri, experiment="fitgap", statuses=statuses, tags=tags)
+
+    def kill_a_worker(self):
+        """Kill the process of some run that is training, and return the run."""
+        deadline = time.monotonic() + TIMEOUT
+        while time.monotonic() < deadline:
+            for run in self.runs(statuses=("RUNNING",)):
+                if "train/accuracy" in run.metrics or "seed" in run.params:
+                    os.kill(int(run.tags["fitgap.pid"]), signal.SIGKILL)
+                    return run
+            assert self.process.poll() is None, self.process.stdout.read()
+            time.sleep(0.1)
+        raise AssertionError("no run ever started")
+
+    def end(self):
+        """Wait for its end and return what it said."""
+        try:
+            said, _ = self.process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
+        return said
+
+
+def assert_one_parent_with_finished_children(sweep, number):
+    (parent,), children = sweep.runs("sweep"), sweep.runs()
+    assert parent.status == "FINISHED"
+    assert [child.status for child in children] == ["FINISHED"] * number
+    assert len({child.tags["fitgap.identity"] for child in children}) == number
+    assert {child.tags["mlflow.parentRunId"] for child in children} == {parent.run_id}
+
+
+def shown(said):
+    """Return the lines that say how each run ended."""
+    return re.findall(r"^(?:\(_run_job.*?\) )?#\d+ (.*?): val/accuracy 0\.\d{4}", said, re.M)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
+def test_a_job_whose_worker_is_killed_goes_on_in_another(tmp_path, launcher):
+    pytest.importorskip(launcher.partition("_")[0])
+    sweep = Sweep(tmp_path, f"hydra/launcher={launcher}", "seed=0,1,2", *LONG)
+    sweep.kill_a_worker()
+    said = sweep.end()
+    assert sweep.process.returncode == 0, said
+    assert_one_parent_with_finished_children(sweep, 3)
+    assert sorted(shown(said)) == ["seed=0", "seed=1", "seed=2"], said
+
+
+@pytest.mark.slow
+def test_an_interrupted_sweep_leaves_no_job_behind(tmp_path):
+    pytest.importorskip("submitit")
+    sweep = Sweep(tmp_path, "hydra/launcher=submitit_local", "seed=0,1,2", *LONG)
+    while not sweep.runs(statuses=("RUNNING",)):
+        time.sleep(0.1)
+    sweep.process.send_signal(signal.SIGTERM)
+    said = sweep.end()
+    assert sweep.process.returncode == 143, said
+    assert [run.status for run in sweep.runs("sweep")] == ["KILLED"]
+    assert {run.status for run in sweep.runs()} == {"KILLED"}
+    with pytest.raises(ProcessLookupError):
+        os.killpg(sweep.process.pid, 0)
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_on_an_existing_ray_cluster(tmp_path):
+    pytest.importorskip("ray")
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("a network of its own for Ray, which listens on all addresses, needs root")
+    # In namespaces of its own: nothing of it is seen from outside, and all of it ends with the
+    # shell. Sockets' paths are limited to 107 characters, so the folder's is short.
+    ray = Path(sys.executable).with_name("ray")
+    with tempfile.TemporaryDirectory(prefix="ray-") as short:
+        shell = (
+            "ip link set lo up && "
+            f"{ray} start --head --node-ip-address=127.0.0.1 --port=6380 --num-cpus=2 "
+            f"--include-dashboard=false --disable-usage-stats --temp-dir={short} >{short}/said && "
+            '"$@"'
+        )
+        unshare = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+        sweep = Sweep(
+            tmp_path,
+            "hydra/launcher=ray",
+            "hydra.launcher.ray.init.address=127.0.0.1:6380",
+            "optimizer=sgd,adam",
+            "seed=0,1",
+            *SHORT,
+            before=(*unshare, "bash", "-c", shell, "bash"),
+            environment={"RAY_AUTH_MODE": "disabled"},
+        )
+        said = sweep.end()
+    assert sweep.process.returncode == 0, said
+    assert_one_parent_with_finished_children(sweep, 4)
+    assert len(shown(said)) == 4, said
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Start Slurm on loopback, one node of two cores, and return the environment that finds it."""
+    missing = [n for n in ("munged", "slurmctld", "slurmd", "sbatch") if not shutil.which(n)]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not found: Debian's packages slurm-wlm and munge")
+    if os.geteuid() != 0:
+        pytest.skip("Slurm's daemons need root")
+    # Slurm refuses a folder that others may write to, as /tmp is, on the way to munge's socket.
+    folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/run"))
+    (folder / "munge").mkdir(mode=0o755)
+    key = folder / "munge" / "key"
+    key.write_bytes(os.urandom(128))
+    key.chmod(0o400)
+    host = socket.gethostname().partition(".")[0]
+    munge = folder / "munge" / "socket"
+    conf = folder / "slurm.conf"
+    conf.write_text(f"""
+ClusterName=fitgap
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket={munge}
+CredType=cred/munge
+SlurmctldPort={free_port()}
+SlurmdPort={free_port()}
+CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+ReturnToService=2
+KillWait=5
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=500
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
+""")
+    commands = [
+        [
+            "munged",
+            "--foreground",
+            "--force",
+            f"--socket={munge}",
+            f"--key-file={key}",
+            f"--pid-file={folder}/munge/pid",
+            f"--log-file={folder}/munge/log",
+            f"--seed-file={folder}/munge/seed",
+        ],
+        ["slurmctld", "-D", "-f", str(conf)],
+        ["slurmd", "-D", "-f", str(conf)],
+    ]
+    environment = {"SLURM_CONF": str(conf)}
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        for command in commands:
+            log = stack.enter_context((tmp_path / f"{command[0]}.log").open("w"))
+            daemon = subprocess.Popen(
+                command, env={**os.environ, **environment}, stdout=log, stderr=log
+            )
+            stack.callback(daemon.wait, timeout=30)
+            stack.callback(daemon.terminate)
+            time.sleep(0.5)
+        deadline = time.monotonic() + 60
+        while "idle" not in (
+            states := subprocess.run(
+                ["sinfo", "--noheader", "--format=%t"],
+                env={**os.environ, **environment},
+                capture_output=True,
+                text=True,
+                check=False,
+            ).stdout
+        ):
+            assert time.monotonic() < deadline, f"Slurm does not come up: {states}"
+            time.sleep(0.5)
+        yield environment
+
+
+@pytest.mark.slow
+def test_a_slurm_job_that_is_killed_is_handed_out_again(tmp_path, slurm):
+    pytest.importorskip("submitit")
+    sweep = Sweep(tmp_path, "hydra/launcher=submitit_slurm", "seed=0,1,2", *LONG, environment=slurm)
+    sweep.kill_a_worker()
+    said = sweep.end()
+    assert sweep.process.returncode == 0, said
+    assert_one_parent_with_finished_children(sweep, 3)
+    assert "a worker died; " in said
+    assert len(shown(said)) >= 3, said
