@@ -210,3 +210,25 @@ def test_a_callback_that_keras_refuses_is_a_wrong_request(compose):
     config = compose("+training.callbacks.mine._target_=keras.callbacks.EarlyStoping")
     with pytest.raises(RequestError, match=r"training\.callbacks\.mine .*EarlyStoping"):
         models.callbacks(config)
+
+
+@pytest.mark.parametrize("image_shape", [(6, 6), (6, 6, 3)], ids=["grey", "colour"])
+def test_augmentation_acts_in_training_only(compose, image_shape):
+    images = np.random.default_rng(0).integers(0, 256, (4, *image_shape), dtype=np.uint8)
+    plain = build(compose(), image_shape=image_shape)
+    augmented = build(compose("training/augmentation=shift_rotate"), image_shape=image_shape)
+    augmented.set_weights(plain.get_weights())
+    np.testing.assert_array_equal(augmented(images, training=False), plain(images, training=False))
+    assert not np.allclose(augmented(images, training=True), plain(images, training=True))
+
+
+def test_augmentation_of_feature_vectors_is_a_wrong_request(compose):
+    with pytest.raises(RequestError, match=r"training\.augmentation needs images.* 5 features"):
+        build(compose("training/augmentation=shift_rotate"), image_shape=(5,))
+
+
+def test_both_penalties_are_added_to_the_loss(compose):
+    model = build(compose("architecture=dense", "architecture.l1=0.5", "architecture.l2=0.25"))
+    kernel = model.get_layer("hidden").kernel.numpy()
+    expected = 0.5 * np.abs(kernel).sum() + 0.25 * np.square(kernel).sum()
+    np.testing.assert_allclose(sum(float(loss) for loss in model.losses), expected, rtol=1e-5)

@@ -32,6 +32,9 @@ CASES = {
         "+training.callbacks.plateau={_target_:keras.callbacks.ReduceLROnPlateau,"
         "monitor:val_loss,patience:1,factor:0.5,min_delta:0.5}"
     ),
+    "weight averaging": "+optimizer.use_ema=true optimizer=adam training/early_stopping=on",
+    "weight averaging by model.fit": "+optimizer.use_ema=true training.engine=fit",
+    "augmentation": "training/augmentation=shift_rotate",
     "model.fit": "training.engine=fit optimizer=momentum",
     "numpy": "training.engine=numpy optimizer=adam",
 }

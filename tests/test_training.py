@@ -276,3 +276,57 @@ def test_a_callback_changes_the_learning_rate_between_epochs(compose, engine_nam
         engine, partitions=parts, config=config, callbacks=[halve], observe=lambda _epoch: None
     )
     assert [epoch.learning_rate for epoch in fitted.epochs] == [0.5, 0.25, 0.125]
+
+
+# Weight averaging and augmentation.
+
+
+def epochs_and_weights(config, engine_name, parts):
+    """Train, and return the epochs and the weights that the model had after each."""
+    model = models.build(
+        config, image_shape=(4, 4), num_classes=2, total_steps=config.training.epochs
+    )
+    choice = EngineChoice(engine_name, xla=False, reason="asked for")
+    engine = engines.make(choice, model=model, train=parts.train, config=config, callbacks=[])
+    weights = []
+    fitted = training.fit(
+        engine,
+        partitions=parts,
+        config=config,
+        callbacks=[],
+        observe=lambda _epoch: weights.append(engine.model.get_weights()),
+    )
+    assert fitted.train == engine.evaluate(parts.train)
+    return fitted, weights
+
+
+@pytest.mark.parametrize("engine_name", ["fit", "compiled"])
+def test_averaged_weights_are_what_is_scored_and_kept(compose, engine_name):
+    # A step per epoch, so that every step's weights are seen.
+    common = ["optimizer=sgd", "optimizer.learning_rate=0.5", "training.epochs=4"]
+    common.append("training.batch_size=40")
+    parts = made_partitions()
+    _, learning = epochs_and_weights(compose(*common), engine_name, parts)
+    averaging = ["+optimizer.use_ema=true", "+optimizer.ema_momentum=0.75"]
+    _, averaged = epochs_and_weights(compose(*common, *averaging), engine_name, parts)
+    expected = learning[0]
+    for step, (of_step, average) in enumerate(zip(learning, averaged, strict=True)):
+        if step:
+            expected = [0.75 * e + 0.25 * w for e, w in zip(expected, of_step, strict=True)]
+        for e, a in zip(expected, average, strict=True):
+            np.testing.assert_allclose(a, e, atol=1e-6)
+    assert not np.allclose(learning[-1][0], averaged[-1][0], atol=1e-3)
+
+
+@pytest.mark.parametrize("engine_name", ["fit", "compiled"])
+def test_augmentation_follows_the_seed_whatever_ran_before(compose, engine_name):
+    base = ["training/augmentation=shift_rotate", "training.epochs=2", "architecture.units=[4]"]
+    parts = made_partitions()
+    runs = [
+        epochs_and_weights(compose(*base, f"seed={seed}"), engine_name, parts)[1][-1]
+        for seed in (0, 1, 0)
+    ]
+    assert all(map(np.array_equal, runs[0], runs[2]))
+    assert not np.array_equal(runs[0][0], runs[1][0])
+    without = compose(*base, "training/augmentation=off")
+    assert not np.array_equal(epochs_and_weights(without, engine_name, parts)[1][-1][0], runs[0][0])

@@ -83,6 +83,7 @@ class SplitConfig:
     validation_fraction: float | None = None
     seed: int | None = None
     stratify: bool = False
+    train_fraction: float = 1.0
 
 
 @dataclass
@@ -96,6 +97,7 @@ class DenseConfig:
     activation: str = MISSING
     dropout: float = MISSING
     batch_norm: bool = MISSING
+    l1: float = MISSING
     l2: float = MISSING
 
 
@@ -121,6 +123,7 @@ class TrainingConfig:
     memory_limit_mb: int = MISSING
     early_stopping: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
+    augmentation: dict[str, Any] = field(default_factory=dict)
     callbacks: dict[str, Any] = field(default_factory=dict)
 
 
@@ -425,6 +428,9 @@ def _check_size(name: str, size: Sequence[int]) -> None:
 
 def _check_split(split: SplitConfig) -> None:
     require("split.name", split.name, "holdout or none", when=split.name in ("holdout", "none"))
+    share = split.train_fraction
+    in_range = is_number(share) and 0 < share <= 1
+    require("split.train_fraction", share, "a number in (0, 1]", when=in_range)
     if split.name == "holdout":
         fraction = split.validation_fraction
         inside = fraction is not None and is_number(fraction) and 0 < fraction < 1
@@ -442,15 +448,28 @@ def _check_architecture(architecture: Mapping[str, Any]) -> None:
         layers = architecture.get("layers")
         are_layers = isinstance(layers, list) and all(map(_has_target, layers))
         require("architecture.layers", layers, "a list of nodes with a _target_", when=are_layers)
+        for key in architecture:
+            if key not in _SEQUENTIAL_SETTINGS:
+                nearest = did_you_mean(key, _SEQUENTIAL_SETTINGS, prefix="architecture.")
+                name = architecture["name"]
+                raise RequestError(
+                    f"architecture.{key}: architecture={name} has no such setting{nearest}"
+                )
+
+
+_SEQUENTIAL_SETTINGS = ("_target_", "name", "title", "layers")
 
 
 def _check_dense(architecture: Mapping[str, Any]) -> None:
     _refuse_unknown("architecture.", architecture, DenseConfig)
-    units, dropout, l2 = (architecture[key] for key in ("units", "dropout", "l2"))
+    units, dropout = architecture["units"], architecture["dropout"]
     require("architecture.units", units, "positive integers", when=all(n > 0 for n in units))
     in_range = is_number(dropout) and 0 <= dropout < 1
     require("architecture.dropout", dropout, "a number in [0, 1)", when=in_range)
-    require("architecture.l2", l2, "a number >= 0", when=is_number(l2) and l2 >= 0)
+    for key in ("l1", "l2"):
+        factor = architecture[key]
+        holds = is_number(factor) and factor >= 0
+        require(f"architecture.{key}", factor, "a number >= 0", when=holds)
 
 
 # Keras checks few of its optimizers' settings: a momentum of 7 trains, to nothing.
@@ -463,6 +482,7 @@ _OPTIMIZER_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "epsilon": ("a number > 0", lambda value: value > 0),
     "weight_decay": ("a number >= 0", lambda value: value >= 0),
     "initial_accumulator_value": ("a number >= 0", lambda value: value >= 0),
+    "ema_momentum": ("a number in [0, 1)", lambda value: 0 <= value < 1),
 }
 
 _DECIMALS = {
@@ -483,7 +503,7 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
         value = optimizer.get(key)
         if value is not None:
             require(f"optimizer.{key}", value, allowed, when=is_number(value) and holds(value))
-    for key in ("nesterov", "centered", "amsgrad"):
+    for key in ("nesterov", "centered", "amsgrad", "use_ema"):
         if key in optimizer:
             value = optimizer[key]
             require(f"optimizer.{key}", value, "true or false", when=isinstance(value, bool))
@@ -509,8 +529,16 @@ def _check_training(config: Config) -> None:
         node = getattr(training, key)
         holds = not node or _has_target(node)
         require(f"training.{key}", node, "empty or have a _target_", when=holds)
+    for key, node in training.augmentation.items():
+        holds = _has_target(node)
+        require(f"training.augmentation.{key}", node, "given with a _target_", when=holds)
     for key, node in training.callbacks.items():
         require(f"training.callbacks.{key}", node, "given with a _target_", when=_has_target(node))
+        if node["_target_"] == "keras.callbacks.SwapEMAWeights":
+            raise RequestError(
+                f"training.callbacks.{key}: leave SwapEMAWeights out; under optimizer.use_ema=true "
+                "the averaged weights are evaluated and saved without it"
+            )
         _check_monitor(f"training.callbacks.{key}", node, config.split)
     if training.early_stopping:
         _check_monitor("training.early_stopping", training.early_stopping, config.split)

@@ -161,6 +161,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
         "architecture": config.architecture | {"title": None},
         "shapes": [model.input_shape, model.output_shape],
         "scaling": model.layers[0].get_config(),  # constants of the training partition's features
+        "augmentation": config.training.augmentation,
         "optimizer": optimizer,
         "schedule": config.training.schedule,
         "loss": asdict(config.loss),

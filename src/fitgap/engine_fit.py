@@ -85,6 +85,20 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return (self._x[rows],) if self._y is None else (self._x[rows], self._y[rows])
 
 
+class _KeepLearning(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keep the weights that learn, where Keras ends every fit with their averages instead.
+
+    The averages stay in the optimizer, and `fitgap.training` puts them in place to be scored.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._weights = [variable.numpy() for variable in self.model.trainable_variables]
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
+            variable.assign(value)
+
+
 class FitEngine:
     """Train by ``model.fit``: the slowest way, and the one that serves whatever Keras does.
 
@@ -113,7 +127,11 @@ class FitEngine:
         self._batch_size = config.training.batch_size
         self._label_format = config.loss.labels
         on_batches = [callback for callback in callbacks if acts_on_batches(callback)]
-        self._events = [_BatchEvents(on_batches)] if on_batches else []
+        self._events: list[keras.callbacks.Callback] = []
+        if on_batches:
+            self._events.append(_BatchEvents(on_batches))
+        if getattr(model.optimizer, "use_ema", False):
+            self._events.append(_KeepLearning())
 
     def run_epoch(self, order: Indices) -> Scores:
         """See `fitgap.engines.Engine`."""

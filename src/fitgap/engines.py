@@ -97,6 +97,11 @@ _PLAIN_LAYERS = {
     "GlobalAveragePooling2D",
     "GlobalMaxPooling2D",
     "MaxPooling2D",
+    "RandomContrast",
+    "RandomFlip",
+    "RandomRotation",
+    "RandomTranslation",
+    "RandomZoom",
     "SeparableConv2D",
     "SpatialDropout2D",
     "ZeroPadding2D",
@@ -184,15 +189,18 @@ def make(
 
 def _layer_names(config: Config) -> set[str]:
     architecture = config.architecture
+    augmentation = {
+        _short_name(str(node["_target_"])) for node in config.training.augmentation.values()
+    }
     if architecture["_target_"] == "fitgap.models.dense":
-        used = {"Dense"}
+        used = {"Dense"} | augmentation
         used |= {"Dropout"} if architecture["dropout"] else set()
         used |= {"BatchNormalization"} if architecture["batch_norm"] else set()
         return used
     layers = architecture.get("layers", [])
     if not layers:
-        return {str(architecture["_target_"])}
-    return {_short_name(str(layer.get("_target_"))) for layer in layers}
+        return {str(architecture["_target_"])} | augmentation
+    return {_short_name(str(layer.get("_target_"))) for layer in layers} | augmentation
 
 
 def _callback_names(training: TrainingConfig) -> set[str]:

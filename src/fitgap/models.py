@@ -27,6 +27,7 @@ def dense(
     dropout: float,
     batch_norm: bool,
     l2: float,
+    l1: float = 0.0,
 ) -> Layers:
     """Return the layers of a multilayer perceptron, from the scaled image to the last hidden one.
 
@@ -45,7 +46,10 @@ def dense(
         its activation.
     l2
         Factor of the squared weights added to the loss, for every hidden kernel.
+    l1
+        The same of the weights' absolute values.
     """
+    penalty = keras.regularizers.L1L2(l1=l1, l2=l2) if l1 else keras.regularizers.L2(l2)
     layers: Layers = [keras.layers.Flatten(name="flatten")]
     for i, width in enumerate(units, start=1):
         suffix = f"_{i}" if len(units) > 1 else ""
@@ -53,7 +57,7 @@ def dense(
             keras.layers.Dense(
                 width,
                 activation=None if batch_norm else activation,
-                kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+                kernel_regularizer=penalty if l1 or l2 else None,
                 name=f"hidden{suffix}",
             )
         )
@@ -93,7 +97,8 @@ def build(
     Parameters
     ----------
     config
-        The experiment; its architecture, optimizer, loss, schedule and seed are used.
+        The experiment; its architecture, optimizer, loss, schedule, augmentation and seed are
+        used.
     image_shape
         Shape of one uint8 image.
     num_classes
@@ -111,7 +116,7 @@ def build(
     Raises
     ------
     RequestError
-        If Keras refuses a setting.
+        If Keras refuses a setting, or there are no images to augment.
     """
     # Names and seeds start afresh, so a run's bits do not depend on the runs before it.
     keras.backend.clear_session(free_memory=False)  # a collection of garbage takes 0.3 s
@@ -128,6 +133,7 @@ def build(
         model = keras.Sequential(
             [
                 *_inputs(image_shape, scaling),
+                *_augmentation(config, image_shape=image_shape),
                 *hidden,
                 output,
             ],
@@ -169,6 +175,26 @@ def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None) -> Lay
     ]
 
 
+def _augmentation(config: Config, *, image_shape: tuple[int, ...]) -> Layers:
+    """Return the layers that change images at random in training, and nothing in inference."""
+    nodes = config.training.augmentation
+    if not nodes:
+        return []
+    if len(image_shape) == 1:
+        raise RequestError(
+            f"training.augmentation needs images, but dataset={config.dataset.name} has vectors "
+            f"of {image_shape[0]} features"
+        )
+    layers = [
+        _instantiate(f"training.augmentation.{name}", {"name": name, **node})
+        for name, node in nodes.items()
+    ]
+    if len(image_shape) == 2:  # Keras's layers want a channel axis
+        with_channel = keras.layers.Reshape((*image_shape, 1), name="augmentation_in")
+        return [with_channel, *layers, keras.layers.Reshape(image_shape, name="augmentation_out")]
+    return layers
+
+
 def _optimizer(config: Config, *, total_steps: int) -> keras.optimizers.Optimizer:
     settings = dict(config.optimizer)
     schedule = dict(config.training.schedule)
@@ -196,6 +222,23 @@ def callbacks(config: Config) -> list[keras.callbacks.Callback]:
 def state(model: keras.Model) -> list[keras.Variable]:
     """Return all variables that training changes: weights, random states, the optimizer's."""
     return [*model.variables, *model.optimizer.variables]
+
+
+def swap_averages(model: keras.Model) -> None:
+    """Exchange the weights that learn with their moving averages, if the optimizer keeps any.
+
+    Done twice, it changes no bit: `keras.callbacks.SwapEMAWeights` adds and subtracts instead,
+    which rounds. Keras has no public name for the averages. Statistics of batch normalisation
+    are averages of their own, and stay.
+    """
+    optimizer = model.optimizer
+    if not getattr(optimizer, "use_ema", False):
+        return
+    averages = optimizer._model_variables_moving_average
+    for weight, average in zip(optimizer._trainable_variables, averages, strict=True):
+        learning = weight.numpy()
+        weight.assign(average)
+        average.assign(learning)
 
 
 def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:

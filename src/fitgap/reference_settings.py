@@ -56,6 +56,9 @@ def check(config: Config) -> None:
     _check_architecture(config.architecture)
     _loss(config)
     _optimizer(config.optimizer)
+    augmentation = list(config.training.augmentation)
+    allowed = f"empty {_UNDER}"
+    require("training.augmentation", augmentation, allowed, when=not augmentation)
     for key, node in config.training.callbacks.items():
         target = node["_target_"]
         acts_between_epochs = target not in BATCH_CALLBACKS
@@ -94,8 +97,8 @@ def _check_architecture(architecture: Mapping[str, Any]) -> None:
         layers = [layer.get("_target_") for layer in architecture.get("layers", [])]
         described = f"{target} with {layers[0]}" if layers else target
         require("architecture", described, f"fitgap.models.dense {_UNDER}", when=False)
-    for key in ("batch_norm", "dropout", "l2"):
-        value = architecture[key]
+    for key in ("batch_norm", "dropout", "l1", "l2"):
+        value = architecture.get(key, 0)
         require(f"architecture.{key}", value, f"off (0 or false) {_UNDER}", when=not value)
     try:
         get_activation(architecture["activation"])

@@ -24,7 +24,8 @@ class Split:
     ----------
     train, val
         int64 indices of shape (train_samples,) and (val_samples,) into the training part;
-        disjoint, together all of it. ``val`` is empty under ``split=none``.
+        disjoint, together all of it unless ``train_fraction`` is less than 1. ``val`` is empty
+        under ``split=none``.
     digest
         SHA-256 over both.
     """
@@ -44,6 +45,9 @@ def split(labels: Labels, config: SplitConfig, *, num_classes: int) -> Split:
     config
         ``holdout`` is `sklearn.model_selection.train_test_split` with ``test_size`` =
         ``validation_fraction`` and ``random_state`` = ``seed``; ``none`` keeps all for training.
+        ``train_fraction`` then keeps the first part of the training images, in an order drawn by
+        ``seed``: each smaller fraction is a part of every larger one, and ``val`` is the same for
+        all. Under ``stratify`` each part has the classes in the same proportions.
     num_classes
         How many classes there are; each must occur in the training partition.
 
@@ -68,7 +72,15 @@ def split(labels: Labels, config: SplitConfig, *, num_classes: int) -> Split:
                 f"split.validation_fraction={config.validation_fraction} cannot divide "
                 f"{len(labels)} images: {error}"
             ) from error
+    everything_to_train_on = train
+    if config.train_fraction < 1:
+        train = _nested_subset(train, labels, config)
     missing = np.setdiff1d(np.arange(num_classes), labels[train])
+    if missing.size and np.isin(missing[0], labels[everything_to_train_on]):
+        raise RequestError(
+            f"split.train_fraction={config.train_fraction} leaves {len(train)} images, none of "
+            f"class {missing[0]}; take a larger fraction or split.stratify=true"
+        )
     if missing.size and config.name == "none":
         raise RequestError(f"the dataset has no image of class {missing[0]} to train on")
     if missing.size:
@@ -77,6 +89,21 @@ def split(labels: Labels, config: SplitConfig, *, num_classes: int) -> Split:
             f"{missing[0]} to train on; take a smaller fraction or split.stratify=true"
         )
     return Split(train=train, val=val, digest=digest_arrays(train, val))
+
+
+def _nested_subset(train: Indices, labels: Labels, config: SplitConfig) -> Indices:
+    """Return the first of the training images, at least one, in an order that the seed draws."""
+    rng = np.random.default_rng([0 if config.seed is None else config.seed, len(train)])
+    shuffled = train[rng.permutation(len(train))]
+    if config.stratify:
+        # The i-th of a class's n images goes to the place (i + 1/2) / n of the whole, so that
+        # every beginning has all classes in proportion.
+        place = np.empty(len(shuffled))
+        for class_number in np.unique(labels[shuffled]):
+            of_class = np.flatnonzero(labels[shuffled] == class_number)
+            place[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
+        shuffled = shuffled[np.argsort(place, kind="stable")]
+    return shuffled[: max(1, round(config.train_fraction * len(train)))]
 
 
 def _holdout(labels: Labels, config: SplitConfig) -> tuple[Indices, Indices]:

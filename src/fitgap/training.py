@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from fitgap import models
 from fitgap.checkpoints import Checkpoint
 from fitgap.config import Config
 from fitgap.engines import Engine
@@ -191,9 +192,14 @@ def fit(
 
 def _run_epoch(engine: Engine, number: int, partitions: Partitions, config: Config) -> Epoch:
     order = batch_order(len(partitions.train), seed=config.seed, epoch=number)
+    # Between epochs the model holds the averaged weights, if any are kept: those are scored, heard
+    # of by callbacks, and in the end saved. The weights that learn wait in the optimizer.
+    if number > 1:
+        models.swap_averages(engine.model)
     started = time.perf_counter()
     running = engine.run_epoch(order)
     fit_seconds = time.perf_counter() - started
+    models.swap_averages(engine.model)
     wants_train = config.training.train_metrics_every_epoch
     return Epoch(
         number=number,
