@@ -135,6 +135,7 @@ class TrackingConfig:
     experiment: str = "fitgap"
     reuse: bool = True
     parent: str | None = None  # run id of the sweep's parent run, set by the sweep
+    pruning: Any = None  # when a trial is stopped, set by a search; see `fitgap.pruning`
 
 
 @dataclass

@@ -16,6 +16,7 @@ from fitgap import (
     disks,
     engines,
     progress,
+    pruning,
     splits,
     store,
 )
@@ -159,6 +160,8 @@ def run(planned: Plan) -> Result:
         If the loss stops being finite; the run is FAILED then.
     DiskFullError
         If there is no room for its record; what was recorded by then is whole.
+    PrunedError
+        If a search stopped it; the run is KILLED then, and starts anew when it is asked for again.
     """
     tracking_config = planned.config.tracking
     path = checkpoints.path_for(
@@ -167,7 +170,11 @@ def run(planned: Plan) -> Result:
     with disks.named_when_full(path.parent), checkpoints.claim(path):
         result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
         if result is None:
-            result = _train(planned, path)
+            try:
+                result = _train(planned, path)
+            except pruning.PrunedError:
+                checkpoints.remove(path)  # most are never asked for again
+                raise
             checkpoints.remove(path)
     return result
 
@@ -225,10 +232,12 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
         quiet = config.tracking.parent is not None
         with progress.show(description.name, epochs=config.training.epochs, quiet=quiet) as show:
+            prune = pruning.watch(config.tracking.pruning)
 
             def observe(epoch: training.Epoch) -> None:
                 record.log_epoch(epoch)
                 show(epoch)
+                prune(epoch.number, tracking.score_metrics(train=epoch.train, val=epoch.val))
 
             fitted = training.fit(
                 engine,

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from fitgap import cli, config, delivery, experiment, store
 from fitgap.experiment import Result
+from fitgap.pruning import PrunedError
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,14 @@ class Outcome:
         None where it failed.
     failure
         Why it failed; None where it did not.
+    pruned
+        Why a search stopped it; None where it did not.
     """
 
     name: str
     result: Result | None
     failure: str | None
+    pruned: str | None = None
 
 
 def run_job(composed: DictConfig) -> Outcome | Result:
@@ -74,6 +78,9 @@ def _run_in_sweep(composed: DictConfig, *, number: int) -> Outcome:
         planned = experiment.plan(config.from_hydra(composed))
         name = experiment.run_name(planned.config)
         result = experiment.run(planned)
+    except PrunedError as error:
+        print(f"#{number} {name}: {error}", flush=True)
+        return Outcome(name, result=None, failure=None, pruned=str(error))
     except Exception as error:
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         reason = str(error).strip().partition("\n")[0]

@@ -59,8 +59,10 @@ def jobs_at_once(settings: DictConfig) -> int:
     return int(number) if number > 0 else max(1, cores + 1 + int(number))
 
 
-def launch(launcher: Launcher, jobs: Sequence[Sequence[str]]) -> Sequence[JobReturn]:
-    """Hand jobs to a launcher and return what they return when all have ended.
+def launch(
+    launcher: Launcher, jobs: Sequence[Sequence[str]], *, first: int = 0
+) -> Sequence[JobReturn]:
+    """Hand jobs, numbered from the first on, to a launcher; return their returns when all ended.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def launch(launcher: Launcher, jobs: Sequence[Sequence[str]]) -> Sequence[JobRet
     os.environ.setdefault("RAY_DEDUP_LOGS", "0")
     os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     try:
-        return launcher.launch(jobs, initial_job_idx=0)
+        return launcher.launch(jobs, initial_job_idx=first)
     except BrokenProcessPool as error:
         raise WorkerDiedError(_first_line(error)) from error
     except Exception as error:

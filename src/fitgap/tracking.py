@@ -34,6 +34,7 @@ from fitgap.delivery import Delivery
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.evaluation import Scores, gap
 from fitgap.outbox import Operation
+from fitgap.pruning import PrunedError
 
 if TYPE_CHECKING:
     from fitgap.training import Epoch
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
 FAILURE_TAG = "fitgap.failure"
+PRUNED_TAG = "fitgap.pruned"
 
 # MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
 # before it raises it.
@@ -211,8 +213,8 @@ class RunRecord:
         for key in run.data.metrics:
             history = self._client.get_metric_history(self.run_id, key)
             self._logged |= {(key, metric.step) for metric in history}
-        if FAILURE_TAG in run.data.tags:
-            self._client.delete_tag(self.run_id, FAILURE_TAG)
+        for tag in {FAILURE_TAG, PRUNED_TAG} & set(run.data.tags):
+            self._client.delete_tag(self.run_id, tag)
         return {key: value for key, value in params.items() if key not in run.data.params}
 
     def log_artifacts(self, folder: Path) -> None:
@@ -290,8 +292,9 @@ def open_run(
 ) -> Iterator[RunRecord]:
     """Create a run, or go on with an interrupted one, and end it as the block is left.
 
-    FINISHED without an exception, KILLED on Ctrl-C or SIGTERM, else FAILED with the reason in
-    the tag ``fitgap.failure``. The exception goes on.
+    FINISHED without an exception, KILLED on Ctrl-C or SIGTERM or where a search pruned it (the
+    tag ``fitgap.pruned`` says so), else FAILED with the reason in the tag ``fitgap.failure``. The
+    exception goes on.
     """
     mlflow.set_tracking_uri(uri)
     client = delivery.client_for(uri)
@@ -303,8 +306,13 @@ def open_run(
     }
     settings = {**flatten(to_plain(config)), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
-    del settings["tracking.parent"]  # a tag says it, and may change when a run goes on
-    params: Mapping[str, str] = {key: _param_value(value) for key, value in settings.items()}
+    # A tag says the parent. Both may change when a run goes on, and a parameter must not.
+    of_the_sweep = ("tracking.parent", "tracking.pruning")
+    params: Mapping[str, str] = {
+        key: _param_value(value)
+        for key, value in settings.items()
+        if not key.startswith(of_the_sweep)
+    }
     with _sigterm_raises():
         run_id = interrupted or delivery.create_run(
             client, uri=uri, experiment_id=experiment_id, tags=tags, name=description.name
@@ -325,6 +333,10 @@ def open_run(
         except (KeyboardInterrupt, SystemExit, Terminated) as error:
             record.end("KILLED", reason=f"stopped by {type(error).__name__}")
             raise
+        except PrunedError as error:
+            record.set_tags({PRUNED_TAG: "true"})
+            record.end("KILLED", reason=str(error))
+            raise
         except BaseException as error:
             record.end("FAILED", reason=f"{type(error).__name__}: {error}"[:500])
             raise
@@ -342,6 +354,12 @@ class SweepRecord:
     def log_text(self, text: str, file_name: str) -> None:
         """Add a text file."""
         _send_text(self._delivery, text, file_name)
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Add metrics under a step."""
+        now = int(time.time() * 1000)
+        entries = [(key, value, now, step) for key, value in metrics.items()]
+        self._delivery.send(Operation("batch", {"metrics": entries}))
 
     def fail(self, reason: str) -> None:
         """Have the run end FAILED, with the reason as a tag."""

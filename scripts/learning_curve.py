@@ -1,0 +1,69 @@
+"""Say what more training images would be worth, from a sweep=learning_curve."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fitgap import learning_curve, store, sweep_results
+from fitgap.cli import run_command
+
+
+def main() -> None:
+    """Read the command line, fit, print the answer, and write the files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
+    )
+    parser.add_argument(
+        "--sweep", metavar="RUN_ID", help="parent run (the newest sweep=learning_curve)"
+    )
+    parser.add_argument(
+        "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/learning_curve"),
+        metavar="DIR",
+        help="folder for learning_curve.md, .png and .svg (%(default)s)",
+    )
+    arguments = parser.parse_args()
+
+    results = sweep_results.read(
+        store.resolve_uri(arguments.uri),
+        experiment=arguments.experiment,
+        setting="split.train_fraction",
+        sweep=arguments.sweep,
+        start=learning_curve.START,
+    )
+    found = learning_curve.points(results.runs)
+    told = learning_curve.forecast(found)
+    title = sweep_results.title(results)
+    console = Console()
+    table = Table(title=Text(title), box=None, title_justify="left")
+    for heading in ("images", "train/accuracy", "val/accuracy", "n"):
+        table.add_column(heading, justify="right")
+    for point in found:
+        scores = [point.scores[name] for name in ("train/accuracy", "val/accuracy")]
+        figures = map(learning_curve.with_interval, scores)
+        table.add_row(f"{point.images:,}", *figures, str(len(point.errors)))
+    console.print(table)
+    for sentence in learning_curve.in_words(found, told):
+        console.print(Text(sentence))
+    for note in learning_curve.notes(missing=results.missing):
+        console.print(Text(f"Note: {note}"))
+    text = learning_curve.to_markdown(found, told, title=title, missing=results.missing)
+
+    from fitgap import learning_curve_figure  # noqa: PLC0415 - matplotlib, after the errors
+
+    figure = learning_curve_figure.draw(found, told, title=title)
+    sweep_results.write(results, arguments.output, name="learning_curve", text=text, figure=figure)
+    where = arguments.output
+    print(f"written: {where}/learning_curve.md, learning_curve.png, learning_curve.svg")
+
+
+if __name__ == "__main__":
+    run_command(main)

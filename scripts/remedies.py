@@ -1,0 +1,75 @@
+"""Say what each remedy of a sweep=remedies brought: table, picture, best trade first."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fitgap import remedies, store, sweep_results
+from fitgap.cli import run_command
+from fitgap.remedies import BASELINE, Effect
+
+
+def main() -> None:
+    """Read the command line, compare with the baseline, print, and write the files."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
+    )
+    parser.add_argument("--sweep", metavar="RUN_ID", help="parent run (the newest sweep=remedies)")
+    parser.add_argument(
+        "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports/remedies"),
+        metavar="DIR",
+        help="folder for remedies.md, .png and .svg (%(default)s)",
+    )
+    arguments = parser.parse_args()
+
+    results = sweep_results.read(
+        store.resolve_uri(arguments.uri),
+        experiment=arguments.experiment,
+        setting="remedy",
+        sweep=arguments.sweep,
+        start=remedies.START,
+    )
+    found = remedies.effects(results.runs)
+    title = sweep_results.title(results)
+    console = Console()
+    console.print(_table(found, title=title))
+    for note in remedies.notes(found, missing=results.missing):
+        console.print(Text(note))
+    text = remedies.to_markdown(found, title=title, missing=results.missing)
+
+    from fitgap import remedy_figure  # noqa: PLC0415 - matplotlib, after the errors
+
+    figure = remedy_figure.draw(found, title=title)
+    sweep_results.write(results, arguments.output, name="remedies", text=text, figure=figure)
+    print(f"written: {arguments.output}/remedies.md, remedies.png, remedies.svg")
+
+
+def _table(found: list[Effect], *, title: str) -> Table:
+    table = Table(title=Text(title), box=None, title_justify="left")
+    table.add_column("remedy", no_wrap=True)
+    for heading in ("Δ val/accuracy", "Δ gap/accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("n", justify="right")
+    table.add_column("")
+    for one in found:
+        is_baseline = one.remedy == BASELINE
+        figures = (
+            [f"{one.val.mean:.4f}", f"{one.gap.mean:+.4f}"]
+            if is_baseline
+            else [remedies.points(one.val_change), remedies.points(one.gap_change)]
+        )
+        table.add_row(Text(one.remedy), *map(Text, figures), str(one.val.n), one.verdict)
+    return table
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,81 @@
+"""Stopping a trial that falls behind: the bounds are the search's, the watching is the run's.
+
+The search hands each trial, with its settings, the value it must reach by each epoch. So a run
+needs no access to the search's memory, and is stopped at the same epoch wherever it runs.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+class PrunedError(Exception):
+    """A run was stopped on purpose, since trials before it were better at the same epoch."""
+
+
+def bounds(
+    histories: Sequence[Mapping[int, float]], *, epochs: int, startup_trials: int, warmup: int
+) -> list[float | None]:
+    """Return what a trial must reach by each epoch: the median of earlier trials.
+
+    Parameters
+    ----------
+    histories
+        Of each finished trial, its values by epoch, from 1.
+    epochs
+        How many a trial has at most.
+    startup_trials
+        With fewer finished trials, there are no bounds.
+    warmup
+        Epochs at the start without a bound.
+
+    Returns
+    -------
+    list
+        One per epoch; None where there is none.
+
+    References
+    ----------
+    The rule is that of Vizier (Golovin et al. 2017) and of Optuna's ``MedianPruner``.
+    """
+    if len(histories) < startup_trials:
+        return [None] * epochs
+    found: list[float | None] = []
+    for epoch in range(1, epochs + 1):
+        values = sorted(h[epoch] for h in histories if not math.isnan(h.get(epoch, math.nan)))
+        if epoch <= warmup or not values:
+            found.append(None)
+            continue
+        middle = len(values) // 2
+        pair = values[middle - 1 : middle + 1] if len(values) % 2 == 0 else values[middle:][:1]
+        found.append(sum(pair) / len(pair))
+    return found
+
+
+def watch(pruning: Mapping[str, Any] | None) -> Callable[[int, Mapping[str, float]], None]:
+    """Return a function that takes each epoch's number and figures, and stops a run behind.
+
+    Parameters
+    ----------
+    pruning
+        ``metric``, ``direction`` and ``bounds``; None stops nothing.
+    """
+    if pruning is None:
+        return lambda _epoch, _metrics: None
+    metric, maximize = pruning["metric"], pruning["direction"] == "maximize"
+    limits = pruning["bounds"]
+    best = -math.inf
+
+    def look(epoch: int, metrics: Mapping[str, float]) -> None:
+        nonlocal best
+        sign = 1 if maximize else -1
+        value = metrics[metric]
+        best = best if math.isnan(value) else max(best, sign * value)
+        limit = limits[epoch - 1] if epoch <= len(limits) else None
+        if limit is not None and best < sign * limit:
+            raise PrunedError(
+                f"pruned: {metric} {sign * best:.4f} by epoch {epoch} is behind the median "
+                f"{limit:.4f} of the trials before"
+            )
+
+    return look

@@ -1,0 +1,178 @@
+"""A recorded sweep over one setting and the seed, read back: which run answers which job.
+
+The parent run keeps each job's overrides and identity (``plan.json``). Looking the runs up by
+identity finds those too that an earlier sweep had finished.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitgap import store
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ANY_STATUS = ("FINISHED", "FAILED", "KILLED", "RUNNING")
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """The finished runs of a sweep over one setting.
+
+    Attributes
+    ----------
+    uri, experiment
+        Where they are.
+    parent
+        Run id of the sweep.
+    runs
+        By the setting's value as it was written, in the order of the sweep, and by seed.
+    missing
+        How many of the sweep's jobs have no finished run.
+    """
+
+    uri: str
+    experiment: str
+    parent: str
+    runs: Mapping[str, Mapping[int, StoredRun]]
+    missing: int
+
+
+def read(
+    uri: str, *, experiment: str, setting: str, sweep: str | None = None, start: str
+) -> SweepResults:
+    """Return the runs of the newest sweep over a setting.
+
+    Parameters
+    ----------
+    uri, experiment
+        Where the record is.
+    setting
+        The varied setting or group, as ``remedy``; besides it only ``seed`` may vary.
+    sweep
+        Run id of the parent, to take that one instead of the newest.
+    start
+        The command that makes such a sweep, for the error message.
+
+    Raises
+    ------
+    RequestError
+        If there is no such sweep, it varies something else too, or no run of it has finished.
+    """
+    parents = store.find_runs(
+        uri, experiment=experiment, statuses=ANY_STATUS, tags={"fitgap.role": "sweep"}
+    )
+    for parent in parents:
+        if sweep is not None and parent.run_id != sweep:
+            continue
+        jobs = _jobs(uri, parent.run_id)
+        if len({value for job in jobs if (value := _value(job, setting)) is not None}) > 1:
+            return _results(uri, experiment, parent.run_id, jobs, setting=setting)
+    which = f"sweep {sweep}" if sweep else "no sweep"
+    verb = "is not one" if sweep else "of the kind is there"
+    raise RequestError(
+        f"experiment {experiment!r} in {store.redact(uri)}: {which} over {setting} {verb}\n"
+        f"Make one with: {start}"
+    )
+
+
+def _jobs(uri: str, parent: str) -> list[Mapping[str, Any]]:
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        try:
+            path = mlflow.MlflowClient(uri).download_artifacts(parent, "plan.json", folder)
+            plan = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, mlflow.MlflowException):
+            return []  # a search, or a sweep that ended before it began
+    return list(plan["jobs"] if isinstance(plan, Mapping) else plan)
+
+
+def _settings(job: Mapping[str, Any]) -> dict[str, str]:
+    parts = (override.partition("=") for override in job["overrides"])
+    return {key.lstrip("+"): value for key, _, value in parts}
+
+
+def _value(job: Mapping[str, Any], setting: str) -> str | None:
+    return _settings(job).get(setting)
+
+
+def _results(
+    uri: str,
+    experiment: str,
+    parent: str,
+    jobs: Sequence[Mapping[str, Any]],
+    *,
+    setting: str,
+) -> SweepResults:
+    others = _varying(map(_settings, jobs)) - {setting, "seed"}
+    if others:
+        raise RequestError(
+            f"sweep {parent} varies {', '.join(sorted(others))} besides {setting} and seed; "
+            "make a sweep of its own for each, and name it with --sweep"
+        )
+    finished = {
+        run.tags.get("fitgap.identity"): run
+        for run in reversed(store.find_runs(uri, experiment=experiment))  # the newest stays
+    }
+    runs: dict[str, dict[int, StoredRun]] = {}
+    missing = 0
+    for job in jobs:
+        run = finished.get(job["identity"])
+        value = _value(job, setting)
+        if run is None or value is None:
+            missing += 1
+        else:
+            runs.setdefault(value, {})[int(run.params["seed"])] = run
+    if not runs:
+        raise RequestError(f"no run of the sweep {parent} has finished yet")
+    return SweepResults(uri, experiment, parent, runs, missing)
+
+
+def _varying(settings: Iterable[Mapping[str, str]]) -> set[str]:
+    values: dict[str, set[str | None]] = {}
+    settings = list(settings)
+    for key in {key for one in settings for key in one}:
+        values[key] = {one.get(key) for one in settings}
+    return {key for key, found in values.items() if len(found) > 1}
+
+
+def title(results: SweepResults) -> str:
+    """Return what was trained: data, number of images, architecture, epochs."""
+    run = next(iter(next(iter(results.runs.values())).values()))
+    names = [run.params.get(f"{group}.name", "") for group in ("dataset", "architecture")]
+    most = max(
+        int(run.params["train_samples"]) for by in results.runs.values() for run in by.values()
+    )
+    epochs = run.params.get("training.epochs")
+    return f"{names[0]}, {most:,} training images, {names[1]}, up to {epochs} epochs"
+
+
+def write(results: SweepResults, folder: Path, *, name: str, text: str, figure: "Figure") -> None:
+    """Write a sweep's answer as Markdown, PNG and SVG, into a folder and into its parent run.
+
+    Raises
+    ------
+    RequestError
+        If the folder cannot be written.
+    """
+    import mlflow
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.md").write_text(f"{text}\n![{name}]({name}.svg)\n", encoding="utf-8")
+        figure.savefig(folder / f"{name}.png", dpi=150)
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+    except OSError as error:
+        raise RequestError(f"--output {folder} cannot be written: {error.strerror}") from error
+    client = mlflow.MlflowClient(results.uri)
+    for suffix in ("md", "png", "svg"):
+        client.log_artifact(results.parent, str(folder / f"{name}.{suffix}"), name)

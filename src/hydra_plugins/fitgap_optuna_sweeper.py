@@ -1,0 +1,65 @@
+"""The sweeper ``hydra/sweeper=optuna``: a search instead of a grid, run by `fitgap.search`.
+
+Hydra imports this module at every start, so Optuna is imported only when a search runs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from hydra_plugins import fitgap_sweeper
+
+
+class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
+    """Hydra's sweep syntax as a space to search: choices, ranges, intervals."""
+
+    def __init__(self, params: dict[str, str] | None = None, **settings: Any) -> None:
+        super().__init__(params=params)
+        self._settings = settings
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Search the space that the arguments and ``params`` make."""
+        from fitgap import launchers, search
+        from fitgap.search_settings import SearchSettings
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        master, loader, launcher = self.config, self.hydra_context.config_loader, self.launcher
+        parser = OverridesParser.create(config_loader=loader)
+        lists = ("metrics", "directions")
+        settings: dict[str, Any] = {
+            key: list(value) if key in lists and value is not None else value
+            for key, value in self._settings.items()
+        }
+        return search.run(
+            parser.parse_overrides([*self._parse_config(), *arguments]),
+            settings=SearchSettings(**settings),
+            compose=lambda job: loader.load_sweep_config(master, job),
+            launch=lambda jobs, first: launchers.launch(launcher, jobs, first=first),
+            workers=launchers.jobs_at_once(master.hydra.launcher),
+        )
+
+
+@dataclass
+class OptunaSweeperConf:
+    """``hydra/sweeper: optuna``; see `fitgap.search_settings.SearchSettings`."""
+
+    _target_: str = "hydra_plugins.fitgap_optuna_sweeper.OptunaSweeper"
+    n_trials: int = 20
+    n_jobs: int | None = None
+    metrics: list[str] = field(default_factory=lambda: ["val/accuracy"])
+    directions: list[str] | None = None
+    sampler: str = "tpe"
+    seed: int = 0
+    startup_trials: int = 10
+    pruner: str = "none"
+    pruning_startup_trials: int = 5
+    pruning_warmup_epochs: int = 0
+    study: str | None = None
+    params: dict[str, str] | None = field(default_factory=dict)
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=OptunaSweeperConf)

@@ -1,0 +1,60 @@
+"""When a trial is stopped: held against Optuna's own median pruner."""
+
+import math
+import random
+
+import optuna
+import pytest
+
+from fitgap.pruning import PrunedError, bounds, watch
+
+EPOCHS = 6
+
+
+def histories(number, seed):
+    rng = random.Random(seed)
+    lengths = [rng.randint(1, EPOCHS) for _ in range(number)]
+    return [{e: round(rng.random(), 2) for e in range(1, n + 1)} for n in lengths]
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+@pytest.mark.parametrize(("startup", "warmup"), [(1, 0), (4, 0), (9, 0), (3, 2)])
+def test_a_trial_is_stopped_where_optuna_would_stop_it(direction, startup, warmup):
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    for seed in range(20):
+        finished = histories(8, seed)
+        study = optuna.create_study(
+            direction=direction,
+            # Optuna's warm-up counts the step itself.
+            pruner=optuna.pruners.MedianPruner(startup, n_warmup_steps=warmup + 1),
+        )
+        for history in finished:
+            study.add_trial(
+                optuna.create_trial(
+                    state=optuna.trial.TrialState.COMPLETE, value=0.5, intermediate_values=history
+                )
+            )
+        trial = study.ask()
+        (new,) = histories(1, seed + 1000)
+        limits = bounds(finished, epochs=EPOCHS, startup_trials=startup, warmup=warmup)
+        look = watch({"metric": "m", "direction": direction, "bounds": limits})
+        for epoch, value in new.items():
+            trial.report(value, epoch)
+            is_pruned = False
+            try:
+                look(epoch, {"m": value})
+            except PrunedError:
+                is_pruned = True
+            assert is_pruned == trial.should_prune(), (seed, epoch)
+
+
+def test_values_that_are_not_numbers_set_no_bound_and_stop_nothing():
+    found = bounds([{1: math.nan, 2: 0.5}], epochs=3, startup_trials=1, warmup=0)
+    assert found == [None, 0.5, None]
+    look = watch({"metric": "m", "direction": "maximize", "bounds": [0.1, None]})
+    with pytest.raises(PrunedError, match=r"m -inf by epoch 1"):
+        look(1, {"m": math.nan})
+
+
+def test_without_bounds_nothing_is_stopped():
+    watch(None)(1, {})

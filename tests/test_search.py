@@ -1,0 +1,139 @@
+"""Searches as a person starts them, with real training on the bundled digits."""
+
+import sys
+
+import pytest
+from mlflow import MlflowClient
+
+from fitgap import store
+
+SMALL = ("architecture=dense_softmax", "training.epochs=2", "training.xla=false")
+OPTUNA = ("-m", "hydra/sweeper=optuna", *SMALL)
+RATES = "optimizer.learning_rate=tag(log, interval(1e-3, 1e-1))"
+ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+
+
+@pytest.fixture
+def uri(tmp_path):
+    """Return the URI of the database that `train` writes to."""
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def by_role(uri, experiment="fitgap"):
+    return (
+        store.find_runs(uri, experiment=experiment, statuses=ALL, tags={"fitgap.role": role})
+        for role in ("sweep", "run")
+    )
+
+
+def outcomes(runs):
+    """Return what trials tried and reached, in no order."""
+    keys = ("optimizer.name", "optimizer.learning_rate")
+    return sorted([*(run.params[key] for key in keys), run.metrics["val/accuracy"]] for run in runs)
+
+
+def test_a_search_is_continued_to_what_an_uninterrupted_one_finds(train, uri):
+    space = ("optimizer=sgd,adam", RATES, "hydra.sweeper.n_jobs=2")
+    first = train(*OPTUNA, *space, "hydra.sweeper.n_trials=3")
+    assert (first.code, first.err) == (0, "")
+    assert "0 of 3 trials ended before" in first.out
+    second = train(*OPTUNA, *space, "hydra.sweeper.n_trials=5")
+    assert "3 of 5 trials ended before" in second.out
+    again = train(*OPTUNA, *space, "hydra.sweeper.n_trials=5")
+    assert (again.code, "5 of 5 trials ended before" in again.out) == (0, True)
+    _, continued = by_role(uri)
+
+    whole = train(*OPTUNA, *space, "hydra.sweeper.n_trials=5", "tracking.experiment=whole")
+    (parent,), children = by_role(uri, "whole")
+    assert outcomes(children) == outcomes(continued)
+    assert len(children) == 5
+    assert parent.status == "FINISHED"
+    assert {child.tags["fitgap.sweep"] for child in children} == {parent.run_id}
+    best = max(child.metrics["val/accuracy"] for child in children)
+    assert f"val/accuracy {best:.4f}" in whole.out.partition("best:\n")[2]
+    artifacts = {file.path for file in MlflowClient(uri).list_artifacts(parent.run_id)}
+    assert {"search.json", "trials.csv", "importances.json"} <= artifacts
+
+
+def test_a_trial_that_fails_ends_only_itself_and_is_not_tried_again(train, uri):
+    space = ("optimizer=sgd", "optimizer.learning_rate=3e38,0.1")
+    command = (*OPTUNA, *space, "hydra.sweeper.n_trials=6", "hydra.sweeper.sampler=random")
+    done = train(*command)
+    assert done.code == 1
+    assert "DivergedError" in done.out
+    (parent,), children = by_role(uri)
+    assert parent.status == "FAILED"
+    assert {child.status for child in children} == {"FAILED", "FINISHED"}
+    assert "6 trials: " in done.out
+    assert train(*command).code == 0
+
+
+def test_a_trial_that_falls_behind_is_marked_and_not_counted_as_finished(train, uri):
+    space = ("optimizer=sgd", "optimizer.learning_rate=0.1,1e-7")
+    command = (
+        *OPTUNA,
+        *space,
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.sampler=random",
+        "hydra.sweeper.pruner=median",
+        "hydra.sweeper.pruning_startup_trials=1",
+    )
+    done = train(*command)
+    assert done.code == 0
+    _, children = by_role(uri)
+    (good,) = [child for child in children if child.status == "FINISHED"]
+    pruned = [child for child in children if child.tags.get("fitgap.pruned") == "true"]
+    assert good.params["optimizer.learning_rate"] == "0.1"
+    assert [child.status for child in pruned] == ["KILLED"]
+    assert "is behind the median" in pruned[0].tags["fitgap.failure"]
+
+    # Asked for by itself it is trained to its end, and no longer marked.
+    assert train("optimizer=sgd", "optimizer.learning_rate=1e-7", *SMALL).code == 0
+    _, children = by_role(uri)
+    assert {child.status for child in children} == {"FINISHED"}
+    assert not any("fitgap.pruned" in child.tags for child in children)
+
+
+def test_two_metrics_give_the_trials_that_none_beats_in_both(train):
+    done = train(
+        *OPTUNA,
+        RATES,
+        "hydra.sweeper.n_trials=2",
+        "hydra.sweeper.metrics=[val/accuracy,gap/accuracy]",
+        "hydra.sweeper.directions=[maximize,minimize]",
+    )
+    assert done.code == 0
+    assert "no trial is better in all metrics than:" in done.out
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["hydra.sweeper.metrics=[test/accuracy]"], "test/accuracy is of the test set"),
+        (["hydra.sweeper.metrics=[val/acuracy]"], "hydra.sweeper.metrics must be"),
+        (["hydra.sweeper.sampler=grid"], "hydra.sweeper.sampler must be tpe or random"),
+        (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials must be an integer >= 1, got 0"),
+        (["hydra.sweeper.directions=[up]"], "hydra.sweeper.directions must be"),
+        (
+            ["hydra.sweeper.metrics=[val/loss,gap/loss]", "hydra.sweeper.pruner=median"],
+            "goes by one metric",
+        ),
+        (["split=none"], "needs a validation partition"),
+        (["seed=0,1"], "seed: a search cannot vary it"),
+        (["training.epochs=0"], "training.epochs must be an integer >= 1"),
+        (["hydra.sweeper.n_trial=3"], "n_trial"),
+    ],
+)
+def test_a_wrong_search_starts_nothing(train, tmp_path, overrides, message):
+    done = train(*OPTUNA, RATES, *overrides)
+    assert done.code == 2
+    assert message in done.err
+    assert len(done.err.splitlines()) <= 2
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_without_optuna_the_extra_is_named(train, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    done = train(*OPTUNA, RATES)
+    assert done.code == 2
+    assert "make setup-extras" in done.err
