@@ -43,7 +43,8 @@ def main() -> None:
     told = learning_curve.forecast(found)
     title = sweep_results.title(results)
     console = Console()
-    table = Table(title=Text(title), box=None, title_justify="left")
+    console.print(Text(title, style="bold"))
+    table = Table(box=None)
     for heading in ("images", "train/accuracy", "val/accuracy", "n"):
         table.add_column(heading, justify="right")
     for point in found:

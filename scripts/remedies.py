@@ -41,7 +41,8 @@ def main() -> None:
     found = remedies.effects(results.runs)
     title = sweep_results.title(results)
     console = Console()
-    console.print(_table(found, title=title))
+    console.print(Text(title, style="bold"))
+    console.print(_table(found))
     for note in remedies.notes(found, missing=results.missing):
         console.print(Text(note))
     text = remedies.to_markdown(found, title=title, missing=results.missing)
@@ -53,8 +54,8 @@ def main() -> None:
     print(f"written: {arguments.output}/remedies.md, remedies.png, remedies.svg")
 
 
-def _table(found: list[Effect], *, title: str) -> Table:
-    table = Table(title=Text(title), box=None, title_justify="left")
+def _table(found: list[Effect]) -> Table:
+    table = Table(box=None)
     table.add_column("remedy", no_wrap=True)
     for heading in ("Δ val/accuracy", "Δ gap/accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -184,6 +184,12 @@ def default_plain(composed_once):
         ("architecture.dropout", -0.1, "a number in [0, 1)"),
         ("architecture.l2", -1.0, "a number >= 0"),
         ("architecture.l2", INF, "a number >= 0"),
+        ("architecture.l1", -1.0, "a number >= 0"),
+        ("split.train_fraction", 0.0, "a number in (0, 1]"),
+        ("split.train_fraction", 1.01, "a number in (0, 1]"),
+        ("split.train_fraction", NAN, "a number in (0, 1]"),
+        ("optimizer.use_ema", 1, "true or false"),
+        ("optimizer.ema_momentum", 1.0, "a number in [0, 1)"),
         ("optimizer._target_", 5, "given"),
         ("optimizer.learning_rate", NAN, "a number > 0"),
         ("optimizer.learning_rate", INF, "a number > 0"),
@@ -288,6 +294,28 @@ def test_early_stopping_on_the_running_loss_needs_no_validation(compose):
 )
 def test_a_value_at_the_edge_is_taken(compose, override):
     assert isinstance(compose(override), config.Config)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["architecture=cnn_small", "+architecture.dropout=0.5"],
+            "architecture.dropout: architecture=cnn_small has no such setting",
+        ),
+        (
+            ["+training.callbacks.swap={_target_:keras.callbacks.SwapEMAWeights}"],
+            "leave SwapEMAWeights out",
+        ),
+        (
+            ["+training.augmentation.turn={factor:0.1}"],
+            "training.augmentation.turn must be given with a _target_",
+        ),
+    ],
+)
+def test_what_would_fail_or_mislead_later_is_refused_now(compose, overrides, message):
+    with pytest.raises(RequestError, match=message):
+        compose(*overrides)
 
 
 def test_whole_numbers_and_decimals_are_the_same_setting(compose):

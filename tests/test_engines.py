@@ -38,6 +38,9 @@ def changed(plain, changes):
     return made
 
 
+ROTATION = {"_target_": "keras.layers.RandomRotation", "factor": 0.1}
+
+
 def layers(*nodes):
     return {
         "_target_": "fitgap.models.sequential",
@@ -58,6 +61,8 @@ def with_layers(plain, *nodes):
         ({"architecture.units": []}, 0, ("compiled", True), "every layer is fast"),
         ({"architecture.batch_norm": True}, 0, ("compiled", True), "every layer is fast"),
         ({"architecture.dropout": 0.5}, 0, ("compiled", False), "Dropout"),
+        ({"training.augmentation": {"a": ROTATION}}, 0, ("compiled", False), "RandomRotation"),
+        ({"training.augmentation": {"a": {"_target_": "my.Own"}}}, 0, ("fit", False), "my.Own"),
         ({"training.early_stopping": STOPPING}, 0, ("compiled", True), "every layer is fast"),
         ({"training.callbacks": {"a": PLATEAU}}, 0, ("compiled", True), "every layer is fast"),
         ({"training.callbacks": {"a": CHECKPOINT}}, 0, ("fit", False), "ModelCheckpoint"),

@@ -58,6 +58,10 @@ def test_the_same_request_has_the_same_identity(plain_settings):
         ("dataset.classes", [0, 1]),
         ("split.seed", 43),
         ("split.stratify", True),
+        ("split.train_fraction", 0.5),
+        ("training.augmentation", {"x": {"_target_": "keras.layers.RandomFlip"}}),
+        ("architecture.l1", 0.1),
+        ("optimizer.use_ema", True),
         ("architecture.units", [128, 1]),
         ("architecture.dropout", 0.1),
         ("architecture.batch_norm", True),
@@ -89,6 +93,7 @@ def test_a_setting_that_decides_the_bits_changes_the_identity(plain_settings, pa
         ("tracking.experiment", "other"),
         ("tracking.reuse", False),
         ("tracking.parent", "abc"),
+        ("tracking.pruning", {"metric": "val/accuracy", "bounds": [0.5]}),
         ("dataset.data_dir", "/elsewhere"),
         ("architecture.title", "제목"),
         # The choice stands for the setting it came from.

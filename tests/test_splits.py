@@ -13,8 +13,8 @@ from fitgap.splits import split
 NONE = SplitConfig("none")
 
 
-def holdout(fraction=0.2, *, seed=42, stratify=False):
-    return SplitConfig("holdout", validation_fraction=fraction, seed=seed, stratify=stratify)
+def holdout(fraction=0.2, *, seed=42, stratify=False, train_fraction=1.0):
+    return SplitConfig("holdout", fraction, seed, stratify, train_fraction)
 
 
 def one_class(n):
@@ -135,3 +135,48 @@ def test_a_class_missing_from_the_dataset_is_not_put_down_to_the_split():
     with pytest.raises(RequestError) as caught:
         split(balanced(30, 3), NONE, num_classes=4)
     assert str(caught.value) == "the dataset has no image of class 3 to train on"
+
+
+# Parts of the training images.
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+@given(sizes=st.integers(20, 300), fractions=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)))
+def test_a_smaller_part_is_in_every_larger_one_and_validation_is_the_same(
+    stratify, sizes, fractions
+):
+    labels = np.zeros(sizes, np.int64)
+    smaller, larger = (
+        split(labels, holdout(train_fraction=f, stratify=stratify), num_classes=1)
+        for f in sorted(fractions)
+    )
+    whole = split(labels, holdout(stratify=stratify), num_classes=1)
+    assert len(smaller.train) == max(1, round(min(fractions) * len(whole.train)))
+    assert set(smaller.train) <= set(larger.train) <= set(whole.train)
+    assert len(set(larger.train)) == len(larger.train)
+    np.testing.assert_array_equal(smaller.val, whole.val)
+
+
+@given(st.floats(0.05, 1))
+def test_a_stratified_part_has_the_classes_in_proportion(fraction):
+    labels = np.repeat([0, 1, 2], [500, 300, 200])
+    made = split(labels, holdout(stratify=True, train_fraction=fraction), num_classes=3)
+    counts = np.bincount(labels[made.train], minlength=3)
+    assert np.abs(counts - len(made.train) * np.array([0.5, 0.3, 0.2])).max() <= 1
+
+
+def test_a_part_is_drawn_by_the_seed_and_without_one_too():
+    labels = balanced(200, 2)
+    digests = [
+        split(labels, holdout(seed=seed, train_fraction=0.5), num_classes=2).digest
+        for seed in (0, 0, 1)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+    part = split(labels, SplitConfig("none", train_fraction=0.1), num_classes=2)
+    assert len(part.train) == 20
+    assert not np.array_equal(part.train, np.arange(20))
+
+
+def test_a_part_without_a_class_names_the_fraction():
+    with pytest.raises(RequestError, match=r"split\.train_fraction=0\.01 leaves 2 images, none of"):
+        split(balanced(200, 10), holdout(train_fraction=0.01), num_classes=10)

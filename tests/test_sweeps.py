@@ -143,6 +143,8 @@ def planned_grids(monkeypatch):
         ("quickstart", "optimizer", 3),
         ("optimizers", "optimizer", 8),
         ("architectures", "architecture", 5),
+        ("remedies", "remedy", 11),
+        ("learning_curve", "split.train_fraction", 9),
     ],
 )
 def test_a_preset_is_a_grid_over_three_seeds(train, planned_grids, preset, varied, number):

@@ -115,10 +115,13 @@ class Forecast:
     ----------
     law
         None where no power law could be fitted.
+    first
+        The smallest size that the law is fitted to: a power law begins where the network has
+        more than a handful of images to go by.
     doubt
-        Why the law is not believed; None if it is: `MIN_SIZES` sizes that span `MIN_SPAN`,
-        points within `MAX_SCATTER` of it, the largest size foretold from those up to half of it
-        within `MAX_MISS`, and a finite interval.
+        Why the law is not believed, of all sizes; None if it is, from ``first`` on: `MIN_SIZES`
+        sizes that span `MIN_SPAN`, points within `MAX_SCATTER` of it, the largest size foretold
+        from those up to half of it within `MAX_MISS`, and a finite interval.
     gain
         By how much the validation error would fall with twice the largest size; None in doubt.
     last_doubling
@@ -127,6 +130,7 @@ class Forecast:
     """
 
     law: PowerLaw | None
+    first: int
     doubt: str | None
     gain: Estimate | None
     last_doubling: tuple[int, int, Estimate] | None
@@ -240,6 +244,15 @@ def forecast(found: Sequence[Point]) -> Forecast:
     found
         From `points`, ascending.
     """
+    of_all = _forecast(found)
+    for start in range(len(found)):
+        told = _forecast(found[start:])
+        if told.doubt is None:
+            return told
+    return of_all
+
+
+def _forecast(found: Sequence[Point]) -> Forecast:
     law = None
     doubt = _too_little(found)
     gain = None
@@ -251,7 +264,7 @@ def forecast(found: Sequence[Point]) -> Forecast:
             gain = law.gain(images[-1])
             if gain.low is None or not math.isfinite(gain.low):
                 doubt, gain = "the fitted law's interval has no bounds", None
-    return Forecast(law, doubt, gain, _last_doubling(found))
+    return Forecast(law, found[0].images, doubt, gain, _last_doubling(found))
 
 
 def _too_little(found: Sequence[Point]) -> str | None:
@@ -323,7 +336,8 @@ def in_words(found: Sequence[Point], told: Forecast) -> list[str]:
         floor = f"{law.floor:.4f} + " if len(law.covariance) == 3 else ""
         sentences.append(
             f"Power law: error = {floor}{law.factor:.3g} · n^-{law.exponent:.3f}, fitted to "
-            f"{len(found)} sizes, scatter {100 * law.scatter:.1f} %."
+            f"{sum(point.images >= told.first for point in found)} sizes from "
+            f"{told.first:,} images on, scatter {100 * law.scatter:.1f} %."
         )
     if told.last_doubling is not None:
         small, large, gain = told.last_doubling

@@ -43,7 +43,7 @@ def draw(found: Sequence[Point], told: Forecast, *, title: str) -> Figure:
     if told.law is not None:
         last = found[-1].images
         reach = 2 * last if told.gain is not None else last
-        images = np.geomspace(found[0].images, reach, 100)
+        images = np.geomspace(told.first, reach, 100)
         is_believed = told.gain is not None
         label = "power law" if is_believed else "power law (not believed)"
         accuracy.plot(images, 1 - told.law.error(images), "--", color=GREY, label=label)

@@ -1,0 +1,133 @@
+"""Power laws known beforehand: found again where they hold, and doubted where they do not."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fitgap import learning_curve, learning_curve_figure
+from fitgap.learning_curve import Point, fit, forecast, in_words
+from fitgap.store import StoredRun
+
+SIZES = [60, 90, 130, 180, 250, 350, 500, 700, 1000]
+
+
+def made_points(error, *, sizes=SIZES, noise=0.0, seeds=3):
+    """Return points whose errors are a function of the size, relative noise per seed."""
+    rng = np.random.default_rng(0)
+    runs = {
+        str(n): {
+            seed: StoredRun(
+                f"{n} {seed}",
+                "",
+                "FINISHED",
+                0,
+                {"train_samples": str(n), "seed": str(seed)},
+                {
+                    "train/accuracy": 1.0,
+                    "train/loss": 0.01,
+                    "val/loss": 0.5,
+                    "val/accuracy": 1 - error(n) * math.exp(noise * rng.normal()),
+                },
+                {},
+            )
+            for seed in range(seeds)
+        }
+        for n in sizes
+    }
+    return learning_curve.points(runs)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.05])
+def test_a_power_law_is_found_again(floor):
+    errors = [floor + 3 * n**-0.6 for n in SIZES]
+    law = fit(SIZES, [e * (1 + 1e-4 * (-1) ** i) for i, e in enumerate(errors)])
+    assert law.exponent == pytest.approx(0.6, rel=0.01)
+    assert law.factor == pytest.approx(3, rel=0.03)
+    assert law.floor == pytest.approx(floor, abs=1e-3)
+    assert float(law.error(2000)) == pytest.approx(floor + 3 * 2000**-0.6, rel=0.01)
+    assert law.scatter < 1e-3
+
+
+def test_the_interval_is_that_of_linear_regression_where_the_law_is_a_line():
+    # Without a floor, log error is linear in log n: the textbook's variance of a fitted line.
+    rng = np.random.default_rng(1)
+    x = np.log(SIZES)
+    y = np.log(3) - 0.6 * x + rng.normal(scale=0.05, size=len(x))
+    law = learning_curve._fit(np.array(SIZES, float), np.exp(y), False)[0]
+    slope, intercept = np.polyfit(x, y, 1)
+    assert (law.exponent, math.log(law.factor)) == pytest.approx((-slope, intercept), rel=1e-4)
+    residuals = y - (intercept + slope * x)
+    variance = residuals @ residuals / (len(x) - 2)
+    covariance = variance * np.linalg.inv(np.array([[len(x), x.sum()], [x.sum(), x @ x]]))
+    n = 1000.0
+    now, then = np.exp(intercept + slope * np.log([n, 2 * n]))
+    gradient = np.array([now - then, now * np.log(n) - then * np.log(2 * n)])
+    deviation = math.sqrt(gradient @ covariance @ gradient)
+    gain = law.gain(n)
+    assert gain.mean == pytest.approx(now - then, rel=1e-4)
+    assert gain.high - gain.mean == pytest.approx(2.364624 * deviation, rel=1e-3)
+
+
+def test_where_the_law_holds_twice_the_data_is_worth_what_it_says():
+    found = made_points(lambda n: 3 * n**-0.6, noise=0.02)
+    told = forecast(found)
+    expected = 3 * (1000**-0.6 - 2000**-0.6)
+    assert told.doubt is None
+    assert told.gain.low < expected < told.gain.high
+    assert told.gain.high - told.gain.low < expected
+    words = in_words(found, told)
+    assert words[0].startswith("Twice the data (2,000 training images instead of 1,000) would")
+    assert told.last_doubling[:2] == (500, 1000)
+    measured = np.mean([1 - p.scores["val/accuracy"].mean for p in (found[6],)]) - found[8].error
+    assert told.last_doubling[2].mean == pytest.approx(measured)
+
+
+@pytest.mark.parametrize(
+    ("error", "options", "reason"),
+    [
+        (lambda n: 3 * n**-0.6, {"sizes": SIZES[-4:]}, "4 sizes are too few"),
+        (lambda n: 3 * n**-0.6, {"sizes": SIZES[-6:]}, "span a factor of 5.6"),
+        (lambda n: 3 * n**-0.6, {"noise": 0.8}, "scatter by"),
+        (lambda n: 0.1 + 1e-5 * n, {}, "does not fall"),
+        (lambda n: max(0.0, 0.2 - n / 5000), {}, "no error left"),
+        # It stops to fall at half of the sizes: the smaller ones foretell something else.
+        (lambda n: 3 * max(n, 1) ** -0.6 if n <= 500 else 0.07, {}, "misses the error at 1,000"),
+    ],
+    ids=["few", "narrow", "scattered", "rising", "perfect", "bending"],
+)
+def test_where_it_cannot_be_told_the_reason_is_said(error, options, reason):
+    found = made_points(error, **options)
+    told = forecast(found)
+    assert told.gain is None
+    assert reason in told.doubt
+    words = in_words(found, told)
+    assert words[0].startswith("What twice the data would be worth cannot be told: ")
+    assert words[-1].startswith("Measured: from ")
+
+
+def test_the_law_may_begin_above_the_smallest_sizes():
+    found = made_points(lambda n: 3 * n**-0.6 if n > 60 else 0.1, sizes=[*SIZES, 1400, 2000])
+    told = forecast(found)
+    assert (told.doubt, told.first) == (None, 90)
+    assert told.law.exponent == pytest.approx(0.6, rel=1e-3)
+    assert "fitted to 10 sizes from 90 images on" in " ".join(in_words(found, told))
+
+
+def test_one_seed_is_enough_for_words_and_picture():
+    found = made_points(lambda n: 3 * n**-0.6, seeds=1)
+    told = forecast(found)
+    assert in_words(found, told)[-1].endswith("(one seed).")
+    figure = learning_curve_figure.draw(found, told, title="숫자")
+    accuracy = figure.axes[0]
+    assert accuracy.get_xscale() == "log"
+    assert max(line.get_xdata()[-1] for line in accuracy.get_lines()) == 2000
+    text = learning_curve.to_markdown(found, told, title="digits", missing=1)
+    assert text.count("\n| ") == 1 + len(SIZES)
+
+
+def test_points_are_by_number_of_images():
+    found = made_points(lambda n: n / 2000, sizes=[100, 50])
+    assert [point.images for point in found] == [50, 100]
+    assert isinstance(found[0], Point)
+    assert found[1].error == pytest.approx(0.05)

@@ -1,0 +1,208 @@
+"""What a remedy brought, on figures made by hand; and reading a recorded sweep back."""
+
+import json
+import runpy
+import sys
+
+import mlflow
+import pytest
+
+from fitgap import config, remedies, remedy_figure, sweep_results
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+
+def made_run(val, gap, *, seed=0, **params):
+    return StoredRun(
+        run_id=f"run{seed}",
+        name="",
+        status="FINISHED",
+        start_time=0,
+        params={"seed": str(seed), "train_samples": "100", **params},
+        metrics={"val/accuracy": val, "gap/accuracy": gap},
+        tags={},
+    )
+
+
+def made(**by_remedy):
+    """Return runs of seeds 0, 1, ... from pairs of validation accuracy and gap."""
+    return {
+        remedy: {seed: made_run(*pair, seed=seed) for seed, pair in enumerate(pairs)}
+        for remedy, pairs in by_remedy.items()
+    }
+
+
+BASELINE = [(0.80, 0.10), (0.82, 0.12), (0.78, 0.08)]
+
+
+def test_changes_are_differences_within_a_seed():
+    runs = made(none=BASELINE, dropout=[(0.81, 0.06), (0.83, 0.08), (0.82, 0.04)])
+    baseline, dropout = remedies.effects(runs)
+    assert baseline.remedy == "none"
+    assert baseline.trade.mean == 0
+    # 0.01, 0.01, 0.04: mean 0.02, sd 0.01732, Student's t of 2 degrees 4.302653.
+    assert dropout.val_change.mean == pytest.approx(0.02)
+    assert dropout.val_change.low == pytest.approx(0.02 - 4.302653 * 0.0173205 / 3**0.5, abs=1e-6)
+    assert dropout.gap_change.mean == pytest.approx(-0.04)
+    assert dropout.trade.mean == pytest.approx(0.06)
+    assert dropout.gap.mean == pytest.approx(0.06)
+
+
+def test_only_common_seeds_count():
+    runs = made(none=BASELINE, l2=BASELINE[:2], smaller=BASELINE)
+    del runs["none"][0]
+    effects = {one.remedy: one for one in remedies.effects(runs)}
+    assert (effects["l2"].val_change.n, effects["smaller"].val_change.n) == (1, 2)
+    assert effects["l2"].verdict == "one seed: no interval"
+
+
+def shifted(val, gap):
+    """Return the baseline shifted by nearly equal amounts at each seed."""
+    return [
+        (v + val + wobble, g + gap - wobble)
+        for (v, g), wobble in zip(BASELINE, (-1e-4, 0, 1e-4), strict=True)
+    ]
+
+
+def test_the_best_trade_comes_first_and_what_costs_accuracy_last():
+    runs = made(
+        none=BASELINE,
+        worse=shifted(-0.02, -0.09),
+        little=shifted(0.001, -0.01),
+        best=shifted(0.02, -0.03),
+        nothing=BASELINE,
+    )
+    effects = remedies.effects(runs)
+    assert [one.remedy for one in effects] == ["none", "best", "little", "nothing", "worse"]
+    verdicts = {one.remedy: one.verdict for one in effects}
+    assert verdicts == {
+        "none": "baseline",
+        "best": "more accurate, smaller gap",
+        "little": "more accurate, smaller gap",
+        "nothing": "no difference shown",
+        "worse": "smaller gap, less accurate",
+    }
+
+
+def test_equal_differences_are_no_certainty():
+    # One image more at every seed: a spread of nothing, by chance.
+    (_, one) = remedies.effects(made(none=BASELINE, l1=[(v + 0.01, g) for v, g in BASELINE]))
+    assert one.verdict == "no difference shown"
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        (made(dropout=BASELINE), "no finished run of remedy=none"),
+        ({**made(none=BASELINE[:1]), "l2": {7: made_run(0.8, 0.1, seed=7)}}, "no remedy has"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(runs, message):
+    with pytest.raises(RequestError, match=message):
+        remedies.effects(runs)
+
+
+def test_table_and_picture_hold_every_remedy():
+    effects = remedies.effects(made(none=BASELINE, l2=shifted(0.01, -0.02), dropout=BASELINE))
+    text = remedies.to_markdown(effects, title="Zahlen, 숫자", missing=2)
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [row.split(" | ")[0] for row in rows[1:]] == ["| none", "| l2", "| dropout"]
+    assert "do not count: 2" in text
+    figure = remedy_figure.draw(effects, title="Zahlen")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["l2", "dropout"]
+
+
+# Reading a sweep back: runs written through MLflow, no training.
+
+
+@pytest.fixture
+def record(tracking_uri):
+    """Return a function that writes a sweep's parent and the runs of its jobs."""
+    client = mlflow.MlflowClient(tracking_uri)
+    experiment = client.create_experiment("e", artifact_location=None)
+
+    def write(jobs, *, finished):
+        plan = [{"overrides": list(job), "identity": " ".join(job)} for job in jobs]
+        parent = client.create_run(experiment, tags={"fitgap.role": "sweep"}).info.run_id
+        client.log_text(parent, json.dumps(plan), "plan.json")
+        for job in finished:
+            run = client.create_run(experiment, tags={"fitgap.identity": " ".join(job)})
+            seed = next(o for o in job if o.startswith("seed="))
+            client.log_param(run.info.run_id, "seed", seed.partition("=")[2])
+            client.set_terminated(run.info.run_id, "FINISHED")
+        return parent
+
+    return write
+
+
+def grid(setting, *values):
+    return [(f"{setting}={value}", f"seed={seed}", "x=1") for value in values for seed in (0, 1)]
+
+
+def read(uri, **options):
+    options = {"experiment": "e", "setting": "remedy", "start": "...", **options}
+    return sweep_results.read(uri, **options)
+
+
+def test_the_newest_sweep_over_the_setting_is_read_with_what_earlier_ones_finished(
+    record, tracking_uri
+):
+    jobs = grid("remedy", "none", "l2")
+    older = record(jobs[:3], finished=jobs[:3])
+    newer = record(jobs, finished=[])
+    record(grid("optimizer", "sgd", "adam"), finished=[])
+    results = read(tracking_uri)
+    assert results.parent == newer
+    assert {remedy: sorted(by_seed) for remedy, by_seed in results.runs.items()} == {
+        "none": [0, 1],
+        "l2": [0],
+    }
+    assert results.missing == 1
+    assert read(tracking_uri, sweep=older).missing == 0
+
+
+def test_a_sweep_that_varies_more_is_refused(record, tracking_uri):
+    jobs = grid("remedy", "none", "l2")
+    record([*jobs, ("remedy=l2", "seed=0", "x=2")], finished=jobs)
+    with pytest.raises(RequestError, match="varies x besides remedy and seed"):
+        read(tracking_uri)
+
+
+def test_no_sweep_says_how_to_make_one(tracking_uri):
+    with pytest.raises(RequestError, match=r"no sweep over remedy.*\nMake one with: \.\.\."):
+        read(tracking_uri)
+
+
+# The whole way: train, then ask.
+
+
+@pytest.fixture
+def ask(monkeypatch, capsys, tmp_path):
+    """Return a function that runs a script with an output folder, and returns what it said."""
+
+    def run(name):
+        path = config.CONFIG_DIR.parent / "scripts" / f"{name}.py"
+        monkeypatch.setattr(sys, "argv", [str(path), "--output", str(tmp_path / "out")])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(path), run_name="__main__")
+        assert caught.value.code == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("remedies", "remedy=none,l2"), ("learning_curve", "split.train_fraction=0.25,1")],
+)
+def test_a_preset_is_trained_and_answered(train, tracking_uri, ask, tmp_path, *, name, values):
+    small = ("training.epochs=1", "hydra/launcher=basic", "seed=0,1", "training.xla=false")
+    assert train(f"sweep={name}", values, *small).code == 0
+    assert "digits, 1,149 training images" in ask(name)
+    files = {f"{name}.{suffix}" for suffix in ("md", "png", "svg")}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == files
+    parent = sweep_results.read(
+        tracking_uri, experiment="fitgap", setting=values.partition("=")[0], start=""
+    ).parent
+    kept = mlflow.MlflowClient(tracking_uri).list_artifacts(parent, name)
+    assert {file.path.rpartition("/")[2] for file in kept} == files
