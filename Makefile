@@ -1,7 +1,8 @@
 # Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-extras lock quickstart train sweep data-report compare report ui server \
+.PHONY: help setup setup-extras lock quickstart train sweep data-report remedies learning-curve search \
+	compare report ui server \
 	reproduce predict rerun register verify bench bench-compare bench-naive chaos \
 	test test-all lint format types check clean
 
@@ -62,6 +63,17 @@ sweep: $(READY) ## train a sweep: make sweep ARGS="optimizer=sgd,adam seed=0,1,2
 
 data-report: $(READY) ## look at data before training: make data-report ARGS="dataset=mnist"
 	@$(PYTHON) scripts/data_report.py $(ARGS)
+
+remedies: $(READY) ## what each remedy against overfitting brings: make remedies ARGS="dataset=mnist"
+	$(PYTHON) scripts/train.py sweep=remedies tracking.experiment=remedies $(ARGS)
+	@$(PYTHON) scripts/remedies.py --experiment remedies
+
+learning-curve: $(READY) ## what more training images would be worth
+	$(PYTHON) scripts/train.py sweep=learning_curve tracking.experiment=learning_curve $(ARGS)
+	@$(PYTHON) scripts/learning_curve.py --experiment learning_curve
+
+search: $(READY) ## search settings by Optuna, after make setup-extras: make search ARGS="..."
+	$(PYTHON) scripts/train.py sweep=search hydra/sweeper=optuna $(ARGS)
 
 compare: $(READY) ## rank the finished runs: make compare ARGS="--experiment fitgap"
 	@$(PYTHON) scripts/compare.py $(ARGS)
