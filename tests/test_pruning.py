@@ -3,10 +3,11 @@
 import math
 import random
 
-import optuna
 import pytest
 
 from fitgap.pruning import PrunedError, bounds, watch
+
+optuna = pytest.importorskip("optuna", reason="Optuna is an extra")
 
 EPOCHS = 6
 

@@ -7,6 +7,8 @@ from mlflow import MlflowClient
 
 from fitgap import store
 
+pytest.importorskip("optuna", reason="Optuna is an extra")
+
 SMALL = ("architecture=dense_softmax", "training.epochs=2", "training.xla=false")
 OPTUNA = ("-m", "hydra/sweeper=optuna", *SMALL)
 RATES = "optimizer.learning_rate=tag(log, interval(1e-3, 1e-1))"

@@ -2,10 +2,14 @@
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from fitgap.errors import RequestError
 from fitgap.search_space import parse
+
+distributions = pytest.importorskip("optuna.distributions", reason="Optuna is an extra")
+CategoricalDistribution = distributions.CategoricalDistribution
+FloatDistribution = distributions.FloatDistribution
+IntDistribution = distributions.IntDistribution
 
 
 def space_of(*overrides):

@@ -2,7 +2,6 @@
 
 import math
 
-import optuna
 import pytest
 
 from fitgap import search_study
@@ -10,6 +9,8 @@ from fitgap.errors import RequestError
 from fitgap.search_settings import SearchSettings
 from fitgap.search_space import Dimension
 from fitgap.search_study import Ended
+
+optuna = pytest.importorskip("optuna", reason="Optuna is an extra")
 
 SPACE = [
     Dimension("rate", low=1e-4, high=1.0, log=True),

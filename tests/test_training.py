@@ -318,7 +318,7 @@ def test_averaged_weights_are_what_is_scored_and_kept(compose, engine_name):
     assert not np.allclose(learning[-1][0], averaged[-1][0], atol=1e-3)
 
 
-@pytest.mark.parametrize("engine_name", ["fit", "compiled"])
+@pytest.mark.parametrize("engine_name", ["compiled", pytest.param("fit", marks=pytest.mark.slow)])
 def test_augmentation_follows_the_seed_whatever_ran_before(compose, engine_name):
     base = ["training/augmentation=shift_rotate", "training.epochs=2", "architecture.units=[4]"]
     parts = made_partitions()
