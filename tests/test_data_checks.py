@@ -68,6 +68,18 @@ def test_exact_duplicates_are_counted_by_partition(pairs, within, across, confli
     assert exact.conflicting == conflicting
 
 
+def test_training_images_that_are_left_out_are_of_no_partition():
+    part = Split(train=np.array([4, 0]), val=SPLIT.val, digest="part")
+    # The left out 1 and 3 are like a training, a validation and a test image, and each other.
+    made = dataset(copied((1, 0), (3, 0), (8, 3)))
+    assert data_checks.find_leakage(dataset(copied((3, 1), (5, 1))), part) == ""
+    found = data_checks.check(made, part)
+    assert [facts.samples for facts in found.partitions.values()] == [2, 3, 3]
+    assert found.exact.across["test in train"] == 1
+    assert sum(found.exact.across.values()) == 1
+    assert not any(found.exact.within.values())
+
+
 def test_leakage_is_told_with_its_first_pair():
     assert data_checks.find_leakage(dataset(copied((3, 1))), SPLIT) == ""  # within one partition
     leaking = dataset(copied((8, 0), (9, 5)), names=tuple("abcdefg"))

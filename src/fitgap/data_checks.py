@@ -145,13 +145,16 @@ def check(dataset: Dataset, split: Split) -> DataFindings:
 
 
 # Below, images are numbered from the first of the training part to the last of the test part.
-# ``owner`` holds each one's partition (its place in `PARTITIONS`), ``partners`` of shape (n, 3)
-# the first image of each partition that it is like, or -1.
+# ``owner`` holds each one's partition (its place in `PARTITIONS`), ``partners`` of shape (n, 4)
+# the first image of each partition that it is like, or -1. The last place is of training images
+# that ``split.train_fraction`` leaves out: they are of no partition, and nothing is said of them.
 Numbers = NDArray[np.int64]
+LEFT_OUT = len(PARTITIONS)
 
 
 def _owner(dataset: Dataset, split: Split) -> Numbers:
-    owner = np.full(len(dataset.y_train) + len(dataset.y_test), PARTITIONS.index("test"))
+    owner = np.full(len(dataset.y_train) + len(dataset.y_test), LEFT_OUT)
+    owner[len(dataset.y_train) :] = PARTITIONS.index("test")
     owner[split.train] = PARTITIONS.index("train")
     owner[split.val] = PARTITIONS.index("val")
     return owner
@@ -161,7 +164,8 @@ def _summary(
     dataset: Dataset, owner: Numbers, partners: Numbers, *, conflicting: NDArray[np.bool_]
 ) -> Matches:
     own = partners[np.arange(len(owner)), owner]
-    within = (own >= 0) & (own < np.arange(len(owner)))
+    is_used = owner != LEFT_OUT
+    within = (own >= 0) & (own < np.arange(len(owner))) & is_used
     across = {
         f"{unseen} in {seen}": (owner == PARTITIONS.index(unseen))
         & (partners[:, PARTITIONS.index(seen)] >= 0)
@@ -176,7 +180,7 @@ def _summary(
     return Matches(
         within={name: int(within[owner == i].sum()) for i, name in enumerate(PARTITIONS)},
         across={pair: int(alike.sum()) for pair, alike in across.items()},
-        conflicting=int(conflicting.sum()),
+        conflicting=int(conflicting[is_used].sum()),
         examples=[(_name(dataset, a), _name(dataset, b)) for a, b in pairs[:_MOST_EXAMPLES]],
     )
 
@@ -208,7 +212,7 @@ def _groups(dataset: Dataset) -> Numbers:
 
 
 def _exact(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
-    partners = np.full((len(groups), len(PARTITIONS)), -1)
+    partners = np.full((len(groups), LEFT_OUT + 1), -1)
     for number in range(len(PARTITIONS)):
         members = np.flatnonzero(owner == number)
         first = np.full(groups.max() + 1, -1)
@@ -243,7 +247,7 @@ def _near(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
     other = nearest[image, place]
     image, other = firsts[image[image != other]], firsts[other[image != other]]
     none = len(groups)
-    found = np.full((len(groups), len(PARTITIONS)), none)
+    found = np.full((len(groups), LEFT_OUT + 1), none)
     np.minimum.at(found, (image, owner[other]), other)
     labels = np.concatenate([dataset.y_train, dataset.y_test])
     conflicting = np.zeros(len(groups), np.bool_)
