@@ -13,10 +13,12 @@ from fitgap.store_base import Histories, StoredRun, kind_of, redact, resolve_uri
 __all__ = [
     "Histories",
     "StoredRun",
+    "artifact_text",
     "check",
     "experiments",
     "find_runs",
     "kind_of",
+    "last_metric_times",
     "metric_histories",
     "redact",
     "resolve_uri",
@@ -37,6 +39,12 @@ class Reader(Protocol):
     def metric_histories(
         self, uri: str, *, run_ids: Sequence[str], keys: Sequence[str]
     ) -> Histories: ...
+
+    def last_metric_times(
+        self, uri: str, *, run_ids: Sequence[str], key: str
+    ) -> dict[str, int]: ...
+
+    def artifact_text(self, uri: str, *, run_id: str, path: str) -> str | None: ...
 
 
 def check(uri: str) -> None:
@@ -115,6 +123,44 @@ def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -
         If the record cannot be read.
     """
     return _reader(uri).metric_histories(uri, run_ids=list(dict.fromkeys(run_ids)), keys=list(keys))
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when runs logged the latest value of a metric.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `resolve_uri`.
+    run_ids
+        Of which runs.
+    key
+        Name of the metric.
+
+    Returns
+    -------
+    dict
+        Milliseconds since 1970 (UTC) by run id; without the runs that never logged it.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).last_metric_times(uri, run_ids=run_ids, key=key)
+
+
+def artifact_text(uri: str, *, run_id: str, path: str) -> str | None:
+    """Return a text file of a run's artifacts, or None if it has none of that name.
+
+    MLflow is imported only where the artifacts of a database do not lie in files beside it.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).artifact_text(uri, run_id=run_id, path=path)
 
 
 def _reader(uri: str) -> Reader:

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 
+from fitgap import store_server
 from fitgap.errors import RequestError
 from fitgap.store_base import (
     ALLOWED,
@@ -43,6 +46,7 @@ _RUNS = sa.table(
             "name",
             "status",
             "start_time",
+            "end_time",
             "experiment_id",
             "lifecycle_stage",
             "artifact_uri",
@@ -53,7 +57,7 @@ _PARAMS = sa.table("params", sa.column("run_uuid"), sa.column("key"), sa.column(
 _TAGS = sa.table("tags", sa.column("run_uuid"), sa.column("key"), sa.column("value"))
 _METRICS = sa.table(
     "latest_metrics",
-    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan")),
+    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan", "timestamp")),
 )
 _HISTORY = sa.table(
     "metrics",
@@ -113,6 +117,34 @@ def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -
                     by_step = histories[run_id].setdefault(key, {})
                     by_step[step] = math.nan if is_nan else number_of(value)
     return histories
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when a metric came last; see `fitgap.store.last_metric_times`."""
+    with _connected(uri) as connection:
+        if connection is None:
+            return {}
+        rows = connection.execute(
+            sa.select(_METRICS.c.run_uuid, _METRICS.c.timestamp).where(
+                _METRICS.c.run_uuid.in_(list(run_ids)), _METRICS.c.key == key
+            )
+        )
+        return {run_id: timestamp for run_id, timestamp in rows}  # noqa: C416 (rows are no tuples)
+
+
+def artifact_text(uri: str, *, run_id: str, path: str) -> str | None:
+    """Return a text artifact; see `fitgap.store.artifact_text`."""
+    with _connected(uri) as connection:
+        if connection is None:
+            return None
+        of_run = sa.select(_RUNS.c.artifact_uri).where(_RUNS.c.run_uuid == run_id)
+        location = connection.execute(of_run).scalar()
+    if location is None:
+        return None
+    if not location.startswith("file:"):
+        return store_server.download_text(uri, run_id=run_id, path=path)
+    file = Path(url2pathname(urlsplit(location).path)) / path
+    return file.read_text(encoding="utf-8") if file.exists() else None
 
 
 def _check_answer(uri: str) -> None:
@@ -187,7 +219,7 @@ def _read(
     for key, value in tags.items():
         tagged = sa.select(_TAGS.c.run_uuid).where(_TAGS.c.key == key, _TAGS.c.value == value)
         conditions.append(_RUNS.c.run_uuid.in_(tagged))
-    names = ("run_uuid", "name", "status", "start_time", "artifact_uri")
+    names = ("run_uuid", "name", "status", "start_time", "end_time", "artifact_uri")
     columns = [_RUNS.c[name] for name in names]
     heads = connection.execute(
         sa.select(*columns).where(*conditions).order_by(_RUNS.c.start_time.desc(), _RUNS.c.run_uuid)
@@ -204,6 +236,7 @@ def _read(
             metrics={},
             tags={},
             artifact_uri=head.artifact_uri or "",
+            end_time=head.end_time,
         )
         for head in heads
     }

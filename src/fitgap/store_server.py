@@ -6,12 +6,14 @@ import os
 import re
 import ssl
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fitgap.errors import RequestError, StoreAwayError
@@ -122,6 +124,7 @@ def _as_stored(run: Any) -> StoredRun:
         metrics={key: number_of(value) for key, value in run.data.metrics.items()},
         tags=dict(run.data.tags),
         artifact_uri=run.info.artifact_uri or "",
+        end_time=run.info.end_time,
     )
 
 
@@ -164,6 +167,36 @@ def find_runs(
             runs += [_as_stored(run) for run in _all_pages(search)]
     kept = [run for run in runs if all(run.tags.get(k) == v for k, v in tags.items())]
     return sorted(kept, key=lambda run: (-run.start_time, run.run_id))
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when a metric came last; see `fitgap.store.last_metric_times`."""
+    with _server(uri) as client:
+        histories = {run_id: client.get_metric_history(run_id, key) for run_id in run_ids}
+    return {
+        run_id: max(metric.timestamp for metric in history)
+        for run_id, history in histories.items()
+        if history
+    }
+
+
+def artifact_text(uri: str, *, run_id: str, path: str) -> str | None:
+    """Return a text artifact; see `fitgap.store.artifact_text`."""
+    with _server(uri) as client:
+        if not any(file.path == path for file in client.list_artifacts(run_id)):
+            return None
+        return download_text(uri, run_id=run_id, path=path)
+
+
+def download_text(uri: str, *, run_id: str, path: str) -> str:
+    """Return a text artifact that MLflow is to find, wherever it lies."""
+    from mlflow.artifacts import download_artifacts
+
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        file = download_artifacts(
+            run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=uri
+        )
+        return Path(file).read_text(encoding="utf-8")
 
 
 def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:
