@@ -45,6 +45,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.command == "plan":
         _train(["-m", *arguments.overrides, "hydra.sweeper.dry_run=true"])
+    if arguments.command == "resume" and "=" in (arguments.sweep or ""):
+        arguments.overrides.insert(0, arguments.sweep)  # of the last sweep
+        arguments.sweep = None
     uri = store.resolve_uri(arguments.uri)
     if arguments.command == "status" and arguments.all:
         sweep_state.show_all(uri, experiment=arguments.experiment)

@@ -102,7 +102,8 @@ def load(path: Path) -> Checkpoint | None:
     """
     file = path.with_suffix(".npz")
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        # Opened here, since NumPy leaves a damaged file open.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             arrays = dict(archive)
         about = json.loads(str(arrays.pop("about")))
     except FileNotFoundError:
@@ -124,7 +125,10 @@ def load(path: Path) -> Checkpoint | None:
 def epochs_done(path: Path) -> int:
     """Return how many epochs a checkpoint holds; 0 where there is none that can be read."""
     try:
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
+        with (
+            path.with_suffix(".npz").open("rb") as opened,
+            np.load(opened, allow_pickle=False) as archive,
+        ):
             return len(json.loads(str(archive["about"]))["epochs"])
     except (FileNotFoundError, *_DAMAGED):
         return 0

@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fitgap import cli, config, delivery, experiment, store, sweep_plan
+from fitgap import cli, config, delivery, experiment, processes, store, sweep_plan
 from fitgap.experiment import Plan, Result
 
 
@@ -69,6 +69,7 @@ def _run_alone(composed: DictConfig) -> Result:
 
 
 def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outcome:
+    processes.end_with_sweep()
     name = f"job {number}"
     planned: Plan | None = None
     started = time.perf_counter()

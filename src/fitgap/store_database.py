@@ -11,13 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 
-from fitgap import store_server
 from fitgap.errors import RequestError
 from fitgap.store_base import (
     ALLOWED,
@@ -130,21 +127,6 @@ def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str
             )
         )
         return {run_id: timestamp for run_id, timestamp in rows}  # noqa: C416 (rows are no tuples)
-
-
-def artifact_text(uri: str, *, run_id: str, path: str) -> str | None:
-    """Return a text artifact; see `fitgap.store.artifact_text`."""
-    with _connected(uri) as connection:
-        if connection is None:
-            return None
-        of_run = sa.select(_RUNS.c.artifact_uri).where(_RUNS.c.run_uuid == run_id)
-        location = connection.execute(of_run).scalar()
-    if location is None:
-        return None
-    if not location.startswith("file:"):
-        return store_server.download_text(uri, run_id=run_id, path=path)
-    file = Path(url2pathname(urlsplit(location).path)) / path
-    return file.read_text(encoding="utf-8") if file.exists() else None
 
 
 def _check_answer(uri: str) -> None:

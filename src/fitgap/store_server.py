@@ -6,14 +6,12 @@ import os
 import re
 import ssl
 import sys
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fitgap.errors import RequestError, StoreAwayError
@@ -178,25 +176,6 @@ def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str
         for run_id, history in histories.items()
         if history
     }
-
-
-def artifact_text(uri: str, *, run_id: str, path: str) -> str | None:
-    """Return a text artifact; see `fitgap.store.artifact_text`."""
-    with _server(uri) as client:
-        if not any(file.path == path for file in client.list_artifacts(run_id)):
-            return None
-        return download_text(uri, run_id=run_id, path=path)
-
-
-def download_text(uri: str, *, run_id: str, path: str) -> str:
-    """Return a text artifact that MLflow is to find, wherever it lies."""
-    from mlflow.artifacts import download_artifacts
-
-    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
-        file = download_artifacts(
-            run_id=run_id, artifact_path=path, dst_path=folder, tracking_uri=uri
-        )
-        return Path(file).read_text(encoding="utf-8")
 
 
 def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:

@@ -107,7 +107,7 @@ def read_plan(uri: str, sweep: Sweep) -> SweepPlan:
         If its parent run does not have it: another tool's, or killed in its first second.
     """
     run_id = sweep.parent.run_id
-    text = store.artifact_text(uri, run_id=run_id, path=sweep_plan.FILE_NAME)
+    text = store.artifact_text(sweep.parent, sweep_plan.FILE_NAME, uri=uri)
     if text is None:
         raise RequestError(
             f"sweep {run_id} has no {sweep_plan.FILE_NAME}: it was stopped before its plan was "

@@ -124,6 +124,7 @@ def run(
             Child(job.plan, _child_overrides(job, grid, parent.run_id))
             for job in in_order_for_reuse(waiting, workers=workers)
         ]
+        processes.begin_sweep()
         outcomes = sweep_launch.launch_all(
             children, launch, parent=parent, fail_fast=request.fail_fast
         )
