@@ -317,8 +317,8 @@ class Server:
     def kill(self, *, away: float) -> None:
         """Kill it with its workers; it comes back after so many seconds."""
         if self._process is not None:
-            group = psutil.Process(self._process.pid).children(recursive=True)
-            for process in (*group, self._process):
+            group = psutil.Process(self._process.pid)
+            for process in (*group.children(recursive=True), group):
                 process.kill()
             self._process.wait()
             self._process = None

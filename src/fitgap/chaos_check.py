@@ -100,7 +100,8 @@ def read(database: Path, *, experiment: str) -> Record:
         runs[run_id].files = frozenset(
             path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
         )
-    trained, parents = [], []
+    trained: list[Run] = []
+    parents: list[Run] = []
     for run_id, run in runs.items():
         is_parent = tags[run_id].get("fitgap.role") == "sweep"
         name = "fitgap.sweep_identity" if is_parent else "fitgap.identity"
@@ -118,7 +119,7 @@ def _path(location: str, database: Path) -> Path:
 
 def weights_digest(file: Path) -> str:
     """Return the SHA-256 over all arrays of a saved model: weights, moments, random states."""
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     digest = hashlib.sha256()
 
