@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from fitgap import checkpoints, processes, store
+from fitgap import checkpoints, cli, processes, store
 from fitgap.config import PROJECT_ROOT
+from fitgap.errors import RequestError
 
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"
 EXPERIMENT = "chaos"
@@ -43,6 +44,7 @@ ANY_SECONDS = 20.0
 AWAY_SECONDS = (1.0, 20.0)  # how long a killed server stays away
 POLL_SECONDS = 0.005  # an epoch takes several of these
 MOST_FAILURES = 5  # in a row, of a sweep that nobody killed
+SERVER_SECONDS = 120.0  # for a server to come up, on a busy machine
 ENDING_SECONDS = 60.0  # for workers whose sweep was killed
 
 
@@ -152,6 +154,9 @@ class Chaos:
             while self._waiting and not problems:
                 self.sweeps += 1
                 problems = self._to_its_end(command(range(self.sweeps - 1, self.sweeps)))
+            if self._server is not None and not problems:
+                # What could not be sent is delivered by the next command that uses the server.
+                problems = self._to_its_end(command(range(self.sweeps)))
         left = self._left_over()
         return [*problems, *([f"{left} workers did not end"] if left else [])]
 
@@ -173,11 +178,14 @@ class Chaos:
                 self._say(f"sweep {self.sweeps} ended by itself")
                 return []
             failures = 0 if len(self.hits) > hits_before else failures + 1
-            if failures == MOST_FAILURES or code == 2:
+            # Without its server, a command is refused.
+            if failures == MOST_FAILURES or (code == cli.WRONG_REQUEST and self._server is None):
                 return [f"sweep {self.sweeps} ended with {code}, which nobody disturbed"]
 
     def _invoke(self, arguments: Sequence[str]) -> int:
         self.invocations += 1
+        if self._server is not None:
+            self._server.wait()
         with (self._folder / "said.txt").open("ab") as said:
             process = subprocess.Popen(
                 arguments,
@@ -295,24 +303,26 @@ class Server:
         self._back_at = 0.0
 
     def __enter__(self) -> "Server":
-        """Start it and wait until it answers."""
-        from fitgap import tracking
-
-        tracking.prepare(database_uri(self._folder), EXPERIMENT + " (unused)")
+        """Start it; it makes its database."""
         self._start()
-        for _ in range(600):
-            try:
-                store.check(self.uri)
-                return self
-            except ValueError:
-                time.sleep(0.1)
-        self.__exit__()
-        raise TimeoutError(f"no MLflow server came up at {self.uri}")
+        return self
 
     def __exit__(self, *_: object) -> None:
         """End it."""
-        self.come_back(at_once=True)
         self.kill(away=0)
+
+    def wait(self) -> None:
+        """Start it if it is away, and wait until it answers."""
+        if self._process is None:
+            self._start()
+        deadline = time.monotonic() + SERVER_SECONDS
+        while True:
+            try:
+                return store.check(self.uri)
+            except RequestError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def kill(self, *, away: float) -> None:
         """Kill it with its workers; it comes back after so many seconds."""
@@ -324,9 +334,9 @@ class Server:
             self._process = None
         self._back_at = time.monotonic() + away
 
-    def come_back(self, *, at_once: bool = False) -> None:
+    def come_back(self) -> None:
         """Start it again if it is time."""
-        if self._process is None and (at_once or time.monotonic() >= self._back_at):
+        if self._process is None and time.monotonic() >= self._back_at:
             self._start()
 
     def _start(self) -> None:
