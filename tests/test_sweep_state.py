@@ -2,8 +2,10 @@
 
 import os
 import runpy
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
-from fitgap import checkpoints, processes, store, sweep_plan, sweep_state, tracking
+from fitgap import checkpoints, processes, store, sweep_plan, sweep_state, sweeps, tracking
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -19,6 +21,8 @@ from fitgap.sweep_plan import PlannedJob, SweepPlan
 from fitgap.sweep_state import State, Sweep
 
 SWEEP = PROJECT_ROOT / "scripts" / "sweep.py"
+ELSEWHERE = {processes.HOST_TAG: "elsewhere", processes.PID_TAG: "1"}
+GONE = processes.this_process() | {processes.START_TAG: "1.00"}
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 GRID = (
     "seed=0,1,2",
@@ -32,6 +36,12 @@ GRID = (
 def uri(tmp_path):
     """Return the URI of the database that `train` and `run_sweep_script` use."""
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def prepared(template_database, tmp_path):
+    """Put an empty store there, which takes less time than making one."""
+    shutil.copy(template_database, tmp_path / "mlflow.db")
 
 
 @pytest.fixture
@@ -126,6 +136,7 @@ def test_a_stopped_sweep_goes_on_in_its_parent_run_from_its_plan(
     assert "4 finished" in listed
 
 
+@pytest.mark.usefixtures("prepared")
 def test_the_same_command_again_goes_on_in_the_same_parent_run(train, uri, monkeypatch):
     with monkeypatch.context() as patch:
         stop_at_checkpoint(1, patch)
@@ -146,40 +157,82 @@ def test_the_same_command_again_goes_on_in_the_same_parent_run(train, uri, monke
     assert train("-m", *GRID).code == 0
     assert [run.status for run in by_role(uri, "sweep")] == ["FINISHED"]
 
-    # Asked to train again, it is another sweep, which can be resumed itself.
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prepared")
+def test_a_sweep_that_was_to_train_again_is_another_one_and_resumed_as_such(
+    train, uri, monkeypatch
+):
+    assert train("-m", *GRID).code == 0
     with monkeypatch.context() as patch:
         stop_at_checkpoint(3, patch)
         assert train("-m", *GRID, "tracking.reuse=false").code == 130
-    second, first = by_role(uri, "sweep")
-    assert first.run_id == parent.run_id
+    second, _ = by_role(uri, "sweep")
     sweep = sweep_state.choose_sweep(uri, run_id=second.run_id)
-    states = sweep_state.job_states(uri, sweep, sweep_state.read_plan(uri, sweep))
+    plan = sweep_state.read_plan(uri, sweep)
+    states = sweep_state.job_states(uri, sweep, plan)
     assert [job.state for job in states] == [State.FINISHED, State.INTERRUPTED, State.NOT_RUN]
-    command = sweep_state.resume_arguments(uri, sweep, sweep_state.read_plan(uri, sweep))
-    done = train(*command)
+    done = train(*sweep_state.resume_arguments(uri, sweep, plan))
     assert "sweep of 3 runs: 1 finished before, 2 to train" in done.out
     assert [run.status for run in by_role(uri, "sweep")] == ["FINISHED", "FINISHED"]
     assert len(by_role(uri, "run")) == 6
 
-    # A sweep that runs elsewhere is left alone, until a person says that the host is gone.
-    MlflowClient(uri).update_run(parent.run_id, status="RUNNING")
-    MlflowClient(uri).set_tag(parent.run_id, processes.HOST_TAG, "elsewhere")
-    (deleted, *_) = by_role(uri, "run")
-    for run in by_role(uri, "run"):
-        if run.tags["fitgap.identity"] == deleted.tags["fitgap.identity"]:
-            MlflowClient(uri).delete_run(run.run_id)
-    MlflowClient(uri).delete_run(second.run_id)
-    refused = train("-m", *GRID)
-    assert refused.code == 2
-    assert "process" in refused.err
-    assert f"resume {parent.run_id} --assume-dead elsewhere" in refused.err
-    sweep = sweep_state.choose_sweep(uri, run_id=None)
+
+def test_a_sweep_that_runs_on_another_host_is_left_alone_until_that_is_said_to_be_gone(
+    tracking_uri: str,
+) -> None:
+    client = MlflowClient(tracking_uri)
+    experiment_id = tracking.prepare(tracking_uri, "fitgap")
+    tags = {"fitgap.role": "sweep", **ELSEWHERE}
+    client.create_run(experiment_id, tags=tags, run_name="sweep")
+    sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
+    assert sweep.is_running
+    with pytest.raises(RequestError) as refused:
+        sweeps.refuse_running(sweep.parent)
+    assert "is running: run " in str(refused.value)
+    assert f"resume {sweep.parent.run_id} --assume-dead elsewhere" in str(refused.value)
     with pytest.raises(RequestError, match="got 'typo'; what says RUNNING is on elsewhere"):
-        sweep_state.assume_dead(uri, sweep, host="typo")
-    sweep_state.assume_dead(uri, sweep, host="elsewhere")
-    assert train("-m", *GRID).code == 0
+        sweep_state.assume_dead(tracking_uri, sweep, host="typo")
+    sweep_state.assume_dead(tracking_uri, sweep, host="elsewhere")
+    sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
+    assert sweep.parent.status == "KILLED"
+    sweeps.refuse_running(sweep.parent)
 
 
+def test_what_says_nothing_for_long_on_another_host_is_told(
+    tracking_uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = MlflowClient(tracking_uri)
+    experiment_id = tracking.prepare(tracking_uri, "fitgap")
+    long_ago = int(1000 * (time.time() - 3600))
+    parent = client.create_run(
+        experiment_id, start_time=long_ago, tags={"fitgap.role": "sweep", **ELSEWHERE}
+    ).info.run_id
+    client.log_text(parent, sweep_plan.to_json(PLAN), sweep_plan.FILE_NAME)
+    tags = {"fitgap.role": "run", "fitgap.sweep": parent, "fitgap.identity": "a", **ELSEWHERE}
+    child = client.create_run(experiment_id, start_time=long_ago, tags=tags).info.run_id
+    client.log_param(child, "training.epochs", 9)
+
+    def told_after_metric(minutes_ago: int) -> str:
+        then = int(1000 * (time.time() - 60 * minutes_ago))
+        step = 60 - minutes_ago
+        client.log_metric(child, "learning_rate", 0.1, timestamp=then, step=step)
+        sweep = sweep_state.choose_sweep(tracking_uri, run_id=parent)
+        sweep_state.show_status(tracking_uri, sweep)
+        return capsys.readouterr().out
+
+    said = told_after_metric(minutes_ago=20)
+    assert "seed=0: epoch 1 of 9 recorded, on elsewhere, no sign of life for 20 minutes" in said
+    assert (
+        f"if elsewhere is gone: python scripts/sweep.py resume {parent[:8]} --assume-dead" in said
+    )
+    said = told_after_metric(minutes_ago=1)
+    assert "seed=0: epoch 2 of 9 recorded, on elsewhere\n" in said
+    assert "is gone" not in said
+    assert "time left: unknown, no run has finished yet" in said
+
+
+@pytest.mark.usefixtures("prepared")
 def test_fail_fast_starts_nothing_after_a_failure(train, uri, tmp_path, sweep_script):
     # Plain gradient descent at the edge of float32 is not finite after a few steps.
     rates = "optimizer.learning_rate=0.1,3e38,0.2,2e38"
@@ -210,8 +263,11 @@ def test_fail_fast_starts_nothing_after_a_failure(train, uri, tmp_path, sweep_sc
     ]
 
 
-def test_plan_and_resume_as_commands(run_train, uri, tmp_path):
-    def sweep(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def sweep_process(uri: str) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs scripts/sweep.py in a process of its own."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, str(SWEEP), *arguments],
             env={**os.environ, "MLFLOW_TRACKING_URI": uri, **environment},
@@ -221,7 +277,13 @@ def test_plan_and_resume_as_commands(run_train, uri, tmp_path):
             check=False,
         )
 
-    planned = sweep("plan", "sweep=quickstart", "seed=range(0,2)", PYTHONPROFILEIMPORTTIME="1")
+    return run
+
+
+def test_plan_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(sweep_process, tmp_path):
+    planned = sweep_process(
+        "plan", "sweep=quickstart", "seed=range(0,2)", PYTHONPROFILEIMPORTTIME="1"
+    )
     assert planned.returncode == 0
     assert "  optimizer=adam seed=1: to train" in planned.stdout
     assert "time: unknown" in planned.stdout
@@ -230,15 +292,18 @@ def test_plan_and_resume_as_commands(run_train, uri, tmp_path):
     assert not imported & {"tensorflow", "keras", "mlflow"}
     assert not (tmp_path / "mlflow.db").exists()
 
-    wrong = sweep("plan", "seed=0,1", "optimizer=sgd,adm")
+    wrong = sweep_process("plan", "seed=0,1", "optimizer=sgd,adm")
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: optimizer=adm: there is no such option")
 
+
+@pytest.mark.slow
+def test_resume_as_a_command_on_another_launcher(run_train, sweep_process, uri):
     done = run_train("-m", "hydra/launcher=basic", *GRID, "seed=0")
     assert done.code == 0
     (run,) = by_role(uri, "run")
     MlflowClient(uri).delete_run(run.run_id)
-    resumed = sweep("resume", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+    resumed = sweep_process("resume", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
     assert resumed.returncode == 0, resumed.stderr
     (parent,) = by_role(uri, "sweep")
     assert f"goes on in its parent run {parent.run_id}" in resumed.stdout
@@ -251,9 +316,6 @@ def test_plan_and_resume_as_commands(run_train, uri, tmp_path):
 
 
 # What the runs of an identity say of a job.
-
-ELSEWHERE = {processes.HOST_TAG: "elsewhere", processes.PID_TAG: "1"}
-GONE = processes.this_process() | {processes.START_TAG: "1.00"}
 
 
 def stored(status: str, *, sweep: str = "s", **tags: str) -> StoredRun:
@@ -286,7 +348,7 @@ def test_the_state_of_a_job(runs: list[StoredRun], reuse: bool, expected: State)
 def test_the_time_a_run_takes_is_not_that_of_one_which_lay_interrupted() -> None:
     def took(seconds: int | None) -> StoredRun:
         end = None if seconds is None else 1000 * seconds
-        return StoredRun("", "", "FINISHED", 0, {}, {}, {}, end)
+        return StoredRun("", "", "FINISHED", 0, {}, {}, {}, end_time=end)
 
     assert sweep_state.typical_seconds([]) is None
     assert sweep_state.typical_seconds([took(None)]) is None
