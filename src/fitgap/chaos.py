@@ -76,7 +76,7 @@ class Kill:
 
 @dataclass(frozen=True)
 class Hit:
-    """What a kill met: its victim's process, and what that was doing."""
+    """What a kill met: in which sweep, after how many seconds, and what the workers were doing."""
 
     kill: Kill
     sweep: int
@@ -222,11 +222,10 @@ class Chaos:
         elif kill.victim == "parent":
             process.kill()
             process.wait()
-            doing = f"with {len(workers)} workers"
+            doing = doing_of(workers, self.uri)
         else:
-            worker = workers[int(kill.fraction * len(workers))]
-            worker.kill()
-            doing = doing_of(worker.pid, self.uri)
+            workers[int(kill.fraction * len(workers))].kill()
+            doing = doing_of(workers, self.uri)
         seconds = time.monotonic() - self._started
         self.hits.append(Hit(kill, self.sweeps, seconds, doing))
         self._say(
@@ -376,16 +375,26 @@ def workers_of(pid: int) -> list[psutil.Process]:
         return []  # one of them ended while they were looked at
 
 
-def doing_of(pid: int, uri: str) -> str:
-    """Say what a worker was doing that was killed just now."""
+def doing_of(workers: Sequence[psutil.Process], uri: str) -> str:
+    """Say what a sweep's workers were doing that was interrupted just now.
+
+    Where one dies, joblib ends the others.
+    """
     runs = store.find_runs(uri, experiment=EXPERIMENT, statuses=("RUNNING",))
-    for run in runs:
-        identity = run.tags.get("fitgap.identity")
-        if run.tags.get(processes.PID_TAG) == str(pid) and identity is not None:
-            path = checkpoints.path_for(identity, uri=uri, experiment=EXPERIMENT)
-            done = checkpoints.epochs_done(path)
-            return f"epoch {done + 1} of {EPOCHS}" if done < EPOCHS else "recording"
-    return "starting or between runs"
+    identities = {
+        run.tags.get(processes.PID_TAG): run.tags["fitgap.identity"]
+        for run in runs
+        if "fitgap.identity" in run.tags
+    }
+    phrases = [_phase(identities.get(str(worker.pid)), uri) for worker in workers]
+    return ", ".join(sorted(phrases)) or "no worker yet"
+
+
+def _phase(identity: str | None, uri: str) -> str:
+    if identity is None:
+        return "starting"
+    done = checkpoints.epochs_done(checkpoints.path_for(identity, uri=uri, experiment=EXPERIMENT))
+    return f"epoch {done + 1}" if done < EPOCHS else "recording"
 
 
 def undisturbed(folder: Path, *, sweeps: int) -> str:

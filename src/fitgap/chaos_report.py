@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -68,7 +69,7 @@ def print_part(part: Part, *, console: Console) -> None:
     """Print what was killed in what moment, and what differs in the end."""
     table = Table(box=box.SIMPLE, show_edge=False)
     table.add_column("killed")
-    table.add_column("doing")
+    table.add_column("while the workers were")
     table.add_column("times", justify="right")
     for (victim, doing), number in _counted(part).items():
         table.add_row(victim, doing, str(number))
@@ -103,7 +104,7 @@ def to_markdown(parts: Mapping[str, Part]) -> str:
             "",
             f"Seed of the schedule: {part['seed']}. {part['machine']}, {used}.",
             "",
-            "| killed | doing | times |",
+            "| killed | while the workers were | times |",
             "|---|---|---|",
         ]
         lines += [f"| {v} | {doing} | {number} |" for (v, doing), number in _counted(part).items()]
@@ -124,9 +125,9 @@ def _verdict(part: Part) -> str:
 
 def _counted(part: Part) -> dict[tuple[str, str], int]:
     def shortened(doing: str) -> str:
-        if doing.startswith("epoch"):
-            return "training"
-        return "away for some seconds" if doing.startswith("away") else doing
+        if doing.startswith("away"):
+            return "away for some seconds"
+        return re.sub(r"epoch \d+", "training", doing)
 
     pairs = ((hit["kill"]["victim"], shortened(hit["doing"])) for hit in part["hits"])
     return dict(sorted(Counter(pairs).items()))
