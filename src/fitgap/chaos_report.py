@@ -125,8 +125,6 @@ def _verdict(part: Part) -> str:
 
 def _counted(part: Part) -> dict[tuple[str, str], int]:
     def shortened(doing: str) -> str:
-        if doing.startswith("away"):
-            return "away for some seconds"
         return re.sub(r"epoch \d+", "training", doing)
 
     pairs = ((hit["kill"]["victim"], shortened(hit["doing"])) for hit in part["hits"])
