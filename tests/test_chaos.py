@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from fitgap import chaos, chaos_check, chaos_report, checkpoints, experiment
+from fitgap import chaos, chaos_check, chaos_report, chaos_server, checkpoints, experiment
 from fitgap.config import PROJECT_ROOT, Config
 
 VICTIMS = ("worker", "parent")
@@ -164,7 +164,7 @@ def test_the_digest_sees_the_last_bit_of_every_array(tmp_path: Path) -> None:
 
 
 def test_the_checker_finds_checkpoints_whole_and_half(tmp_path: Path) -> None:
-    uri = chaos.database_uri(tmp_path)
+    uri = chaos_server.database_uri(tmp_path)
     path = checkpoints.path_for("a" * 64, uri=uri, experiment=chaos.EXPERIMENT)
     assert chaos_check.leftovers(uri, experiment=chaos.EXPERIMENT) == []
     path.parent.mkdir(parents=True)

@@ -1,7 +1,6 @@
 """What becomes of a sweep's jobs where workers die, with a launcher whose workers die as told."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
@@ -9,6 +8,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from fitgap import experiment, sweep_launch, tracking
 from fitgap.config import Config
 from fitgap.jobs import Outcome
+from fitgap.launchers import WorkerDiedError
 from fitgap.sweep_launch import Child
 
 SETTINGS = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
@@ -32,7 +32,7 @@ class Workers:
                 if self._deaths_left.get(child.plan.config.seed, 0):
                     self._deaths_left[child.plan.config.seed] -= 1
                     self._leave_running(pair)
-                    raise BrokenProcessPool("a worker was killed")
+                    raise WorkerDiedError("a worker was killed")
             for child in pair:
                 result = experiment.run(child.plan)
                 outcome = Outcome(result.name, result, None)

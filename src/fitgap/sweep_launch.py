@@ -143,8 +143,6 @@ def _find(
     """Find runs, also where the server comes back only after a while."""
     experiment_name = plan.config.tracking.experiment
     return delivery.patiently(
-        lambda: store.find_runs(
-            plan.uri, experiment=experiment_name, statuses=statuses, tags=tags
-        ),
+        lambda: store.find_runs(plan.uri, experiment=experiment_name, statuses=statuses, tags=tags),
         uri=plan.uri,
     )
