@@ -111,6 +111,9 @@ bench-compare: $(READY) ## measure compare and report on 100, 1,000 and 10,000 m
 bench-naive: $(READY) ## measure naive loops against NumPy and Keras
 	$(PYTHON) scripts/bench_naive.py $(ARGS)
 
+chaos: $(READY) ## kill a sweep 30 times and compare it with an undisturbed one
+	$(PYTHON) scripts/chaos.py $(ARGS)
+
 test: $(READY) ## run the tests, without the slow ones
 	$(PYTHON) -m pytest -m "not slow" $(ARGS)
 

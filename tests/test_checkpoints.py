@@ -1,5 +1,6 @@
 """A checkpoint comes back as it was written, and a claim has one holder."""
 
+import io
 import json
 import subprocess
 import sys
@@ -64,10 +65,54 @@ def test_without_one_there_is_none(tmp_path: Path) -> None:
     assert checkpoints.load(tmp_path / "run") is None
 
 
-def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
-    np.savez(tmp_path / "run.npz", about=np.array(json.dumps({})), x=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle"):
-        checkpoints.load(tmp_path / "run")
+def pickled() -> bytes:
+    archive = io.BytesIO()
+    about = json.dumps({"epochs": [], "callbacks": [], "stopped": False})
+    np.savez(archive, about=np.array(about), x=np.array([{}], dtype=object))
+    return archive.getvalue()
+
+
+def half() -> bytes:
+    whole = io.BytesIO()
+    np.savez(whole, about=np.array("{}"), x=np.arange(1000))
+    return whole.getvalue()[:4000]
+
+
+def with_a_bit_turned() -> bytes:
+    whole = io.BytesIO()
+    np.savez(whole, about=np.array('{"epochs": [1], "callbacks": [], "stopped": false}'))
+    damaged = bytearray(whole.getvalue())
+    damaged[len(damaged) // 2] ^= 1
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0" * 4096, half(), with_a_bit_turned(), pickled()],
+    ids=["empty", "zeros", "half", "a bit turned", "pickled objects"],
+)
+def test_a_damaged_file_is_no_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    (tmp_path / "run.npz").write_bytes(content)
+    assert checkpoints.load(tmp_path / "run") is None
+    assert f"{tmp_path / 'run.npz'} is damaged" in capsys.readouterr().out
+
+
+def test_the_number_of_epochs_can_be_asked_for_alone(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    assert checkpoints.epochs_done(path) == 0
+    checkpoints.save(path, CHECKPOINT)
+    assert checkpoints.epochs_done(path) == 1
+    path.with_suffix(".npz").write_bytes(b"")
+    assert checkpoints.epochs_done(path) == 0
+
+
+def test_nothing_is_left_of_one_that_is_removed(tmp_path: Path) -> None:
+    checkpoints.save(tmp_path / "run", CHECKPOINT)
+    (tmp_path / "run.part").write_bytes(b"half")
+    checkpoints.remove(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("change", ["uri", "experiment", "identity"])

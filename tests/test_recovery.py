@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -117,20 +119,22 @@ def test_a_run_stopped_while_it_was_recorded_has_one_model_and_no_value_twice(
         record.flush()
         raise SystemExit  # as good as dead: nothing more is sent
 
-    with monkeypatch.context() as patch:
-        patch.setattr(tracking.RunRecord, "end", stop)
-        with pytest.raises(SystemExit):
-            experiment.run(plan)
     client = MlflowClient(tracking_uri)
-    (dead,) = store.find_runs(tracking_uri, experiment="recovery", statuses=("RUNNING",))
-    client.set_tag(dead.run_id, processes.PID_TAG, str(process_that_has_ended()))
+    for _ in range(2):  # the second time, it is to be recorded over the first
+        with monkeypatch.context() as patch:
+            patch.setattr(tracking.RunRecord, "end", stop)
+            with pytest.raises(SystemExit):
+                experiment.run(plan)
+        (dead,) = store.find_runs(tracking_uri, experiment="recovery", statuses=("RUNNING",))
+        client.set_tag(dead.run_id, processes.PID_TAG, str(process_that_has_ended()))
 
     result = experiment.run(plan)
     assert result.run_id == dead.run_id
     run = client.get_run(result.run_id)
     assert run.info.status == "FINISHED"
     experiment_ids = [run.info.experiment_id]
-    assert len(client.search_logged_models(experiment_ids)) == 1
+    (model,) = client.search_logged_models(experiment_ids)
+    assert [output.model_id for output in run.outputs.model_outputs] == [model.model_id]
     assert len(run.inputs.dataset_inputs) == 1
     for key, values in history_of(client, result.run_id).items():
         assert len({step for step, _ in values}) == len(values), key
@@ -147,7 +151,37 @@ def test_a_process_is_gone_only_on_evidence() -> None:
     assert not processes.is_gone(here)
     assert processes.is_gone(here | {processes.PID_TAG: str(process_that_has_ended())})
     assert processes.is_gone(here | {processes.START_TAG: "1.00"})  # the number was given again
-    assert not processes.is_gone(here | {processes.HOST_TAG: "another", processes.PID_TAG: "1"})
+    ended = here | {processes.PID_TAG: str(process_that_has_ended())}
+    assert not processes.is_gone(ended | {processes.HOST_TAG: "another"})
+    # Another machine or container can have the same name.
+    assert not processes.is_gone(ended | {processes.MACHINE_TAG: "another"})
+
+
+def test_a_process_that_nobody_asked_for_its_end_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        started = psutil.Process(process.pid).create_time()
+        tags = processes.this_process() | {
+            processes.PID_TAG: str(process.pid),
+            processes.START_TAG: f"{started:.2f}",
+        }
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert processes.is_gone(tags)
+
+
+def test_a_live_run_on_another_host_is_left_alone(tracking_uri: str) -> None:
+    client = MlflowClient(tracking_uri)
+    experiment_id = tracking.prepare(tracking_uri, "recovery")
+    # A number that no process has here.
+    elsewhere = {processes.HOST_TAG: "another", processes.PID_TAG: str(process_that_has_ended())}
+    run_id = client.create_run(experiment_id, tags=elsewhere).info.run_id
+    tracking.prepare(tracking_uri, "recovery")
+    assert client.get_run(run_id).info.status == "RUNNING"
+    tracking.end_dead_runs(tracking_uri, "recovery", dead_host="another")
+    assert client.get_run(run_id).info.status == "KILLED"
+    # This host can be looked at, so nobody needs to be believed.
+    here = client.create_run(experiment_id, tags=processes.this_process()).info.run_id
+    tracking.end_dead_runs(tracking_uri, "recovery", dead_host=socket.gethostname())
+    assert client.get_run(here).info.status == "RUNNING"
 
 
 def test_two_that_ask_for_the_same_at_once_train_it_once(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def test_under_joblib_failures_are_listed_at_the_end_and_the_others_go_on(run_tr
         diverges = child.params["optimizer.learning_rate"] != "0.1"
         assert child.status == ("FAILED" if diverges else "FINISHED")
         assert ("fitgap.failure" in child.tags) == diverges
+    shown_at_once = [line for line in done.out.splitlines() if ": FAILED, DivergedError" in line]
+    assert len(shown_at_once) == 2
     listed = listed_failures(done)
     assert len(listed) == 2
     for line in listed:

@@ -6,7 +6,10 @@ checkpoint is one file of arrays, replaced as a whole, so it is never half writt
 """
 
 import hashlib
+import io
 import json
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +24,8 @@ from sqlalchemy.engine import make_url
 from fitgap import config
 
 FOLDER = ".fitgap"
+# How NumPy says that a file is not, or no longer, an archive of arrays.
+_DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def path_for(identity: str, *, uri: str, experiment: str) -> Path:
@@ -82,20 +87,30 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
                 plain[name] = value
         callbacks.append(plain)
     about = {"epochs": checkpoint.epochs, "callbacks": callbacks, "stopped": checkpoint.stopped}
+    # In memory first: the archive's many small writes cost more than the arrays.
+    archive = io.BytesIO()
+    np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
     unfinished = path.with_suffix(".part")
-    with unfinished.open("wb") as file:
-        np.savez(file, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    unfinished.write_bytes(archive.getbuffer())
     unfinished.replace(path.with_suffix(".npz"))
 
 
 def load(path: Path) -> Checkpoint | None:
-    """Read a checkpoint, or return None where there is none."""
+    """Read a checkpoint, or return None where there is none that can be read.
+
+    A power cut can damage a file that was replaced as a whole; the training then starts again.
+    """
+    file = path.with_suffix(".npz")
     try:
-        with np.load(path.with_suffix(".npz"), allow_pickle=False) as archive:
+        # Opened here, since NumPy leaves a damaged file open.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             arrays = dict(archive)
+        about = json.loads(str(arrays.pop("about")))
     except FileNotFoundError:
         return None
-    about = json.loads(str(arrays.pop("about")))
+    except _DAMAGED as error:
+        print(f"{file} is damaged ({error}); the training starts again", flush=True)
+        return None
     callbacks: list[dict[str, Any]] = about["callbacks"]
     state = []
     for key, array in arrays.items():  # in the order they were written
@@ -107,6 +122,19 @@ def load(path: Path) -> Checkpoint | None:
     return Checkpoint(about["epochs"], state, callbacks, about["stopped"])
 
 
+def epochs_done(path: Path) -> int:
+    """Return how many epochs a checkpoint holds; 0 where there is none that can be read."""
+    try:
+        with (
+            path.with_suffix(".npz").open("rb") as opened,
+            np.load(opened, allow_pickle=False) as archive,
+        ):
+            return len(json.loads(str(archive["about"]))["epochs"])
+    except (FileNotFoundError, *_DAMAGED):
+        return 0
+
+
 def remove(path: Path) -> None:
-    """Remove the checkpoint of a run that has ended."""
+    """Remove the checkpoint of a run that has ended, and what a kill left of writing one."""
     path.with_suffix(".npz").unlink(missing_ok=True)
+    path.with_suffix(".part").unlink(missing_ok=True)

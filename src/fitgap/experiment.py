@@ -23,7 +23,7 @@ from fitgap import (
 from fitgap.config import Config, SplitConfig, check_loss, check_values
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
-from fitgap.errors import RequestError
+from fitgap.errors import DivergedError, RequestError
 from fitgap.evaluation import Partitions, partition
 from fitgap.feature_scaling import feature_scaling
 from fitgap.identity import DataFacts, data_facts, identity
@@ -168,23 +168,20 @@ def run(planned: Plan) -> Result:
         planned.identity, uri=planned.uri, experiment=tracking_config.experiment
     )
     with disks.named_when_full(path.parent), checkpoints.claim(path):
-        result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
-        if result is None:
-            try:
-                result = _train(planned, path)
-            except pruning.PrunedError:
-                checkpoints.remove(path)  # most are never asked for again
-                raise
-            checkpoints.remove(path)
-    return result
+        try:
+            result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
+            return result or _train(planned, path)
+        except (DivergedError, pruning.PrunedError):
+            checkpoints.remove(path)  # it would end the same way again
+            raise
 
 
 def interrupted(planned: Plan) -> str | None:
-    """Return the run of the same identity and tags that was stopped before its end, or None."""
+    """Return the run of the same identity and tags that was stopped or failed, or None."""
     runs = store.find_runs(
         planned.uri,
         experiment=planned.config.tracking.experiment,
-        statuses=("KILLED",),
+        statuses=("KILLED", "FAILED"),
         tags={"fitgap.identity": planned.identity, **planned.tags},
     )
     return runs[0].run_id if runs else None
@@ -263,6 +260,9 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         # stand a step after the last one, so that MLflow shows them and no step has two values.
         last_step = len(fitted.epochs)
         record.log_metrics(metrics, step=last_step + 1 if fitted.restored else last_step)
+        record.flush()
+        # Before the run says FINISHED: who finds it so will not come here again.
+        checkpoints.remove(checkpoint_path)
     return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
 
 

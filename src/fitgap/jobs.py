@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from fitgap import cli, config, delivery, experiment, store
-from fitgap.experiment import Result
+from fitgap import cli, config, delivery, experiment, processes, store, sweep_plan
+from fitgap.experiment import Plan, Result
 from fitgap.pruning import PrunedError
 
 
@@ -25,7 +25,7 @@ class Outcome:
     name
         Of the run.
     result
-        None where it failed.
+        None where it failed or, after another's failure, was not started.
     failure
         Why it failed; None where it did not.
     pruned
@@ -48,7 +48,8 @@ def run_job(composed: DictConfig) -> Outcome | Result:
     """
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN:
-        return _run_in_sweep(composed, number=hydra.job.num)
+        fail_fast = bool(hydra.sweeper.get("fail_fast", False))
+        return _run_in_sweep(composed, number=hydra.job.num, fail_fast=fail_fast)
     try:
         return _run_alone(composed)
     except Exception as error:
@@ -71,12 +72,16 @@ def _run_alone(composed: DictConfig) -> Result:
     return result
 
 
-def _run_in_sweep(composed: DictConfig, *, number: int) -> Outcome:
+def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outcome:
+    processes.end_with_sweep()
     name = f"job {number}"
+    planned: Plan | None = None
     started = time.perf_counter()
     try:
         planned = experiment.plan(config.from_hydra(composed))
         name = experiment.run_name(planned.config)
+        if fail_fast and _is_stopped(planned):
+            return Outcome(name, result=None, failure=None)
         result = experiment.run(planned)
     except PrunedError as error:
         print(f"#{number} {name}: {error}", flush=True)
@@ -86,10 +91,26 @@ def _run_in_sweep(composed: DictConfig, *, number: int) -> Outcome:
         reason = str(error).strip().partition("\n")[0]
         failure = f"{type(error).__name__}: {reason}"
         print(f"#{number} {name}: FAILED, {failure}", flush=True)
+        if fail_fast and planned is not None and planned.config.tracking.parent:
+            from fitgap import tracking
+
+            tracking.stop_sweep(planned.uri, planned.config.tracking.parent)
         return Outcome(name, result=None, failure=failure)
     seconds = time.perf_counter() - started
     print(f"#{number} {name}: {_scores(result)}, {seconds:.1f} s", flush=True)
     return Outcome(name, result=result, failure=None)
+
+
+def _is_stopped(planned: Plan) -> bool:
+    """Tell whether another job of the sweep failed since it was started."""
+    tracking = planned.config.tracking
+    stopped = store.find_runs(
+        planned.uri,
+        experiment=tracking.experiment,
+        statuses=("RUNNING",),
+        tags={sweep_plan.STOPPED_TAG: "true"},
+    )
+    return tracking.parent in {run.run_id for run in stopped}
 
 
 def _engine(planned: experiment.Plan) -> str:

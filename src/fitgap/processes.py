@@ -1,11 +1,23 @@
-"""Which process a run belongs to, and whether that process is still there."""
+"""Which process a run belongs to, whether it is still there, and whose end is its end."""
 
+import functools
+import multiprocessing
+import os
+import signal
 import socket
+import threading
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 
 HOST_TAG, PID_TAG, START_TAG = "fitgap.host", "fitgap.pid", "fitgap.process_start"
+MACHINE_TAG = "fitgap.machine"
+
+_SWEEP_PID = "FITGAP_SWEEP_PID"
+_LOOK_SECONDS = 1.0
+_ENDING_SECONDS = 10.0  # for a run to be ended in the record
 
 
 def this_process() -> dict[str, str]:
@@ -13,6 +25,7 @@ def this_process() -> dict[str, str]:
     process = psutil.Process()
     return {
         HOST_TAG: socket.gethostname(),
+        MACHINE_TAG: _machine(),
         PID_TAG: str(process.pid),
         START_TAG: f"{process.create_time():.2f}",
     }
@@ -21,13 +34,63 @@ def this_process() -> dict[str, str]:
 def is_gone(tags: Mapping[str, str]) -> bool:
     """Tell whether the process that a run's tags name has certainly ended.
 
-    A process of another host cannot be looked at, so it is never said to be gone. A number that
-    belongs to a later process by now is known by the time of its start.
+    A process of another host or container cannot be looked at, so it is never said to be gone,
+    whatever its host is called. A number that belongs to a later process by now is known by the
+    time of its start; one that nobody has asked for its end (a zombie) runs no more.
     """
-    if tags.get(HOST_TAG) != socket.gethostname():
+    if not can_be_seen(tags):
         return False
     try:
-        started = psutil.Process(int(tags[PID_TAG])).create_time()
+        process = psutil.Process(int(tags[PID_TAG]))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        started = process.create_time()
     except (psutil.NoSuchProcess, KeyError, ValueError):
         return True
     return abs(started - float(tags.get(START_TAG, "nan"))) > 1
+
+
+def can_be_seen(tags: Mapping[str, str]) -> bool:
+    """Tell whether the process that a run's tags name could be looked at from here."""
+    on_this_host = tags.get(HOST_TAG) == socket.gethostname()
+    return on_this_host and tags.get(MACHINE_TAG, _machine()) == _machine()
+
+
+def begin_sweep() -> None:
+    """Let the workers that this process starts know whose they are."""
+    os.environ[_SWEEP_PID] = str(os.getpid())
+
+
+@functools.cache
+def end_with_sweep() -> None:
+    """Have this process end soon after its sweep's, if it is one of joblib's workers.
+
+    They would go on with the jobs they were handed, and then wait for more for five minutes. A
+    run that is interrupted so ends KILLED.
+    """
+    sweep = int(os.environ.get(_SWEEP_PID, "0"))
+    if not sweep or not multiprocessing.current_process().name.startswith("Loky"):
+        return
+
+    def watch() -> None:
+        while os.getppid() == sweep:
+            time.sleep(_LOOK_SECONDS)
+        while True:  # joblib's worker outlives what a job raises
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(_ENDING_SECONDS)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@functools.cache
+def _machine() -> str:
+    """Return what tells machines and containers of one name apart, as far as the system says."""
+    try:
+        machine = Path("/etc/machine-id").read_text().strip()[:8]
+    except OSError:
+        machine = ""
+    try:
+        namespace = Path("/proc/self/ns/pid").readlink().name
+    except OSError:
+        namespace = ""
+    return f"{machine} {namespace}".strip() or "unknown"

@@ -35,7 +35,9 @@ from fitgap.launchers import WorkerDiedError
 from fitgap.search_settings import SearchSettings
 from fitgap.search_space import Dimension
 from fitgap.search_study import Ended, Parameters
-from fitgap.sweeps import Compose, Job, Overrides
+from fitgap.store import StoredRun
+from fitgap.sweep_launch import Overrides
+from fitgap.sweeps import Compose, Job
 
 if TYPE_CHECKING:
     import optuna
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 # Hands jobs to Hydra's launcher, numbered from the second argument on.
 Launch = Callable[[Sequence[Overrides], int], Sequence[JobReturn]]
 
+SEARCH_TAG = "fitgap.search"  # on the parent run: the study's name
 MAX_LAUNCHES = 2  # of a trial whose worker died
 EPOCHS = "running/loss"  # has a value at each epoch, and none for restored weights
 
@@ -134,7 +137,8 @@ class _Search:
 
     @property
     def trials(self) -> "list[FrozenTrial]":
-        return self._study.get_trials(deepcopy=False)
+        trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+        return trials
 
     def go_on(self) -> int:
         """Run the trials that are left, and return how many failed."""
@@ -152,6 +156,8 @@ class _Search:
             uri=self._base.uri,
             experiment_id=experiment_id,
             experiment=tracking_config.experiment,
+            tags={SEARCH_TAG: self._study.study_name},
+            reopen=self._earlier_parent(),
         ) as parent:
             parent.log_text(json.dumps(self._description(), indent=1), "search.json")
             failed = 0
@@ -174,6 +180,16 @@ class _Search:
             if failed:
                 parent.fail(f"{failed} trials failed")
         return failed
+
+    def _earlier_parent(self) -> StoredRun | None:
+        """Return the parent run of an earlier invocation of the same search, or None."""
+        found = store.find_runs(
+            self._base.uri,
+            experiment=self._base.config.tracking.experiment,
+            statuses=("FINISHED", "FAILED", "KILLED", "RUNNING"),
+            tags={SEARCH_TAG: self._study.study_name},
+        )
+        return found[0] if found else None
 
     def _next_batch(self) -> list[tuple[int, Parameters]]:
         """Return number and settings of the trials to run next; none where all have ended."""

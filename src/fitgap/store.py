@@ -4,19 +4,25 @@ Databases are read without importing MLflow, so that an answer takes a second in
 tracking server is asked through MLflow's client. Nothing here writes: `fitgap.tracking` does.
 """
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 from fitgap import store_database, store_server
+from fitgap.errors import RequestError
 from fitgap.store_base import Histories, StoredRun, kind_of, redact, resolve_uri
 
 __all__ = [
     "Histories",
     "StoredRun",
+    "artifact_text",
     "check",
     "experiments",
     "find_runs",
     "kind_of",
+    "last_metric_times",
     "metric_histories",
     "redact",
     "resolve_uri",
@@ -37,6 +43,10 @@ class Reader(Protocol):
     def metric_histories(
         self, uri: str, *, run_ids: Sequence[str], keys: Sequence[str]
     ) -> Histories: ...
+
+    def last_metric_times(
+        self, uri: str, *, run_ids: Sequence[str], key: str
+    ) -> dict[str, int]: ...
 
 
 def check(uri: str) -> None:
@@ -115,6 +125,58 @@ def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -
         If the record cannot be read.
     """
     return _reader(uri).metric_histories(uri, run_ids=list(dict.fromkeys(run_ids)), keys=list(keys))
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when runs logged the latest value of a metric.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `resolve_uri`.
+    run_ids
+        Of which runs.
+    key
+        Name of the metric.
+
+    Returns
+    -------
+    dict
+        Milliseconds since 1970 (UTC) by run id; without the runs that never logged it.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).last_metric_times(uri, run_ids=run_ids, key=key)
+
+
+def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
+    """Return a text file of a run's artifacts, or None if it has none of that name.
+
+    MLflow is imported only where the artifacts do not lie in files.
+
+    Raises
+    ------
+    RequestError
+        If the file cannot be fetched from where the artifacts are.
+    """
+    location = urlsplit(run.artifact_uri)
+    if location.scheme in ("", "file"):
+        file = Path(unquote(location.path)) / name
+        return file.read_text(encoding="utf-8") if file.exists() else None
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    address = f"{run.artifact_uri.rstrip('/')}/{name}"
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        try:
+            path = download_artifacts(artifact_uri=address, dst_path=folder, tracking_uri=uri)
+        except (MlflowException, OSError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise RequestError(f"{name} of run {run.run_id} cannot be fetched: {reason}") from error
+        return Path(path).read_text(encoding="utf-8")
 
 
 def _reader(uri: str) -> Reader:

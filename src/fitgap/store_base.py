@@ -38,6 +38,8 @@ class StoredRun:
         All of them, MLflow's own (``mlflow.*``) among them.
     artifact_uri
         Where its files are.
+    end_time
+        As ``start_time``; None while it runs.
     """
 
     run_id: str
@@ -48,6 +50,7 @@ class StoredRun:
     metrics: dict[str, float]
     tags: dict[str, str]
     artifact_uri: str = ""
+    end_time: int | None = None
 
 
 def resolve_uri(uri: str | None) -> str:

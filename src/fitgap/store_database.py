@@ -43,6 +43,7 @@ _RUNS = sa.table(
             "name",
             "status",
             "start_time",
+            "end_time",
             "experiment_id",
             "lifecycle_stage",
             "artifact_uri",
@@ -53,7 +54,7 @@ _PARAMS = sa.table("params", sa.column("run_uuid"), sa.column("key"), sa.column(
 _TAGS = sa.table("tags", sa.column("run_uuid"), sa.column("key"), sa.column("value"))
 _METRICS = sa.table(
     "latest_metrics",
-    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan")),
+    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan", "timestamp")),
 )
 _HISTORY = sa.table(
     "metrics",
@@ -113,6 +114,19 @@ def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -
                     by_step = histories[run_id].setdefault(key, {})
                     by_step[step] = math.nan if is_nan else number_of(value)
     return histories
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when a metric came last; see `fitgap.store.last_metric_times`."""
+    with _connected(uri) as connection:
+        if connection is None:
+            return {}
+        rows = connection.execute(
+            sa.select(_METRICS.c.run_uuid, _METRICS.c.timestamp).where(
+                _METRICS.c.run_uuid.in_(list(run_ids)), _METRICS.c.key == key
+            )
+        )
+        return {run_id: timestamp for run_id, timestamp in rows}  # noqa: C416 (rows are no tuples)
 
 
 def _check_answer(uri: str) -> None:
@@ -187,7 +201,7 @@ def _read(
     for key, value in tags.items():
         tagged = sa.select(_TAGS.c.run_uuid).where(_TAGS.c.key == key, _TAGS.c.value == value)
         conditions.append(_RUNS.c.run_uuid.in_(tagged))
-    names = ("run_uuid", "name", "status", "start_time", "artifact_uri")
+    names = ("run_uuid", "name", "status", "start_time", "end_time", "artifact_uri")
     columns = [_RUNS.c[name] for name in names]
     heads = connection.execute(
         sa.select(*columns).where(*conditions).order_by(_RUNS.c.start_time.desc(), _RUNS.c.run_uuid)
@@ -204,6 +218,7 @@ def _read(
             metrics={},
             tags={},
             artifact_uri=head.artifact_uri or "",
+            end_time=head.end_time,
         )
         for head in heads
     }

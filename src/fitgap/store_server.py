@@ -122,6 +122,7 @@ def _as_stored(run: Any) -> StoredRun:
         metrics={key: number_of(value) for key, value in run.data.metrics.items()},
         tags=dict(run.data.tags),
         artifact_uri=run.info.artifact_uri or "",
+        end_time=run.info.end_time,
     )
 
 
@@ -164,6 +165,17 @@ def find_runs(
             runs += [_as_stored(run) for run in _all_pages(search)]
     kept = [run for run in runs if all(run.tags.get(k) == v for k, v in tags.items())]
     return sorted(kept, key=lambda run: (-run.start_time, run.run_id))
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when a metric came last; see `fitgap.store.last_metric_times`."""
+    with _server(uri) as client:
+        histories = {run_id: client.get_metric_history(run_id, key) for run_id in run_ids}
+    return {
+        run_id: max(metric.timestamp for metric in history)
+        for run_id, history in histories.items()
+        if history
+    }
 
 
 def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:

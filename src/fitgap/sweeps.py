@@ -2,34 +2,30 @@
 
 Nothing starts before every job of the grid is known to be right. The runs are children of one
 parent run; those that earlier sweeps finished are not trained again but belong to the answer.
-Jobs whose worker died are handed out again.
+A sweep that ended before its time goes on in its parent run.
 """
 
 import contextlib
 import copy
-import functools
 import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf
 
-from fitgap import cli, config, delivery, experiment, store
+from fitgap import cli, config, delivery, experiment, processes, store, sweep_launch, sweep_plan
 from fitgap.config import Config, decisive, flatten, to_plain
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
-from fitgap.launchers import WorkerDiedError
+from fitgap.store import StoredRun
+from fitgap.sweep_launch import Child, Launch, Overrides
+from fitgap.sweep_plan import PlannedJob, SweepPlan
 
-Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
-Launch = Callable[[Sequence[Overrides]], Sequence[JobReturn]]
 
-# A job may take its worker with it every time, for want of memory say; the sweep gives up when
-# this many launches in a row have finished nothing.
-MAX_FRUITLESS_LAUNCHES = 2
+STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
 
 @dataclass(frozen=True)
@@ -40,8 +36,34 @@ class Job:
     plan: Plan
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a sweep's command says besides its grid.
+
+    Attributes
+    ----------
+    hydra, task
+        Its overrides, of Hydra's settings and of the experiment's, from which the sweep can be
+        started again.
+    fail_fast
+        Whether the first failure keeps jobs that have not started from starting.
+    resume
+        Run id of the parent to go on with, which must be of the same jobs.
+    """
+
+    hydra: Sequence[str] = ()
+    task: Sequence[str] = ()
+    fail_fast: bool = False
+    resume: str | None = None
+
+
 def run(
-    grid: Sequence[Overrides], *, compose: Compose, launch: Launch, workers: int
+    grid: Sequence[Overrides],
+    *,
+    compose: Compose,
+    launch: Launch,
+    workers: int,
+    request: Request = Request(),
 ) -> list[Outcome]:
     """Run a sweep to its end.
 
@@ -55,6 +77,8 @@ def run(
         Hands jobs to Hydra's launcher and returns when they have ended.
     workers
         How many jobs the launcher runs at once, as far as that is known; it decides the order.
+    request
+        The rest of the command.
 
     Returns
     -------
@@ -64,35 +88,55 @@ def run(
     Raises
     ------
     RequestError
-        If any job of the grid is wrong; nothing was started then.
+        If any job of the grid is wrong, or the same sweep is running; nothing was started then.
     SystemExit
         With 1, after the others had their chance, if a run failed.
     """
     jobs = checked(grid, compose=compose)
-    waiting = in_order_for_reuse(unfinished(jobs), workers=workers)
-    reused = len(jobs) - len(waiting)
-    print(f"sweep of {len(jobs)} runs: {reused} finished before, {len(waiting)} to train")
-    if not waiting:
+    parent_run = earlier_parent(jobs, resume=request.resume)
+    waiting = unfinished(jobs, resumed=request.resume)
+    print(
+        f"sweep of {len(jobs)} runs: {len(jobs) - len(waiting)} finished before, "
+        f"{len(waiting)} to train"
+    )
+    if not waiting and (parent_run is None or parent_run.status == "FINISHED"):
         return []
+    if parent_run is not None:
+        refuse_running(parent_run)
+        print(f"goes on in its parent run {parent_run.run_id}")
 
     from fitgap import publication, tracking
 
-    plan = waiting[0].plan
+    plan = jobs[0].plan
     experiment_id = tracking.prepare(plan.uri, plan.config.tracking.experiment)
     name = plan.config.name or _name_of_sweep(grid)
     with tracking.open_sweep(
-        name, uri=plan.uri, experiment_id=experiment_id, experiment=plan.config.tracking.experiment
+        name,
+        uri=plan.uri,
+        experiment_id=experiment_id,
+        experiment=plan.config.tracking.experiment,
+        tags={sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+        reopen=parent_run,
     ) as parent:
-        parent.log_text(json.dumps([_describe(job) for job in jobs], indent=1), "plan.json")
-        children = {
-            job.plan.identity: _child_overrides(job, grid, parent.run_id) for job in waiting
-        }
-        outcomes = _launch_all(waiting, children, launch)
+        described = describe(jobs, grid, workers=workers, request=request, parent=parent.run_id)
+        parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
+        children = [
+            Child(job.plan, _child_overrides(job, grid, parent.run_id))
+            for job in in_order_for_reuse(waiting, workers=workers)
+        ]
+        processes.begin_sweep()
+        outcomes = sweep_launch.launch_all(
+            children, launch, parent=parent, fail_fast=request.fail_fast
+        )
         failures = [outcome for outcome in outcomes if outcome.failure is not None]
         if failures:
             reason = f"{len(failures)} of {len(waiting)} runs failed"
             lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
             print("\n".join(["", f"{reason}:", *lines]), flush=True)
+            not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
+            if not_run:
+                print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
+            print(f"run them again: python scripts/sweep.py resume {parent.run_id}", flush=True)
             parent.fail(reason)
         # What workers that have ended could not send: the sweep's page is made of the record.
         with contextlib.suppress(StoreAwayError):
@@ -147,15 +191,103 @@ def _compose(
     return settings
 
 
-def unfinished(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs to train: no finished run of their identity, each identity once."""
+def identity_of(jobs: Sequence[Job]) -> str:
+    """Return what a sweep is the same by: its set of jobs."""
+    return sweep_plan.sweep_identity(job.plan.identity for job in jobs)
+
+
+def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | None:
+    """Return the parent run of an earlier sweep of the same jobs, the newest; or None.
+
+    None too where ``tracking.reuse`` is false, which asks for another sweep, unless that one is
+    to be resumed.
+
+    Raises
+    ------
+    RequestError
+        If the parent to resume is not of the same jobs.
+    """
+    plan = jobs[0].plan
+    if resume is None and not plan.config.tracking.reuse:
+        return None
+    found = store.find_runs(
+        plan.uri,
+        experiment=plan.config.tracking.experiment,
+        statuses=STATUSES,
+        tags={"fitgap.role": "sweep", sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+    )
+    if resume is None:
+        return found[0] if found else None
+    for parent in found:
+        if parent.run_id == resume:
+            return parent
+    raise RequestError(
+        f"sweep {resume} cannot be resumed: its command makes other jobs now, since conf/, the "
+        "data, this package's source or its libraries changed\n"
+        "Start it anew: python scripts/train.py -m ... (what is the same is not trained again)"
+    )
+
+
+def refuse_running(parent: StoredRun) -> None:
+    """Raise `RequestError` if the process of a sweep's parent run may still be at work."""
+    if parent.status != "RUNNING" or processes.is_gone(parent.tags):
+        return
+    host = parent.tags.get(processes.HOST_TAG, "")
+    where = f"process {parent.tags.get(processes.PID_TAG)} on {host}"
+    raise RequestError(
+        f"this sweep is running: run {parent.run_id}, {where}; see python scripts/sweep.py status\n"
+        f"If that host is gone: python scripts/sweep.py resume {parent.run_id} --assume-dead {host}"
+    )
+
+
+def unfinished(jobs: Sequence[Job], *, resumed: str | None = None) -> list[Job]:
+    """Return the jobs to train: no finished run of their identity, each identity once.
+
+    Where ``tracking.reuse`` is false, the finished runs of the sweep that is resumed count only.
+    """
     tracking = jobs[0].plan.config.tracking
     finished: set[str | None] = set()
-    if tracking.reuse:
-        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment)
+    if tracking.reuse or resumed:
+        of_sweep = {} if tracking.reuse else {"fitgap.sweep": str(resumed)}
+        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment, tags=of_sweep)
         finished = {run.tags.get("fitgap.identity") for run in runs}
     waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
     return list(waiting.values())
+
+
+def describe(
+    jobs: Sequence[Job],
+    grid: Sequence[Overrides],
+    *,
+    workers: int,
+    request: Request,
+    parent: str | None,
+) -> SweepPlan:
+    """Return what a sweep's parent run keeps: its command, and its jobs with those reused."""
+    tracking = jobs[0].plan.config.tracking
+    reused: dict[str, str] = {}
+    if tracking.reuse:
+        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment)
+        reused = {
+            run.tags.get("fitgap.identity", ""): run.run_id
+            for run in reversed(runs)  # the newest stays
+            if run.tags.get("fitgap.sweep") != parent
+        }
+    return SweepPlan(
+        hydra=request.hydra,
+        task=request.task,
+        workers=workers,
+        reuse=tracking.reuse,
+        jobs=[
+            PlannedJob(
+                name=_name_of_job(job, grid),
+                identity=job.plan.identity,
+                overrides=job.overrides,
+                reused=reused.get(job.plan.identity),
+            )
+            for job in {job.plan.identity: job for job in jobs}.values()
+        ],
+    )
 
 
 def in_order_for_reuse(jobs: Sequence[Job], *, workers: int) -> list[Job]:
@@ -179,47 +311,6 @@ def in_order_for_reuse(jobs: Sequence[Job], *, workers: int) -> list[Job]:
     return ordered
 
 
-def _launch_all(
-    jobs: Sequence[Job], children: dict[str, Overrides], launch: Launch
-) -> list[Outcome]:
-    """Launch jobs until each has an outcome, those of dead workers again."""
-    outcomes: list[Outcome] = []
-    waiting = list(jobs)
-    fruitless = 0
-    while waiting:
-        try:
-            returns = launch([children[job.plan.identity] for job in waiting])
-        except WorkerDiedError as error:
-            ended = delivery.patiently(functools.partial(_ended, waiting), uri=waiting[0].plan.uri)
-            fruitless = 0 if ended else fruitless + 1
-            outcomes += ended.values()
-            waiting = [job for job in waiting if job.plan.identity not in ended]
-            print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
-            if fruitless >= MAX_FRUITLESS_LAUNCHES:
-                failure = f"its worker died {fruitless} times: {error}"
-                names = [experiment.run_name(job.plan.config) for job in waiting]
-                return [*outcomes, *(Outcome(name, None, failure) for name in names)]
-        else:
-            return [*outcomes, *(job_return.return_value for job_return in returns)]
-    return outcomes
-
-
-def _ended(jobs: Sequence[Job]) -> dict[str, Outcome]:
-    """Return what the store knows of jobs whose returns were lost, by identity."""
-    plan = jobs[0].plan
-    identities = {job.plan.identity for job in jobs}
-    outcomes = {}
-    for run in store.find_runs(
-        plan.uri, experiment=plan.config.tracking.experiment, statuses=("FINISHED", "FAILED")
-    ):
-        identity = run.tags.get("fitgap.identity", "")
-        if identity in identities and identity not in outcomes:  # the newest comes first
-            failure = run.tags.get("fitgap.failure") if run.status == "FAILED" else None
-            result = experiment.result_of(run)
-            outcomes[identity] = Outcome(run.name, None if failure else result, failure)
-    return outcomes
-
-
 def _name_of_sweep(grid: Sequence[Overrides]) -> str:
     varying = [override.partition("=")[0] for override in _varying(grid[0], grid)]
     return f"sweep over {', '.join(varying)}" if varying else "sweep"
@@ -230,19 +321,15 @@ def _varying(overrides: Overrides, grid: Sequence[Overrides]) -> list[str]:
     return [o for o in overrides if not all(o in others for others in grid)]
 
 
+def _name_of_job(job: Job, grid: Sequence[Overrides]) -> str:
+    varying = " ".join(_varying(job.overrides, grid))
+    return job.plan.config.name or varying or experiment.run_name(job.plan.config)
+
+
 def _child_overrides(job: Job, grid: Sequence[Overrides], parent: str) -> Overrides:
     # The store by name: a worker on a cluster may have another environment than this process.
-    added = [f"++tracking.parent={parent}", f"++tracking.uri={_quoted(job.plan.uri)}"]
+    added = [f"++tracking.parent={parent}", f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}"]
     varying = _varying(job.overrides, grid)
     if job.plan.config.name is None and varying:
-        added.append(f"name={_quoted(' '.join(varying))}")
+        added.append(f"name={sweep_plan.quoted(' '.join(varying))}")
     return [*job.overrides, *added]
-
-
-def _quoted(text: str) -> str:
-    """Return text as a value in Hydra's language of overrides."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _describe(job: Job) -> dict[str, object]:
-    return {"overrides": job.overrides, "identity": job.plan.identity}

@@ -35,6 +35,8 @@ from fitgap.errors import RequestError, StoreAwayError
 from fitgap.evaluation import Scores, gap
 from fitgap.outbox import Operation
 from fitgap.pruning import PrunedError
+from fitgap.store import StoredRun
+from fitgap.sweep_plan import STOPPED_TAG
 
 if TYPE_CHECKING:
     from fitgap.training import Epoch
@@ -71,7 +73,17 @@ def prepare(uri: str, experiment: str) -> str:
             f"tracking.uri names {path}, which cannot be written: {error}"
         ) from error
     with FileLock(lock):
+        if not path.exists():
+            _create_database(path)
         return _prepared(uri, experiment)
+
+
+def _create_database(path: Path) -> None:
+    """Make MLflow's tables in a file that appears as a whole: a half-made one stays broken."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    mlflow.MlflowClient(f"sqlite:///{unfinished}").get_experiment_by_name("Default")
+    unfinished.replace(path)
 
 
 def _prepared(uri: str, experiment: str) -> str:
@@ -81,15 +93,31 @@ def _prepared(uri: str, experiment: str) -> str:
     return experiment_id
 
 
-def end_dead_runs(uri: str, experiment: str) -> None:
-    """Mark runs KILLED that say RUNNING while their process, on this host, is gone.
+def end_dead_runs(
+    uri: str, experiment: str, *, dead_host: str | None = None, dead_sweep: str | None = None
+) -> None:
+    """Mark runs KILLED that say RUNNING while their process is gone.
 
     A kill that cannot be caught leaves them so. They can still be gone on with. A run of which
     something waits to be sent is left alone: its end may be among it.
+
+    Parameters
+    ----------
+    uri, experiment
+        Where the runs are.
+    dead_host
+        A host that a person knows to be gone: from here, its processes cannot be looked at.
+    dead_sweep
+        Run id of a sweep whose workers have all ended.
     """
     waiting = {box.folder.name for box in outbox.waiting(uri)}
     for run in store.find_runs(uri, experiment=experiment, statuses=("RUNNING",)):
-        if processes.is_gone(run.tags) and run.run_id not in waiting:
+        if run.run_id in waiting:
+            continue
+        on_dead_host = dead_host is not None and run.tags.get(processes.HOST_TAG) == dead_host
+        in_dead_sweep = dead_sweep is not None and run.tags.get("fitgap.sweep") == dead_sweep
+        said_to_be_gone = in_dead_sweep or (on_dead_host and not processes.can_be_seen(run.tags))
+        if said_to_be_gone or processes.is_gone(run.tags):
             client = delivery.client_for(uri)
             client.set_tag(run.run_id, FAILURE_TAG, "its process ended without a word")
             client.set_terminated(run.run_id, "KILLED")
@@ -346,10 +374,19 @@ def open_run(
 class SweepRecord:
     """The open parent run of a sweep."""
 
-    def __init__(self, sender: Delivery, *, run_id: str) -> None:
+    def __init__(self, sender: Delivery, *, run_id: str, uri: str, experiment: str) -> None:
         self.run_id = run_id
         self.failure: str | None = None
         self._delivery = sender
+        self._uri = uri
+        self._experiment = experiment
+
+    def end_dead_children(self) -> None:
+        """Mark the sweep's runs KILLED that say RUNNING; its workers must all have ended."""
+        delivery.patiently(
+            lambda: end_dead_runs(self._uri, self._experiment, dead_sweep=self.run_id),
+            uri=self._uri,
+        )
 
     def log_text(self, text: str, file_name: str) -> None:
         """Add a text file."""
@@ -374,18 +411,45 @@ class SweepRecord:
 
 @contextmanager
 def open_sweep(
-    name: str, *, uri: str, experiment_id: str, experiment: str
+    name: str,
+    *,
+    uri: str,
+    experiment_id: str,
+    experiment: str,
+    tags: Mapping[str, str] | None = None,
+    reopen: StoredRun | None = None,
 ) -> Iterator[SweepRecord]:
-    """Create the parent run of a sweep and end it when the block is left, however that is.
+    """Create the parent run of a sweep, or open it again; end it when the block is left.
 
     Workers that are stopped with the sweep may have no time to end their runs; that is done here.
+
+    Parameters
+    ----------
+    name, uri, experiment_id, experiment
+        Of the run, and where it belongs.
+    tags
+        Besides those that all sweeps have.
+    reopen
+        The parent of an earlier invocation that ended before the sweep did.
     """
     client = delivery.client_for(uri)
-    tags = {"fitgap.role": "sweep", **provenance.tags(), **processes.this_process()}
-    run_id = delivery.create_run(client, uri=uri, experiment_id=experiment_id, tags=tags, name=name)
-    record = SweepRecord(Delivery(client, uri=uri, run_id=run_id), run_id=run_id)
+    tags = {
+        **(tags or {}),
+        "fitgap.role": "sweep",
+        **provenance.tags(),
+        **processes.this_process(),
+    }
     beside = _sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
     with disks.named_when_full(beside.parent), _sigterm_raises():
+        if reopen is None:
+            run_id = delivery.create_run(
+                client, uri=uri, experiment_id=experiment_id, tags=tags, name=name
+            )
+        else:
+            run_id = reopen.run_id
+            delivery.patiently(lambda: _reopen(client, run_id, tags), uri=uri)
+        sender = Delivery(client, uri=uri, run_id=run_id)
+        record = SweepRecord(sender, run_id=run_id, uri=uri, experiment=experiment)
         try:
             yield record
         except (KeyboardInterrupt, Terminated):
@@ -403,6 +467,20 @@ def _send_text(sender: Delivery, text: str, file_name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
         (Path(folder) / file_name).write_text(text, encoding="utf-8")
         sender.send(Operation("artifacts", {}, Path(folder)))
+
+
+def _reopen(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        client.set_tag(run_id, key, value)
+    for key in {FAILURE_TAG, STOPPED_TAG} & set(client.get_run(run_id).data.tags):
+        client.delete_tag(run_id, key)
+    client.update_run(run_id, status="RUNNING")
+
+
+def stop_sweep(uri: str, parent: str) -> None:
+    """Have the jobs of a sweep that have not started not start."""
+    client = delivery.client_for(uri)
+    delivery.patiently(lambda: client.set_tag(parent, STOPPED_TAG, "true"), uri=uri)
 
 
 def score_metrics(

@@ -150,10 +150,12 @@ def fit(
         list(callbacks), model=model, epochs=training.epochs, verbose=0
     )
     epochs: list[Epoch] = []
+    plain_epochs: list[Mapping[str, Any]] = []
     model.stop_training = False
     listeners.on_train_begin()
     if resume is not None:
-        epochs = [_epoch_from_plain(plain) for plain in resume.epochs]
+        plain_epochs = list(resume.epochs)
+        epochs = [_epoch_from_plain(plain) for plain in plain_epochs]
         engine.set_state(resume.state)
         for callback, attributes in zip(callbacks, resume.callbacks, strict=True):
             vars(callback).update(attributes)
@@ -165,13 +167,14 @@ def fit(
         listeners.on_epoch_begin(number - 1)
         epoch = _run_epoch(engine, number, partitions, config)
         epochs.append(epoch)
+        plain_epochs.append(asdict(epoch))
         observe(epoch)
         _stop_if_diverged(epoch)
         listeners.on_epoch_end(number - 1, _keras_logs(epoch))
         if save is not None and all(map(_is_of_keras, callbacks)):
             save(
                 Checkpoint(
-                    epochs=[asdict(epoch) for epoch in epochs],
+                    epochs=plain_epochs,
                     state=engine.state(),
                     callbacks=[_memory(callback) for callback in callbacks],
                     stopped=model.stop_training,

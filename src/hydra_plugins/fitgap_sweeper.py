@@ -17,8 +17,17 @@ from omegaconf import DictConfig
 class FitgapSweeper(BasicSweeper):
     """The grid of Hydra's basic sweeper, checked as a whole before anything starts."""
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        params: dict[str, str] | None = None,
+        fail_fast: bool = False,
+        dry_run: bool = False,
+        resume: str | None = None,
+    ) -> None:
         super().__init__(max_batch_size=None, params=params)
+        self._fail_fast = fail_fast
+        self._dry_run = dry_run
+        self._resume = resume
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -31,7 +40,7 @@ class FitgapSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the grid that the arguments and ``params`` make."""
-        from fitgap import launchers, sweeps
+        from fitgap import launchers, sweep_preview, sweeps
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -40,20 +49,41 @@ class FitgapSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (grid,) = self.split_arguments(overrides, max_batch_size=None)
+        workers = launchers.jobs_at_once(master.hydra.launcher)
+
+        def compose(job: list[str]) -> DictConfig:
+            return loader.load_sweep_config(master, job)
+
+        if self._dry_run:
+            return sweep_preview.preview(grid, compose=compose, workers=workers)
         return sweeps.run(
             grid,
-            compose=lambda job: loader.load_sweep_config(master, job),
+            compose=compose,
             launch=lambda jobs: launchers.launch(launcher, jobs),
-            workers=launchers.jobs_at_once(master.hydra.launcher),
+            workers=workers,
+            request=sweeps.Request(
+                hydra=list(master.hydra.overrides.hydra),
+                task=arguments,
+                fail_fast=self._fail_fast,
+                resume=self._resume,
+            ),
         )
 
 
 @dataclass
 class FitgapSweeperConf:
-    """``hydra/sweeper: fitgap``; ``params`` are sweep overrides that a preset brings along."""
+    """``hydra/sweeper: fitgap``.
+
+    ``params`` are sweep overrides that a preset brings along; ``fail_fast`` starts no further run
+    after a failure; ``dry_run`` shows what would be trained; ``resume`` names the parent run to
+    go on with, as ``scripts/sweep.py resume`` does.
+    """
 
     _target_: str = "hydra_plugins.fitgap_sweeper.FitgapSweeper"
     params: dict[str, str] | None = field(default_factory=dict)
+    fail_fast: bool = False
+    dry_run: bool = False
+    resume: str | None = None
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="fitgap", node=FitgapSweeperConf)

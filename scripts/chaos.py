@@ -1,0 +1,96 @@
+"""Kill a sweep at random moments until it ends by itself; compare it with an undisturbed one."""
+
+import argparse
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from fitgap import chaos, chaos_check, chaos_report
+from fitgap.cli import FAILED, OK, TERMINATED, run_command
+from fitgap.config import PROJECT_ROOT
+
+DOCS = PROJECT_ROOT / "docs" / "CHAOS.md"
+
+
+def main() -> int:
+    """Read the command line, disturb, compare, show and keep what came out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--kills", type=_count, default=30, metavar="N", help="in total (%(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the schedule (%(default)s)")
+    parser.add_argument(
+        "--server", action="store_true", help="kill the MLflow server instead, which comes back"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=PROJECT_ROOT / "reports" / "chaos.json",
+        metavar="FILE",
+        help="the result is added to it (reports/chaos.json)",
+    )
+    parser.add_argument("--docs", action="store_true", help="write docs/CHAOS.md too")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
+
+    started = time.monotonic()
+    victims = ("server",) if arguments.server else ("worker", "parent")
+    kills = chaos.schedule(arguments.kills, seed=arguments.seed, victims=victims)
+    folder = Path(tempfile.mkdtemp(prefix="fitgap-chaos-"))
+    disturbed_folder, undisturbed_folder = folder / "disturbed", folder / "undisturbed"
+    disturbed_folder.mkdir()
+    undisturbed_folder.mkdir()
+    print(f"{len(kills)} kills; what the sweeps say: {disturbed_folder / 'said.txt'}", flush=True)
+    disturbance = chaos.Chaos(
+        disturbed_folder,
+        kills,
+        server=arguments.server,
+        say=lambda line: print(line, flush=True),
+    )
+    problems = disturbance.run()
+    print("now the same runs undisturbed", flush=True)
+    chaos.undisturbed(undisturbed_folder, sweeps=disturbance.sweeps)
+
+    disturbed, undisturbed = (
+        chaos_check.read(place / "mlflow.db", experiment=chaos.EXPERIMENT)
+        for place in (disturbed_folder, undisturbed_folder)
+    )
+    problems += chaos_check.differences(disturbed, undisturbed, sweeps=disturbance.sweeps)
+    problems += chaos_check.leftovers(disturbance.uri, experiment=chaos.EXPERIMENT)
+    part = chaos_report.make_part(
+        disturbance.hits,
+        seed=arguments.seed,
+        sweeps=disturbance.sweeps,
+        runs=len(undisturbed.runs),
+        invocations=disturbance.invocations,
+        seconds=time.monotonic() - started,
+        differences=problems,
+    )
+    parts = chaos_report.read_json(arguments.output)
+    parts["server" if arguments.server else "processes"] = part
+    chaos_report.write_json(parts, arguments.output)
+    chaos_report.print_part(part, console=Console())
+    if arguments.docs:
+        DOCS.write_text(chaos_report.to_markdown(parts), encoding="utf-8")
+    print(f"written: {arguments.output}{f' and {DOCS}' if arguments.docs else ''}")
+    if problems:
+        print(f"both records are kept in {folder}", file=sys.stderr)
+        return FAILED
+    shutil.rmtree(folder)
+    return OK
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {count}")
+    return count
+
+
+if __name__ == "__main__":
+    run_command(main)
