@@ -32,6 +32,13 @@ SHORT = ("architecture=dense_softmax", "training.epochs=2")
 # Long enough for a look into the store, and for a kill before the end.
 LONG = ("architecture=dense_batch_norm_dropout", "training.epochs=25", "training.xla=false")
 
+# Those of docs/CLUSTER.md.
+SLURM_SETTINGS = (
+    "hydra.launcher.partition=main",
+    "hydra.launcher.timeout_min=120",
+    "hydra.launcher.mem_gb=1",
+)
+
 
 def composed(*overrides: str):
     with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
@@ -103,14 +110,14 @@ class Sweep:
         tags = {"fitgap.role": role}
         return store.find_runs(self.uri, experiment="fitgap", statuses=statuses, tags=tags)
 
-    def kill_a_worker(self):
-        """Kill the process of some run that is training, and return the run."""
+    def signal_a_worker(self, number, *, but=()):
+        """Send a signal to the process of a run that is training, and return the run's id."""
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             for run in self.runs(statuses=("RUNNING",)):
-                if "train/accuracy" in run.metrics or "seed" in run.params:
-                    os.kill(int(run.tags["fitgap.pid"]), signal.SIGKILL)
-                    return run
+                if "seed" in run.params and run.run_id not in but:
+                    os.kill(int(run.tags["fitgap.pid"]), number)
+                    return run.run_id
             assert self.process.poll() is None, self.process.stdout.read()
             time.sleep(0.1)
         raise AssertionError("no run ever started")
@@ -143,7 +150,7 @@ def shown(said):
 def test_a_job_whose_worker_is_killed_goes_on_in_another(tmp_path, launcher):
     pytest.importorskip(launcher.partition("_")[0])
     sweep = Sweep(tmp_path, f"hydra/launcher={launcher}", "seed=0,1,2", *LONG)
-    sweep.kill_a_worker()
+    sweep.signal_a_worker(signal.SIGKILL)
     said = sweep.end()
     assert sweep.process.returncode == 0, said
     assert_one_parent_with_finished_children(sweep, 3)
@@ -176,20 +183,20 @@ def test_a_sweep_runs_on_an_existing_ray_cluster(tmp_path):
     with tempfile.TemporaryDirectory(prefix="ray-") as short:
         shell = (
             "ip link set lo up && "
-            f"{ray} start --head --node-ip-address=127.0.0.1 --port=6380 --num-cpus=2 "
-            f"--include-dashboard=false --disable-usage-stats --temp-dir={short} >{short}/said && "
+            f"{ray} start --head --node-ip-address=127.0.0.1 --num-cpus=2 "
+            f"--include-dashboard=false --disable-usage-stats >{short}/said && "
             '"$@"'
         )
         unshare = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         sweep = Sweep(
             tmp_path,
             "hydra/launcher=ray",
-            "hydra.launcher.ray.init.address=127.0.0.1:6380",
+            "hydra.launcher.ray.init.address=auto",
             "optimizer=sgd,adam",
             "seed=0,1",
             *SHORT,
             before=(*unshare, "bash", "-c", shell, "bash"),
-            environment={"RAY_AUTH_MODE": "disabled"},
+            environment={"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": short},
         )
         said = sweep.end()
     assert sweep.process.returncode == 0, said
@@ -243,7 +250,7 @@ JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 ReturnToService=2
 KillWait=5
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=500
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=3000
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """)
     commands = [
@@ -287,12 +294,28 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 @pytest.mark.slow
-def test_a_slurm_job_that_is_killed_is_handed_out_again(tmp_path, slurm):
+def test_slurm_jobs_that_are_killed_or_preempted_go_on(tmp_path, slurm):
     pytest.importorskip("submitit")
-    sweep = Sweep(tmp_path, "hydra/launcher=submitit_slurm", "seed=0,1,2", *LONG, environment=slurm)
-    sweep.kill_a_worker()
+    sweep = Sweep(
+        tmp_path,
+        "hydra/launcher=submitit_slurm",
+        *SLURM_SETTINGS,
+        "seed=0,1,2",
+        *LONG,
+        environment=slurm,
+    )
+    # By this signal, Slurm has submitit know of its time limit or of pre-emption.
+    preempted = sweep.signal_a_worker(signal.SIGUSR2)
+    killed = sweep.signal_a_worker(signal.SIGKILL, but=[preempted])
+    assert [
+        run.tags["fitgap.failure"]
+        for run in sweep.runs(statuses=("KILLED",))
+        if run.run_id == preempted
+    ] == ["stopped by SystemExit"]
     said = sweep.end()
     assert sweep.process.returncode == 0, said
     assert_one_parent_with_finished_children(sweep, 3)
-    assert "a worker died; " in said
+    assert {preempted, killed} < {run.run_id for run in sweep.runs()}
+    # The other one was queued again by Slurm, and never missing.
+    assert "a worker died; 1 runs go on in new ones" in said
     assert len(shown(said)) >= 3, said

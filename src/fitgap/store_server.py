@@ -50,7 +50,8 @@ def check(uri: str) -> None:
         error.close()  # it holds the connection
         # It answers. Credentials are MLflow's to find (environment, file, plugin), not ours.
         if error.code >= 500:
-            raise StoreAwayError(f"{what} answers HTTP {error.code}") from error
+            broken = f"{what} answers HTTP {error.code}: not a working MLflow server"
+            raise StoreAwayError(broken) from error
         if error.code not in (401, 403):
             raise RequestError(f"{what} answers HTTP {error.code}: not an MLflow server") from error
     except urllib.error.URLError as error:
