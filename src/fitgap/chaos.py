@@ -326,6 +326,13 @@ def _phase(identity: str | None, uri: str) -> str:
     return f"epoch {done + 1}" if done < EPOCHS else "recording"
 
 
+def _has_worked(worker: psutil.Process) -> bool:
+    try:
+        return bool(worker.memory_info().rss > BARE_BYTES)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def undisturbed(folder: Path, *, sweeps: int) -> str:
     """Run the same experiments as one sweep that nobody disturbs; return its store's URI."""
     uri = database_uri(folder)

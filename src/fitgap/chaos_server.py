@@ -77,13 +77,6 @@ class Server:
             )
 
 
-def _has_worked(worker: psutil.Process) -> bool:
-    try:
-        return bool(worker.memory_info().rss > BARE_BYTES)
-    except psutil.NoSuchProcess:
-        return False
-
-
 def database_uri(folder: Path) -> str:
     """Return the URI of the database in a folder."""
     return f"sqlite:///{folder / 'mlflow.db'}"
