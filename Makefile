@@ -12,6 +12,8 @@ UV := .venv/bin/uv
 READY := .venv/ready
 ARGS ?=
 SEEDS ?= 3
+# A process per core, a file's tests in one of them, since they share what they trained.
+PARALLEL ?= --numprocesses auto --dist loadfile
 HOST ?= 127.0.0.1
 PORT ?= 5000
 
@@ -115,10 +117,10 @@ chaos: $(READY) ## kill a sweep 30 times and compare it with an undisturbed one
 	$(PYTHON) scripts/chaos.py $(ARGS)
 
 test: $(READY) ## run the tests, without the slow ones
-	$(PYTHON) -m pytest -m "not slow" $(ARGS)
+	$(PYTHON) -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 test-all: $(READY) ## run all tests, the slow ones too
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(PARALLEL) $(ARGS)
 
 lint: $(READY) ## check style and formatting
 	$(PYTHON) -m ruff check .
