@@ -92,10 +92,10 @@ def compose() -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with MLflow's tables and no experiment of ours: 4 s, so made once."""
-    from fitgap import tracking
+    from fitgap import preparation
 
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    tracking.prepare(f"sqlite:///{path}", "Default")
+    preparation.prepare(f"sqlite:///{path}", "Default")
     return path
 
 

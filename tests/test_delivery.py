@@ -9,7 +9,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
-from fitgap import delivery, outbox, processes, store, store_server, tracking
+from fitgap import delivery, outbox, preparation, processes, store, store_server, tracking
 from fitgap.delivery import Delivery
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.outbox import Operation, Outbox
@@ -224,12 +224,12 @@ def test_a_direct_database_has_no_outbox(client, operations, tracking_uri):
 
 def test_a_run_with_something_waiting_is_not_taken_for_dead(tracking_uri):
     client = MlflowClient(tracking_uri)
-    experiment_id = tracking.prepare(tracking_uri, "fitgap")
+    experiment_id = preparation.prepare(tracking_uri, "fitgap")
     gone = processes.this_process() | {processes.START_TAG: "1.00"}
     waits, dead = (client.create_run(experiment_id, tags=gone).info.run_id for _ in range(2))
     box = Outbox(outbox.folder_for(tracking_uri) / waits)
     box.append(Operation("end", {"status": "FINISHED", "time": 1}))
-    tracking.end_dead_runs(tracking_uri, "fitgap")
+    preparation.end_dead_runs(tracking_uri, "fitgap")
     assert client.get_run(waits).info.status == "RUNNING"
     assert client.get_run(dead).info.status == "KILLED"
 
@@ -304,7 +304,7 @@ def test_a_whole_record_passes_through_an_absence(compose, tracking_uri, monkeyp
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
     client = MlflowClient(tracking_uri)
-    experiment_id = tracking.prepare(tracking_uri, "fitgap")
+    experiment_id = preparation.prepare(tracking_uri, "fitgap")
     unreliable = Unreliable(client, before=range(3, 60))
     monkeypatch.setattr(delivery, "client_for", lambda _uri: unreliable)
     description = tracking.RunDescription(name="한글", parameters={}, tags={})

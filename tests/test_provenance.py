@@ -101,13 +101,13 @@ def test_run_keeps_the_diff_where_there_is_one(
 ):
     from mlflow import MlflowClient
 
-    from fitgap import tracking
+    from fitgap import preparation, tracking
 
     if is_dirty:
         (tmp_path / "src" / "network.py").write_text("units = 200\n")
     monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
     provenance.tags.cache_clear()
-    experiment = tracking.prepare(tracking_uri, "fitgap")
+    experiment = preparation.prepare(tracking_uri, "fitgap")
     description = tracking.RunDescription(name="a run", parameters={}, tags={})
     with tracking.open_run(
         compose(), description, uri=tracking_uri, experiment_id=experiment

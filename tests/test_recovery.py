@@ -14,7 +14,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from fitgap import checkpoints, experiment, processes, store, tracking
+from fitgap import checkpoints, experiment, preparation, processes, store, tracking
 from fitgap.config import PROJECT_ROOT, Config
 from fitgap.experiment import Plan, Result
 
@@ -170,17 +170,17 @@ def test_a_process_that_nobody_asked_for_its_end_is_gone() -> None:
 
 def test_a_live_run_on_another_host_is_left_alone(tracking_uri: str) -> None:
     client = MlflowClient(tracking_uri)
-    experiment_id = tracking.prepare(tracking_uri, "recovery")
+    experiment_id = preparation.prepare(tracking_uri, "recovery")
     # A number that no process has here.
     elsewhere = {processes.HOST_TAG: "another", processes.PID_TAG: str(process_that_has_ended())}
     run_id = client.create_run(experiment_id, tags=elsewhere).info.run_id
-    tracking.prepare(tracking_uri, "recovery")
+    preparation.prepare(tracking_uri, "recovery")
     assert client.get_run(run_id).info.status == "RUNNING"
-    tracking.end_dead_runs(tracking_uri, "recovery", dead_host="another")
+    preparation.end_dead_runs(tracking_uri, "recovery", dead_host="another")
     assert client.get_run(run_id).info.status == "KILLED"
     # This host can be looked at, so nobody needs to be believed.
     here = client.create_run(experiment_id, tags=processes.this_process()).info.run_id
-    tracking.end_dead_runs(tracking_uri, "recovery", dead_host=socket.gethostname())
+    preparation.end_dead_runs(tracking_uri, "recovery", dead_host=socket.gethostname())
     assert client.get_run(here).info.status == "RUNNING"
 
 

@@ -34,7 +34,7 @@ import sys, tempfile
 from pathlib import Path
 from hydra import compose, initialize_config_dir
 import mlflow
-from fitgap import config, processes, tracking
+from fitgap import config, processes, preparation, tracking
 from fitgap.outbox import Operation
 
 uri, worker = sys.argv[1:]
@@ -42,7 +42,7 @@ with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
     settings = config.from_hydra(compose("train"))
 for number in range({RUNS}):
     description = tracking.RunDescription(f"{{worker}}.{{number}}", {{}}, {{"fitgap.role": "run"}})
-    experiment_id = tracking.prepare(uri, "many")
+    experiment_id = preparation.prepare(uri, "many")
     with tracking.open_run(
         settings, description, uri=uri, experiment_id=experiment_id
     ) as record, tempfile.TemporaryDirectory() as folder:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from fitgap import experiment, sweep_launch, tracking
+from fitgap import experiment, preparation, sweep_launch, tracking
 from fitgap.config import Config
 from fitgap.jobs import Outcome
 from fitgap.launchers import WorkerDiedError
@@ -45,7 +45,7 @@ class Workers:
 
         plan = children[0].plan
         client = MlflowClient(plan.uri)
-        experiment_id = tracking.prepare(plan.uri, plan.config.tracking.experiment)
+        experiment_id = preparation.prepare(plan.uri, plan.config.tracking.experiment)
         for child in children:
             parent = str(child.plan.config.tracking.parent)
             tags = {
@@ -64,7 +64,7 @@ class Workers:
 def sweep(
     compose: Callable[..., Config], tracking_uri: str
 ) -> Iterator[tuple[list[Child], tracking.SweepRecord]]:
-    experiment_id = tracking.prepare(tracking_uri, "fitgap")
+    experiment_id = preparation.prepare(tracking_uri, "fitgap")
     with tracking.open_sweep(
         "sweep", uri=tracking_uri, experiment_id=experiment_id, experiment="fitgap"
     ) as parent:

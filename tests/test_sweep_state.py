@@ -13,7 +13,16 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
-from fitgap import checkpoints, processes, store, sweep_plan, sweep_state, sweeps, tracking
+from fitgap import (
+    checkpoints,
+    preparation,
+    processes,
+    store,
+    sweep_plan,
+    sweep_state,
+    sweeps,
+    tracking,
+)
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -182,7 +191,7 @@ def test_a_sweep_that_runs_on_another_host_is_left_alone_until_that_is_said_to_b
     tracking_uri: str,
 ) -> None:
     client = MlflowClient(tracking_uri)
-    experiment_id = tracking.prepare(tracking_uri, "fitgap")
+    experiment_id = preparation.prepare(tracking_uri, "fitgap")
     tags = {"fitgap.role": "sweep", **ELSEWHERE}
     client.create_run(experiment_id, tags=tags, run_name="sweep")
     sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
@@ -203,7 +212,7 @@ def test_what_says_nothing_for_long_on_another_host_is_told(
     tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = MlflowClient(tracking_uri)
-    experiment_id = tracking.prepare(tracking_uri, "fitgap")
+    experiment_id = preparation.prepare(tracking_uri, "fitgap")
     long_ago = int(1000 * (time.time() - 3600))
     parent = client.create_run(
         experiment_id, start_time=long_ago, tags={"fitgap.role": "sweep", **ELSEWHERE}
@@ -406,7 +415,7 @@ def test_the_same_set_of_jobs_is_the_same_sweep() -> None:
 def with_broken_plans(tracking_uri: str) -> str:
     """Return a store with three sweeps in the experiment ``other``, whose plans are no plans."""
     client = MlflowClient(tracking_uri)
-    experiment_id = tracking.prepare(tracking_uri, "other")
+    experiment_id = preparation.prepare(tracking_uri, "other")
     for text in (None, "{", '{"jobs": 3}'):
         with tracking.open_sweep(
             "sweep", uri=tracking_uri, experiment_id=experiment_id, experiment="other"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fitgap import config, tracking, views
+from fitgap import config, preparation, views
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "ui.py"
 # The last step, becoming MLflow's server, is left out.
@@ -25,7 +25,7 @@ finally:
 @pytest.fixture
 def said(tracking_uri):
     """Return what scripts/ui.py says of a store with an experiment of ours and MLflow's own."""
-    tracking.prepare(tracking_uri, "내 실험")
+    preparation.prepare(tracking_uri, "내 실험")
     done = subprocess.run(
         [
             sys.executable,
@@ -54,7 +54,7 @@ def test_links_are_printed_for_our_experiments_without_importing_mlflow(said):
 def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     from mlflow import MlflowClient
 
-    number = tracking.prepare(tracking_uri, "fitgap")
+    number = preparation.prepare(tracking_uri, "fitgap")
     tags = MlflowClient(tracking_uri).get_experiment(number).tags
     view = json.loads(tags[f"mlflow.sharedViewState.{views.VIEW_KEY}"])
     assert "metrics.`gap/accuracy`" in view["selectedColumns"]

@@ -224,9 +224,9 @@ class Store:
 
     def prepare(self, *, uri: str, experiment_name: str) -> Answer:
         """Make sure that a store and an experiment in it exist."""
-        from fitgap import tracking
+        from fitgap import preparation
 
-        tracking.prepare(uri, experiment_name)
+        preparation.prepare(uri, experiment_name)
         return {}
 
     def fill(self, *, uri: str, experiment_name: str, grid: list[list[str]]) -> Answer:
@@ -235,9 +235,9 @@ class Store:
         Identity, parameters and number of metrics are those that training would have left, so
         that a command which asks for the same settings finds them finished.
         """
-        from fitgap import tracking
+        from fitgap import preparation, tracking
 
-        experiment_id = tracking.prepare(uri, experiment_name)
+        experiment_id = preparation.prepare(uri, experiment_name)
         figures = random.Random(0)  # noqa: S311 - no secret
         names = [
             f"{part}/{quantity}"

@@ -192,7 +192,13 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     dataset, split, partitions = _data(config)
 
     backend.start(config.training.threads)
-    from fitgap import artifacts, models, tracking, training  # TensorFlow and MLflow, from here on
+    from fitgap import (  # TensorFlow and MLflow, from here on
+        artifacts,
+        models,
+        preparation,
+        tracking,
+        training,
+    )
 
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
     model = models.build(
@@ -220,7 +226,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         },
         tags=_tags(planned),
     )
-    experiment_id = tracking.prepare(planned.uri, config.tracking.experiment)
+    experiment_id = preparation.prepare(planned.uri, config.tracking.experiment)
     run_id = delivery.patiently(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     with tracking.open_run(

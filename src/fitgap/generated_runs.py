@@ -64,9 +64,9 @@ def write(path: Path, *, runs: int) -> None:
 
 def fill(uri: str, *, runs: int) -> None:
     """Write runs into a database that holds none of them yet; see `write`."""
-    from fitgap import tracking  # MLflow: its tables
+    from fitgap import preparation  # MLflow: its tables
 
-    experiment_id = int(tracking.prepare(uri, EXPERIMENT))
+    experiment_id = int(preparation.prepare(uri, EXPERIMENT))
     engine = sa.create_engine(uri)
     schema = sa.MetaData()
     schema.reflect(engine, only=TABLES)

@@ -146,10 +146,10 @@ class _Search:
         for _, parameters in first:
             self._job(parameters)  # a wrong request, if it is one, before anything starts
 
-        from fitgap import tracking
+        from fitgap import preparation, tracking
 
         tracking_config = self._base.config.tracking
-        experiment_id = tracking.prepare(self._base.uri, tracking_config.experiment)
+        experiment_id = preparation.prepare(self._base.uri, tracking_config.experiment)
         searched = ", ".join(dimension.name for dimension in self._space)
         with tracking.open_sweep(
             self._base.config.name or f"search over {searched}",

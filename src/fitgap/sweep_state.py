@@ -310,9 +310,9 @@ def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
     if host not in hosts:
         said = f"what says RUNNING is on {', '.join(sorted(hosts))}" if hosts else "nothing runs"
         raise RequestError(f"--assume-dead must be a host with runs, got {host!r}; {said}")
-    from fitgap import tracking
+    from fitgap import preparation
 
-    tracking.end_dead_runs(uri, sweep.experiment, dead_host=host)
+    preparation.end_dead_runs(uri, sweep.experiment, dead_host=host)
 
 
 def resume_arguments(

@@ -105,10 +105,10 @@ def run(
         refuse_running(parent_run)
         print(f"goes on in its parent run {parent_run.run_id}")
 
-    from fitgap import publication, tracking
+    from fitgap import preparation, publication, tracking
 
     plan = jobs[0].plan
-    experiment_id = tracking.prepare(plan.uri, plan.config.tracking.experiment)
+    experiment_id = preparation.prepare(plan.uri, plan.config.tracking.experiment)
     name = plan.config.name or _name_of_sweep(grid)
     with tracking.open_sweep(
         name,
