@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from fitgap import cli, datasets
-from fitgap.config import PROJECT_ROOT, DatasetConfig
+from fitgap.config import PROJECT_ROOT
+from fitgap.config_schema import DatasetConfig
 from fitgap.errors import RequestError
 from fitgap.verification import verify
 from fitgap.verification_report import conclusion, print_tables, to_json, to_markdown

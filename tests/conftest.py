@@ -16,7 +16,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from fitgap import backend, config, datasets, identity
-from fitgap.config import Config
+from fitgap.config_schema import Config
 
 TRAIN = config.PROJECT_ROOT / "scripts" / "train.py"
 # The same examples each time, and no deadline on a busy machine.

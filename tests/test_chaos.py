@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 
 from fitgap import chaos, chaos_check, chaos_report, chaos_server, checkpoints, experiment
-from fitgap.config import PROJECT_ROOT, Config
+from fitgap.config import PROJECT_ROOT
+from fitgap.config_schema import Config
 
 VICTIMS = ("worker", "parent")
 

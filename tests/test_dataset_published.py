@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fitgap import dataset_published, datasets
-from fitgap.config import PublishedConfig
+from fitgap.config_schema import PublishedConfig
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")

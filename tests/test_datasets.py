@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from fitgap import config, dataset_published, datasets
-from fitgap.config import PublishedConfig
+from fitgap.config_schema import PublishedConfig
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")

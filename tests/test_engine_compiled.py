@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fitgap import datasets, engine_compiled, engines, evaluation, models, splits, training
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.engines import Engine, EngineChoice
 from fitgap.errors import RequestError
 from fitgap.evaluation import Partitions

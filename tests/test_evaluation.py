@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fitgap import engines, models
-from fitgap.config import SplitConfig
+from fitgap.config_schema import SplitConfig
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
 from fitgap.evaluation import (

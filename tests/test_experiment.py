@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
-from fitgap import artifacts, config, datasets, experiment, models, splits, store
+from fitgap import artifacts, config, config_schema, datasets, experiment, models, splits, store
 from fitgap.errors import DivergedError
 from fitgap.tracking import Terminated
 
@@ -113,7 +113,7 @@ def scores_by_numpy(probabilities, y):
 class Recorded:
     """A finished run: its request, its result, what MLflow has of it, what it was like."""
 
-    config: config.Config
+    config: config_schema.Config
     plan: experiment.Plan
     result: experiment.Result
     uri: str
@@ -346,7 +346,7 @@ def test_the_latest_figures_are_those_of_the_restored_weights(run, tracking_uri,
     assert list(found["running/loss"]) == [1, 2, 3]
     assert shown["best_epoch"] == 3  # of the lowest val/loss
     predict = load_model(tracking_uri, result.run_id, mlflow.pyfunc)
-    dataset = datasets.load(config.PublishedConfig("digits"))
+    dataset = datasets.load(config_schema.PublishedConfig("digits"))
     loss, accuracy = scores_by_numpy(predict(dataset.x_test), dataset.y_test)
     assert shown["test/loss"] == pytest.approx(loss, rel=1e-5)
     assert shown["test/accuracy"] == pytest.approx(accuracy, abs=1e-6)

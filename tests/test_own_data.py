@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from fitgap import config, data_checks, datasets, disk_arrays, splits
-from fitgap.config import CsvConfig, ImageFolderConfig, NpzConfig, SplitConfig
+from fitgap.config_schema import CsvConfig, ImageFolderConfig, NpzConfig, SplitConfig
 from fitgap.dataset_parts import hold_out
 from fitgap.errors import RequestError
 

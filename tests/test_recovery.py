@@ -15,7 +15,8 @@ import pytest
 from mlflow import MlflowClient
 
 from fitgap import checkpoints, experiment, preparation, processes, store, tracking
-from fitgap.config import PROJECT_ROOT, Config
+from fitgap.config import PROJECT_ROOT
+from fitgap.config_schema import Config
 from fitgap.experiment import Plan, Result
 
 Compose = Callable[..., Config]

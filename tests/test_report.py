@@ -16,6 +16,7 @@ import pytest
 
 from fitgap import (
     config,
+    config_schema,
     datasets,
     report_commands,
     report_figures,
@@ -100,7 +101,7 @@ def write_predictions(artifact_uri, *, optimizer):
     if optimizer == "sgd":
         (folder / "predictions.npz").write_text("damaged")
         return
-    digits = datasets.load(config.DatasetConfig(name="digits"))
+    digits = datasets.load(config_schema.DatasetConfig(name="digits"))
     predicted = digits.y_test.copy()
     predicted[:20] = (predicted[:20] + 1) % 10
     probabilities = np.eye(10, dtype=np.float32)[predicted] * 0.75 + 0.025

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from fitgap.config import SplitConfig
+from fitgap.config_schema import SplitConfig
 from fitgap.errors import RequestError
 from fitgap.splits import split
 

@@ -6,7 +6,7 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from fitgap import experiment, preparation, sweep_launch, tracking
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.jobs import Outcome
 from fitgap.launchers import WorkerDiedError
 from fitgap.sweep_launch import Child

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import figures, stored_predictions
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.datasets import Dataset
 from fitgap.engines import Engine
 from fitgap.tracking import dump_config, score_metrics

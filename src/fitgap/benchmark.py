@@ -30,7 +30,8 @@ from fitgap.benchmark_results import (
     SweepTimes,
     scale_up,
 )
-from fitgap.config import CONFIG_DIR, DatasetConfig, SplitConfig
+from fitgap.config import CONFIG_DIR
+from fitgap.config_schema import DatasetConfig, SplitConfig
 from fitgap.datasets import Dataset
 
 TRAIN = str(PROJECT_ROOT / "scripts" / "train.py")

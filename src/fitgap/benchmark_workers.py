@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 
 from fitgap import backend, config, datasets, engines, experiment, splits
 from fitgap.benchmark_processes import serve
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.evaluation import Partition, Partitions, partition
 
 Answer = dict[str, Any]

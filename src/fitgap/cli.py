@@ -19,7 +19,8 @@ from hydra.errors import (
 from omegaconf import Container
 from omegaconf.errors import OmegaConfBaseException
 
-from fitgap.config import CONFIG_DIR, did_you_mean
+from fitgap.config import CONFIG_DIR
+from fitgap.config_checks import did_you_mean
 from fitgap.errors import RequestError
 
 OK, FAILED, WRONG_REQUEST = 0, 1, 2

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config import CsvConfig, did_you_mean
+from fitgap.config_checks import did_you_mean
+from fitgap.config_schema import CsvConfig
 from fitgap.dataset_parts import Part, RawLabels
 from fitgap.errors import RequestError
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import disk_arrays
-from fitgap.config import ImageFolderConfig
+from fitgap.config_schema import ImageFolderConfig
 from fitgap.dataset_parts import Part
 from fitgap.disk_arrays import Images
 from fitgap.errors import RequestError

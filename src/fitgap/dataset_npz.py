@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import disk_arrays
-from fitgap.config import NpzConfig
+from fitgap.config_schema import NpzConfig
 from fitgap.dataset_parts import Part
 from fitgap.disk_arrays import Images
 from fitgap.errors import RequestError

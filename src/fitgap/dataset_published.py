@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fitgap import dataset_cifar
 from fitgap.backend import silent_stderr
-from fitgap.config import DatasetConfig, PublishedConfig
+from fitgap.config_schema import DatasetConfig, PublishedConfig
 from fitgap.errors import RequestError
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]

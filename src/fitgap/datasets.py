@@ -24,7 +24,7 @@ from fitgap import (
     disk_arrays,
     images,
 )
-from fitgap.config import OWN_DATASETS, DatasetConfig, OwnConfig
+from fitgap.config_schema import OWN_DATASETS, DatasetConfig, OwnConfig
 from fitgap.dataset_parts import NumberedPart, hold_out, number_classes
 from fitgap.disk_arrays import blocks
 from fitgap.errors import RequestError

@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fitgap import models
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.datasets import Images, Labels
 from fitgap.engine_fit import acts_on_batches
 from fitgap.errors import RequestError

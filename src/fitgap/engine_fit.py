@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import models
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.datasets import Images
 from fitgap.disk_arrays import DiskRows
 from fitgap.evaluation import (

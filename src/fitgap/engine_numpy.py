@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fitgap import reference_settings
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.datasets import Images
 from fitgap.errors import RequestError
 from fitgap.evaluation import (

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import reference_settings
-from fitgap.config import Config, TrainingConfig
+from fitgap.config_schema import Config, TrainingConfig
 from fitgap.datasets import Images
 from fitgap.evaluation import Partition, Scores
 from fitgap.splits import Indices

@@ -20,7 +20,8 @@ from fitgap import (
     splits,
     store,
 )
-from fitgap.config import Config, SplitConfig, check_loss, check_values
+from fitgap.config_checks import check_loss, check_values
+from fitgap.config_schema import Config, SplitConfig
 from fitgap.datasets import Dataset
 from fitgap.engines import EngineChoice
 from fitgap.errors import DivergedError, RequestError

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fitgap import data_checks, datasets, splits
-from fitgap.config import PROJECT_ROOT, Config, decisive, flatten, to_plain
+from fitgap.config import PROJECT_ROOT, decisive, flatten, to_plain
+from fitgap.config_schema import Config
 from fitgap.engines import EngineChoice
 
 CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
@@ -25,6 +26,8 @@ RESULT_MODULES = (
     "backend",
     "checkpoints",
     "config",
+    "config_checks",
+    "config_schema",
     "dataset_cifar",
     "dataset_csv",
     "dataset_folder",

@@ -12,7 +12,7 @@ import keras
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.errors import RequestError
 from fitgap.feature_scaling import FeatureScaling
 

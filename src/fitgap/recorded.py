@@ -17,7 +17,7 @@ import yaml
 from omegaconf import MISSING
 
 from fitgap import config, store
-from fitgap.config import Config, DatasetConfig, PublishedConfig
+from fitgap.config_schema import Config, DatasetConfig, PublishedConfig
 from fitgap.errors import RequestError
 
 

@@ -7,7 +7,8 @@ takes its seconds.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitgap.config import Config, require
+from fitgap.config_checks import require
+from fitgap.config_schema import Config
 from fitgap.errors import RequestError
 from fitgap.reference.activations import get_activation
 from fitgap.reference.arrays import AnyArray

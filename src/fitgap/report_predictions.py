@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fitgap import datasets, stored_predictions
 from fitgap.comparison import Group, Section
-from fitgap.config import DatasetConfig, PublishedConfig, dataset_schema
+from fitgap.config import dataset_schema
+from fitgap.config_schema import DatasetConfig, PublishedConfig
 from fitgap.datasets import Dataset
 from fitgap.differences import parse
 from fitgap.errors import RequestError

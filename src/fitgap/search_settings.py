@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from fitgap.config import Config, require
+from fitgap.config_checks import require
+from fitgap.config_schema import Config
 from fitgap.errors import RequestError
 from fitgap.estimates import higher_is_better
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fitgap.config import did_you_mean
+from fitgap.config_checks import did_you_mean
 from fitgap.differences import GROUPS, Setting, parse, show, value_of
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun

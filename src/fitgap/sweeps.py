@@ -14,8 +14,19 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig, OmegaConf
 
-from fitgap import cli, config, delivery, experiment, processes, store, sweep_launch, sweep_plan
-from fitgap.config import Config, decisive, flatten, to_plain
+from fitgap import (
+    cli,
+    config,
+    config_checks,
+    delivery,
+    experiment,
+    processes,
+    store,
+    sweep_launch,
+    sweep_plan,
+)
+from fitgap.config import decisive, flatten, to_plain
+from fitgap.config_schema import Config
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
@@ -187,7 +198,7 @@ def _compose(
         return settings
     settings = copy.deepcopy(composed[others])
     settings.seed = int(seeds[0].partition("=")[2])
-    config.validate(settings)
+    config_checks.validate(settings)
     return settings
 
 

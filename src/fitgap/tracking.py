@@ -25,7 +25,8 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from fitgap import delivery, disks, processes, provenance, store
-from fitgap.config import PROJECT_ROOT, Config, flatten, to_plain, to_text
+from fitgap.config import PROJECT_ROOT, flatten, to_plain, to_text
+from fitgap.config_schema import Config
 from fitgap.datasets import Dataset
 from fitgap.delivery import Delivery
 from fitgap.errors import StoreAwayError

@@ -16,7 +16,7 @@ import numpy as np
 
 from fitgap import models
 from fitgap.checkpoints import Checkpoint
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.engines import Engine
 from fitgap.errors import DivergedError
 from fitgap.evaluation import Partitions, Scores

@@ -26,7 +26,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from fitgap import backend, config, datasets, engines, splits
-from fitgap.config import Config
+from fitgap.config_schema import Config
 from fitgap.engines import EngineChoice
 from fitgap.errors import RequestError
 from fitgap.evaluation import Partition, encode_labels, partition
