@@ -53,12 +53,12 @@ def draw(found: Sequence[Point], told: Forecast, *, title: str) -> Figure:
             accuracy.plot([reach, reach], bounds, color=GREY, linewidth=3, alpha=0.6)
             accuracy.annotate(
                 "twice the data",
-                (reach, bounds[0]),
+                (reach, bounds[1]),
                 ha="right",
-                va="top",
+                va="bottom",
                 fontsize=8,
                 color=GREY,
-                xytext=(0, -3),
+                xytext=(0, 5),
                 textcoords="offset points",
             )
     accuracy.legend(frameon=False, fontsize=8)
