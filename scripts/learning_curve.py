@@ -1,39 +1,23 @@
 """Say what more training images would be worth, from a sweep=learning_curve."""
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitgap import learning_curve, store, sweep_results
+from fitgap import asking, learning_curve, sweep_results
 from fitgap.cli import run_command
 
 
 def main() -> None:
     """Read the command line, fit, print the answer, and write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
-    )
-    parser.add_argument(
-        "--sweep", metavar="RUN_ID", help="parent run (the newest sweep=learning_curve)"
-    )
-    parser.add_argument(
-        "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("reports/learning_curve"),
-        metavar="DIR",
-        help="folder for learning_curve.md, .png and .svg (%(default)s)",
-    )
+    asking.add_sweep_options(parser, preset="learning_curve")
     arguments = parser.parse_args()
 
     results = sweep_results.read(
-        store.resolve_uri(arguments.uri),
+        asking.uri_of(arguments),
         experiment=arguments.experiment,
         setting="split.train_fraction",
         sweep=arguments.sweep,

@@ -1,13 +1,12 @@
 """Say what each remedy of a sweep=remedies brought: table, picture, best trade first."""
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitgap import remedies, store, sweep_results
+from fitgap import asking, remedies, sweep_results
 from fitgap.cli import run_command
 from fitgap.remedies import BASELINE, Effect
 
@@ -15,24 +14,11 @@ from fitgap.remedies import BASELINE, Effect
 def main() -> None:
     """Read the command line, compare with the baseline, print, and write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
-    )
-    parser.add_argument("--sweep", metavar="RUN_ID", help="parent run (the newest sweep=remedies)")
-    parser.add_argument(
-        "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("reports/remedies"),
-        metavar="DIR",
-        help="folder for remedies.md, .png and .svg (%(default)s)",
-    )
+    asking.add_sweep_options(parser, preset="remedies")
     arguments = parser.parse_args()
 
     results = sweep_results.read(
-        store.resolve_uri(arguments.uri),
+        asking.uri_of(arguments),
         experiment=arguments.experiment,
         setting="remedy",
         sweep=arguments.sweep,

@@ -1,6 +1,7 @@
 """The command-line options that say what of an experiment is compared."""
 
 import argparse
+from pathlib import Path
 
 from fitgap import store
 from fitgap.selection import Query
@@ -42,6 +43,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
+    )
+
+
+def add_sweep_options(parser: argparse.ArgumentParser, *, preset: str) -> None:
+    """Add the options of a script that reads one recorded sweep and writes files named after it."""
+    parser.add_argument(
+        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
+    )
+    parser.add_argument("--sweep", metavar="RUN_ID", help=f"parent run (the newest sweep={preset})")
+    parser.add_argument(
+        "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("reports") / preset,
+        metavar="DIR",
+        help=f"folder for {preset}.md, .png and .svg (%(default)s)",
     )
 
 
