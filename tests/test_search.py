@@ -5,7 +5,7 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
-from fitgap import store
+from fitgap import report, report_page, store
 
 pytest.importorskip("optuna", reason="Optuna is an extra")
 
@@ -37,7 +37,8 @@ def test_a_search_is_continued_to_what_an_uninterrupted_one_finds(train, trackin
     assert "3 of 5 trials ended before" in second.out
     again = train(*OPTUNA, *space, "hydra.sweeper.n_trials=5")
     assert (again.code, "5 of 5 trials ended before" in again.out) == (0, True)
-    _, continued = by_role(tracking_uri)
+    (parent,), continued = by_role(tracking_uri)
+    assert {child.tags["fitgap.sweep"] for child in continued} == {parent.run_id}
 
     whole = train(*OPTUNA, *space, "hydra.sweeper.n_trials=5", "tracking.experiment=whole")
     (parent,), children = by_role(tracking_uri, "whole")
@@ -49,6 +50,11 @@ def test_a_search_is_continued_to_what_an_uninterrupted_one_finds(train, trackin
     assert f"val/accuracy {best:.4f}" in whole.out.partition("best:\n")[2]
     artifacts = {file.path for file in MlflowClient(tracking_uri).list_artifacts(parent.run_id)}
     assert {"search.json", "trials.csv", "importances.json"} <= artifacts
+
+    page = report_page.to_html(report.report_on(tracking_uri, experiment="whole"))
+    shown = page.partition("What mattered in searches")[2].partition("</section>")[0]
+    assert "val/accuracy" in shown
+    assert "optimizer.learning_rate" in shown
 
 
 def test_a_trial_that_fails_ends_only_itself_and_is_not_tried_again(train, tracking_uri):

@@ -25,6 +25,7 @@ MOST_GROUPS = 200  # rows of a table; nobody reads more, and the file has to ope
 MOST_CURVES = 6  # groups whose learning curves are drawn
 MOST_FAILURES = 100
 QUANTITIES = ("loss", "accuracy")
+IMPORTANCE = "importance/"  # metrics of a search's parent run: importance/<metric>/<setting>
 PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "scikit-learn", "mlflow")
 
 
@@ -109,6 +110,22 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """What a search found of its settings.
+
+    Attributes
+    ----------
+    name
+        Of its parent run.
+    importances
+        By metric, the settings with their shares of what moved it, the largest first.
+    """
+
+    name: str
+    importances: dict[str, list[tuple[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that the report shows.
 
@@ -122,6 +139,8 @@ class Report:
         As in the comparison.
     failures
         Runs that ended FAILED or KILLED, newest first.
+    searches
+        Searches by Optuna, newest first, with each setting's importance for each metric.
     repeated
         Identities of finished runs: a failure of one of them was made good later.
     origins, versions
@@ -135,6 +154,7 @@ class Report:
     sections: tuple[ReportedSection, ...]
     notes: tuple[str, ...]
     failures: tuple[StoredRun, ...]
+    searches: tuple[Search, ...]
     repeated: frozenset[str]
     origins: tuple[Origin, ...]
     versions: dict[str, str]
@@ -183,11 +203,32 @@ def report_of(
         ),
         notes=comparison.notes,
         failures=tuple(failures),
+        searches=_searches(uri, experiment=experiment),
         repeated=frozenset(run.tags.get("fitgap.identity", "") for run in runs) - {""},
         origins=_origins(runs),
         versions={"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
     )
+
+
+def _searches(uri: str, *, experiment: str) -> tuple[Search, ...]:
+    """Return the searches of an experiment whose parent runs hold importances."""
+    parents = store.find_runs(
+        uri,
+        experiment=experiment,
+        statuses=("FINISHED", "FAILED", "KILLED"),
+        tags={"fitgap.role": "sweep"},
+    )
+    searches = []
+    for parent in parents:
+        importances: dict[str, list[tuple[str, float]]] = {}
+        for name, share in sorted(parent.metrics.items(), key=lambda item: -item[1]):
+            if name.startswith(IMPORTANCE):
+                metric, _, setting = name.removeprefix(IMPORTANCE).rpartition("/")
+                importances.setdefault(metric, []).append((setting, share))
+        if importances:
+            searches.append(Search(parent.name, importances))
+    return tuple(searches)
 
 
 def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedSection:
