@@ -51,10 +51,21 @@ def test_a_search_is_continued_to_what_an_uninterrupted_one_finds(train, trackin
     artifacts = {file.path for file in MlflowClient(tracking_uri).list_artifacts(parent.run_id)}
     assert {"search.json", "trials.csv", "importances.json"} <= artifacts
 
-    page = report_page.to_html(report.report_on(tracking_uri, experiment="whole"))
-    shown = page.partition("What mattered in searches")[2].partition("</section>")[0]
-    assert "val/accuracy" in shown
-    assert "optimizer.learning_rate" in shown
+
+def test_the_report_shows_what_mattered_in_a_search(train, tracking_uri):
+    assert train(*OPTUNA, RATES, "hydra.sweeper.n_trials=1").code == 0
+    (parent,), _ = by_role(tracking_uri)
+    assert "What mattered" not in report_of_all(tracking_uri)  # one trial says nothing of that
+    client = MlflowClient(tracking_uri)
+    client.log_metric(parent.run_id, "importance/val/accuracy/optimizer.learning_rate", 0.75)
+    client.log_metric(parent.run_id, "importance/val/accuracy/optimizer.name", 0.25)
+    shown = report_of_all(tracking_uri).partition("What mattered in searches")[2]
+    assert ": val/accuracy</caption>" in shown
+    assert shown.index("optimizer.learning_rate</td>") < shown.index("optimizer.name</td>")
+
+
+def report_of_all(uri):
+    return report_page.to_html(report.report_on(uri, experiment="fitgap"))
 
 
 def test_a_trial_that_fails_ends_only_itself_and_is_not_tried_again(train, tracking_uri):
