@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -124,12 +124,30 @@ class Sweep:
 
     def end(self):
         """Wait for its end and return what it said."""
-        try:
-            said, _ = self.process.communicate(timeout=TIMEOUT)
-        except subprocess.TimeoutExpired:
+        return self.process.communicate(timeout=TIMEOUT)[0]
+
+    def clear_away(self):
+        """End what a failed test left behind."""
+        if self.process.poll() is None:
+            self.process.terminate()  # it cancels its jobs
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.communicate(timeout=60)
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-            raise
-        return said
+        self.process.communicate()
+
+
+@pytest.fixture
+def start(tmp_path) -> Iterator[Callable[..., Sweep]]:
+    """Return a function that starts a sweep in the test's folder."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments, **settings):
+            sweep = Sweep(tmp_path, *arguments, **settings)
+            stack.callback(sweep.clear_away)
+            return sweep
+
+        yield start
 
 
 def assert_one_parent_with_finished_children(sweep, number):
@@ -142,14 +160,14 @@ def assert_one_parent_with_finished_children(sweep, number):
 
 def shown(said):
     """Return the lines that say how each run ended."""
-    return re.findall(r"^(?:\(_run_job.*?\) )?#\d+ (.*?): val/accuracy 0\.\d{4}", said, re.M)
+    return re.findall(r"^#\d+ (.*?): val/accuracy 0\.\d{4}", said, re.M)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["ray", "submitit_local"])
-def test_a_job_whose_worker_is_killed_goes_on_in_another(tmp_path, launcher):
+def test_a_job_whose_worker_is_killed_goes_on_in_another(start, launcher):
     pytest.importorskip(launcher.partition("_")[0])
-    sweep = Sweep(tmp_path, f"hydra/launcher={launcher}", "seed=0,1,2", *LONG)
+    sweep = start(f"hydra/launcher={launcher}", "seed=0,1,2", *LONG)
     sweep.signal_a_worker(signal.SIGKILL)
     said = sweep.end()
     assert sweep.process.returncode == 0, said
@@ -157,10 +175,22 @@ def test_a_job_whose_worker_is_killed_goes_on_in_another(tmp_path, launcher):
     assert sorted(shown(said)) == ["seed=0", "seed=1", "seed=2"], said
 
 
+def wait_for_the_end_of_group(number: int) -> bool:
+    """Wait a little until a process group is empty; dead members stay until init has seen them."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(number, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 @pytest.mark.slow
-def test_an_interrupted_sweep_leaves_no_job_behind(tmp_path):
+def test_an_interrupted_sweep_leaves_no_job_behind(start):
     pytest.importorskip("submitit")
-    sweep = Sweep(tmp_path, "hydra/launcher=submitit_local", "seed=0,1,2", *LONG)
+    sweep = start("hydra/launcher=submitit_local", "seed=0,1,2", *LONG)
     while not sweep.runs(statuses=("RUNNING",)):
         time.sleep(0.1)
     sweep.process.send_signal(signal.SIGTERM)
@@ -168,12 +198,11 @@ def test_an_interrupted_sweep_leaves_no_job_behind(tmp_path):
     assert sweep.process.returncode == 143, said
     assert [run.status for run in sweep.runs("sweep")] == ["KILLED"]
     assert {run.status for run in sweep.runs()} == {"KILLED"}
-    with pytest.raises(ProcessLookupError):
-        os.killpg(sweep.process.pid, 0)
+    assert wait_for_the_end_of_group(sweep.process.pid)
 
 
 @pytest.mark.slow
-def test_a_sweep_runs_on_an_existing_ray_cluster(tmp_path):
+def test_a_sweep_runs_on_an_existing_ray_cluster(start):
     pytest.importorskip("ray")
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("a network of its own for Ray, which listens on all addresses, needs root")
@@ -188,8 +217,7 @@ def test_a_sweep_runs_on_an_existing_ray_cluster(tmp_path):
             '"$@"'
         )
         unshare = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-        sweep = Sweep(
-            tmp_path,
+        sweep = start(
             "hydra/launcher=ray",
             "hydra.launcher.ray.init.address=auto",
             "optimizer=sgd,adam",
@@ -294,10 +322,9 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 @pytest.mark.slow
-def test_slurm_jobs_that_are_killed_or_preempted_go_on(tmp_path, slurm):
+def test_slurm_jobs_that_are_killed_or_preempted_go_on(slurm, start):
     pytest.importorskip("submitit")
-    sweep = Sweep(
-        tmp_path,
+    sweep = start(
         "hydra/launcher=submitit_slurm",
         *SLURM_SETTINGS,
         "seed=0,1,2",
@@ -307,11 +334,6 @@ def test_slurm_jobs_that_are_killed_or_preempted_go_on(tmp_path, slurm):
     # By this signal, Slurm has submitit know of its time limit or of pre-emption.
     preempted = sweep.signal_a_worker(signal.SIGUSR2)
     killed = sweep.signal_a_worker(signal.SIGKILL, but=[preempted])
-    assert [
-        run.tags["fitgap.failure"]
-        for run in sweep.runs(statuses=("KILLED",))
-        if run.run_id == preempted
-    ] == ["stopped by SystemExit"]
     said = sweep.end()
     assert sweep.process.returncode == 0, said
     assert_one_parent_with_finished_children(sweep, 3)

@@ -30,12 +30,15 @@ class Outcome:
         Why it failed; None where it did not.
     pruned
         Why a search stopped it; None where it did not.
+    said
+        The line that the job printed about it, for a launcher whose jobs print where nobody reads.
     """
 
     name: str
     result: Result | None
     failure: str | None
     pruned: str | None = None
+    said: str = ""
 
 
 def run_job(composed: DictConfig) -> Outcome | Result:
@@ -84,21 +87,26 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             return Outcome(name, result=None, failure=None)
         result = experiment.run(planned)
     except PrunedError as error:
-        print(f"#{number} {name}: {error}", flush=True)
-        return Outcome(name, result=None, failure=None, pruned=str(error))
+        said = _say(f"#{number} {name}: {error}")
+        return Outcome(name, result=None, failure=None, pruned=str(error), said=said)
     except Exception as error:
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         reason = str(error).strip().partition("\n")[0]
         failure = f"{type(error).__name__}: {reason}"
-        print(f"#{number} {name}: FAILED, {failure}", flush=True)
+        said = _say(f"#{number} {name}: FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:
             from fitgap import tracking
 
             tracking.stop_sweep(planned.uri, planned.config.tracking.parent)
-        return Outcome(name, result=None, failure=failure)
+        return Outcome(name, result=None, failure=failure, said=said)
     seconds = time.perf_counter() - started
-    print(f"#{number} {name}: {_scores(result)}, {seconds:.1f} s", flush=True)
-    return Outcome(name, result=result, failure=None)
+    said = _say(f"#{number} {name}: {_scores(result)}, {seconds:.1f} s")
+    return Outcome(name, result=result, failure=None, said=said)
+
+
+def _say(line: str) -> str:
+    print(line, flush=True)
+    return line
 
 
 def _is_stopped(planned: Plan) -> bool:

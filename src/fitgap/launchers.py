@@ -69,9 +69,6 @@ def launch(
     WorkerDiedError
         If workers died. Nothing of this launch is running then.
     """
-    # Ray would fold lines of several runs that differ only in their numbers into one.
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-    os.environ.setdefault("RAY_COLOR_PREFIX", "0")
     try:
         return launcher.launch(jobs, initial_job_idx=first)
     except BrokenProcessPool as error:

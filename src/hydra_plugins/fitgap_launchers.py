@@ -18,7 +18,7 @@ from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 POLL_SECONDS = 0.2
 QUEUE_SECONDS = 2.0  # between two looks at Slurm's queue
@@ -38,6 +38,56 @@ class FitgapLauncherConfigs(SearchPathPlugin):
         registered = ConfigStore.instance().repo["hydra"]["launcher"]
         for name in ("ray", "submitit_local", "submitit_slurm"):
             registered.pop(f"{name}.yaml", None)
+
+
+class RayLauncher(Launcher):
+    """``hydra/launcher: ray``; jobs are Ray's tasks, and what each says is printed as it ends.
+
+    The job is hydra-ray-launcher's. Its way of waiting leaves the output to Ray's forwarding, which
+    comes late and loses the last lines when Ray is shut down.
+    """
+
+    def __init__(self, ray: DictConfig) -> None:
+        self._settings = ray
+        self._setup: tuple[HydraContext, TaskFunction, DictConfig] | None = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what a job needs."""
+        self._setup = hydra_context, task_function, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run the jobs and return what they return.
+
+        Raises
+        ------
+        ray.exceptions.RayError
+            At the first job that was lost more often than Ray tries it again.
+        """
+        import ray
+        from hydra_plugins.hydra_ray_launcher._launcher_util import launch_job_on_ray
+
+        assert self._setup is not None, "Hydra sets a launcher up before it launches"
+        hydra_context, task_function, config = self._setup
+        if not ray.is_initialized():
+            ray.init(**dict(self._settings.init))
+        tasks = []
+        for number, overrides in enumerate(job_overrides, initial_job_idx):
+            job = hydra_context.config_loader.load_sweep_config(config, list(overrides))
+            with open_dict(job):
+                job.hydra.job.num = number
+                job.hydra.job.id = f"job_{number}"
+            state = Singleton.get_state()
+            remote = self._settings.remote
+            tasks.append(launch_job_on_ray(hydra_context, remote, job, task_function, state))
+        running = list(tasks)
+        while running:
+            (ended,), running = ray.wait(running)
+            print(ray.get(ended).return_value.said, flush=True)
+        return [ray.get(task) for task in tasks]
 
 
 class SubmititLauncher(Launcher):
