@@ -172,21 +172,27 @@ def test_the_command_composes_to_the_recorded_settings(record):
         "training.schedule.alpha": "0.0",
         "optimizer.learning_rate": "0.5",
     }
+    other = replace(run, params=dict(run.params))
     run.params.update(changed)
-    assert report_commands.command_of([run]) == (
+    start = (
         "python scripts/train.py dataset=digits split=holdout architecture=dense_relu_100 "
-        "optimizer=sgd loss=sparse_categorical_crossentropy training/schedule=cosine "
-        "'architecture.units=[64, 32]' optimizer.learning_rate=0.5 training.epochs=3 "
-        "training.schedule.initial_learning_rate=0.5 seed=1"
+        "optimizer=sgd loss=sparse_categorical_crossentropy "
     )
+    # The second lacks what the first changes, and needs a command of its own all the same.
+    assert report_commands.commands_of([[run], [other]]) == [
+        f"{start}training/schedule=cosine 'architecture.units=[64, 32]' "
+        "optimizer.learning_rate=0.5 training.epochs=3 "
+        "training.schedule.initial_learning_rate=0.5 seed=1",
+        *report_commands.commands_of([[other]]),
+    ]
 
 
 @pytest.mark.parametrize("change", [{"architecture.name": "gone"}, {"training.threads": None}])
 def test_no_command_where_the_settings_of_today_do_not_give_the_recorded_ones(record, change):
     run = store.find_runs(record, experiment="fitgap")[0]
-    assert report_commands.command_of([run]) is not None
+    assert report_commands.commands_of([[run]]) != [None]
     changed = {key: value for key, value in (run.params | change).items() if value is not None}
-    assert report_commands.command_of([replace(run, params=changed)]) is None
+    assert report_commands.commands_of([[replace(run, params=changed)]]) == [None]
 
 
 @pytest.mark.parametrize(

@@ -295,10 +295,11 @@ class Watch:
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
-    """Return the joblib workers that a process has started, without joblib's book-keeper."""
+    """Return the joblib workers that a process has: forked from what it started for that."""
     try:
         children = psutil.Process(pid).children()
-        return [child for child in children if "popen_loky_posix" in " ".join(child.cmdline())]
+        servers = [c for c in children if "multiprocessing.forkserver" in " ".join(c.cmdline())]
+        return [worker for server in servers for worker in server.children()]
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return []  # one of them ended while they were looked at
 

@@ -193,13 +193,14 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     dataset, split, partitions = _data(config)
 
     backend.start(config.training.threads)
-    from fitgap import (  # TensorFlow and MLflow, from here on
-        artifacts,
-        models,
-        preparation,
-        tracking,
-        training,
-    )
+    with backend.quick_imports():
+        from fitgap import (  # TensorFlow and MLflow, from here on
+            artifacts,
+            models,
+            preparation,
+            tracking,
+            training,
+        )
 
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
     model = models.build(

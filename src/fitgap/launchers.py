@@ -8,11 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
+from typing import Self
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
+from fitgap import processes
 from fitgap.errors import RequestError
 
 # Extras of this package by the options that need them, and the modules that they bring.
@@ -59,29 +62,64 @@ def jobs_at_once(settings: DictConfig) -> int:
     return int(number) if number > 0 else max(1, cores + 1 + int(number))
 
 
-def launch(
-    launcher: Launcher, jobs: Sequence[Sequence[str]], *, first: int = 0
-) -> Sequence[JobReturn]:
-    """Hand jobs, numbered from the first on, to a launcher; return their returns when all ended.
+class Workers:
+    """What runs a sweep's jobs: a launcher, for as long as the sweep lasts.
 
-    Raises
-    ------
-    WorkerDiedError
-        If workers died. Nothing of this launch is running then.
+    Parameters
+    ----------
+    launcher
+        Set up by Hydra.
+    number
+        How many jobs it runs at once, see `jobs_at_once`.
     """
-    try:
-        return launcher.launch(jobs, initial_job_idx=first)
-    except BrokenProcessPool as error:
-        raise WorkerDiedError(_first_line(error)) from error
-    except Exception as error:
-        if not isinstance(error, _ray_errors()):
-            raise
-        raise WorkerDiedError(_first_line(error)) from error
-    finally:
-        if "ray" in sys.modules:
-            # Whatever is still running ends here and not when this process does, so that the
-            # caller can see to its record.
-            sys.modules["ray"].shutdown()
+
+    def __init__(self, launcher: Launcher, number: int) -> None:
+        self.number = number
+        self._launcher = launcher
+
+    def __enter__(self) -> Self:
+        """Have the imports of joblib's workers begin: in one process, which they are forked from.
+
+        Elsewhere than on Linux not all libraries bear that, and each worker imports by itself.
+        """
+        processes.begin_sweep()
+        if type(self._launcher).__name__ == "JoblibLauncher" and sys.platform == "linux":
+            from joblib.externals.loky.backend import context
+
+            context.set_start_method("forkserver", force=True)
+            forkserver.set_forkserver_preload(["fitgap.preloaded"])
+            if self.number > 1:
+                forkserver.ensure_running()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End joblib's workers at once, if all they did is recorded; TensorFlow takes its time."""
+        if kind is None and "joblib" in sys.modules:
+            from joblib.externals import loky
+
+            loky.get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+    def launch(self, jobs: Sequence[Sequence[str]], first: int = 0) -> Sequence[JobReturn]:
+        """Hand out jobs, numbered from the first on; return their returns when all ended.
+
+        Raises
+        ------
+        WorkerDiedError
+            If workers died. Nothing of this launch is running then.
+        """
+        try:
+            return self._launcher.launch(jobs, initial_job_idx=first)
+        except BrokenProcessPool as error:
+            raise WorkerDiedError(_first_line(error)) from error
+        except Exception as error:
+            if not isinstance(error, _ray_errors()):
+                raise
+            raise WorkerDiedError(_first_line(error)) from error
+        finally:
+            if "ray" in sys.modules:
+                # Whatever is still running ends here and not when this process does, so that the
+                # caller can see to its record.
+                sys.modules["ray"].shutdown()
 
 
 def _ray_errors() -> tuple[type[Exception], ...]:

@@ -1,6 +1,7 @@
 """Which process a run belongs to, whether it is still there, and whose end is its end."""
 
 import functools
+import json
 import multiprocessing
 import os
 import signal
@@ -15,7 +16,7 @@ import psutil
 HOST_TAG, PID_TAG, START_TAG = "fitgap.host", "fitgap.pid", "fitgap.process_start"
 MACHINE_TAG = "fitgap.machine"
 
-_SWEEP_PID = "FITGAP_SWEEP_PID"
+_SWEEP = "FITGAP_SWEEP"  # environment of a sweep's workers: the tags of the sweep's process
 _LOOK_SECONDS = 1.0
 _ENDING_SECONDS = 10.0  # for a run to be ended in the record
 
@@ -57,8 +58,8 @@ def can_be_seen(tags: Mapping[str, str]) -> bool:
 
 
 def begin_sweep() -> None:
-    """Let the workers that this process starts know whose they are."""
-    os.environ[_SWEEP_PID] = str(os.getpid())
+    """Let the workers that this process starts from now on know whose they are."""
+    os.environ[_SWEEP] = json.dumps(this_process())
 
 
 @functools.cache
@@ -68,12 +69,12 @@ def end_with_sweep() -> None:
     They would go on with the jobs they were handed, and then wait for more for five minutes. A
     run that is interrupted so ends KILLED.
     """
-    sweep = int(os.environ.get(_SWEEP_PID, "0"))
-    if not sweep or not multiprocessing.current_process().name.startswith("Loky"):
+    sweep = json.loads(os.environ.get(_SWEEP, "{}"))
+    if not sweep or multiprocessing.parent_process() is None:
         return
 
     def watch() -> None:
-        while os.getppid() == sweep:
+        while not is_gone(sweep):
             time.sleep(_LOOK_SECONDS)
         while True:  # joblib's worker outlives what a job raises
             os.kill(os.getpid(), signal.SIGTERM)

@@ -244,6 +244,8 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
         histories[run_id] |= more
     explained = explain_from(section, histories, limit=MOST_GROUPS)
     tests = mcnemar_tests(section, uri=uri)
+    repeatable = [] if section.averages else shown[:MOST_CURVES]
+    commands = report_commands.commands_of([group.runs for group in repeatable])
     reported = []
     for i, group in enumerate(shown):
         has_curves = i < MOST_CURVES
@@ -258,9 +260,7 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
                 curves={key: curve_of(group, key, histories) for key in others}
                 if has_curves
                 else {},
-                command=report_commands.command_of(group.runs)
-                if has_curves and not section.averages
-                else None,
+                command=commands[i] if i < len(commands) else None,
             )
         )
     return ReportedSection(

@@ -19,39 +19,70 @@ from fitgap.store import StoredRun
 SCRIPT = "python scripts/train.py"
 
 
-def command_of(runs: Sequence[StoredRun]) -> str | None:
-    """Return the command that repeats runs which differ only in their seed.
+def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
+    """Return the commands that repeat groups of runs.
 
     Parameters
     ----------
-    runs
-        At least one.
+    groups
+        Runs that differ only in their seed, at least one in each.
 
     Returns
     -------
-    str or None
-        For a shell; None if the settings that exist today do not give the recorded ones.
+    list of str or None
+        For a shell; None where the settings that exist today do not give the recorded ones.
     """
-    wanted = _settings(runs[0].params)
+    commands = []
+    changed: dict[str, str] = {}
+    for runs in groups:
+        wanted = _settings(runs[0].params)
+        chosen = _chosen_options(wanted)
+        # Groups of a sweep mostly change the same settings, and Hydra takes its time to compose.
+        if not _gives([*chosen, *_overrides(changed)], wanted):
+            changed = _changed(chosen, wanted)
+        words = [*chosen, *_overrides(changed)]
+        commands.append(_command(words, runs) if _gives(words, wanted) else None)
+    return commands
+
+
+def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
+    """Return the overrides that choose a group's option."""
     chosen = [f"{name}={wanted[f'{name}.name']}" for name in GROUPS if f"{name}.name" in wanted]
     for name, options in _training_options().items():
         parts = {k: v for k, v in wanted.items() if k.startswith(f"training.{name}.")}
         if parts:
             target = parts.get(f"training.{name}._target_", "")
             chosen.append(f"training/{name}={options.get(target, '')}")
+    return chosen
+
+
+def _changed(chosen: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that options alone do not give, and what they have to be."""
     try:
         composed = _compose(tuple(chosen))
-        changed = [
-            f"{'' if key in composed else '+'}{key}={_quoted(value)}"
-            for key, value in wanted.items()
-            if composed.get(key) != value
-        ]
-        if _compose((*chosen, *changed)) != wanted:
-            return None
     except RequestError:
-        return None
+        return {}
+    return {
+        key if key in composed else f"+{key}": value
+        for key, value in wanted.items()
+        if composed.get(key) != value
+    }
+
+
+def _overrides(changed: Mapping[str, str]) -> list[str]:
+    return [f"{key}={_quoted(value)}" for key, value in changed.items()]
+
+
+def _gives(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
+    try:
+        return _compose(tuple(words)) == wanted
+    except RequestError:
+        return False
+
+
+def _command(words: Sequence[str], runs: Sequence[StoredRun]) -> str:
     seeds = [run.params["seed"] for run in runs if "seed" in run.params]
-    words = [*chosen, *changed, *([f"seed={','.join(seeds)}"] if seeds else [])]
+    words = [*words, *([f"seed={','.join(seeds)}"] if seeds else [])]
     many = " -m" if len(seeds) > 1 else ""
     return f"{SCRIPT}{many} {' '.join(map(shlex.quote, words))}"
 

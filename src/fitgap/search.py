@@ -31,7 +31,7 @@ from fitgap import (
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
-from fitgap.launchers import WorkerDiedError
+from fitgap.launchers import WorkerDiedError, Workers
 from fitgap.search_settings import SearchSettings
 from fitgap.search_space import Dimension
 from fitgap.search_study import Ended, Parameters
@@ -58,8 +58,7 @@ def run(
     *,
     settings: SearchSettings,
     compose: Compose,
-    launch: Launch,
-    workers: int,
+    workers: Workers,
 ) -> None:
     """Search until there are as many trials as asked for.
 
@@ -71,10 +70,8 @@ def run(
         Of the search.
     compose
         Makes a job's configuration of its overrides.
-    launch
-        Returns when the jobs have ended.
     workers
-        How many jobs the launcher runs at once.
+        What runs the trials; their number is that of a batch, unless told.
 
     Raises
     ------
@@ -97,13 +94,14 @@ def run(
             base=base.plan,
             study=study,
             compose=compose,
-            launch=launch,
-            batch_size=settings.n_jobs or workers,
+            launch=workers.launch,
+            batch_size=settings.n_jobs or workers.number,
         )
         done = len(search.trials)
         print(f"search {path.stem}: {done} of {settings.n_trials} trials ended before")
         if done < settings.n_trials:
-            failures = search.go_on()
+            with workers:
+                failures = search.go_on()
             print(f"recorded in {store.redact(base.plan.uri)}; the search's memory is {path}")
             if failures:
                 raise SystemExit(cli.FAILED)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig, OmegaConf
 
 from fitgap import (
+    backend,
     cli,
     config,
     config_checks,
@@ -30,8 +31,9 @@ from fitgap.config_schema import Config
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
+from fitgap.launchers import Workers
 from fitgap.store import StoredRun
-from fitgap.sweep_launch import Child, Launch, Overrides
+from fitgap.sweep_launch import Child, Overrides
 from fitgap.sweep_plan import PlannedJob, SweepPlan
 
 Compose = Callable[[Overrides], DictConfig]
@@ -72,8 +74,7 @@ def run(
     grid: Sequence[Overrides],
     *,
     compose: Compose,
-    launch: Launch,
-    workers: int,
+    workers: Workers,
     request: Request = Request(),
 ) -> list[Outcome]:
     """Run a sweep to its end.
@@ -84,10 +85,8 @@ def run(
         The overrides of each job.
     compose
         Makes a job's configuration of its overrides.
-    launch
-        Hands jobs to Hydra's launcher and returns when they have ended.
     workers
-        How many jobs the launcher runs at once, as far as that is known; it decides the order.
+        What runs the jobs; their number decides the order.
     request
         The rest of the command.
 
@@ -116,43 +115,46 @@ def run(
         refuse_running(parent_run)
         print(f"goes on in its parent run {parent_run.run_id}")
 
-    from fitgap import preparation, publication, tracking
-
     plan = jobs[0].plan
-    experiment_id = preparation.prepare(plan.uri, plan.config.tracking.experiment)
-    name = plan.config.name or _name_of_sweep(grid)
-    with tracking.open_sweep(
-        name,
-        uri=plan.uri,
-        experiment_id=experiment_id,
-        experiment=plan.config.tracking.experiment,
-        tags={sweep_plan.IDENTITY_TAG: identity_of(jobs)},
-        reopen=parent_run,
-    ) as parent:
-        described = describe(jobs, grid, workers=workers, request=request, parent=parent.run_id)
-        parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
-        children = [
-            Child(job.plan, _child_overrides(job, grid, parent.run_id))
-            for job in in_order_for_reuse(waiting, workers=workers)
-        ]
-        processes.begin_sweep()
-        outcomes = sweep_launch.launch_all(
-            children, launch, parent=parent, fail_fast=request.fail_fast
-        )
-        failures = [outcome for outcome in outcomes if outcome.failure is not None]
-        if failures:
-            reason = f"{len(failures)} of {len(waiting)} runs failed"
-            lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
-            print("\n".join(["", f"{reason}:", *lines]), flush=True)
-            not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
-            if not_run:
-                print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
-            print(f"run them again: python scripts/sweep.py resume {parent.run_id}", flush=True)
-            parent.fail(reason)
-        # What workers that have ended could not send: the sweep's page is made of the record.
-        with contextlib.suppress(StoreAwayError):
-            delivery.deliver_waiting(plan.uri)
-        publication.publish(parent.run_id, [job.plan for job in jobs])
+    with workers:
+        with backend.quick_imports():
+            from fitgap import preparation, publication, tracking
+
+        experiment_id = preparation.prepare(plan.uri, plan.config.tracking.experiment)
+        name = plan.config.name or _name_of_sweep(grid)
+        with tracking.open_sweep(
+            name,
+            uri=plan.uri,
+            experiment_id=experiment_id,
+            experiment=plan.config.tracking.experiment,
+            tags={sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+            reopen=parent_run,
+        ) as parent:
+            described = describe(
+                jobs, grid, workers=workers.number, request=request, parent=parent.run_id
+            )
+            parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
+            children = [
+                Child(job.plan, _child_overrides(job, grid, parent.run_id))
+                for job in in_order_for_reuse(waiting, workers=workers.number)
+            ]
+            outcomes = sweep_launch.launch_all(
+                children, workers.launch, parent=parent, fail_fast=request.fail_fast
+            )
+            failures = [outcome for outcome in outcomes if outcome.failure is not None]
+            if failures:
+                reason = f"{len(failures)} of {len(waiting)} runs failed"
+                lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
+                print("\n".join(["", f"{reason}:", *lines]), flush=True)
+                not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
+                if not_run:
+                    print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
+                print(f"run them again: python scripts/sweep.py resume {parent.run_id}", flush=True)
+                parent.fail(reason)
+            # What workers that have ended could not send: the sweep's page is made of the record.
+            with contextlib.suppress(StoreAwayError):
+                delivery.deliver_waiting(plan.uri)
+            publication.publish(parent.run_id, [job.plan for job in jobs])
     print(f"recorded in {store.redact(plan.uri)}")
     print(f'compare them: make compare ARGS="--experiment {plan.config.tracking.experiment}"')
     if failures:

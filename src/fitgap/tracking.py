@@ -182,7 +182,7 @@ class RunRecord:
                 signature=ModelSignature(Schema(inputs), Schema(outputs)),
                 input_example=example,
                 # Given, since MLflow otherwise starts a process to find them out.
-                pip_requirements=_pip_requirements(),
+                pip_requirements=pip_requirements(),
             )
             content = {"experiment_id": self._experiment_id, "again": self._goes_on}
             self._delivery.send(Operation("model", content, Path(folder) / "model"))
@@ -431,7 +431,8 @@ def dump_config(config: Config, path: Path) -> None:
 
 
 @functools.cache
-def _pip_requirements() -> list[str]:
+def pip_requirements() -> list[str]:
+    """Return what a recorded model needs to be loaded, in the versions at hand."""
     import importlib.metadata
 
     names = ("mlflow", "tensorflow", "keras", "numpy")

@@ -49,18 +49,17 @@ class FitgapSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (grid,) = self.split_arguments(overrides, max_batch_size=None)
-        workers = launchers.jobs_at_once(master.hydra.launcher)
+        number = launchers.jobs_at_once(master.hydra.launcher)
 
         def compose(job: list[str]) -> DictConfig:
             return loader.load_sweep_config(master, job)
 
         if self._dry_run:
-            return sweep_preview.preview(grid, compose=compose, workers=workers)
+            return sweep_preview.preview(grid, compose=compose, workers=number)
         return sweeps.run(
             grid,
             compose=compose,
-            launch=lambda jobs: launchers.launch(launcher, jobs),
-            workers=workers,
+            workers=launchers.Workers(launcher, number),
             request=sweeps.Request(
                 hydra=list(master.hydra.overrides.hydra),
                 task=arguments,
