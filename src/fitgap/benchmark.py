@@ -221,8 +221,9 @@ def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
     seconds: dict[str, list[float]] = {"fitgap": [], "manual": [], "autolog": []}
     with Child("fitgap.benchmark_workers", "store", "{}", folder=folder) as store:
         for number in range(1, rounds + 1):
-            fresh = _database(folder, f"fitgap-{number}")
-            command = [sys.executable, TRAIN, *_sweep_overrides(name), f"tracking.uri={fresh}"]
+            prepared = _database(folder, f"fitgap-{number}")
+            store.ask("prepare", uri=prepared, experiment_name="fitgap")
+            command = [sys.executable, TRAIN, *_sweep_overrides(name), f"tracking.uri={prepared}"]
             seconds["fitgap"].append(run(command, folder=folder)[0])
             say(f"sweep {number} of {rounds}: this project, {seconds['fitgap'][-1]:.0f} s")
             for loop in ("manual", "autolog"):

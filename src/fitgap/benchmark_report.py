@@ -233,8 +233,8 @@ def _sweep_table(sweep: Sweep) -> Table:
         f"dataset={sweep.dataset}, dense_relu_100, 6 optimizers by 4 seeds, 5 epochs, batch 32. "
         "From the start of the process to its end; time: as a multiple of this project's. "
         f"Rounds: {len(own.seconds)}.",
-        "This project starts on an empty database, the loops on one that is set up. It also "
-        "records exact figures of every epoch, pictures and models.",
+        "All start on a database that is set up. This project also records exact figures of every "
+        "epoch, pictures and models.",
         "Goals: at least 10 x for logging by hand, 15 x for autolog.",
     ]
     if any(times.measured_runs < times.total_runs for times in sweep.times):
