@@ -93,6 +93,27 @@ def test_under_joblib_failures_are_listed_at_the_end_and_the_others_go_on(run_tr
         assert re.search(r"DivergedError: running/loss is \S+ in epoch 1", line)
 
 
+def test_under_joblib_fail_fast_keeps_the_other_workers_from_further_jobs(run_train, uri):
+    done = run_train(
+        "-m",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+        "hydra.sweeper.fail_fast=true",
+        "optimizer=sgd",
+        "optimizer.learning_rate=3e38,0.1,0.2",
+        "seed=0,1,2,3",
+        *SMALL,
+    )
+    assert done.code == 1
+    not_started = re.search(r"(\d+) runs were not started \(hydra.sweeper.fail_fast\)", done.out)
+    (parent,), children = runs_by_role(uri)
+    assert parent.status == "FAILED"
+    assert int(not_started[1]) == 12 - len(children)
+    # Each worker was at a job when the first one failed, and another may have failed with it.
+    assert len(children) <= 4
+    assert {child.status for child in children} <= {"FAILED", "FINISHED"}
+
+
 # In this process, where the basic launcher's jobs run too.
 
 

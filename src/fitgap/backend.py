@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,12 +16,13 @@ def quick_imports() -> Iterator[None]:
     There is none, and looking takes a sixth of the time; as much again at the end of the process,
     which therefore leaves them out.
     """
-    collects = gc.isenabled()
+    collects, imported = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()
+        if len(sys.modules) > imported:  # else garbage of earlier runs would be kept for good
+            gc.freeze()
         if collects:
             gc.enable()
 
