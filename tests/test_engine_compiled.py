@@ -174,6 +174,19 @@ def test_another_graph_gets_a_program_of_its_own(compose: Compose) -> None:
     assert len(engine_compiled._programs) == 3
 
 
+def test_programs_of_large_models_make_room_for_the_latest(
+    compose: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # dense_relu_100 on digits under adam: 7,510 weights, two slots each, a few counters.
+    trained_by_engine(compose("optimizer=adam"), xla=False)
+    assert engine_compiled._model_bytes() == pytest.approx(3 * 4 * 7510, rel=0.01)
+    monkeypatch.setattr(engine_compiled, "_MAX_MODEL_BYTES", 2 * 3 * 4 * 7510)
+    trained_by_engine(compose("optimizer=adamw"), xla=False)
+    trained_by_engine(compose("optimizer=adam"), xla=False)
+    (kept,) = engine_compiled._programs.values()
+    assert type(kept.model.optimizer).__name__ == "Adam"
+
+
 def test_its_state_brings_back_weights_optimizer_and_random_numbers(compose: Compose) -> None:
     config = compose("architecture=dense_batch_norm_dropout", "optimizer=adam")
     partitions = data_for(config)

@@ -7,6 +7,7 @@ and metrics are Keras's objects; none of their mathematics is written again.
 """
 
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -35,9 +36,10 @@ from fitgap.splits import Indices
 Metrics = dict[str, tf.Tensor]
 Arrays = tuple[tf.Tensor, tf.Tensor]
 
-# Compiled programs kept for later runs of this process. Runs of a sweep that differ in seed or
-# learning rate share one; more than a few would only hold memory.
-_MAX_PROGRAMS = 4
+# Compiled programs are kept for later runs of this process: those of a sweep that differ in seed
+# or learning rate share one. TensorFlow gives back nothing of a compiled graph (3 MB for a small
+# one, 9 with XLA), so only the models that go with them are worth a limit.
+_MAX_MODEL_BYTES = 2**28
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def _program(model: keras.Model, config: Config, *, xla: bool) -> _Program:
     program = _programs.get(key)
     if program is None:
         program = _programs[key] = _compile(model, config, xla=xla)
-        while len(_programs) > _MAX_PROGRAMS:
+        while len(_programs) > 1 and _model_bytes() > _MAX_MODEL_BYTES:
             _programs.popitem(last=False)
     else:
         _programs.move_to_end(key)
@@ -151,6 +153,12 @@ def _program(model: keras.Model, config: Config, *, xla: bool) -> _Program:
             kept.assign(fresh)
         program.model.stop_training = False
     return program
+
+
+def _model_bytes() -> int:
+    """Return what weights, optimizers and metrics of all kept models take."""
+    variables = [v for program in _programs.values() for v in models.state(program.model)]
+    return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
 
 
 def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
