@@ -14,7 +14,7 @@ from typing import Any
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
@@ -30,13 +30,15 @@ Call = tuple[Any, ...]  # the arguments of one job
 class FitgapLauncherConfigs(SearchPathPlugin):
     """Has ``conf/hydra/launcher/`` stand for the configurations that the plugins register.
 
-    Of two by the same name Hydra would take theirs for a schema of ours, and warn of it.
+    Of two by the same name Hydra would take theirs for a schema of ours, and warn of it. ``ray_aws``
+    has no counterpart here; Hydra copies the store for every group it looks at, and that one is
+    half of it.
     """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:  # noqa: ARG002
         """Take the plugins' out of the store; the path stays as it is."""
         registered = ConfigStore.instance().repo["hydra"]["launcher"]
-        for name in ("ray", "submitit_local", "submitit_slurm"):
+        for name in ("ray", "ray_aws", "submitit_local", "submitit_slurm"):
             registered.pop(f"{name}.yaml", None)
 
 
@@ -76,17 +78,19 @@ class RayLauncher(Launcher):
             ray.init(**dict(self._settings.init))
         tasks = []
         for number, overrides in enumerate(job_overrides, initial_job_idx):
-            job = hydra_context.config_loader.load_sweep_config(config, list(overrides))
-            with open_dict(job):
-                job.hydra.job.num = number
-                job.hydra.job.id = f"job_{number}"
+            settings = hydra_context.config_loader.load_sweep_config(config, list(overrides))
+            with open_dict(settings):
+                settings.hydra.job.num = number
+                settings.hydra.job.id = f"job_{number}"
             state = Singleton.get_state()
             remote = self._settings.remote
-            tasks.append(launch_job_on_ray(hydra_context, remote, job, task_function, state))
+            tasks.append(launch_job_on_ray(hydra_context, remote, settings, task_function, state))
         running = list(tasks)
         while running:
             (ended,), running = ray.wait(running)
-            print(ray.get(ended).return_value.said, flush=True)
+            job = ray.get(ended)
+            if job.status is JobStatus.COMPLETED and job.return_value.said:
+                print(job.return_value.said, flush=True)
         return [ray.get(task) for task in tasks]
 
 
