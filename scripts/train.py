@@ -4,12 +4,13 @@ import hydra
 from omegaconf import DictConfig
 
 from fitgap.cli import run_command
-from fitgap.jobs import run_job
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> object:
     """Run one Hydra job."""
+    from fitgap.jobs import run_job  # neither --help nor a wrong override waits for its imports
+
     return run_job(composed)
 
 

@@ -30,9 +30,9 @@ Call = tuple[Any, ...]  # the arguments of one job
 class FitgapLauncherConfigs(SearchPathPlugin):
     """Has ``conf/hydra/launcher/`` stand for the configurations that the plugins register.
 
-    Of two by the same name Hydra would take theirs for a schema of ours, and warn of it. ``ray_aws``
-    has no counterpart here; Hydra copies the store for every group it looks at, and that one is
-    half of it.
+    Of two by the same name Hydra would take theirs for a schema of ours, and warn of it. The option
+    ``ray_aws`` has no counterpart here; Hydra copies the store for every group it looks at, and
+    that one is a third of it.
     """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:  # noqa: ARG002
