@@ -9,7 +9,8 @@ from fitgap.cli import run_command
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> object:
     """Run one Hydra job."""
-    from fitgap.jobs import run_job  # neither --help nor a wrong override waits for its imports
+    # Neither --help nor a misspelt override waits for what a job imports.
+    from fitgap.jobs import run_job  # noqa: PLC0415
 
     return run_job(composed)
 
