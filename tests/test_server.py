@@ -306,6 +306,7 @@ def test_a_run_killed_while_its_record_waits_goes_on_and_is_whole(sqlite_server)
     run = wait_for_a_run(uri, process)
     sqlite_server.kill()
     assert any("the run goes on, its record waits" in line for line in process.stdout)
+    assert next(process.stdout).startswith("epoch ")  # said after the record was put down
     process.kill()
     process.wait(60)
 
