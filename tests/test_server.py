@@ -300,27 +300,6 @@ def test_a_run_that_ends_while_its_server_is_away_is_recorded_by_the_next_comman
 
 
 @pytest.mark.slow
-def test_a_run_killed_while_its_record_waits_goes_on_and_is_whole(sqlite_server):
-    uri = sqlite_server.address
-    process = begin(uri)
-    run = wait_for_a_run(uri, process)
-    sqlite_server.kill()
-    assert any("the run goes on, its record waits" in line for line in process.stdout)
-    assert next(process.stdout).startswith("epoch ")  # said after the record was put down
-    process.kill()
-    process.wait(60)
-
-    sqlite_server.start()
-    again = begin(uri)
-    said, _ = again.communicate(timeout=500)
-    assert again.returncode == 0, said
-    assert f"parts of run {run.run_id} that waited" in said
-    (ended,) = store.find_runs(uri, experiment="fitgap", statuses=ALL)
-    assert ended.run_id == run.run_id
-    assert_whole(uri, ended)
-
-
-@pytest.mark.slow
 def test_a_sweep_whose_server_is_away_for_thirty_seconds_is_whole(sqlite_server):
     uri = sqlite_server.address
     process = begin(uri, "-m", "seed=0,1,2,3")
