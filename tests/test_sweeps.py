@@ -3,10 +3,8 @@
 import re
 
 import pytest
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 
-from fitgap import config, store, sweeps
+from fitgap import store, sweeps
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -186,24 +184,3 @@ def test_a_preset_takes_further_overrides(train, planned_grids):
     assert len(grid) == 3
     for job in grid:
         assert {"dataset=fashion_mnist", "seed=7"} <= set(job)
-
-
-@pytest.fixture
-def compose_job():
-    """Return the function that a sweep composes a job's settings by."""
-
-    def compose_overrides(overrides):
-        with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
-            return hydra_compose("train", overrides)
-
-    return compose_overrides
-
-
-@pytest.mark.parametrize(
-    "bound", ["split.seed=${seed}", "+tags.seed=${seed}", "name='no. ${seed}'"]
-)
-def test_settings_bound_to_the_seed_follow_it(compose, compose_job, tracking_uri, bound):
-    grid = [[f"seed={seed}", bound, f"tracking.uri={tracking_uri}"] for seed in (0, 1)]
-    jobs = sweeps.checked(grid, compose=compose_job)
-    for job, overrides in zip(jobs, grid, strict=True):
-        assert job.plan.config == compose(*overrides)

@@ -109,11 +109,7 @@ class Workers:
         """
         try:
             return self._launcher.launch(jobs, initial_job_idx=first)
-        except BrokenProcessPool as error:
-            raise WorkerDiedError(_first_line(error)) from error
-        except Exception as error:
-            if not isinstance(error, _ray_errors()):
-                raise
+        except _worker_deaths() as error:
             raise WorkerDiedError(_first_line(error)) from error
         finally:
             if "ray" in sys.modules:
@@ -122,9 +118,11 @@ class Workers:
                 sys.modules["ray"].shutdown()
 
 
-def _ray_errors() -> tuple[type[Exception], ...]:
-    # A launcher that has not imported Ray cannot raise its errors.
-    return (sys.modules["ray"].exceptions.RayError,) if "ray" in sys.modules else ()
+def _worker_deaths() -> tuple[type[Exception], ...]:
+    """Return the errors by which joblib and, if it was imported by now, Ray tell of a death."""
+    if "ray" in sys.modules:
+        return BrokenProcessPool, sys.modules["ray"].exceptions.RayError
+    return (BrokenProcessPool,)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,13 +1,24 @@
 """What a run imports, imported: joblib's workers are forked from a process that has done so."""
 
+from importlib import import_module
+
 from fitgap import backend
+
+MODULES = (
+    "mlflow.tensorflow",
+    "fitgap.artifacts",
+    "fitgap.jobs",
+    "fitgap.models",
+    "fitgap.training",
+)
 
 with backend.quick_imports():
     backend.load()
-    import mlflow.tensorflow  # noqa: F401
+    for module in MODULES:
+        import_module(module)
     from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
-    from fitgap import artifacts, jobs, models, preparation, tracking, training  # noqa: F401
+    from fitgap.tracking import pip_requirements
 
     # The first model of a process that MLflow saves has it look into every installed package.
-    warn_dependency_requirement_mismatches(tracking.pip_requirements())
+    warn_dependency_requirement_mismatches(pip_requirements())

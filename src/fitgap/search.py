@@ -28,6 +28,7 @@ from fitgap import (
     store,
     sweeps,
 )
+from fitgap.composition import Compose, Overrides
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
@@ -36,8 +37,7 @@ from fitgap.search_settings import SearchSettings
 from fitgap.search_space import Dimension
 from fitgap.search_study import Ended, Parameters
 from fitgap.store import StoredRun
-from fitgap.sweep_launch import Overrides
-from fitgap.sweeps import Compose, Job
+from fitgap.sweeps import Job
 
 if TYPE_CHECKING:
     import optuna

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hydra.core.utils import JobReturn
 
 from fitgap import delivery, experiment, store
+from fitgap.composition import Overrides
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
 from fitgap.launchers import WorkerDiedError
@@ -16,7 +17,6 @@ from fitgap.store import StoredRun
 if TYPE_CHECKING:
     from fitgap.tracking import SweepRecord
 
-Overrides = list[str]
 Launch = Callable[[Sequence[Overrides]], Sequence[JobReturn]]
 
 # A job may take its worker, and with it the other workers, down every time: for want of memory,

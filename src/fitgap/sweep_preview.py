@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from fitgap import checkpoints, store
+from fitgap.composition import Compose, Overrides
 from fitgap.config import decisive, flatten, to_plain, to_text
 from fitgap.store import StoredRun
-from fitgap.sweep_launch import Overrides
 from fitgap.sweep_state import (
     SHORT_ID,
     State,
@@ -16,7 +16,7 @@ from fitgap.sweep_state import (
     status_of,
     typical_seconds,
 )
-from fitgap.sweeps import Compose, Job, Request, checked, describe, earlier_parent
+from fitgap.sweeps import Job, Request, checked, describe, earlier_parent
 
 
 def preview(grid: Sequence[Overrides], *, compose: Compose, workers: int) -> None:

@@ -6,19 +6,14 @@ A sweep that ended before its time goes on in its parent run.
 """
 
 import contextlib
-import copy
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-from omegaconf import DictConfig, OmegaConf
 
 from fitgap import (
     backend,
     cli,
-    config,
-    config_checks,
+    composition,
     delivery,
     experiment,
     processes,
@@ -26,17 +21,15 @@ from fitgap import (
     sweep_launch,
     sweep_plan,
 )
+from fitgap.composition import Compose, Overrides
 from fitgap.config import decisive, flatten, to_plain
-from fitgap.config_schema import Config
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
 from fitgap.launchers import Workers
 from fitgap.store import StoredRun
-from fitgap.sweep_launch import Child, Overrides
+from fitgap.sweep_launch import Child
 from fitgap.sweep_plan import PlannedJob, SweepPlan
-
-Compose = Callable[[Overrides], DictConfig]
 
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
@@ -170,38 +163,15 @@ def checked(grid: Sequence[Overrides], *, compose: Compose) -> list[Job]:
     RequestError
         If one of them is wrong, or the store cannot be used.
     """
-    composed: dict[tuple[str, ...], Config] = {}
-    jobs = []
-    for overrides in grid:
-        try:
-            jobs.append(Job(overrides, experiment.plan(_compose(overrides, compose, composed))))
-        except RequestError as error:
-            raise RequestError(f"{error} (in the job {' '.join(overrides)})") from error
+    jobs: list[Job] = []
+    try:
+        for settings in composition.configs(grid, compose):
+            jobs.append(Job(grid[len(jobs)], experiment.plan(settings)))
+    except RequestError as error:
+        raise RequestError(f"{error} (in the job {' '.join(grid[len(jobs)])})") from error
     store.check(jobs[0].plan.uri)
     delivery.deliver_waiting(jobs[0].plan.uri)
     return jobs
-
-
-def _compose(
-    overrides: Overrides, compose: Compose, composed: dict[tuple[str, ...], Config]
-) -> Config:
-    """Compose a job, at once where one that differs only in its seed was composed before.
-
-    Hydra takes a tenth of a second for each, and most jobs of a sweep differ only so.
-    """
-    seeds = [override for override in overrides if re.fullmatch(r"seed=\d+", override)]
-    others = tuple(override for override in overrides if override not in seeds)
-    if len(seeds) != 1 or others not in composed:
-        unresolved = compose(overrides)
-        settings = config.from_hydra(unresolved)
-        # Where another setting follows the seed, as name='run ${seed}', each is composed anew.
-        if not re.search(r"\$\{[^}]*seed", OmegaConf.to_yaml(unresolved)):
-            composed[others] = settings
-        return settings
-    settings = copy.deepcopy(composed[others])
-    settings.seed = int(seeds[0].partition("=")[2])
-    config_checks.validate(settings)
-    return settings
 
 
 def identity_of(jobs: Sequence[Job]) -> str:

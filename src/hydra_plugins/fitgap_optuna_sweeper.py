@@ -22,7 +22,6 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Search the space that the arguments and ``params`` make."""
         from fitgap import launchers, search
-        from fitgap.launchers import Workers
         from fitgap.search_settings import SearchSettings
 
         assert self.config is not None
@@ -39,7 +38,7 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
             parser.parse_overrides([*self._parse_config(), *arguments]),
             settings=SearchSettings(**settings),
             compose=lambda job: loader.load_sweep_config(master, job),
-            workers=Workers(launcher, launchers.jobs_at_once(master.hydra.launcher)),
+            workers=launchers.Workers(launcher, launchers.jobs_at_once(master.hydra.launcher)),
         )
 
 
