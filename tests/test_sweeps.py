@@ -150,7 +150,7 @@ def planned_grids(monkeypatch):
     """Return the list of grids that would be run from now on."""
     grids = []
 
-    def plan(grid, **_rest):
+    def plan(grid, _settings, **_rest):
         grids.append([tuple(overrides) for overrides in grid])
         return []
 

@@ -6,6 +6,7 @@ settings, so jobs that choose the same options of all groups are composed once, 
 
 import contextlib
 import copy
+import functools
 import multiprocessing
 import os
 import re
@@ -23,15 +24,14 @@ from fitgap.config_schema import Config
 
 Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
+Kind = tuple[str, ...]  # the overrides that are not of single settings
 
 # A group's name is a path of folders and has no dot.
 _SINGLE_SETTING = re.compile(r"(seed|\w+(\.\w+)+)=")
 
-_inherited: list[Compose] = []  # in a process that `_bases` forks: its one function
-
 
 def configs(grid: Sequence[Overrides], compose: Compose) -> Iterator[Config]:
-    """Yield the checked settings of each job of a grid.
+    """Begin to compose a grid, in processes beside this one, and return the settings of each job.
 
     Parameters
     ----------
@@ -40,24 +40,61 @@ def configs(grid: Sequence[Overrides], compose: Compose) -> Iterator[Config]:
     compose
         Has Hydra compose a job.
 
-    Raises
-    ------
-    RequestError, hydra.errors.HydraException
-        When a job's turn comes that is wrong, as if it were composed alone.
+    Returns
+    -------
+    iterator of Config
+        In the grid's order, checked. It raises `RequestError` or Hydra's exception when the turn
+        of a job comes that is wrong.
     """
-    bases = _bases(list(dict.fromkeys(map(_of_groups, grid))), compose)
-    for overrides in grid:
-        base = bases[_of_groups(overrides)]
-        composed = None if base is None else _with_settings(base, overrides)
-        yield config.from_hydra(compose(overrides) if composed is None else composed)
+    kinds = list(dict.fromkeys(map(_of_groups, grid)))
+    # A process with TensorFlow's threads may not be forked.
+    if len(kinds) == 1 or sys.platform != "linux" or "tensorflow" in sys.modules:
+        return _configs(grid, compose, functools.cache(functools.partial(_base, compose)))
+    processes = ProcessPoolExecutor(
+        min(len(kinds), len(os.sched_getaffinity(0))),
+        mp_context=multiprocessing.get_context("fork"),
+        initializer=_begin,
+        initargs=(compose,),  # inherited: it could not be pickled
+    )
+    bases = {kind: processes.submit(_base_here, kind) for kind in kinds}
+    return _configs(grid, compose, lambda kind: bases[kind].result(), processes)
 
 
-def _of_groups(overrides: Overrides) -> tuple[str, ...]:
+def _configs(
+    grid: Sequence[Overrides],
+    compose: Compose,
+    base_of: Callable[[Kind], DictConfig | None],
+    processes: ProcessPoolExecutor | None = None,
+) -> Iterator[Config]:
+    try:
+        for overrides in grid:
+            composed = None
+            with contextlib.suppress(BrokenProcessPool):
+                base = base_of(_of_groups(overrides))
+                composed = None if base is None else _with_settings(base, overrides)
+            yield config.from_hydra(compose(overrides) if composed is None else composed)
+    finally:
+        if processes is not None:
+            processes.shutdown(wait=False, cancel_futures=True)
+
+
+def _of_groups(overrides: Overrides) -> Kind:
     return tuple(text for text in overrides if not _SINGLE_SETTING.match(text))
 
 
+def _base(compose: Compose, kind: Kind) -> DictConfig | None:
+    """Return what the jobs of a kind have in common; None if it cannot be composed."""
+    try:
+        base = compose(list(kind))
+    except Exception:  # raised again where it belongs to a job
+        return None
+    with open_dict(base):
+        base.pop("hydra", None)
+    return base
+
+
 def _with_settings(base: DictConfig, overrides: Overrides) -> DictConfig | None:
-    """Return a base with the single settings of a job; or None, if one cannot be applied."""
+    """Return a base with the single settings of a job; None if one cannot be applied."""
     composed = copy.deepcopy(base)
     singles = [text for text in overrides if _SINGLE_SETTING.match(text)]
     try:
@@ -68,23 +105,7 @@ def _with_settings(base: DictConfig, overrides: Overrides) -> DictConfig | None:
     return composed
 
 
-def _bases(
-    kinds: Sequence[tuple[str, ...]], compose: Compose
-) -> dict[tuple[str, ...], DictConfig | None]:
-    """Return what each kind of job has in common; None where that cannot be composed."""
-    # A process with TensorFlow's threads may not be forked.
-    if len(kinds) > 1 and sys.platform == "linux" and "tensorflow" not in sys.modules:
-        with (
-            contextlib.suppress(BrokenProcessPool),
-            ProcessPoolExecutor(
-                min(len(kinds), len(os.sched_getaffinity(0))),
-                mp_context=multiprocessing.get_context("fork"),
-                initializer=_begin,
-                initargs=(compose,),  # inherited: it could not be pickled
-            ) as processes,
-        ):
-            return dict(zip(kinds, processes.map(_base_here, kinds), strict=True))
-    return {kind: _base(kind, compose) for kind in kinds}
+_inherited: list[Compose] = []  # in a process that `configs` forks: its one function
 
 
 def _begin(compose: Compose) -> None:
@@ -92,15 +113,5 @@ def _begin(compose: Compose) -> None:
     _inherited.append(compose)
 
 
-def _base_here(kind: tuple[str, ...]) -> DictConfig | None:
-    return _base(kind, _inherited[0])
-
-
-def _base(kind: tuple[str, ...], compose: Compose) -> DictConfig | None:
-    try:
-        base = compose(list(kind))
-    except Exception:  # raised again where it belongs to a job
-        return None
-    with open_dict(base):
-        base.pop("hydra", None)
-    return base
+def _base_here(kind: Kind) -> DictConfig | None:
+    return _base(_inherited[0], kind)

@@ -20,6 +20,7 @@ from hydra.core.utils import JobReturn
 from fitgap import (
     checkpoints,
     cli,
+    composition,
     experiment,
     pruning,
     search_settings,
@@ -83,7 +84,7 @@ def run(
     search_settings.check(settings)
     fixed, space = search_space.parse(overrides)
     search_study.require_optuna()
-    (base,) = sweeps.checked([fixed], compose=compose)
+    (base,) = sweeps.checked([fixed], composition.configs([fixed], compose))
     search_settings.check_experiment(settings, base.plan.config)
     path = _path(base.plan, settings=settings, space=space)
     with search_study.opened(path, settings=settings) as study:
@@ -204,7 +205,8 @@ class _Search:
         return [*self._fixed, *searched]
 
     def _job(self, parameters: Parameters) -> Job:
-        (job,) = sweeps.checked([self._overrides(parameters)], compose=self._compose)
+        overrides = self._overrides(parameters)
+        (job,) = sweeps.checked([overrides], composition.configs([overrides], self._compose))
         return job
 
     def _run(self, batch: Sequence[tuple[int, Parameters]], parent: "SweepRecord") -> int:

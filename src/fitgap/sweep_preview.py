@@ -1,10 +1,11 @@
 """What a sweep would train, said before anything starts: its whole grid, checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fitgap import checkpoints, store
-from fitgap.composition import Compose, Overrides
+from fitgap.composition import Overrides
 from fitgap.config import decisive, flatten, to_plain, to_text
+from fitgap.config_schema import Config
 from fitgap.store import StoredRun
 from fitgap.sweep_state import (
     SHORT_ID,
@@ -19,7 +20,7 @@ from fitgap.sweep_state import (
 from fitgap.sweeps import Job, Request, checked, describe, earlier_parent
 
 
-def preview(grid: Sequence[Overrides], *, compose: Compose, workers: int) -> None:
+def preview(grid: Sequence[Overrides], settings: Iterable[Config], *, workers: int) -> None:
     """Print what a sweep would train, having checked the whole of its grid; start nothing.
 
     Raises
@@ -27,7 +28,7 @@ def preview(grid: Sequence[Overrides], *, compose: Compose, workers: int) -> Non
     RequestError
         If any job of the grid is wrong.
     """
-    jobs = checked(grid, compose=compose)
+    jobs = checked(grid, settings)
     plan = jobs[0].plan
     tracking = plan.config.tracking
     parent = earlier_parent(jobs, resume=None)

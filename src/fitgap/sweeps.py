@@ -7,13 +7,12 @@ A sweep that ended before its time goes on in its parent run.
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fitgap import (
     backend,
     cli,
-    composition,
     delivery,
     experiment,
     processes,
@@ -21,8 +20,9 @@ from fitgap import (
     sweep_launch,
     sweep_plan,
 )
-from fitgap.composition import Compose, Overrides
+from fitgap.composition import Overrides
 from fitgap.config import decisive, flatten, to_plain
+from fitgap.config_schema import Config
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.jobs import Outcome
@@ -65,8 +65,8 @@ class Request:
 
 def run(
     grid: Sequence[Overrides],
+    settings: Iterable[Config],
     *,
-    compose: Compose,
     workers: Workers,
     request: Request = Request(),
 ) -> list[Outcome]:
@@ -76,8 +76,8 @@ def run(
     ----------
     grid
         The overrides of each job.
-    compose
-        Makes a job's configuration of its overrides.
+    settings
+        What each job's overrides make, in that order; see `fitgap.composition`.
     workers
         What runs the jobs; their number decides the order.
     request
@@ -95,7 +95,7 @@ def run(
     SystemExit
         With 1, after the others had their chance, if a run failed.
     """
-    jobs = checked(grid, compose=compose)
+    jobs = checked(grid, settings)
     parent_run = earlier_parent(jobs, resume=request.resume)
     waiting = unfinished(jobs, resumed=request.resume)
     print(
@@ -155,7 +155,7 @@ def run(
     return outcomes
 
 
-def checked(grid: Sequence[Overrides], *, compose: Compose) -> list[Job]:
+def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
     """Return the grid's jobs, each checked as far as that goes without TensorFlow.
 
     Raises
@@ -165,8 +165,8 @@ def checked(grid: Sequence[Overrides], *, compose: Compose) -> list[Job]:
     """
     jobs: list[Job] = []
     try:
-        for settings in composition.configs(grid, compose):
-            jobs.append(Job(grid[len(jobs)], experiment.plan(settings)))
+        for of_job in settings:
+            jobs.append(Job(grid[len(jobs)], experiment.plan(of_job)))
     except RequestError as error:
         raise RequestError(f"{error} (in the job {' '.join(grid[len(jobs)])})") from error
     store.check(jobs[0].plan.uri)

@@ -40,7 +40,7 @@ class FitgapSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the grid that the arguments and ``params`` make."""
-        from fitgap import launchers, sweep_preview, sweeps
+        from fitgap import composition
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -49,16 +49,17 @@ class FitgapSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         (grid,) = self.split_arguments(overrides, max_batch_size=None)
+        settings = composition.configs(grid, lambda job: loader.load_sweep_config(master, job))
+
+        # Half a second of imports, while other processes compose.
+        from fitgap import launchers, sweep_preview, sweeps
+
         number = launchers.jobs_at_once(master.hydra.launcher)
-
-        def compose(job: list[str]) -> DictConfig:
-            return loader.load_sweep_config(master, job)
-
         if self._dry_run:
-            return sweep_preview.preview(grid, compose=compose, workers=number)
+            return sweep_preview.preview(grid, settings, workers=number)
         return sweeps.run(
             grid,
-            compose=compose,
+            settings,
             workers=launchers.Workers(launcher, number),
             request=sweeps.Request(
                 hydra=list(master.hydra.overrides.hydra),
