@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fitgap import server, store
+from fitgap import config, outbox, server, store
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
 
@@ -227,16 +227,19 @@ def sqlite_server(tmp_path):
     running = Server(command, tmp_path / "server.log", port, environment)
     running.start()
     yield running
-    running.kill()
+    if running.process.poll() is None:
+        running.kill()
 
 
 EPOCHS = 30
-LONG = ("architecture=dense_batch_norm_dropout", f"training.epochs={EPOCHS}", "training.xla=false")
+SETTINGS = ("architecture=dense_batch_norm_dropout", "training.xla=false")
+OF_EPOCHS = ("train/accuracy", "train/loss", "val/accuracy", "val/loss", "running/loss")
 
 
-def begin(uri, *arguments):
+def begin(uri, *arguments, epochs=EPOCHS):
+    of_run = [*SETTINGS, f"training.epochs={epochs}", f"tracking.uri={uri}"]
     return subprocess.Popen(
-        [sys.executable, str(TRAIN), *arguments, f"tracking.uri={uri}", *LONG],
+        [sys.executable, str(TRAIN), *arguments, *of_run],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -253,16 +256,16 @@ def wait_for_a_run(uri, process):
         time.sleep(0.2)
 
 
-def assert_whole(uri, run):
+def assert_whole(uri, run, epochs=EPOCHS):
     """Every metric of every epoch once, the parameters, the files and one model that loads."""
     from mlflow import MlflowClient
 
     client = MlflowClient(uri)
     assert run.status == "FINISHED"
-    for key in ("train/accuracy", "val/loss", "running/loss", "learning_rate"):
+    for key in (*OF_EPOCHS, "learning_rate"):
         history = client.get_metric_history(run.run_id, key)
-        assert sorted(metric.step for metric in history) == list(range(1, EPOCHS + 1)), key
-    assert run.params["training.epochs"] == str(EPOCHS)
+        assert sorted(metric.step for metric in history) == list(range(1, epochs + 1)), key
+    assert run.params["training.epochs"] == str(epochs)
     assert "test/accuracy" in run.metrics
     files = {file.path for file in client.list_artifacts(run.run_id)}
     assert {"config.yaml", "history.csv", "learning_curves.png"} <= files
@@ -271,6 +274,14 @@ def assert_whole(uri, run):
     assert str(model.status) == "READY"
     files = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
     assert {"MLmodel", "data"} <= files
+
+
+def scores_of(uri, run):
+    """Return every figure that depends on the weights, by metric and step."""
+    (histories,) = store.metric_histories(
+        uri, run_ids=[run.run_id], keys=[*OF_EPOCHS, "test/accuracy", "test/loss"]
+    ).values()
+    return histories
 
 
 @pytest.mark.slow
@@ -297,6 +308,42 @@ def test_a_run_that_ends_while_its_server_is_away_is_recorded_by_the_next_comman
     assert f"already finished: run {run.run_id}" in said
     (ended,) = store.find_runs(uri, experiment="fitgap", statuses=ALL)
     assert_whole(uri, ended)
+
+
+@pytest.mark.slow
+def test_a_run_killed_while_its_record_waits_goes_on_as_if_nothing_had_happened(
+    sqlite_server, tmp_path
+):
+    epochs = 400  # half a minute: what was not sent is put aside every few seconds
+    uri = sqlite_server.address
+    process = begin(uri, epochs=epochs)
+    run = wait_for_a_run(uri, process)
+    sqlite_server.kill()
+    # Of the command's project, which is not that of the tests' own process.
+    project = config.PROJECT_ROOT
+    waiting = PROJECT_ROOT / outbox.folder_for(uri).relative_to(project) / run.run_id
+    while len(list(waiting.glob("*.json"))) < 2:  # the second, of a server that is still away
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.05)
+    process.kill()
+    process.communicate(timeout=60)
+
+    sqlite_server.start()
+    again = begin(uri, epochs=epochs)
+    said, _ = again.communicate(timeout=500)
+    assert again.returncode == 0, said
+    assert f"parts of run {run.run_id} that waited" in said
+    (ended,) = store.find_runs(uri, experiment="fitgap", statuses=ALL)
+    assert ended.run_id == run.run_id
+    assert_whole(uri, ended, epochs=epochs)
+    assert not waiting.exists()
+
+    undisturbed = f"sqlite:///{tmp_path / 'undisturbed.db'}"
+    whole = begin(undisturbed, epochs=epochs)
+    said, _ = whole.communicate(timeout=500)
+    assert whole.returncode == 0, said
+    (alone,) = store.find_runs(undisturbed, experiment="fitgap")
+    assert scores_of(uri, ended) == scores_of(undisturbed, alone)
 
 
 @pytest.mark.slow
