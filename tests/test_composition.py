@@ -1,8 +1,10 @@
 """The settings of a grid's jobs: what Hydra composes of each alone, but composed together."""
 
 import os
+import subprocess
 import sys
 
+import psutil
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -67,6 +69,7 @@ def test_settings_of_a_grid_are_those_of_its_jobs_alone(compose, compose_job, jo
     assert settings_or_error(lambda: list(composition.configs(grid, compose_job))[1]) == alone
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="composes in processes beside on Linux only")
 def test_jobs_of_several_groups_are_composed_in_processes_beside(compose, monkeypatch, compose_job):
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
 
@@ -109,3 +112,29 @@ def test_jobs_are_composed_where_a_process_beside_has_died(compose_job, monkeypa
     grid = [["optimizer=sgd"], ["optimizer=adam"]]
     names = [settings.optimizer["name"] for settings in composition.configs(grid, die_elsewhere)]
     assert names == ["sgd", "adam"]
+
+
+COMPOSE_FOR_LONG = """
+import time
+from fitgap import composition
+
+def compose(job):
+    time.sleep(0.1)
+    print(flush=True)
+    time.sleep(60)
+
+list(composition.configs([["optimizer=sgd"], ["optimizer=adam"]], compose))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="composes in processes beside on Linux only")
+def test_processes_that_compose_end_with_one_that_is_killed():
+    with subprocess.Popen(
+        [sys.executable, "-c", COMPOSE_FOR_LONG], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline()
+        beside = psutil.Process(process.pid).children()
+        assert beside
+        process.kill()
+    _, alive = psutil.wait_procs(beside, timeout=10)
+    assert alive == []

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -110,7 +111,16 @@ _inherited: list[Compose] = []  # in a process that `configs` forks: its one fun
 
 def _begin(compose: Compose) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that waits
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _inherited.append(compose)
+
+
+def _end_with_parent() -> None:
+    # After a hard death of the parent, nobody would tell this process that there is no more to do.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _base_here(kind: Kind) -> DictConfig | None:
