@@ -14,10 +14,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap import benchmark, benchmark_report
-from fitgap.benchmark_processes import machine_cores
-from fitgap.benchmark_report import Part, Result
-from fitgap.cli import TERMINATED, run_command
+from fitgap.benchmark import benchmark, report
+from fitgap.benchmark.processes import machine_cores
+from fitgap.benchmark.report import Part, Result
+from fitgap.cli import TERMINATED, count, run_command
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
 
@@ -32,7 +32,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
     output: Path = arguments.output
     # Everything a person can have got wrong comes before the measuring.
-    parts = benchmark_report.read_json(output)
+    parts = report.read_json(output)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -41,7 +41,7 @@ def main() -> None:
 
     console = Console()
     for name in arguments.only:
-        load = benchmark_report.load_average()
+        load = report.load_average()
         if load > machine_cores() / 2:
             benchmark.say(f"note: the machine is busy (load average {load:.1f})")
         with tempfile.TemporaryDirectory(prefix="fitgap-bench-") as folder:
@@ -49,9 +49,9 @@ def main() -> None:
         notes = []
         if name == "epochs" and jax_python is None:
             notes.append("JAX cannot be imported here, so its scan was not measured.")
-        part = benchmark_report.make_part(name, results, command=_command(), load=load, notes=notes)
+        part = report.make_part(name, results, command=_command(), load=load, notes=notes)
         parts[name] = part
-        benchmark_report.print_part(part, console=console)
+        report.print_part(part, console=console)
         _write(parts, output=output, docs=arguments.docs)
     print(f"\nwritten: {output}{f' and {DOCS}' if arguments.docs else ''}")
 
@@ -68,21 +68,29 @@ def _parse() -> argparse.Namespace:
         help=f"parts, of {','.join(PARTS)} (all but grid)",
     )
     parser.add_argument(
-        "--rounds", type=_count, default=5, metavar="N", help="per comparison (%(default)s)"
+        "--rounds", type=count, default=5, metavar="N", help="per comparison (%(default)s)"
     )
-    parser.add_argument("--images", type=_count, metavar="N", help="of epochs and grid (48000)")
+    parser.add_argument("--images", type=count, metavar="N", help="of epochs and grid (48000)")
     parser.add_argument(
-        "--sweep-rounds", type=_count, default=3, metavar="N", help="of the sweep (%(default)s)"
+        "--sweep-rounds",
+        type=count,
+        default=3,
+        metavar="N",
+        help="of the sweep (%(default)s)",
     )
     parser.add_argument(
         "--sweep-runs",
-        type=_count,
+        type=count,
         default=6,
         metavar="N",
         help="of 24 that the plain loops do, the rest is scaled up (%(default)s)",
     )
     parser.add_argument(
-        "--memory-runs", type=_count, default=40, metavar="N", help="in one process (%(default)s)"
+        "--memory-runs",
+        type=count,
+        default=40,
+        metavar="N",
+        help="in one process (%(default)s)",
     )
     parser.add_argument(
         "--jax-python", metavar="PATH", help="an interpreter that has JAX (this one)"
@@ -130,10 +138,10 @@ def _jax_python(wanted: str | None) -> str | None:
 
 def _write(parts: dict[str, Part], *, output: Path, docs: bool) -> None:
     in_order = {name: parts[name] for name in PARTS if name in parts}
-    output.write_text(benchmark_report.to_json(in_order), encoding="utf-8")
+    output.write_text(report.to_json(in_order), encoding="utf-8")
     if docs:
         DOCS.parent.mkdir(exist_ok=True)
-        DOCS.write_text(benchmark_report.to_markdown(in_order), encoding="utf-8")
+        DOCS.write_text(report.to_markdown(in_order), encoding="utf-8")
 
 
 def _command() -> str:
@@ -154,13 +162,6 @@ def _parts(text: str) -> tuple[str, ...]:
     if unknown:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(PARTS)}")
     return tuple(name for name in PARTS if name in asked)
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {count}")
-    return count
 
 
 if __name__ == "__main__":

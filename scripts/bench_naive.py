@@ -9,7 +9,7 @@ from rich.table import Table
 
 from fitgap import cli, identity
 from fitgap.config import PROJECT_ROOT
-from fitgap.naive_speed import Speed, measure
+from fitgap.verification.naive_speed import Speed, measure
 
 HEADERS = ("operation", "shapes", "loops", "NumPy", "Keras", "loops/NumPy", "loops/Keras")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap import chaos, chaos_check, chaos_report
-from fitgap.cli import FAILED, OK, TERMINATED, run_command
+from fitgap.chaos import chaos, check, report
+from fitgap.cli import FAILED, OK, TERMINATED, count, run_command
 from fitgap.config import PROJECT_ROOT
 
 DOCS = PROJECT_ROOT / "docs" / "CHAOS.md"
@@ -21,7 +21,7 @@ def main() -> int:
     """Read the command line, disturb, compare, show and keep what came out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--kills", type=_count, default=30, metavar="N", help="in total (%(default)s)"
+        "--kills", type=count, default=30, metavar="N", help="in total (%(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the schedule (%(default)s)")
     parser.add_argument(
@@ -57,12 +57,12 @@ def main() -> int:
     chaos.undisturbed(undisturbed_folder, sweeps=disturbance.sweeps)
 
     disturbed, undisturbed = (
-        chaos_check.read(place / "mlflow.db", experiment=chaos.EXPERIMENT)
+        check.read(place / "mlflow.db", experiment=chaos.EXPERIMENT)
         for place in (disturbed_folder, undisturbed_folder)
     )
-    problems += chaos_check.differences(disturbed, undisturbed, sweeps=disturbance.sweeps)
-    problems += chaos_check.leftovers(disturbance.uri, experiment=chaos.EXPERIMENT)
-    part = chaos_report.make_part(
+    problems += check.differences(disturbed, undisturbed, sweeps=disturbance.sweeps)
+    problems += check.leftovers(disturbance.uri, experiment=chaos.EXPERIMENT)
+    part = report.make_part(
         disturbance.hits,
         seed=arguments.seed,
         sweeps=disturbance.sweeps,
@@ -71,25 +71,18 @@ def main() -> int:
         seconds=time.monotonic() - started,
         differences=problems,
     )
-    parts = chaos_report.read_json(arguments.output)
+    parts = report.read_json(arguments.output)
     parts["server" if arguments.server else "processes"] = part
-    chaos_report.write_json(parts, arguments.output)
-    chaos_report.print_part(part, console=Console())
+    report.write_json(parts, arguments.output)
+    report.print_part(part, console=Console())
     if arguments.docs:
-        DOCS.write_text(chaos_report.to_markdown(parts), encoding="utf-8")
+        DOCS.write_text(report.to_markdown(parts), encoding="utf-8")
     print(f"written: {arguments.output}{f' and {DOCS}' if arguments.docs else ''}")
     if problems:
         print(f"both records are kept in {folder}", file=sys.stderr)
         return FAILED
     shutil.rmtree(folder)
     return OK
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {count}")
-    return count
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
 """Compare an experiment's finished runs: which settings generalise, and how sure that is."""
 
 import argparse
-import os
 import sys
 
 from rich.console import Console
 
-from fitgap import asking
-from fitgap import reporting_views as views
 from fitgap.cli import run_command
-from fitgap.comparison import compare_experiment
-from fitgap.reporting import print_table, to_csv, to_json, to_markdown
+from fitgap.comparison import asking, views
+from fitgap.comparison.comparison import compare_experiment
+from fitgap.comparison.reporting import print_table, to_csv, to_json, to_markdown
 
 
 def main() -> None:
@@ -42,12 +40,7 @@ def main() -> None:
         help="instead of the ranking: which settings move accuracy and gap most",
     )
     arguments = parser.parse_args()
-    try:
-        _show(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # `compare | head` closed the pipe; Python would complain once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _show(arguments)
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -5,9 +5,11 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from fitgap import config, data_report, datasets, splits
+from fitgap import config
 from fitgap.cli import report, run_command
-from fitgap.dataset_folder import UnreadableImagesError
+from fitgap.data import datasets, splits
+from fitgap.data import report as data_report
+from fitgap.data.image_folder import UnreadableImagesError
 
 
 @hydra.main(version_base="1.3", config_path=str(config.CONFIG_DIR), config_name="train")

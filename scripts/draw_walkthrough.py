@@ -1,7 +1,8 @@
 """Run the code of docs/HOW_A_NETWORK_LEARNS.md and draw its pictures into docs/images."""
 
-from fitgap import cli, walkthrough
+from fitgap import cli
 from fitgap.config import PROJECT_ROOT
+from fitgap.verification import walkthrough
 
 PAGE = PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 
@@ -12,7 +13,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     computed = walkthrough.run(PAGE)
     # After the page, which starts TensorFlow itself; the pictures' module needs it too.
-    from fitgap import walkthrough_figures  # noqa: PLC0415
+    from fitgap.verification import walkthrough_figures  # noqa: PLC0415
 
     for name, figure in walkthrough_figures.draw(computed).items():
         figure.savefig(folder / f"{name}.png", dpi=110)

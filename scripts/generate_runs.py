@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from fitgap import generated_runs
+from fitgap.benchmark import generated_runs
 from fitgap.cli import run_command
 from fitgap.errors import RequestError
 

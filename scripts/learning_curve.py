@@ -6,8 +6,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitgap import asking, learning_curve, sweep_results
 from fitgap.cli import run_command
+from fitgap.comparison import asking
+from fitgap.studies import learning_curve
+from fitgap.studies import results as sweep_results
 
 
 def main() -> None:
@@ -42,7 +44,7 @@ def main() -> None:
         console.print(Text(f"Note: {note}"))
     text = learning_curve.to_markdown(found, told, title=title, missing=results.missing)
 
-    from fitgap import learning_curve_figure  # noqa: PLC0415 - matplotlib, after the errors
+    from fitgap.studies import learning_curve_figure  # noqa: PLC0415 - matplotlib, after the errors
 
     figure = learning_curve_figure.draw(found, told, title=title)
     sweep_results.write(results, arguments.output, name="learning_curve", text=text, figure=figure)

@@ -9,8 +9,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fitgap import generated_runs, text_tables
+from fitgap.benchmark import generated_runs
 from fitgap.cli import run_command
+from fitgap.comparison import text_tables
 from fitgap.errors import RequestError
 
 SCRIPTS = Path(__file__).resolve().parent

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap import prediction, recorded, store
+from fitgap import prediction, store
 from fitgap.cli import run_command
 from fitgap.errors import RequestError
+from fitgap.store import recorded
 
 
 def main() -> None:

@@ -6,9 +6,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitgap import asking, remedies, sweep_results
 from fitgap.cli import run_command
-from fitgap.remedies import BASELINE, Effect
+from fitgap.comparison import asking
+from fitgap.studies import remedies
+from fitgap.studies import results as sweep_results
+from fitgap.studies.remedies import BASELINE, Effect
 
 
 def main() -> None:
@@ -33,7 +35,7 @@ def main() -> None:
         console.print(Text(note))
     text = remedies.to_markdown(found, title=title, missing=results.missing)
 
-    from fitgap import remedy_figure  # noqa: PLC0415 - matplotlib, after the errors
+    from fitgap.studies import remedy_figure  # noqa: PLC0415 - matplotlib, after the errors
 
     figure = remedy_figure.draw(found, title=title)
     sweep_results.write(results, arguments.output, name="remedies", text=text, figure=figure)

@@ -4,8 +4,9 @@ import argparse
 import re
 from pathlib import Path
 
-from fitgap import asking, report_page
 from fitgap.cli import run_command
+from fitgap.comparison import asking
+from fitgap.report import page
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     path = arguments.output or Path("reports") / f"{_file_name(arguments.experiment)}.html"
-    report_page.write(
+    page.write(
         path,
         uri=asking.uri_of(arguments),
         experiment=arguments.experiment,

@@ -12,17 +12,15 @@ from rich.console import Console
 
 from fitgap import cli, store
 from fitgap.errors import RequestError
-from fitgap.reproduction import (
+from fitgap.reproduction.findings import (
     Reproduction,
     compare_all,
     find,
     find_in_progress_bars,
-    measure,
-    plans,
     read_plain_keras,
-    sweep_overrides,
 )
-from fitgap.reproduction_report import print_tables, to_json, to_markdown
+from fitgap.reproduction.measurements import measure, plans, sweep_overrides
+from fitgap.reproduction.report import print_tables, to_json, to_markdown
 
 # As the person set it: `run_command` changes what decides about tracebacks, and the sweep is a
 # command of its own.
@@ -33,7 +31,7 @@ def main() -> int:
     """Read the command line, train what is not there yet, collect, judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--seeds", type=_count, default=3, metavar="N", help="0 to N-1 (%(default)s)"
+        "--seeds", type=cli.count, default=3, metavar="N", help="0 to N-1 (%(default)s)"
     )
     parser.add_argument(
         "--output",
@@ -109,13 +107,6 @@ def _commands(against: Path | None, plain: list[dict[str, Any]]) -> list[str]:
     seeds = len({run["seed"] for run in plain})
     before = ["python", "scripts/plain_keras.py", "--seeds", str(seeds), "--output", str(against)]
     return [shlex.join(before), this]
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {count}")
-    return count
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ its record cannot be repeated.
 import argparse
 from collections.abc import Mapping, Sequence
 
-from fitgap import experiment, recorded, rerun, store
+from fitgap import experiment, rerun, store
 from fitgap.cli import FAILED, OK, run_command
+from fitgap.store import recorded
 
 MOST_SHOWN = 8  # metrics and arrays that differ, each
 

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
-from fitgap import config, server
+from fitgap import config
 from fitgap.cli import run_command
+from fitgap.record import server
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ import os
 import sys
 from typing import NoReturn
 
-from fitgap import store, sweep_state
+from fitgap import store
 from fitgap.cli import run_command
 from fitgap.config import PROJECT_ROOT
+from fitgap.sweep import state
 
 ENVIRONMENT = dict(os.environ)  # before `run_command` adds to it
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"
@@ -42,24 +43,30 @@ def main() -> None:
         help="end what says RUNNING on this host: it cannot be looked at from here",
     )
 
-    arguments = parser.parse_args()
+    # argparse takes no positional arguments after an option that stands among them.
+    arguments, rest = parser.parse_known_args()
+    unknown = [word for word in rest if word.startswith("-") or arguments.command != "resume"]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if arguments.command == "plan":
         _train(["-m", *arguments.overrides, "hydra.sweeper.dry_run=true"])
-    if arguments.command == "resume" and "=" in (arguments.sweep or ""):
-        arguments.overrides.insert(0, arguments.sweep)  # of the last sweep
+    if "=" in (arguments.sweep or ""):
+        if arguments.command == "status":
+            parser.error(f"status takes a sweep's run id, not {arguments.sweep}; a store is --uri")
+        rest = [arguments.sweep, *rest]  # of the last sweep
         arguments.sweep = None
     uri = store.resolve_uri(arguments.uri)
     if arguments.command == "status" and arguments.all:
-        sweep_state.show_all(uri, experiment=arguments.experiment)
+        state.show_all(uri, experiment=arguments.experiment)
         return
-    sweep = sweep_state.choose_sweep(uri, run_id=arguments.sweep, experiment=arguments.experiment)
+    sweep = state.choose_sweep(uri, run_id=arguments.sweep, experiment=arguments.experiment)
     if arguments.command == "status":
-        sweep_state.show_status(uri, sweep)
+        state.show_status(uri, sweep)
         return
-    planned = sweep_state.read_plan(uri, sweep)
-    command = sweep_state.resume_arguments(uri, sweep, planned, overrides=arguments.overrides)
+    planned = state.read_plan(uri, sweep)
+    command = state.resume_arguments(uri, sweep, planned, overrides=[*arguments.overrides, *rest])
     if arguments.assume_dead is not None:
-        sweep_state.assume_dead(uri, sweep, host=arguments.assume_dead)
+        state.assume_dead(uri, sweep, host=arguments.assume_dead)
     _train(command, MLFLOW_TRACKING_URI=uri)
 
 

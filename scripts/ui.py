@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 
-from fitgap import store, views
+from fitgap import store
 from fitgap.cli import run_command
+from fitgap.record import views
 
 UNUSED = "Default"  # MLflow's own experiment: nothing is recorded there unless a person asks
 

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap import cli, datasets
+from fitgap import cli
 from fitgap.config import PROJECT_ROOT
 from fitgap.config_schema import DatasetConfig
+from fitgap.data import datasets
 from fitgap.errors import RequestError
-from fitgap.verification import verify
-from fitgap.verification_report import conclusion, print_tables, to_json, to_markdown
+from fitgap.verification.report import conclusion, print_tables, to_json, to_markdown
+from fitgap.verification.verification import verify
 
 REAL, BUNDLED = "fashion_mnist", "digits"
 

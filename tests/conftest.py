@@ -15,8 +15,10 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from fitgap import backend, config, datasets, identity
+from fitgap import config, identity
 from fitgap.config_schema import Config
+from fitgap.data import datasets
+from fitgap.engine import backend
 
 TRAIN = config.PROJECT_ROOT / "scripts" / "train.py"
 # The same examples each time, and no deadline on a busy machine.
@@ -92,7 +94,7 @@ def compose() -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with MLflow's tables and no experiment of ours: 4 s, so made once."""
-    from fitgap import preparation
+    from fitgap.record import preparation
 
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
     preparation.prepare(f"sqlite:///{path}", "Default")

@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from fitgap import benchmark, benchmark_report
-from fitgap.benchmark_processes import BenchmarkError, Child, run
-from fitgap.benchmark_results import (
+from fitgap.benchmark import benchmark, report
+from fitgap.benchmark.processes import BenchmarkError, Child, run
+from fitgap.benchmark.results import (
     Case,
     CaseTimes,
     CommandTimes,
@@ -68,7 +68,7 @@ RESULTS = {
 
 
 def part(name, notes=()):
-    return benchmark_report.make_part(
+    return report.make_part(
         name, RESULTS[name], command="python scripts/bench.py", load=0.125, notes=notes
     )
 
@@ -80,7 +80,7 @@ def rows(name):
 
 def printed(name):
     text = io.StringIO()
-    benchmark_report.print_part(part(name), console=Console(file=text, width=80))
+    report.print_part(part(name), console=Console(file=text, width=80))
     return text.getvalue()
 
 
@@ -175,7 +175,7 @@ def test_tables_fit_80_columns_and_lose_nothing(name):
 
 def test_markdown_names_command_machine_and_load():
     made = part("startup")
-    page = benchmark_report.to_markdown({"startup": made})
+    page = report.to_markdown({"startup": made})
     assert (
         f"`python scripts/bench.py`, {made.date}, load average before it 0.12; {made.machine}."
         in page
@@ -186,10 +186,10 @@ def test_markdown_names_command_machine_and_load():
 def test_kept_results_are_read_back_whole(tmp_path):
     parts = {name: part(name, notes=["so it was"]) for name in RESULTS}
     path = tmp_path / "bench.json"
-    path.write_text(benchmark_report.to_json(parts))
-    kept = benchmark_report.read_json(path)
-    assert benchmark_report.to_json(kept) == benchmark_report.to_json(parts)
-    assert benchmark_report.to_markdown(kept) == benchmark_report.to_markdown(parts)
+    path.write_text(report.to_json(parts))
+    kept = report.read_json(path)
+    assert report.to_json(kept) == report.to_json(parts)
+    assert report.to_markdown(kept) == report.to_markdown(parts)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"epochs": {"name": "epochs"}}'])
@@ -197,7 +197,7 @@ def test_a_file_of_something_else_is_refused(tmp_path, text):
     path = tmp_path / "bench.json"
     path.write_text(text)
     with pytest.raises(RequestError, match="no result of this benchmark"):
-        benchmark_report.read_json(path)
+        report.read_json(path)
 
 
 def test_grid_has_every_architecture_at_every_batch_size():
@@ -258,7 +258,7 @@ def test_engine_worker_trains_epochs_of_a_tiny_case(tmp_path):
     files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
     case = Case("dense_softmax", "adam", 32)
     how = json.dumps({"threads": 1})
-    with Child("fitgap.benchmark_workers", "engine", how, folder=tmp_path) as child:
+    with Child("fitgap.benchmark.workers", "engine", how, folder=tmp_path) as child:
         built = child.ask("build", overrides=case.overrides, seed=0, **files)
         epochs = [child.ask("epoch") for _ in range(3)]
     assert built["way"] == "compiled+xla"

@@ -16,7 +16,9 @@ import h5py
 import numpy as np
 import pytest
 
-from fitgap import chaos, chaos_check, chaos_report, chaos_server, checkpoints, experiment
+from fitgap import checkpoints, experiment
+from fitgap.chaos import chaos, report, server
+from fitgap.chaos import check as chaos_check
 from fitgap.config import PROJECT_ROOT
 from fitgap.config_schema import Config
 
@@ -165,7 +167,7 @@ def test_the_digest_sees_the_last_bit_of_every_array(tmp_path: Path) -> None:
 
 
 def test_the_checker_finds_checkpoints_whole_and_half(tmp_path: Path) -> None:
-    uri = chaos_server.database_uri(tmp_path)
+    uri = server.database_uri(tmp_path)
     path = checkpoints.path_for("a" * 64, uri=uri, experiment=chaos.EXPERIMENT)
     assert chaos_check.leftovers(uri, experiment=chaos.EXPERIMENT) == []
     path.parent.mkdir(parents=True)
@@ -178,10 +180,10 @@ def test_the_checker_finds_checkpoints_whole_and_half(tmp_path: Path) -> None:
 def test_the_page_tells_what_was_hit_and_what_differs() -> None:
     kills = chaos.schedule(2, seed=0, victims=("worker",))
     hits = [chaos.Hit(kill, 1, 2.0, f"epoch {kill.number}, starting") for kill in kills]
-    part = chaos_report.make_part(
+    part = report.make_part(
         hits, seed=0, sweeps=1, runs=4, invocations=1, seconds=60, differences=["run x is KILLED"]
     )
-    page = chaos_report.to_markdown({"processes": part})
+    page = report.to_markdown({"processes": part})
     assert "| worker | training, starting | 2 |" in page
     assert "- run x is KILLED" in page
     assert "2 kills in 1 sweeps of 4 runs together, 1 invocations, 60 s: 1 differences." in page

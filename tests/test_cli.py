@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fitgap import backend, cli, experiment
+from fitgap import cli, experiment
+from fitgap.engine import backend
 from fitgap.errors import DivergedError, RequestError
 
 pytestmark = pytest.mark.usefixtures("nothing_starts")
@@ -131,13 +132,13 @@ def test_a_damaged_dataset_is_refused(train, tmp_path, how, said):
 def test_a_dataset_that_is_nowhere_is_refused_with_the_ways_out(train, monkeypatch):
     import keras
 
-    from fitgap import dataset_published
+    from fitgap.data import published
 
     def fail():
         raise Exception("URL fetch failure: no network")
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", fail)
-    monkeypatch.setattr(dataset_published, "SYSTEM_FOLDER", dataset_published.Path("/missing"))
+    monkeypatch.setattr(published, "SYSTEM_FOLDER", published.Path("/missing"))
     assert_refused(train("dataset=mnist"), "dataset=mnist", "no network", "dataset=digits")
 
 

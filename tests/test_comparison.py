@@ -5,13 +5,13 @@ import math
 
 import pytest
 
-from fitgap.comparison import compare, image_interval
+from fitgap.comparison.comparison import compare, image_interval
+from fitgap.comparison.differences import parse, show
+from fitgap.comparison.estimates import estimate, higher_is_better
+from fitgap.comparison.selection import Query
+from fitgap.comparison.significance import wilson
 from fitgap.config import to_text
-from fitgap.differences import parse, show
 from fitgap.errors import RequestError
-from fitgap.estimates import estimate, higher_is_better
-from fitgap.selection import Query
-from fitgap.significance import wilson
 from fitgap.store import StoredRun
 
 SETTINGS = {
@@ -149,7 +149,31 @@ def test_a_repeated_seed_counts_once_and_the_newest_counts(same_identity):
     comparison = compare_newest_first(runs)
     (group,) = comparison.sections[0].groups
     assert (len(group.runs), group.metrics["val/accuracy"].mean) == (1, 0.2)
-    assert any("Older runs" in note for note in comparison.notes)
+    assert any("another has, left out" in note for note in comparison.notes)
+
+
+def test_a_rerun_counts_only_where_its_original_is_not():
+    original = make_run(metrics={"val/accuracy": 0.9})
+    again = make_run(
+        metrics={"val/accuracy": 0.1}, **{"fitgap.rerun_of": original.run_id, "fitgap.role": "run"}
+    )
+    (group,) = only_section([original, again]).groups
+    assert group.runs == (original,)
+    assert only_section([again]).groups[0].runs == (again,)
+
+
+def test_a_mean_over_versions_of_the_source_is_said():
+    def notes(*sources):
+        runs = [
+            make_run({"seed": seed}, **{"fitgap.source_digest": source})
+            for seed, source in enumerate(sources)
+        ]
+        return [note for note in compare(runs).notes if "versions of this package" in note]
+
+    assert notes("a", "a") == []
+    assert notes("a", "b") == [
+        "Groups over runs of different versions of this package's source: 1 of 1."
+    ]
 
 
 def test_parent_runs_of_sweeps_are_not_compared():
@@ -404,6 +428,12 @@ def test_several_conditions_hold_at_once():
 def test_a_wrong_question_is_refused_with_the_nearest_right_name(query, message):
     with pytest.raises(RequestError, match=message):
         compare_newest_first(grid([(0.9,), (0.8,)]), **query)
+
+
+def test_a_name_of_a_setting_and_a_metric_is_refused_with_the_setting():
+    run = make_run(metrics={"val/accuracy": 0.9, "learning_rate": 0.01})
+    with pytest.raises(RequestError, match=r"write optimizer\.learning_rate<0\.1$"):
+        compare([run], Query(where=("learning_rate<0.1",)))
 
 
 @pytest.mark.parametrize(

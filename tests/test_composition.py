@@ -10,8 +10,9 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
-from fitgap import composition, config
+from fitgap import config
 from fitgap.errors import RequestError
+from fitgap.sweep import composition
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fitgap import data_checks, data_report
-from fitgap.datasets import Dataset
-from fitgap.splits import Split
+from fitgap.data import checks, report
+from fitgap.data.datasets import Dataset
+from fitgap.data.splits import Split
 
 # Seven training images and three test images that are noise, so that none is near another.
 NOISE = np.random.default_rng(0).integers(0, 256, (10, 16, 16), dtype=np.uint8)
@@ -38,8 +38,8 @@ def copied(*pairs):
 
 
 def test_noise_has_no_duplicates():
-    found = data_checks.check(dataset(NOISE), SPLIT)
-    assert data_checks.find_leakage(dataset(NOISE), SPLIT) == ""
+    found = checks.check(dataset(NOISE), SPLIT)
+    assert checks.find_leakage(dataset(NOISE), SPLIT) == ""
     for matches in (found.exact, found.near):
         assert not any(matches.within.values())
         assert not any(matches.across.values())
@@ -61,7 +61,7 @@ def test_noise_has_no_duplicates():
     ids=["train", "three", "val", "test", "val in train", "test in train", "test in val", "all"],
 )
 def test_exact_duplicates_are_counted_by_partition(pairs, within, across, conflicting):
-    exact = data_checks.check(dataset(copied(*pairs)), SPLIT).exact
+    exact = checks.check(dataset(copied(*pairs)), SPLIT).exact
     assert tuple(exact.within.values()) == within
     assert tuple(exact.across.values()) == across
     assert list(exact.across) == ["val in train", "test in train", "test in val"]
@@ -72,8 +72,8 @@ def test_training_images_that_are_left_out_are_of_no_partition():
     part = Split(train=np.array([4, 0]), val=SPLIT.val, digest="part")
     # The left out 1 and 3 are like a training, a validation and a test image, and each other.
     made = dataset(copied((1, 0), (3, 0), (8, 3)))
-    assert data_checks.find_leakage(dataset(copied((3, 1), (5, 1))), part) == ""
-    found = data_checks.check(made, part)
+    assert checks.find_leakage(dataset(copied((3, 1), (5, 1))), part) == ""
+    found = checks.check(made, part)
     assert [facts.samples for facts in found.partitions.values()] == [2, 3, 3]
     assert found.exact.across["test in train"] == 1
     assert sum(found.exact.across.values()) == 1
@@ -81,9 +81,9 @@ def test_training_images_that_are_left_out_are_of_no_partition():
 
 
 def test_leakage_is_told_with_its_first_pair():
-    assert data_checks.find_leakage(dataset(copied((3, 1))), SPLIT) == ""  # within one partition
+    assert checks.find_leakage(dataset(copied((3, 1))), SPLIT) == ""  # within one partition
     leaking = dataset(copied((8, 0), (9, 5)), names=tuple("abcdefg"))
-    told = data_checks.find_leakage(leaking, SPLIT)
+    told = checks.find_leakage(leaking, SPLIT)
     assert told == "1 test in train, 1 test in val (first: x_test[1] is a)"
 
 
@@ -92,7 +92,7 @@ def test_a_shift_by_some_levels_is_near_up_to_the_limit(levels, is_near):
     # A shift of every pixel by n levels is a root mean square difference of n.
     images = NOISE // 2
     images[8] = images[0] + np.uint8(levels)
-    found = data_checks.check(dataset(images), SPLIT)
+    found = checks.check(dataset(images), SPLIT)
     assert found.exact.across["test in train"] == 0
     assert found.near.across["test in train"] == is_near
     assert found.near.examples == ([("x_test[1]", "x_train[0]")] if is_near else [])
@@ -108,14 +108,14 @@ def test_thumbnails_are_means_over_cells(shape):
         for i, r in enumerate(rows)
         for j, c in enumerate(columns)
     ]
-    thumbnails = data_checks._thumbnails(images)
+    thumbnails = checks._thumbnails(images)
     np.testing.assert_allclose(thumbnails.ravel(), np.ravel(expected), rtol=1e-5)
 
 
 def test_figures_are_of_each_partition():
     images = copied()
     images[:, 0, :] = 7  # 16 pixels that are the same everywhere
-    found = data_checks.check(dataset(images), SPLIT)
+    found = checks.check(dataset(images), SPLIT)
     assert found.constant_values == 16
     for name, rows in (("train", [0, 1, 3, 4]), ("val", [2, 5, 6]), ("test", [7, 8, 9])):
         facts, mine = found.partitions[name], images[rows]
@@ -127,17 +127,17 @@ def test_figures_are_of_each_partition():
 
 def test_feature_vectors_have_no_near_duplicates():
     vectors = NOISE.reshape(10, -1).astype(np.float32)
-    found = data_checks.check(dataset(vectors), SPLIT)
+    found = checks.check(dataset(vectors), SPLIT)
     assert found.near is None
-    assert "Near" not in data_report.to_markdown(found)
+    assert "Near" not in report.to_markdown(found)
 
 
 def test_without_validation_there_is_nothing_to_say_of_it():
     split = Split(train=np.arange(7), val=np.arange(0), digest="none")
-    found = data_checks.check(dataset(copied((8, 0))), split)
+    found = checks.check(dataset(copied((8, 0))), split)
     assert found.partitions["val"].samples == 0
     assert found.partitions["val"].minimum is None
-    page = data_report.to_markdown(found)
+    page = report.to_markdown(found)
     assert "| val |" not in page
     assert "in val" not in page
     assert "- test also in train: 1\n" in page
@@ -146,15 +146,15 @@ def test_without_validation_there_is_nothing_to_say_of_it():
 
 def test_findings_are_looked_for_once(monkeypatch):
     made = dataset(copied((8, 0)))
-    first = data_report.findings(made, SPLIT)
-    monkeypatch.setattr(data_checks, "check", lambda *_: pytest.fail("checked again"))
-    assert data_report.findings(dataclasses.replace(made), SPLIT) == first
+    first = report.findings(made, SPLIT)
+    monkeypatch.setattr(checks, "check", lambda *_: pytest.fail("checked again"))
+    assert report.findings(dataclasses.replace(made), SPLIT) == first
     with pytest.raises(pytest.fail.Exception):
-        data_report.findings(dataset(NOISE), SPLIT)
+        report.findings(dataset(NOISE), SPLIT)
 
 
 def test_the_page_is_readable_as_markdown():
-    page = data_report.to_markdown(data_checks.check(dataset(NOISE), SPLIT))
+    page = report.to_markdown(checks.check(dataset(NOISE), SPLIT))
     assert "| train | 4 |" in page
     assert "| 가 | 2 | 2 | 1 |" in page
     assert "| b\\|c | 2 | 1 | 2 |" in page

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap import dataset_cifar, dataset_published, datasets
 from fitgap.config_schema import PublishedConfig
+from fitgap.data import cifar, datasets, published
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -23,18 +23,18 @@ LABELS = np.arange(24).reshape(6, 4) % 10
 def nothing_installed(tmp_path, monkeypatch):
     """Have Keras's cache and the system's folder empty, whatever this machine has."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(dataset_published, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(published, "SYSTEM_FOLDER", tmp_path / "system")
 
 
 @pytest.fixture
 def batches(monkeypatch):
     """Return small batches by name, and have their bytes be the published ones."""
     made = {}
-    for name, images, labels in zip(dataset_cifar.MD5, IMAGES, LABELS, strict=True):
+    for name, images, labels in zip(cifar.MD5, IMAGES, LABELS, strict=True):
         batch = {b"data": images.reshape(4, -1), b"labels": labels.tolist(), b"batch_label": b"x"}
         made[name] = pickle.dumps(batch, protocol=4)
         digest = hashlib.md5(made[name], usedforsecurity=False).hexdigest()
-        monkeypatch.setitem(dataset_cifar.MD5, name, digest)
+        monkeypatch.setitem(cifar.MD5, name, digest)
     return made
 
 
@@ -66,7 +66,7 @@ def assert_holds_the_batches(dataset):
 
 
 @pytest.mark.parametrize(
-    "layout", dataset_cifar.LAYOUTS, ids=["Keras 2", "Keras 3", "Keras's archive", "archive"]
+    "layout", cifar.LAYOUTS, ids=["Keras 2", "Keras 3", "Keras's archive", "archive"]
 )
 def test_every_layout_holds_the_same_images(tmp_path, batches, layout):
     write(tmp_path / "data", layout, batches)
@@ -79,7 +79,7 @@ def test_keras_cache_comes_next_and_then_a_download(tmp_path, batches, monkeypat
     cache = tmp_path / "keras" / "datasets"
 
     def download():
-        write(cache, dataset_cifar.LAYOUTS[1], batches)
+        write(cache, cifar.LAYOUTS[1], batches)
         return (None, None), (None, None)  # what Keras unpickled is not used
 
     monkeypatch.setattr(keras.datasets.cifar10, "load_data", download)
@@ -100,7 +100,7 @@ def test_a_download_that_fails_names_the_ways_out(monkeypatch):
         load()
 
 
-@pytest.mark.parametrize("layout", [dataset_cifar.LAYOUTS[0], dataset_cifar.LAYOUTS[3]])
+@pytest.mark.parametrize("layout", [cifar.LAYOUTS[0], cifar.LAYOUTS[3]])
 def test_other_bytes_than_the_published_are_refused(tmp_path, batches, layout):
     changed = batches["test_batch"].replace(b"batch_label", b"batch_lobel")
     write(tmp_path, layout, batches | {"test_batch": changed})
@@ -120,9 +120,9 @@ def test_no_code_of_a_pickle_is_run_even_with_the_right_sum(tmp_path, batches, m
     sprung = tmp_path / "sprung"
     trap = pickle.dumps({b"data": Trap(sprung)})
     monkeypatch.setitem(
-        dataset_cifar.MD5, "data_batch_1", hashlib.md5(trap, usedforsecurity=False).hexdigest()
+        cifar.MD5, "data_batch_1", hashlib.md5(trap, usedforsecurity=False).hexdigest()
     )
-    write(tmp_path, dataset_cifar.LAYOUTS[0], batches | {"data_batch_1": trap})
+    write(tmp_path, cifar.LAYOUTS[0], batches | {"data_batch_1": trap})
     with pytest.raises(RequestError, match="which no batch of CIFAR-10 does"):
         load(tmp_path)
     assert not sprung.exists()

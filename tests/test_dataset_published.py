@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap import dataset_published, datasets
 from fitgap.config_schema import PublishedConfig
+from fitgap.data import datasets, published
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -21,7 +21,7 @@ NAMES = ("x_train", "y_train", "x_test", "y_test")
 def nothing_installed(tmp_path, monkeypatch):
     """Have Keras's cache and the system's folder empty, whatever this machine has."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(dataset_published, "SYSTEM_FOLDER", tmp_path / "system")
+    monkeypatch.setattr(published, "SYSTEM_FOLDER", tmp_path / "system")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def arrays(monkeypatch):
     )
     sums = tuple(hashlib.sha256(array.tobytes()).hexdigest() for array in made)
     for name in ("mnist", "fashion_mnist"):
-        monkeypatch.setitem(dataset_published.CHECKSUMS, name, sums)
+        monkeypatch.setitem(published.CHECKSUMS, name, sums)
     return made
 
 
@@ -48,7 +48,7 @@ def write_mnist(folder, arrays):
 
 def write_fashion(folder, arrays):
     (folder / "fashion-mnist").mkdir(parents=True, exist_ok=True)
-    for file, array in zip(dataset_published._FASHION_FILES, arrays, strict=True):
+    for file, array in zip(published._FASHION_FILES, arrays, strict=True):
         header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
         content = gzip.compress(header + array.tobytes())
         (folder / "fashion-mnist" / file).write_bytes(content)
@@ -127,7 +127,7 @@ def test_a_data_directory_may_start_at_home(tmp_path, monkeypatch, arrays):
     assert load("mnist", data_dir="~/data").source == str(tmp_path / "data")
 
 
-@pytest.mark.parametrize("name", dataset_published.CLASS_NAMES)
+@pytest.mark.parametrize("name", published.CLASS_NAMES)
 @pytest.mark.parametrize("ask", [datasets.load, datasets.fingerprint])
 def test_a_data_directory_that_does_not_exist_is_refused(tmp_path, monkeypatch, name, ask):
     missing = str(tmp_path / "missing")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from fitgap import config, dataset_published, datasets
+from fitgap import config
 from fitgap.config_schema import PublishedConfig
+from fitgap.data import datasets, published
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -125,7 +126,7 @@ def test_the_fingerprint_changes_with_the_files(tmp_path):
 
 def test_the_fingerprint_knows_the_classes_and_of_no_file_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(dataset_published, "SYSTEM_FOLDER", tmp_path)
+    monkeypatch.setattr(published, "SYSTEM_FOLDER", tmp_path)
     digits = datasets.fingerprint(PublishedConfig(name="digits"))
     assert datasets.fingerprint(PublishedConfig(name="digits", classes=[0, 1])) != digits
     assert datasets.fingerprint(PublishedConfig(name="mnist")) is None

@@ -9,10 +9,12 @@ import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
-from fitgap import delivery, outbox, preparation, processes, store, store_server, tracking
-from fitgap.delivery import Delivery
+from fitgap import processes, store
 from fitgap.errors import RequestError, StoreAwayError
-from fitgap.outbox import Operation, Outbox
+from fitgap.record import delivery, outbox, preparation, tracking
+from fitgap.record.delivery import Delivery
+from fitgap.record.outbox import Operation, Outbox
+from fitgap.store import server
 
 SERVER = "http://127.0.0.1:9"  # its requests go to a database instead, see `Unreliable`
 
@@ -289,7 +291,7 @@ def answer(status):
     ids=repr,
 )
 def test_absence_is_told_from_refusal(error, expected):
-    assert store_server.is_away(error) == expected
+    assert server.is_away(error) == expected
 
 
 def test_a_port_where_nothing_listens_is_a_server_that_is_away():

@@ -10,9 +10,10 @@ import sys
 
 import pytest
 
-from fitgap import artifacts, checkpoints, disks, experiment, store, tracking
+from fitgap import checkpoints, disks, experiment, store
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import DiskFullError
+from fitgap.record import artifacts, tracking
 
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"

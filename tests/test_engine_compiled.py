@@ -6,9 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import datasets, engine_compiled, engines, evaluation, models, splits, training
+from fitgap import evaluation, models, training
 from fitgap.config_schema import Config
-from fitgap.engines import Engine, EngineChoice
+from fitgap.data import datasets, splits
+from fitgap.engine import compiled as engine_compiled
+from fitgap.engine import engines
+from fitgap.engine.engines import Engine, EngineChoice
 from fitgap.errors import RequestError
 from fitgap.evaluation import Partitions
 

@@ -7,9 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import engines, experiment, identity, models, reference_settings, training
-from fitgap.engine_fit import acts_on_batches
-from fitgap.engines import EngineChoice
+from fitgap import experiment, identity, models, training
+from fitgap.engine import engines, reference_settings
+from fitgap.engine.engines import EngineChoice
+from fitgap.engine.keras_fit import acts_on_batches
 from fitgap.errors import RequestError
 from fitgap.evaluation import Partition, Partitions
 
@@ -260,7 +261,7 @@ def test_a_run_is_recorded_like_any_other(compose, tracking_uri):
 
 
 def test_every_module_that_computes_counts_for_the_identity():
-    folder = Path(reference_settings.__file__).parent / "reference"
+    folder = Path(reference_settings.__file__).parents[1] / "reference"
     computing = {path.stem for path in folder.glob("*.py")} - {"__init__", "naive"}
     assert {f"reference/{name}" for name in computing} <= set(identity.RESULT_MODULES)
-    assert {"engine_numpy", "reference_settings"} <= set(identity.RESULT_MODULES)
+    assert {"engine/numpy_reference", "engine/reference_settings"} <= set(identity.RESULT_MODULES)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fitgap import config as settings
-from fitgap import engines, models
-from fitgap.engines import EngineChoice
+from fitgap import models
+from fitgap.engine import engines
+from fitgap.engine.engines import EngineChoice
 from fitgap.errors import RequestError
 from fitgap.evaluation import Partition
 

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitgap import engines, models
+from fitgap import models
 from fitgap.config_schema import SplitConfig
-from fitgap.datasets import Dataset
-from fitgap.engines import EngineChoice
+from fitgap.data.datasets import Dataset
+from fitgap.data.splits import split
+from fitgap.engine import engines
+from fitgap.engine.engines import EngineChoice
 from fitgap.evaluation import (
     EVALUATION_BATCH,
     Partition,
@@ -19,7 +21,6 @@ from fitgap.evaluation import (
     gap,
     partition,
 )
-from fitgap.splits import split
 
 scores = st.builds(Scores, loss=st.floats(0, 100), accuracy=st.floats(0, 1))
 

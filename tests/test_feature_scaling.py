@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import engines, models
-from fitgap.engines import EngineChoice
+from fitgap import models
+from fitgap.engine import engines
+from fitgap.engine.engines import EngineChoice
 from fitgap.evaluation import Partition
 from fitgap.feature_scaling import FeatureScaling, feature_scaling
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
-from fitgap.images import find_images, read_image
 
 # Black, grey, white, red: grey of red is 0.299 * 255 = 76.2.
 GREYS = [0, 100, 255, 76]

@@ -20,10 +20,12 @@ from pathlib import Path
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from omegaconf import OmegaConf
 
-from fitgap import config, launchers, store
+from fitgap import config, store
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
+from fitgap.sweep import launchers
 
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -84,7 +86,20 @@ def test_a_missing_extra_is_one_line_that_names_it(train, monkeypatch, choice, e
     assert done.err.count("\n") == 1
     assert f"fitgap[{extra}]" in done.err
     with pytest.raises(RequestError, match=f"hydra/launcher={choice} "):
-        launchers.require(choice)
+        launchers.require(choice, OmegaConf.create())
+
+
+def test_a_cluster_that_does_not_answer_is_refused_before_anything_starts(train, tracking_uri):
+    pytest.importorskip("ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"  # nobody listens
+        done = train(
+            "-m", "hydra/launcher=ray", f"hydra.launcher.ray.init.address={address}", "seed=0,1"
+        )
+    assert done.code == 2
+    assert f"hydra.launcher.ray.init.address={address}: no cluster answers there" in done.err
+    assert store.find_runs(tracking_uri, experiment="fitgap", statuses=("RUNNING", "FAILED")) == []
 
 
 # Whole sweeps, in processes of their own.

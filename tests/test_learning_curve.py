@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from fitgap import learning_curve, learning_curve_figure
-from fitgap.learning_curve import Point, fit, forecast, in_words
 from fitgap.store import StoredRun
+from fitgap.studies import learning_curve, learning_curve_figure
+from fitgap.studies.learning_curve import Point, fit, forecast, in_words
 
 SIZES = [60, 90, 130, 180, 250, 350, 500, 700, 1000]
 
@@ -87,6 +87,7 @@ def test_where_the_law_holds_twice_the_data_is_worth_what_it_says():
     ("error", "options", "reason"),
     [
         (lambda n: 3 * n**-0.6, {"sizes": SIZES[-4:]}, "4 sizes are too few"),
+        (lambda n: 3 * n**-0.6, {"sizes": (10, 20, 40, 80, 160)}, "5 sizes are too few"),
         (lambda n: 3 * n**-0.6, {"sizes": SIZES[-6:]}, "span a factor of 5.6"),
         (lambda n: 3 * n**-0.6, {"noise": 0.8}, "scatter by"),
         (lambda n: 0.1 + 1e-5 * n, {}, "does not fall"),
@@ -94,7 +95,7 @@ def test_where_the_law_holds_twice_the_data_is_worth_what_it_says():
         # It stops to fall at half of the sizes: the smaller ones foretell something else.
         (lambda n: 3 * max(n, 1) ** -0.6 if n <= 500 else 0.07, {}, "misses the error at 1,000"),
     ],
-    ids=["few", "narrow", "scattered", "rising", "perfect", "bending"],
+    ids=["few", "five", "narrow", "scattered", "rising", "perfect", "bending"],
 )
 def test_where_it_cannot_be_told_the_reason_is_said(error, options, reason):
     found = made_points(error, **options)

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitgap import config, data_checks, datasets, disk_arrays, splits
+from fitgap import config
 from fitgap.config_schema import CsvConfig, ImageFolderConfig, NpzConfig, SplitConfig
-from fitgap.dataset_parts import hold_out
+from fitgap.data import checks, datasets, disk_arrays, splits
+from fitgap.data.parts import hold_out
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -161,7 +162,7 @@ def test_objects_in_arrays_are_never_unpickled(tmp_path, position):
 def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     (tmp_path / "own.npz").write_bytes(content)
     asked = NpzConfig("npz", path=str(tmp_path / "own.npz"), **HELD_OUT)
-    with pytest.raises(RequestError, match="cannot be read"):
+    with pytest.raises(RequestError, match=r"is no \.npz file, or a damaged one"):
         datasets.load(asked)
 
 
@@ -176,6 +177,16 @@ def test_a_share_of_each_class_is_held_out(tmp_path):
     assert np.bincount(dataset.y_train).tolist() == [40, 8, 1]
     both = np.concatenate([dataset.x_train, dataset.x_test]).reshape(62, -1)
     assert sorted(map(tuple, both)) == sorted(map(tuple, x.reshape(62, -1)))
+
+
+def test_a_held_out_image_is_called_by_its_row_in_the_file(tmp_path):
+    x = np.arange(20, dtype=np.uint8).reshape(20, 1, 1)
+    dataset = npz(tmp_path, x_train=x, y_train=np.arange(20) % 2)
+    for images, names in (
+        (dataset.x_train, dataset.train_names),
+        (dataset.x_test, dataset.test_names),
+    ):
+        assert names == [f"x_train[{int(image.item())}]" for image in images]
 
 
 def test_what_is_held_out_follows_from_seed_and_fraction_alone():
@@ -241,17 +252,17 @@ def test_mixed_files_become_images_of_one_size_and_mode(tmp_path):
 
 
 def test_images_are_decoded_once_and_anew_when_they_change(tmp_path, monkeypatch):
-    from fitgap import dataset_folder
+    from fitgap.data import image_folder
 
     write_folder(tmp_path, ["a", "b"])
     decoded = []
-    read_image = dataset_folder.read_image
+    read_image = image_folder.read_image
 
     def count(path, **how):
         decoded.append(path)
         return read_image(path, **how)
 
-    monkeypatch.setattr(dataset_folder, "read_image", count)
+    monkeypatch.setattr(image_folder, "read_image", count)
     for asked, expected in (({}, 10), ({}, 0), ({"test_seed": 1}, 0), ({"image_size": [3, 3]}, 10)):
         decoded.clear()
         datasets._load.cache_clear()
@@ -281,6 +292,10 @@ def spoil(folder, how):
         content = (folder / "b" / "1.png").read_bytes()
         (folder / "b" / "1.png").write_bytes(content[:40])
         (folder / "a" / "2.png").write_text("404: not found")
+    elif how == "three parts":
+        shutil.rmtree(folder)
+        for part in ("train", "val"):
+            write_folder(folder / part, ["a", "b"])
     elif how == "missing":
         shutil.rmtree(folder)
     elif how == "single image":
@@ -297,6 +312,7 @@ def spoil(folder, how):
         ("file beside", ["0.png lies beside the folders"]),
         ("no image", ["a/notes.txt is no image"]),
         ("nested", ["a/more is a folder within a class"]),
+        ("three parts", ["train/ and, if there is one, test/", "Got train/, val/"]),
         ("broken", ["2 of 10 images cannot be read", "a/2.png is no image", "b/1.png"]),
         ("missing", ["dataset.path must be an existing folder"]),
         ("single image", ["class 'a' has 1 image"]),
@@ -356,6 +372,7 @@ def test_a_class_may_be_called_not_available(tmp_path):
         (TABLE.replace("3,b,1.5", "3,,1.5"), ["column 'label'", "row 4", "is empty"]),
         (TABLE.replace("3,b,1.5", "3"), ["row 4"]),
         (TABLE.replace("3,b,1.5", "3,b,1.5,6"), ["cannot be read as CSV"]),
+        (TABLE.replace("width", "height"), ["there are two columns 'height'"]),
         (TABLE.replace("label", "lable"), ["dataset.label=label is no column", "mean lable?"]),
         (TABLE.replace(",b,", ",a,"), ["at least two classes"]),
         (TABLE.replace(",a,", ",1,").replace(",b,", ",-1,"), ["row 2 = -1", "is negative"]),
@@ -413,7 +430,7 @@ def test_what_stays_on_disk_is_what_memory_would_hold(tmp_path, kind):
         np.testing.assert_array_equal(disk[1:2], memory[1:2])
         np.testing.assert_array_equal(np.asarray(disk), memory)
     split = splits.split(in_memory.y_train, SplitConfig("holdout", 0.2, 0), num_classes=2)
-    assert data_checks.check(on_disk, split) == data_checks.check(in_memory, split)
+    assert checks.check(on_disk, split) == checks.check(in_memory, split)
 
 
 def test_not_finite_features_are_found_while_they_are_unpacked(tmp_path):

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from fitgap import config, experiment, prediction, recorded, store
+from fitgap import config, experiment, prediction, store
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
+from fitgap.store import recorded
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "predict.py"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -224,7 +225,7 @@ def test_json_has_all_probabilities(loaded, by_hand):
 
 @pytest.mark.parametrize("count", [1, 7, 101])
 def test_picture_has_a_panel_for_each_image_up_to_its_limit(count):
-    from fitgap import figures
+    from fitgap.record import figures
 
     images = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
     figure = figures.predictions(

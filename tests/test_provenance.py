@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from fitgap import identity, provenance
+from fitgap import identity
+from fitgap.record import provenance
 
 SECRET = "c0rrect-h0rse"
 
@@ -101,7 +102,7 @@ def test_run_keeps_the_diff_where_there_is_one(
 ):
     from mlflow import MlflowClient
 
-    from fitgap import preparation, tracking
+    from fitgap.record import preparation, tracking
 
     if is_dirty:
         (tmp_path / "src" / "network.py").write_text("units = 200\n")

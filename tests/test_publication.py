@@ -5,8 +5,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fitgap import publication, store
-from fitgap.comparison import Comparison, compare
+from fitgap import store
+from fitgap.comparison.comparison import Comparison, compare
+from fitgap.record import publication
 from fitgap.store import StoredRun
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")

@@ -14,10 +14,11 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from fitgap import checkpoints, experiment, preparation, processes, store, tracking
+from fitgap import checkpoints, experiment, processes, store
 from fitgap.config import PROJECT_ROOT
 from fitgap.config_schema import Config
 from fitgap.experiment import Plan, Result
+from fitgap.record import preparation, tracking
 
 Compose = Callable[..., Config]
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap import datasets, experiment, prediction, recorded, registry
+from fitgap import experiment, prediction, registry
+from fitgap.data import datasets
 from fitgap.errors import RequestError
+from fitgap.store import recorded
 
 NAME = "숫자 model"
 

@@ -7,9 +7,11 @@ import sys
 import mlflow
 import pytest
 
-from fitgap import config, remedies, remedy_figure, sweep_results
+from fitgap import config
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.studies import remedies, remedy_figure
+from fitgap.studies import results as sweep_results
 
 
 def made_run(val, gap, *, seed=0, **params):

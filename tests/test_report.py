@@ -14,23 +14,16 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 
-from fitgap import (
-    config,
-    config_schema,
-    datasets,
-    report_commands,
-    report_figures,
-    report_page,
-    store,
-    store_server,
-    stored_predictions,
-    svg,
-)
+from fitgap import config, config_schema, store
+from fitgap.comparison.selection import Query
+from fitgap.comparison.verdicts import Curve
+from fitgap.data import datasets
 from fitgap.errors import RequestError
-from fitgap.report import report_on
-from fitgap.report_page import to_html
-from fitgap.selection import Query
-from fitgap.verdicts import Curve
+from fitgap.report import commands, figures, svg
+from fitgap.report import page as report_page
+from fitgap.report.page import to_html
+from fitgap.report.report import report_on
+from fitgap.store import predictions, server
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "report.py"
 NAME = '<script>alert("이름")</script>'
@@ -107,7 +100,7 @@ def write_predictions(artifact_uri, *, optimizer):
     probabilities = np.eye(10, dtype=np.float32)[predicted] * 0.75 + 0.025
     probabilities[7] *= 0.9
     probabilities[3] += 0.025
-    stored_predictions.save(folder, true=digits.y_test, probabilities=probabilities)
+    predictions.save(folder, true=digits.y_test, probabilities=probabilities)
 
 
 def history_metrics(metric, *, worse, seed):
@@ -132,13 +125,13 @@ def report(record):
 
 
 def test_histories_are_the_same_from_the_tables_and_from_the_client(record, monkeypatch):
-    monkeypatch.setattr(store_server, "check", lambda _uri: None)
+    monkeypatch.setattr(server, "check", lambda _uri: None)
     runs = store.find_runs(record, experiment="fitgap", statuses=("FINISHED", "FAILED"))
     asked = {"run_ids": [run.run_id for run in runs], "keys": ["val/loss", "unknown"]}
     found = store.metric_histories(record, **asked)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert store_server.metric_histories(record, **asked) == found
+        assert server.metric_histories(record, **asked) == found
     by_seed = {(r.params["optimizer.name"], r.params["seed"]): found[r.run_id] for r in runs}
     assert by_seed["adam", "0"] == {"val/loss": {1: 1.0, 2: 0.75, 3: 1.0}}
     assert by_seed["adam", "1"] == {"val/loss": {1: 1.0, 2: 0.75, 3: 1.0, 4: 0.75}}
@@ -179,20 +172,20 @@ def test_the_command_composes_to_the_recorded_settings(record):
         "optimizer=sgd loss=sparse_categorical_crossentropy "
     )
     # The second lacks what the first changes, and needs a command of its own all the same.
-    assert report_commands.commands_of([[run], [other]]) == [
+    assert commands.commands_of([[run], [other]]) == [
         f"{start}training/schedule=cosine 'architecture.units=[64, 32]' "
         "optimizer.learning_rate=0.5 training.epochs=3 "
         "training.schedule.initial_learning_rate=0.5 seed=1",
-        *report_commands.commands_of([[other]]),
+        *commands.commands_of([[other]]),
     ]
 
 
 @pytest.mark.parametrize("change", [{"architecture.name": "gone"}, {"training.threads": None}])
 def test_no_command_where_the_settings_of_today_do_not_give_the_recorded_ones(record, change):
     run = store.find_runs(record, experiment="fitgap")[0]
-    assert report_commands.commands_of([[run]]) != [None]
+    assert commands.commands_of([[run]]) != [None]
     changed = {key: value for key, value in (run.params | change).items() if value is not None}
-    assert report_commands.commands_of([[replace(run, params=changed)]]) == [None]
+    assert commands.commands_of([[replace(run, params=changed)]]) == [None]
 
 
 @pytest.mark.parametrize(
@@ -208,9 +201,7 @@ def test_ticks_are_round_and_within_the_limits(limits, texts):
 
 
 def test_a_value_alone_still_has_a_range():
-    low, high = report_figures.limits_of(
-        [{"val/loss": Curve((1,), (0.5,), (0.5,), (0.5,))}], "loss"
-    )
+    low, high = figures.limits_of([{"val/loss": Curve((1,), (0.5,), (0.5,), (0.5,))}], "loss")
     assert low < 0.5 < high
 
 
@@ -473,3 +464,17 @@ def test_a_browser_draws_every_picture_without_a_complaint(html, page, tmp_path)
     assert 'data-sorted="1"' in done.stdout
     assert 'data-filtered="1"' in done.stdout
     assert 'data-images="12"' in done.stdout
+
+
+def test_a_report_without_validation_partition(train, tracking_uri):
+    settings = (
+        "split=none",
+        "architecture=dense_softmax",
+        "training.epochs=1",
+        "training.xla=false",
+    )
+    assert train(*settings).code == 0
+    html = to_html(report_on(tracking_uri, experiment="fitgap"))
+    assert "there is no val/accuracy, and nothing to choose by" in html
+    (run,) = store.find_runs(tracking_uri, experiment="fitgap")
+    assert run.run_id in html

@@ -10,12 +10,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap.comparison import Comparison, Group, Section
-from fitgap.estimates import Estimate
-from fitgap.reporting import print_table, to_csv, to_json, to_markdown
-from fitgap.significance import Paired, wilson
+from fitgap.comparison.comparison import Comparison, Group, Section
+from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.reporting import print_table, to_csv, to_json, to_markdown
+from fitgap.comparison.significance import Paired, wilson
+from fitgap.comparison.ties import AgainstBest
 from fitgap.store import StoredRun
-from fitgap.ties import AgainstBest
 
 
 def make_run(run_id="r1"):
@@ -142,6 +142,27 @@ def test_a_table_cuts_no_value_short(settings):
         for value in one.values():
             for letter in set("".join(str(value).split())):
                 assert letters.count(letter) >= str(value).count(letter)
+
+
+def test_no_number_is_broken_while_a_figure_can_give_way():
+    groups = [
+        make_group(
+            {
+                "optimizer": "momentum",
+                "architecture.units": [width],
+                "optimizer.learning_rate": rate,
+            },
+            metrics={
+                name: Estimate(-0.87124, 0.1, -0.88244, -0.86004, 3)
+                for name in ("val/accuracy", "gap/accuracy", "val/loss")
+            },
+        )
+        for width in (100, 512)
+        for rate in (0.00025, 0.000125)
+    ]
+    lines = table_text(make_comparison(*groups), width=64).splitlines()
+    assert sum("learning_rate=0.00025" in line for line in lines) == 2
+    assert sum("learning_rate=0.000125" in line for line in lines) == 2
 
 
 def test_a_name_of_wide_characters_that_fits_stays_on_one_line():

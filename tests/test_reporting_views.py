@@ -12,10 +12,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap import config, generated_runs
-from fitgap.comparison import compare_experiment
+from fitgap import config
+from fitgap.benchmark import generated_runs
+from fitgap.comparison.comparison import compare_experiment
+from fitgap.comparison.views import effects_text, gaps_text, print_effects, print_gaps
 from fitgap.errors import RequestError
-from fitgap.reporting_views import effects_text, gaps_text, print_effects, print_gaps
 
 COMPARE = config.PROJECT_ROOT / "scripts" / "compare.py"
 RUNS = 300

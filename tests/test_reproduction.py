@@ -14,11 +14,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap import config, reproduction
+from fitgap import config
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
-from fitgap.reproduction import PRESETS, PUBLISHED, Figure, Measurement, Reproduction
-from fitgap.reproduction_report import print_tables, to_json, to_markdown
+from fitgap.reproduction import findings, measurements
+from fitgap.reproduction.findings import Reproduction
+from fitgap.reproduction.measurements import Measurement
+from fitgap.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
+from fitgap.reproduction.report import print_tables, to_json, to_markdown
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "reproduce.py"
 
@@ -44,11 +47,11 @@ def figure(printed, **fields):
     ],
 )
 def test_interval_is_that_of_one_further_draw_widened_by_rounding(printed, verdict):
-    assert reproduction.judge(figure(printed), [1.0, 2.0, 3.0]).verdict == verdict
+    assert findings.judge(figure(printed), [1.0, 2.0, 3.0]).verdict == verdict
 
 
 def test_interval_and_difference_can_be_seen():
-    finding = reproduction.judge(figure("2.5"), [1.0, 2.0, 3.0])
+    finding = findings.judge(figure("2.5"), [1.0, 2.0, 3.0])
     assert finding.high == pytest.approx(2 + 4.302653 * math.sqrt(4 / 3) + 0.05)
     assert finding.low == pytest.approx(2 - 4.302653 * math.sqrt(4 / 3) - 0.05)
     assert finding.difference == -0.5
@@ -58,26 +61,26 @@ def test_interval_and_difference_can_be_seen():
 def test_nineteen_of_twenty_further_draws_are_consistent(n):
     draws = np.random.default_rng(0).normal(size=(40_000, n + 1))
     measured, further = draws[:, :n], draws[:, n]
-    reach = reproduction.interval_factor(n) * measured.std(axis=1, ddof=1)
+    reach = findings.interval_factor(n) * measured.std(axis=1, ddof=1)
     share = np.mean(np.abs(further - measured.mean(axis=1)) <= reach)
     assert share == pytest.approx(0.95, abs=0.004)  # 0.004: 3.7 standard errors of that share
 
 
 def test_one_seed_gives_no_interval_and_no_verdict():
-    finding = reproduction.judge(figure("0.9803"), [0.9803])
+    finding = findings.judge(figure("0.9803"), [0.9803])
     assert (finding.low, finding.high) == (None, None)
     assert finding.verdict == "n = 1: no verdict"
 
 
 @pytest.mark.parametrize("kind", ["about", "undated"])
 def test_figures_of_unknown_origin_get_an_interval_but_no_verdict(kind):
-    finding = reproduction.judge(figure("9", kind=kind), [1.0, 2.0, 3.0])
+    finding = findings.judge(figure("9", kind=kind), [1.0, 2.0, 3.0])
     assert finding.verdict == "no verdict"
     assert finding.high == pytest.approx(7.4683, abs=1e-4)
 
 
 def test_bound_is_counted_seed_by_seed():
-    finding = reproduction.judge(figure("0.999", kind="above"), [0.9991, 0.999, 0.9999])
+    finding = findings.judge(figure("0.999", kind="above"), [0.9991, 0.999, 0.9999])
     assert finding.verdict == "2 of 3"
 
 
@@ -93,7 +96,7 @@ def test_trailing_zeros_count_as_printed_digits(printed, half_unit):
 )
 def test_undated_figure_is_placed_by_the_mean_curve(printed, verdict):
     curves = [[0.5, 0.8, 0.7], [0.5, 0.4, 0.8]]  # mean 0.5, 0.6, 0.75
-    assert reproduction.place(figure(printed), curves).verdict == verdict
+    assert findings.place(figure(printed), curves).verdict == verdict
 
 
 # Of 1, 2, 3 either side: two standard errors of the difference are 2 * sqrt(2 / 3) = 1.633.
@@ -102,7 +105,7 @@ def test_undated_figure_is_placed_by_the_mean_curve(printed, verdict):
 )
 def test_means_agree_within_two_standard_errors(shift, verdict):
     ours = [1.0, 2.0, 3.0]
-    found = reproduction.compare(
+    found = findings.compare(
         ours, [value + shift for value in ours], preset=PRESETS[0], metric="test/loss"
     )
     assert found.limit == pytest.approx(1.63299, abs=1e-5)
@@ -111,12 +114,12 @@ def test_means_agree_within_two_standard_errors(shift, verdict):
 
 
 def test_one_run_of_plain_keras_gives_no_verdict():
-    found = reproduction.compare([1.0, 2.0], [1.0], preset=PRESETS[0], metric="test/loss")
+    found = findings.compare([1.0, 2.0], [1.0], preset=PRESETS[0], metric="test/loss")
     assert (found.limit, found.verdict) == (None, "n = 1: no verdict")
 
 
 def test_every_published_figure_is_one_the_preset_records(compose):
-    recorded = {"running/accuracy", "running/loss", "test/accuracy", reproduction.FIRST_IMAGE}
+    recorded = {"running/accuracy", "running/loss", "test/accuracy", FIRST_IMAGE}
     for preset in PRESETS:
         settings = compose(f"experiment={preset}")
         with_validation = {"val/accuracy", "val/loss"} if settings.split.name == "holdout" else {}
@@ -131,7 +134,7 @@ def test_no_figure_is_published_twice():
 
 
 def test_sweep_trains_every_preset_with_every_seed():
-    overrides = reproduction.sweep_overrides(3, experiment_name="it's 하나=1,2")
+    overrides = measurements.sweep_overrides(3, experiment_name="it's 하나=1,2")
     parsed = OverridesParser.create().parse_overrides(overrides[1:])
     swept = {
         one.key_or_group: list(one.sweep_iterator()) for one in parsed if one.is_sweep_override()
@@ -152,7 +155,7 @@ def measurement(preset, seed, *, epochs=10):
         for part in ("running", "train", "val", "test")
         for quantity, value in (("accuracy", 0.9 + seed / 1000), ("loss", 0.5 + seed / 100))
     }
-    return Measurement(f"{preset}-{seed}", seed, final | {reproduction.FIRST_IMAGE: 0.9999}, series)
+    return Measurement(f"{preset}-{seed}", seed, final | {FIRST_IMAGE: 0.9999}, series)
 
 
 def plain_runs(n):
@@ -173,9 +176,9 @@ def reproduce(n, *, missing=()):
     return Reproduction(
         seeds=n,
         measured=measured,
-        findings=reproduction.find(measured),
-        agreements=reproduction.compare_all(measured, plain_runs(n)),
-        bar_findings=reproduction.find_in_progress_bars(plain_runs(n)),
+        findings=findings.find(measured),
+        agreements=findings.compare_all(measured, plain_runs(n)),
+        bar_findings=findings.find_in_progress_bars(plain_runs(n)),
         commands=["python scripts/reproduce.py"],
     )
 
@@ -187,8 +190,8 @@ def test_terminal_needs_no_more_than_80_columns(n):
     text = out.getvalue()
     assert max(cell_len(line) for line in text.splitlines()) <= 80
     assert "…" not in text  # nothing was cut off to fit
-    for published in PUBLISHED:
-        assert published.printed in text
+    for printed in PUBLISHED:
+        assert printed.printed in text
 
 
 def test_every_published_figure_is_a_row_of_the_page():
@@ -237,7 +240,7 @@ def test_progress_bar_is_judged_by_the_same_rule():
         {"preset": "fashion_dense_adam", "seed": seed, "progress_bar/accuracy": [value]}
         for seed, value in enumerate((0.7684, 0.7694, 0.7704))
     ]
-    (finding,) = reproduction.find_in_progress_bars(runs)
+    (finding,) = findings.find_in_progress_bars(runs)
     assert (finding.figure.printed, finding.verdict) == ("0.7694", "consistent")
 
 
@@ -251,12 +254,12 @@ def test_damaged_file_of_plain_keras_is_a_wrong_request(content, tmp_path):
     path = tmp_path / "plain.json"
     path.write_text(content)
     with pytest.raises(RequestError, match="--against"):
-        reproduction.read_plain_keras(path)
+        findings.read_plain_keras(path)
 
 
 def test_absent_file_of_plain_keras_is_a_wrong_request(tmp_path):
     with pytest.raises(RequestError, match="No such file"):
-        reproduction.read_plain_keras(tmp_path / "absent.json")
+        findings.read_plain_keras(tmp_path / "absent.json")
 
 
 def test_only_finished_runs_of_the_request_are_measured(compose, tracking_uri):
@@ -287,7 +290,7 @@ def test_only_finished_runs_of_the_request_are_measured(compose, tracking_uri):
         client.set_terminated(run_id, status)
     plan = Plan(settings, facts=None, choice=None, identity="asked", uri=tracking_uri)
     unfinished = replace(plan, identity="not there")
-    (found,) = reproduction.measure({"fashion_dense_adam": [plan, unfinished]})[
+    (found,) = measurements.measure({"fashion_dense_adam": [plan, unfinished]})[
         "fashion_dense_adam"
     ]
     assert found.by_epoch["running/accuracy"] == pytest.approx([0.21, 0.22, 0.23])
@@ -341,8 +344,8 @@ def test_exit_code_tells_how_the_sweep_went(sweep_code, monkeypatch, capsys, tmp
     missing = ("fashion_dense_adam",) if sweep_code == 1 else ()
     measured = reproduce(2, missing=missing).measured
     monkeypatch.setattr(subprocess, "Popen", Sweep)
-    monkeypatch.setattr(reproduction, "plans", lambda _seeds, **_: {})
-    monkeypatch.setattr(reproduction, "measure", lambda _plans: measured)
+    monkeypatch.setattr(measurements, "plans", lambda _seeds, **_: {})
+    monkeypatch.setattr(measurements, "measure", lambda _plans: measured)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     code, output = run_script(
         monkeypatch, capsys, "--seeds", "2", "--output", str(tmp_path / "out")

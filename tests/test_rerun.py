@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap import config, experiment, recorded, rerun, store
+from fitgap import config, experiment, rerun, store
+from fitgap.store import recorded
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "rerun.py"
 # Dropout and momentum: random states and an optimizer's memory are compared, too.
@@ -183,6 +184,27 @@ def test_run_that_did_not_train_to_its_end_is_exit_code_2(script, tracking_uri, 
     assert code == 2
     assert ("there is no run" if kind == "unknown" else kind) in output.err
     assert len(output.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("kept", [0, 40, -20])
+def test_damaged_network_is_exit_code_2_before_anything_is_trained(script, finished, kept):
+    uri, first, _ = finished
+    with recorded.model_file(recorded.open_run(first.run_id, uri=uri)) as intact:
+        content = intact.read_bytes()
+    (model,) = [
+        path
+        for path in Path(uri.removeprefix("sqlite:///")).parent.rglob("model.keras")
+        if path.read_bytes() == content
+    ]
+    runs = store.find_runs(uri, experiment="fitgap")
+    model.write_bytes(content[:kept])
+    try:
+        code, output = script(first.run_id, "--uri", uri)
+    finally:
+        model.write_bytes(content)
+    assert code == 2
+    assert f"the model of run {first.run_id} is damaged: model.keras" in output.err
+    assert store.find_runs(uri, experiment="fitgap") == runs
 
 
 def test_record_without_settings_is_exit_code_2(script, finished):

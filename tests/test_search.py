@@ -5,7 +5,10 @@ import sys
 import pytest
 from mlflow import MlflowClient
 
-from fitgap import report, report_page, store
+from fitgap import store
+from fitgap.comparison import views
+from fitgap.comparison.comparison import compare_experiment
+from fitgap.report import page, report
 
 pytest.importorskip("optuna", reason="Optuna is an extra")
 
@@ -62,10 +65,15 @@ def test_the_report_shows_what_mattered_in_a_search(train, tracking_uri):
     shown = report_of_all(tracking_uri).partition("What mattered in searches")[2]
     assert ": val/accuracy</caption>" in shown
     assert shown.index("optimizer.learning_rate</td>") < shown.index("optimizer.name</td>")
+    compared = compare_experiment(tracking_uri, experiment="fitgap")
+    effects = views.effects_text(compared, form="markdown")
+    assert (
+        "for val/accuracy by Optuna: optimizer.learning_rate 0.75, optimizer.name 0.25" in effects
+    )
 
 
 def report_of_all(uri):
-    return report_page.to_html(report.report_on(uri, experiment="fitgap"))
+    return page.to_html(report.report_on(uri, experiment="fitgap"))
 
 
 def test_a_trial_that_fails_ends_only_itself_and_is_not_tried_again(train, tracking_uri):
@@ -106,6 +114,84 @@ def test_a_trial_that_falls_behind_is_marked_and_not_counted_as_finished(train, 
     _, children = by_role(tracking_uri)
     assert {child.status for child in children} == {"FINISHED"}
     assert not any("fitgap.pruned" in child.tags for child in children)
+
+
+def test_another_search_does_not_take_a_pruned_trial_away(train, tracking_uri):
+    command = (
+        *OPTUNA,
+        "optimizer=sgd",
+        "optimizer.learning_rate=0.1,1e-7",
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.sampler=random",
+        "hydra.sweeper.seed=2",
+    )
+    median = ("hydra.sweeper.pruner=median", "hydra.sweeper.pruning_startup_trials=1")
+    assert train(*command, *median).code == 0
+    _, children = by_role(tracking_uri)
+    (pruned,) = [run for run in children if run.status == "KILLED"]
+    assert train(*command, "hydra.sweeper.metrics=[val/loss]").code == 0
+    _, children = by_role(tracking_uri)
+    children = list(children)
+    (still,) = [run for run in children if run.run_id == pruned.run_id]
+    assert (still.status, still.tags) == ("KILLED", pruned.tags)
+    assert sorted(run.status for run in children) == ["FINISHED", "FINISHED", "KILLED"]
+
+
+def test_a_trial_that_diverges_has_failed_though_it_fell_behind_too(train, tracking_uri):
+    done = train(
+        *OPTUNA,
+        "optimizer=sgd",
+        "optimizer.learning_rate=0.1,3e38",
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.sampler=random",
+        "hydra.sweeper.pruner=median",
+        "hydra.sweeper.pruning_startup_trials=1",
+        "hydra.sweeper.seed=2",  # which proposes the good one first
+    )
+    assert done.code == 1
+    assert "0 pruned" in done.out
+    _, children = by_role(tracking_uri)
+    assert sorted(child.status for child in children) == ["FAILED", "FINISHED"]
+
+
+def test_an_option_that_does_not_exist_is_refused_before_anything_starts(train, tracking_uri):
+    done = train(*OPTUNA, "optimizer=sgd,adam,adamm", "hydra.sweeper.n_trials=1")
+    assert done.code == 2
+    assert "optimizer=adamm: there is no such option; did you mean adam?" in done.err
+    assert list(by_role(tracking_uri)) == [[], []]
+
+
+def test_a_value_that_cannot_be_fails_its_trial_only(train):
+    done = train(
+        *OPTUNA,
+        "optimizer=sgd",
+        "training.batch_size=32,many",
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.sampler=random",
+        "hydra.sweeper.seed=2",  # which proposes the good one first
+    )
+    assert done.code == 1
+    assert "6 trials: " in done.out
+    assert "training.batch_size" in done.out.partition("failed: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (["hydra.sweeper.metrics=[val/loss]"], "is a search with other metrics: ['val/accuracy']"),
+        (
+            ["hydra.sweeper.directions=[minimize]"],
+            "is a search with other directions: ['maximize']",
+        ),
+        (["optimizer.learning_rate=0.1,0.3"], "is a search with other space: "),
+    ],
+)
+def test_a_named_search_goes_on_with_the_same_question_only(train, changed, message):
+    named = (*OPTUNA, "hydra.sweeper.study=mine", "hydra.sweeper.n_trials=1")
+    assert train(*named, RATES).code == 0
+    done = train(*named, RATES, *changed)
+    assert done.code == 2
+    assert f"hydra.sweeper.study=mine {message}" in done.err
 
 
 def test_two_metrics_give_the_trials_that_none_beats_in_both(train, tracking_uri):  # noqa: ARG001

@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fitgap.errors import RequestError
-from fitgap.search_space import parse
+from fitgap.search.space import parse
 
 distributions = pytest.importorskip("optuna.distributions", reason="Optuna is an extra")
 CategoricalDistribution = distributions.CategoricalDistribution

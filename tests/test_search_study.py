@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from fitgap import search_study
 from fitgap.errors import RequestError
-from fitgap.search_settings import SearchSettings
-from fitgap.search_space import Dimension
-from fitgap.search_study import Ended
+from fitgap.search import study as search_study
+from fitgap.search.settings import SearchSettings
+from fitgap.search.space import Dimension
+from fitgap.search.study import Ended
 
 optuna = pytest.importorskip("optuna", reason="Optuna is an extra")
 

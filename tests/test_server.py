@@ -19,9 +19,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fitgap import config, outbox, server, store
+from fitgap import config, store
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
+from fitgap.record import outbox, server
 
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fitgap.significance import holm, mcnemar, paired, wilson
+from fitgap.comparison.significance import holm, mcnemar, paired, wilson
 
 
 def test_the_paired_test_worked_by_hand():

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from fitgap.config_schema import SplitConfig
+from fitgap.data.splits import split
 from fitgap.errors import RequestError
-from fitgap.splits import split
 
 NONE = SplitConfig("none")
 

@@ -16,8 +16,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from fitgap import config, store, store_base, store_database, store_server
+from fitgap import config, store
 from fitgap.errors import RequestError
+from fitgap.store import base, database
+from fitgap.store import server as store_server
 
 HEAVY = {"mlflow", "tensorflow", "keras", "sklearn", "pandas", "scipy.stats"}
 COMPARE = config.PROJECT_ROOT / "scripts" / "compare.py"
@@ -171,7 +173,7 @@ def test_reading_changes_no_byte_and_leaves_no_file(record, tmp_path):
 
 @pytest.mark.usefixtures("record")
 def test_a_database_is_opened_so_that_nothing_can_be_written(tmp_path):
-    connection = store_database.open_read_only(tmp_path / "mlflow.db")
+    connection = database.open_read_only(tmp_path / "mlflow.db")
     try:
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             connection.execute("DELETE FROM runs")
@@ -197,7 +199,7 @@ def test_the_client_and_the_tables_give_the_same_runs(record, monkeypatch):
     for tags in ({}, {"fitgap.role": "run"}, {"fitgap.identity": "it's 1"}):
         with mlflows_own_warnings_ignored():
             found = store_server.find_runs(record, tags=tags, **asked)
-        assert found == store_database.find_runs(record, tags=tags, **asked)
+        assert found == database.find_runs(record, tags=tags, **asked)
         assert found
     with mlflows_own_warnings_ignored():
         names = store_server.experiments(record)
@@ -274,7 +276,7 @@ def test_what_cannot_be_written_to_is_refused(record, tmp_path, monkeypatch, nam
     # Permissions do not bind root, as whom containers run tests.
     closed = tmp_path / name
     monkeypatch.setattr(
-        store_database.os, "access", lambda path, mode: path != closed or not mode & os.W_OK
+        database.os, "access", lambda path, mode: path != closed or not mode & os.W_OK
     )
     with pytest.raises(RequestError, match="not writable"):
         store.check(record)
@@ -298,7 +300,7 @@ def test_a_server_that_is_not_there_is_refused_at_once():
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch):
-    for module in (store_base, store_server):
+    for module in (base, store_server):
         monkeypatch.setattr(module, "ANSWER_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -307,10 +309,10 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch):
 
 
 def test_what_obeys_no_timeout_of_its_own_is_given_up(monkeypatch):
-    monkeypatch.setattr(store_base, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(base, "ANSWER_SECONDS", 0.05)
     answer = threading.Event()
     with pytest.raises(RequestError, match="the driver did not answer"):
-        store_base.in_time(lambda: answer.wait(10), what="the driver")
+        base.in_time(lambda: answer.wait(10), what="the driver")
     answer.set()
 
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fitgap import stored_predictions
 from fitgap.errors import RequestError
-from fitgap.store import StoredRun
+from fitgap.store import StoredRun, predictions
 
 TRUE = np.array([0, 1, 2, 2, 1])
 PROBABILITIES = np.array(
@@ -19,12 +18,12 @@ PROBABILITIES = np.array(
 def run(tmp_path):
     folder = tmp_path / "파일 %"
     folder.mkdir()
-    stored_predictions.save(folder, true=TRUE, probabilities=PROBABILITIES)
+    predictions.save(folder, true=TRUE, probabilities=PROBABILITIES)
     return StoredRun("r1", "", "FINISHED", 0, {}, {}, {}, artifact_uri=folder.as_uri())
 
 
 def test_what_was_predicted_is_read_back(run):
-    found = stored_predictions.load(run, uri="")
+    found = predictions.load(run, uri="")
     assert found.true.tolist() == TRUE.tolist()
     assert found.predicted.tolist() == [0, 0, 1, 2, 0]
     assert found.confidence.tolist() == PROBABILITIES.max(axis=1).tolist()
@@ -32,29 +31,29 @@ def test_what_was_predicted_is_read_back(run):
 
 
 def test_errors_come_with_the_most_confident_first_and_equals_in_order(run):
-    found = stored_predictions.load(run, uri="")
+    found = predictions.load(run, uri="")
     assert found.most_confident_errors(2) == [2, 4]
     assert found.most_confident_errors(9) == [2, 4, 1]
 
 
 def test_a_run_of_an_older_version_has_none(run, tmp_path):
     with pytest.raises(RequestError, match=r"no predictions\.npz"):
-        stored_predictions.load(replace(run, artifact_uri=str(tmp_path)), uri="")
+        predictions.load(replace(run, artifact_uri=str(tmp_path)), uri="")
 
 
 def test_models_are_compared_on_the_images_that_only_one_got_right(run):
-    first = stored_predictions.load(run, uri="")
+    first = predictions.load(run, uri="")
     second = replace(first, predicted=np.array([1, 1, 2, 2, 1]))
     # First: right at 0 and 3. Second: at 1, 2, 3, 4. 2 * (1 + 4) / 2**4.
-    found = stored_predictions.compare(first, second)
+    found = predictions.compare(first, second)
     assert (found.only_first, found.only_second) == (1, 3)
     assert found.p == pytest.approx(2 * 5 / 16)
 
 
 def test_other_test_images_are_not_compared(run):
-    first = stored_predictions.load(run, uri="")
+    first = predictions.load(run, uri="")
     with pytest.raises(RequestError, match="not the same"):
-        stored_predictions.compare(first, replace(first, true=first.true[::-1]))
+        predictions.compare(first, replace(first, true=first.true[::-1]))
 
 
 def damage(path, how):
@@ -75,6 +74,6 @@ def damage(path, how):
 
 @pytest.mark.parametrize("how", ["cut", "text", "empty", "lengths", "objects", "other arrays"])
 def test_a_damaged_file_is_a_request_error_of_one_line(run, tmp_path, how):
-    damage(tmp_path / "파일 %" / stored_predictions.FILE_NAME, how)
+    damage(tmp_path / "파일 %" / predictions.FILE_NAME, how)
     with pytest.raises(RequestError, match=r"predictions.npz of run r1 cannot be read: [^\n]+$"):
-        stored_predictions.load(run, uri="")
+        predictions.load(run, uri="")

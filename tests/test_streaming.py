@@ -7,8 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from fitgap import backend, datasets, engines, evaluation, experiment, models, splits, training
-from fitgap.disk_arrays import DiskRows
+from fitgap import evaluation, experiment, models, training
+from fitgap.data import datasets, splits
+from fitgap.data.disk_arrays import DiskRows
+from fitgap.engine import backend, engines
 from fitgap.feature_scaling import feature_scaling
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -106,7 +108,7 @@ from pathlib import Path
 import numpy as np
 sys.argv = ["scripts/train.py", *sys.argv[1:]]
 import fitgap.backend
-fitgap.backend.start(1)
+fitgap.engine.backend.start(1)
 import keras, mlflow.tensorflow, matplotlib.figure
 def anonymous():
     status = Path("/proc/self/status").read_text()

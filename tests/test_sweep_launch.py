@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
-from fitgap import experiment, preparation, sweep_launch, tracking
+from fitgap import experiment
 from fitgap.config_schema import Config
-from fitgap.jobs import Outcome
-from fitgap.launchers import WorkerDiedError
-from fitgap.sweep_launch import Child
+from fitgap.record import preparation, tracking
+from fitgap.sweep import launch as sweep_launch
+from fitgap.sweep.jobs import Outcome
+from fitgap.sweep.launch import Child
+from fitgap.sweep.launchers import WorkerDiedError
 
 SETTINGS = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
 
@@ -19,10 +21,12 @@ class Workers:
 
     def __init__(self, children: Sequence[Child], *, deadly: dict[int, int]) -> None:
         self.launches: list[list[int]] = []
+        self.numbers: list[range] = []
         self._by_overrides = {tuple(child.overrides): child for child in children}
         self._deaths_left = dict(deadly)
 
-    def launch(self, jobs: Sequence[list[str]]) -> list[JobReturn]:
+    def launch(self, jobs: Sequence[list[str]], first: int) -> list[JobReturn]:
+        self.numbers.append(range(first, first + len(jobs)))
         children = [self._by_overrides[tuple(job)] for job in jobs]
         self.launches.append([child.plan.config.seed for child in children])
         returns = []
@@ -105,6 +109,7 @@ def test_one_that_kills_its_worker_once_finishes(
     outcomes = sweep_launch.launch_all(children, workers.launch, parent=parent, fail_fast=False)
     # What finished before is known from the store, and not launched again.
     assert workers.launches == [[0, 1, 2, 3, 4], [4, 2, 3]]
+    assert workers.numbers == [range(5), range(2, 5)]
     assert sum(outcome.result is not None for outcome in outcomes) == 5
 
 

@@ -13,21 +13,16 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
-from fitgap import (
-    checkpoints,
-    preparation,
-    processes,
-    store,
-    sweep_plan,
-    sweep_state,
-    sweeps,
-    tracking,
-)
+from fitgap import checkpoints, processes, store
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
+from fitgap.record import preparation, tracking
 from fitgap.store import StoredRun
-from fitgap.sweep_plan import PlannedJob, SweepPlan
-from fitgap.sweep_state import State, Sweep
+from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep import state as sweep_state
+from fitgap.sweep import sweeps
+from fitgap.sweep.plan import PlannedJob, SweepPlan
+from fitgap.sweep.state import State, Sweep
 
 SWEEP = PROJECT_ROOT / "scripts" / "sweep.py"
 ELSEWHERE = {processes.HOST_TAG: "elsewhere", processes.PID_TAG: "1"}
@@ -107,7 +102,7 @@ def test_a_stopped_sweep_goes_on_in_its_parent_run_from_its_plan(
     assert "3 runs: 1 finished, 1 interrupted, 1 not run" in said
     assert "interrupted  seed=1: epoch 1 of 2 recorded" in said
     assert "not run      seed=2" in said
-    assert f"python scripts/sweep.py resume {parent.run_id[:8]}" in said
+    assert f"python scripts/sweep.py resume --uri {uri} {parent.run_id[:8]}" in said
 
     planned = train("-m", *GRID, "hydra.sweeper.dry_run=true")
     assert planned.code == 0
@@ -197,15 +192,16 @@ def test_a_sweep_that_runs_on_another_host_is_left_alone_until_that_is_said_to_b
     sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
     assert sweep.is_running
     with pytest.raises(RequestError) as refused:
-        sweeps.refuse_running(sweep.parent)
+        sweeps.refuse_running(sweep.parent, uri=tracking_uri)
     assert "is running: run " in str(refused.value)
-    assert f"resume {sweep.parent.run_id} --assume-dead elsewhere" in str(refused.value)
+    command = f"resume --uri {tracking_uri} {sweep.parent.run_id} --assume-dead elsewhere"
+    assert command in str(refused.value)
     with pytest.raises(RequestError, match="got 'typo'; what says RUNNING is on elsewhere"):
         sweep_state.assume_dead(tracking_uri, sweep, host="typo")
     sweep_state.assume_dead(tracking_uri, sweep, host="elsewhere")
     sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
     assert sweep.parent.status == "KILLED"
-    sweeps.refuse_running(sweep.parent)
+    sweeps.refuse_running(sweep.parent, uri=tracking_uri)
 
 
 def test_what_says_nothing_for_long_on_another_host_is_told(
@@ -233,7 +229,8 @@ def test_what_says_nothing_for_long_on_another_host_is_told(
     said = told_after_metric(minutes_ago=20)
     assert "seed=0: epoch 1 of 9 recorded, on elsewhere, no sign of life for 20 minutes" in said
     assert (
-        f"if elsewhere is gone: python scripts/sweep.py resume {parent[:8]} --assume-dead" in said
+        f"if elsewhere is gone: python scripts/sweep.py resume --uri {tracking_uri} {parent[:8]} "
+        "--assume-dead" in said
     )
     said = told_after_metric(minutes_ago=1)
     assert "seed=0: epoch 2 of 9 recorded, on elsewhere\n" in said
@@ -259,10 +256,17 @@ def test_fail_fast_starts_nothing_after_a_failure(train, uri, tmp_path, sweep_sc
     # A run that diverged would diverge from its checkpoint again.
     assert list((tmp_path / ".fitgap" / "runs").glob("*.npz")) == []
 
-    # It is tried again, in its own run, and without fail_fast the rest has its turn.
+    # It is tried again, in its own run, after those that have not had their turn.
+    again = train(*command)
+    assert again.code == 1
+    assert "1 of 3 runs failed" in again.out
+    runs = {run.params["optimizer.learning_rate"]: run.status for run in by_role(uri, "run")}
+    assert runs == {"0.1": "FINISHED", "3e+38": "FAILED", "0.2": "FINISHED", "2e+38": "FAILED"}
+
+    # Without fail_fast all have.
     again = train(*command[:-1])
     assert again.code == 1
-    assert "2 of 3 runs failed" in again.out
+    assert "2 of 2 runs failed" in again.out
     assert len(by_role(uri, "sweep")) == 1
     assert sorted(run.status for run in by_role(uri, "run")) == [
         "FAILED",
@@ -312,7 +316,11 @@ def test_resume_as_a_command_on_another_launcher(run_train, sweep_process, uri):
     assert done.code == 0
     (run,) = by_role(uri, "run")
     MlflowClient(uri).delete_run(run.run_id)
-    resumed = sweep_process("resume", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+    (parent,) = by_role(uri, "sweep")
+    # As the status prints it, with overrides behind.
+    resumed = sweep_process(
+        "resume", "--uri", uri, parent.run_id, "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"
+    )
     assert resumed.returncode == 0, resumed.stderr
     (parent,) = by_role(uri, "sweep")
     assert f"goes on in its parent run {parent.run_id}" in resumed.stdout
@@ -441,6 +449,14 @@ def test_wrong_requests_are_answered_in_a_line_or_two(
         assert said.startswith("error: ")
         assert expected in said
         assert len(said.splitlines()) <= 2
+    for arguments, expected in (
+        (("status", *there, "tracking.uri=x"), "a sweep's run id, not tracking.uri=x"),
+        (("status", "--all", *there, "x", "y"), "unrecognized arguments: y"),
+        (("resume", *there, "--assumed-dead"), "unrecognized arguments: --assumed-dead"),
+    ):
+        code, _, said = sweep_script(*arguments)
+        assert code == 2
+        assert expected in said
     sweeps = sweep_state.find_sweeps(with_broken_plans)
     said = [sweep_script("status", *there, sweep.parent.run_id)[2] for sweep in sweeps]
     assert sum("has no plan.json" in one for one in said) == 1

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from fitgap import store, sweeps
+from fitgap import store
+from fitgap.sweep import sweeps
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -143,6 +144,13 @@ def test_the_same_job_twice_is_trained_once_under_the_name_of_what_varies(train,
     )
     assert parent.name == "sweep over seed"
     assert {child.name for child in children} == {"seed=0", "seed=1"}
+
+
+def test_children_of_a_named_sweep_are_told_apart(run_train, uri):
+    assert run_train("-m", "seed=0,1", "name='폭 비교'", *SMALL).code == 0
+    (parent,), children = runs_by_role(uri)
+    assert parent.name == "폭 비교"
+    assert {child.name for child in children} == {"폭 비교: seed=0", "폭 비교: seed=1"}
 
 
 @pytest.fixture

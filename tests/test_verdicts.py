@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from fitgap.estimates import estimate
-from fitgap.verdicts import Curve, curve_over_seeds, judge, pareto_front
+from fitgap.comparison.estimates import estimate
+from fitgap.comparison.verdicts import Curve, curve_over_seeds, judge, pareto_front
 
 
 @pytest.mark.parametrize(

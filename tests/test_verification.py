@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fitgap import config, datasets, naive_speed, verification
+from fitgap import config
+from fitgap.data import datasets
 from fitgap.errors import RequestError
 from fitgap.reference.optimizers import SGD
-from fitgap.verification import EpochCheck, StepCheck, Verification
-from fitgap.verification_report import conclusion, print_tables, to_json, to_markdown
+from fitgap.verification import naive_speed, verification
+from fitgap.verification.report import conclusion, print_tables, to_json, to_markdown
+from fitgap.verification.verification import EpochCheck, StepCheck, Verification
 
 VERIFY = config.PROJECT_ROOT / "scripts" / "verify.py"
 

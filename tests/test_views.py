@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from fitgap import config, preparation, views
+from fitgap import config
+from fitgap.record import preparation, views
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "ui.py"
 # The last step, becoming MLflow's server, is left out.

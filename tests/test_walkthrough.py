@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from fitgap import config, walkthrough
+from fitgap import config
+from fitgap.verification import walkthrough
 
 PAGE = config.PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 

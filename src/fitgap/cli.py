@@ -3,6 +3,7 @@
 0: all is well. 1: a run failed. 2: the request was wrong and nothing was started.
 """
 
+import argparse
 import os
 import re
 import sys
@@ -42,11 +43,24 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         code = command() or OK
+        sys.stdout.flush()
     except SystemExit:
         raise
+    except BrokenPipeError:
+        # `command | head` closed the pipe; Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
     except BaseException as error:
         code = report(error)
     sys.exit(code)
+
+
+def count(text: str) -> int:
+    """Return a number of the command line, for argparse; 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
 
 
 def report(error: BaseException) -> int:
@@ -103,7 +117,10 @@ def describe(error: HydraException | OmegaConfBaseException) -> str:
 def _describe_setting(error: OmegaConfBaseException) -> str:
     key = str(error.full_key)
     if error.parent_node is None or not _is_unknown(error):
-        return f"{key}: {str(error).splitlines()[0]}"
+        reason = str(error).splitlines()[0]
+        if found := re.search(r"(\w+) is not a ListConfig", reason):  # OmegaConf's word for a list
+            reason = f"must be a list, as [28,28], got {found[1]}"
+        return f"{key}: {reason}"
     prefix, _, last = key.rpartition(".")
     candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
     nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")

@@ -35,12 +35,12 @@ class OwnConfig(DatasetConfig):
 
 @dataclass
 class NpzConfig(OwnConfig):
-    """Arrays in one file; see :mod:`fitgap.dataset_npz`."""
+    """Arrays in one file; see :mod:`fitgap.data.npz`."""
 
 
 @dataclass
 class ImageFolderConfig(OwnConfig):
-    """A folder per class; see :mod:`fitgap.dataset_folder`."""
+    """A folder per class; see :mod:`fitgap.data.image_folder`."""
 
     image_size: list[int] = MISSING
     channels: int = MISSING
@@ -48,7 +48,7 @@ class ImageFolderConfig(OwnConfig):
 
 @dataclass
 class CsvConfig(OwnConfig):
-    """A table with a column of labels; see :mod:`fitgap.dataset_csv`."""
+    """A table with a column of labels; see :mod:`fitgap.data.csv_file`."""
 
     label: str = MISSING
     image_shape: list[int] | None = None
@@ -115,7 +115,7 @@ class TrackingConfig:
     experiment: str = "fitgap"
     reuse: bool = True
     parent: str | None = None  # run id of the sweep's parent run, set by the sweep
-    pruning: Any = None  # when a trial is stopped, set by a search; see `fitgap.pruning`
+    pruning: Any = None  # when a trial is stopped, set by a search; see `fitgap.search.pruning`
 
 
 @dataclass

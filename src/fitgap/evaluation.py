@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.datasets import Dataset, Images, Labels
-from fitgap.disk_arrays import select
-from fitgap.splits import Split
+from fitgap.data.datasets import Dataset, Images, Labels
+from fitgap.data.disk_arrays import select
+from fitgap.data.splits import Split
 
 # Images per step of an evaluation: many, since nothing is learnt between steps, and a divisor of
 # the partitions of MNIST and Fashion-MNIST, so that they need no smaller last step.
@@ -50,7 +50,7 @@ class Partition:
     Attributes
     ----------
     x
-        See `fitgap.datasets.Dataset`; in memory or on disk.
+        See `fitgap.data.datasets.Dataset`; in memory or on disk.
     y
         int64 of shape (n,).
     """

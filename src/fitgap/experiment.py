@@ -7,28 +7,21 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import (
-    backend,
-    checkpoints,
-    data_report,
-    datasets,
-    delivery,
-    disks,
-    engines,
-    progress,
-    pruning,
-    splits,
-    store,
-)
+from fitgap import checkpoints, disks, progress, store
 from fitgap.config_checks import check_loss, check_values
 from fitgap.config_schema import Config, SplitConfig
-from fitgap.datasets import Dataset
-from fitgap.engines import EngineChoice
+from fitgap.data import datasets, splits
+from fitgap.data import report as data_report
+from fitgap.data.datasets import Dataset
+from fitgap.data.splits import Split
+from fitgap.engine import backend, engines
+from fitgap.engine.engines import EngineChoice
 from fitgap.errors import DivergedError, RequestError
 from fitgap.evaluation import Partitions, partition
 from fitgap.feature_scaling import feature_scaling
 from fitgap.identity import DataFacts, data_facts, identity
-from fitgap.splits import Split
+from fitgap.record import delivery
+from fitgap.search import pruning
 from fitgap.store import StoredRun
 
 if TYPE_CHECKING:
@@ -178,14 +171,22 @@ def run(planned: Plan) -> Result:
 
 
 def interrupted(planned: Plan) -> str | None:
-    """Return the run of the same identity and tags that was stopped or failed, or None."""
+    """Return the run of the same identity and tags that was stopped or failed, or None.
+
+    One that a search pruned is not taken away by another: that one has it as its pruned trial.
+    """
     runs = store.find_runs(
         planned.uri,
         experiment=planned.config.tracking.experiment,
         statuses=("KILLED", "FAILED"),
         tags={"fitgap.identity": planned.identity, **planned.tags},
     )
-    return runs[0].run_id if runs else None
+    parent = planned.config.tracking.parent
+    for stored in runs:
+        of_parent = stored.tags.get("mlflow.parentRunId")
+        if "fitgap.pruned" not in stored.tags or parent in (None, of_parent):
+            return stored.run_id
+    return None
 
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
@@ -194,12 +195,11 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
 
     backend.start(config.training.threads)
     with backend.quick_imports():
-        from fitgap import (  # TensorFlow and MLflow, from here on
+        from fitgap import models, training
+        from fitgap.record import (  # TensorFlow and MLflow, from here on
             artifacts,
-            models,
             preparation,
             tracking,
-            training,
         )
 
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
@@ -231,18 +231,23 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     experiment_id = preparation.prepare(planned.uri, config.tracking.experiment)
     run_id = delivery.patiently(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
+    done = len(checkpoint.epochs) if checkpoint else 0
     with tracking.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
     ) as record:
         record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
         quiet = config.tracking.parent is not None
-        with progress.show(description.name, epochs=config.training.epochs, quiet=quiet) as show:
+        with progress.show(
+            description.name, epochs=config.training.epochs, done=done, quiet=quiet
+        ) as show:
             prune = pruning.watch(config.tracking.pruning)
 
             def observe(epoch: training.Epoch) -> None:
                 record.log_epoch(epoch)
-                show(epoch)
-                prune(epoch.number, tracking.score_metrics(train=epoch.train, val=epoch.val))
+                if epoch.number > done:
+                    show(epoch)
+                if epoch.is_finite:  # else it has diverged, which is worse than falling behind
+                    prune(epoch.number, tracking.score_metrics(train=epoch.train, val=epoch.val))
 
             fitted = training.fit(
                 engine,

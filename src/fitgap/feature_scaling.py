@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitgap.disk_arrays import Images, blocks
+from fitgap.data.disk_arrays import Images, blocks
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fitgap import data_checks, datasets, splits
 from fitgap.config import PROJECT_ROOT, decisive, flatten, to_plain
 from fitgap.config_schema import Config
-from fitgap.engines import EngineChoice
+from fitgap.data import checks, datasets, splits
+from fitgap.engine.engines import EngineChoice
 
 CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
 
@@ -23,26 +23,28 @@ CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
 # calls between the settings and the scores. What records, compares or prints a run is not among
 # them, nor are the loops of `reference.naive`, which nothing calls.
 RESULT_MODULES = (
-    "backend",
     "checkpoints",
     "config",
     "config_checks",
     "config_schema",
-    "dataset_cifar",
-    "dataset_csv",
-    "dataset_folder",
-    "dataset_npz",
-    "dataset_parts",
-    "dataset_published",
-    "datasets",
-    "disk_arrays",
-    "engine_compiled",
-    "engine_fit",
-    "engine_numpy",
-    "engines",
+    "data/cifar",
+    "data/csv_file",
+    "data/datasets",
+    "data/disk_arrays",
+    "data/image_folder",
+    "data/images",
+    "data/npz",
+    "data/parts",
+    "data/published",
+    "data/splits",
+    "engine/backend",
+    "engine/compiled",
+    "engine/engines",
+    "engine/keras_fit",
+    "engine/numpy_reference",
+    "engine/reference_settings",
     "evaluation",
     "feature_scaling",
-    "images",
     "models",
     "reference/activations",
     "reference/arrays",
@@ -51,8 +53,6 @@ RESULT_MODULES = (
     "reference/losses",
     "reference/network",
     "reference/optimizers",
-    "reference_settings",
-    "splits",
     "training",
 )
 LIBRARIES = ("tensorflow", "keras", "numpy")
@@ -71,7 +71,7 @@ class DataFacts:
     num_classes
         Number of classes.
     image_shape, value_type
-        Of one image; see `fitgap.datasets.Dataset`.
+        Of one image; see `fitgap.data.datasets.Dataset`.
     leakage
         Which images lie in two partitions, in a phrase; empty if none does.
     """
@@ -108,7 +108,7 @@ def data_facts(config: Config) -> DataFacts:
         num_classes=dataset.num_classes,
         image_shape=dataset.image_shape,
         value_type=dataset.value_type,
-        leakage=data_checks.find_leakage(dataset, split),
+        leakage=checks.find_leakage(dataset, split),
     )
     _write_cache(_read_cache() | {key: facts})
     return facts

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap import backend, datasets, recorded
-from fitgap.datasets import Dataset, Images, Labels
+from fitgap.data import datasets
+from fitgap.data.datasets import Dataset, Images, Labels
+from fitgap.data.images import find_images, read_image
+from fitgap.engine import backend
 from fitgap.errors import RequestError
 from fitgap.evaluation import class_probabilities
-from fitgap.images import find_images, read_image
-from fitgap.recorded import RecordedRun
+from fitgap.store import recorded
+from fitgap.store.recorded import RecordedRun
 
 if TYPE_CHECKING:
     import keras
@@ -165,7 +167,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_images(files: Sequence[Path], *, shape: tuple[int, ...], invert: bool = False) -> Images:
-    """Read image files as a network takes them; see `fitgap.images`.
+    """Read image files as a network takes them; see `fitgap.data.images`.
 
     Parameters
     ----------
@@ -280,7 +282,7 @@ def save_picture(predictions: Predictions, path: Path) -> None:
     RequestError
         If the file cannot be written.
     """
-    from fitgap import figures
+    from fitgap.record import figures
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ class Observer(Protocol):
 
 
 @contextmanager
-def show(name: str, *, epochs: int, quiet: bool) -> Iterator[Observer]:
+def show(name: str, *, epochs: int, done: int, quiet: bool) -> Iterator[Observer]:
     """Show a run's epochs until the block is left.
 
     Parameters
@@ -27,22 +27,29 @@ def show(name: str, *, epochs: int, quiet: bool) -> Iterator[Observer]:
         Of the run.
     epochs
         How many there will be at most.
+    done
+        How many of them an interrupted run had behind it.
     quiet
         Show nothing: in a sweep, where several runs share the terminal, each has its one line
         at the end.
     """
+    if done and not quiet:
+        print(f"goes on after epoch {done} of {epochs}", flush=True)
     if quiet:
         yield lambda _: None
     elif sys.stdout.isatty():
-        with _bar(name, epochs) as observer:
+        with _bar(name, epochs, done) as observer:
             yield observer
     else:
         started = time.perf_counter()
-        yield lambda epoch: print(_line(epoch, epochs, time.perf_counter() - started), flush=True)
+        yield lambda epoch: print(
+            _line(epoch, epochs, (time.perf_counter() - started) / (epoch.number - done)),
+            flush=True,
+        )
 
 
 @contextmanager
-def _bar(name: str, epochs: int) -> Iterator[Observer]:
+def _bar(name: str, epochs: int, done: int) -> Iterator[Observer]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -58,12 +65,12 @@ def _bar(name: str, epochs: int) -> Iterator[Observer]:
         TextColumn("{task.fields[figures]}", markup=False),
         TimeRemainingColumn(),
     ) as bar:
-        task = bar.add_task(name, total=epochs, figures="compiling")
+        task = bar.add_task(name, total=epochs, completed=done, figures="compiling")
         yield lambda epoch: bar.update(task, completed=epoch.number, figures=figures(epoch))
 
 
-def _line(epoch: "Epoch", epochs: int, elapsed: float) -> str:
-    left = elapsed / epoch.number * (epochs - epoch.number)
+def _line(epoch: "Epoch", epochs: int, seconds_per_epoch: float) -> str:
+    left = seconds_per_epoch * (epochs - epoch.number)
     return f"epoch {epoch.number}/{epochs}  {figures(epoch)}  {left:.0f} s left"
 
 

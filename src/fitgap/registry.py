@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from fitgap import recorded, store
-from fitgap.comparison import Group, compare_experiment
+from fitgap import store
+from fitgap.comparison.comparison import Group, compare_experiment
+from fitgap.comparison.leaderboard import label_of
 from fitgap.errors import RequestError
-from fitgap.leaderboard import label_of
-from fitgap.store import StoredRun
+from fitgap.store import StoredRun, recorded
 
 RULE = (
     "the group with the best mean val/accuracy over its seeds, and of it the run with the highest "

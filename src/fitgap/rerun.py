@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap import experiment, identity, processes, provenance, recorded, store
+from fitgap import experiment, identity, processes, store
 from fitgap.config import to_text
 from fitgap.experiment import Plan
-from fitgap.recorded import RecordedRun
+from fitgap.record import provenance
+from fitgap.store import recorded
+from fitgap.store.recorded import RecordedRun
 
 RERUN_TAG = "fitgap.rerun_of"
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
@@ -71,8 +73,10 @@ def plan(run: RecordedRun) -> Plan:
     Raises
     ------
     RequestError
-        If its data are not to be had or its settings are not possible today.
+        If its data or its network are not to be had, or its settings are not possible today.
     """
+    with recorded.model_file(run):
+        pass  # before anything is trained that could then not be compared
     tracking = replace(
         run.config.tracking, uri=run.uri, experiment=run.experiment, reuse=False, parent=None
     )

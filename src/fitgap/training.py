@@ -17,10 +17,10 @@ import numpy as np
 from fitgap import models
 from fitgap.checkpoints import Checkpoint
 from fitgap.config_schema import Config
-from fitgap.engines import Engine
+from fitgap.data.splits import Indices
+from fitgap.engine.engines import Engine
 from fitgap.errors import DivergedError
 from fitgap.evaluation import Partitions, Scores
-from fitgap.splits import Indices
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,17 @@ class Epoch:
     val: Scores | None
     learning_rate: float
     fit_seconds: float
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """The figures that there are, by name."""
+        named = {"running": self.running, "train": self.train, "val": self.val}
+        return {name: scores for name, scores in named.items() if scores is not None}
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every loss is a number to go on with."""
+        return all(scores.is_finite for scores in self.scores.values())
 
 
 @dataclass(frozen=True)
@@ -246,8 +257,8 @@ def _epoch_from_plain(plain: Mapping[str, Any]) -> Epoch:
 
 
 def _stop_if_diverged(epoch: Epoch) -> None:
-    for name, scores in (("running", epoch.running), ("train", epoch.train), ("val", epoch.val)):
-        if scores is not None and not scores.is_finite:
+    for name, scores in epoch.scores.items():
+        if not scores.is_finite:
             raise DivergedError(f"{name}/loss is {scores.loss} in epoch {epoch.number}")
 
 

@@ -134,7 +134,7 @@ class SubmititLauncher(Launcher):
         WorkerDiedError
             When all have ended, if some gave no answer.
         """
-        from fitgap.launchers import WorkerDiedError
+        from fitgap.sweep.launchers import WorkerDiedError
 
         state = Singleton.get_state()
         calls = [

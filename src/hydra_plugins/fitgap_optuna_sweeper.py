@@ -1,4 +1,4 @@
-"""The sweeper ``hydra/sweeper=optuna``: a search instead of a grid, run by `fitgap.search`.
+"""The sweeper ``hydra/sweeper=optuna``: a search instead of a grid, run by `fitgap.search.search`.
 
 Hydra imports this module at every start, so Optuna is imported only when a search runs.
 """
@@ -21,8 +21,9 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search the space that the arguments and ``params`` make."""
-        from fitgap import launchers, search
-        from fitgap.search_settings import SearchSettings
+        from fitgap.search import search
+        from fitgap.search.settings import SearchSettings
+        from fitgap.sweep import launchers
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -44,7 +45,7 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
 
 @dataclass
 class OptunaSweeperConf:
-    """``hydra/sweeper: optuna``; see `fitgap.search_settings.SearchSettings`."""
+    """``hydra/sweeper: optuna``; see `fitgap.search.settings.SearchSettings`."""
 
     _target_: str = "hydra_plugins.fitgap_optuna_sweeper.OptunaSweeper"
     n_trials: int = 20

@@ -1,4 +1,4 @@
-"""The sweeper that scripts/train.py uses: Hydra's basic grid, run by `fitgap.sweeps`.
+"""The sweeper that scripts/train.py uses: Hydra's basic grid, run by `fitgap.sweep.sweeps`.
 
 Hydra takes plugins from the package ``hydra_plugins`` only and imports all of them at every
 start, so nothing heavy may be imported here.
@@ -33,14 +33,14 @@ class FitgapSweeper(BasicSweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Make the launcher, if what it needs is installed."""
-        from fitgap import launchers
+        from fitgap.sweep import launchers
 
-        launchers.require(config.hydra.runtime.choices["hydra/launcher"])
+        launchers.require(config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the grid that the arguments and ``params`` make."""
-        from fitgap import composition
+        from fitgap.sweep import composition
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -52,7 +52,8 @@ class FitgapSweeper(BasicSweeper):
         settings = composition.configs(grid, lambda job: loader.load_sweep_config(master, job))
 
         # Half a second of imports, while other processes compose.
-        from fitgap import launchers, sweep_preview, sweeps
+        from fitgap.sweep import launchers, sweeps
+        from fitgap.sweep import preview as sweep_preview
 
         number = launchers.jobs_at_once(master.hydra.launcher)
         if self._dry_run:

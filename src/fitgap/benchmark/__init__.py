@@ -1,0 +1,1 @@
+"""Measuring this project against plain Keras."""

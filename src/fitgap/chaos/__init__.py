@@ -1,0 +1,1 @@
+"""Sweeps that are killed at random, and what is left of them."""

@@ -1,0 +1,168 @@
+"""Main effects: by how much each setting of a sweep moves a metric, the other settings equal.
+
+Runs that share all other settings and the seed are a block. A level's mean is taken over the
+blocks that have every level, so that no level profits from company the others lack. The interval
+of a setting's range is that of paired differences within blocks, between its best and its worst
+level; because those two were picked out, it holds for all pairs of levels at once (Bonferroni).
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from fitgap.comparison.comparison import Section
+from fitgap.comparison.differences import GROUPS, others_than, parse, show, value_of
+from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, higher_is_better
+from fitgap.comparison.significance import Paired, paired
+from fitgap.comparison.ties import by_block
+from fitgap.store import StoredRun
+
+RULE = (
+    "Runs that share all other settings and the seed are a block; only blocks with every level of "
+    "a setting count. A mean is over these blocks. What a setting moves is the difference between "
+    "its best and its worst level within blocks, with a 95 % interval (paired t, Bonferroni over "
+    "all pairs of levels)."
+)
+EFFECT_METRICS = ("val/accuracy", "gap/accuracy")
+UNSET = "not set"
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One value of a setting: its mean, and its distance from the mean of its blocks."""
+
+    value: str
+    mean: float
+    deviation: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a setting moves.
+
+    Attributes
+    ----------
+    setting
+        As its column is named.
+    within
+        The option whose setting it is, where options differ: ``sgd`` for its momentum; or "".
+    metric
+        What is moved.
+    levels
+        Best first; empty if no block has all levels, as where two settings only change together.
+    span
+        Higher mean minus lower mean, over blocks; None for fewer than two blocks.
+    blocks, all_blocks
+        How many blocks have every level, and how many there are.
+    """
+
+    setting: str
+    within: str
+    metric: str
+    levels: tuple[Level, ...]
+    span: Paired | None
+    blocks: int
+    all_blocks: int
+
+    @property
+    def name(self) -> str:
+        """The setting, with the option it belongs to."""
+        return f"{self.setting} ({self.within})" if self.within else self.setting
+
+    @property
+    def range(self) -> float:
+        """The difference between the best and the worst mean; 0 without levels."""
+        return abs(self.levels[0].mean - self.levels[-1].mean) if self.levels else 0.0
+
+
+def main_effects(section: Section, *, metric: str) -> list[Effect]:
+    """Return the effect of each setting that differs, the largest first.
+
+    Parameters
+    ----------
+    section
+        Of a comparison.
+    metric
+        Whose means are compared; runs without it count nowhere.
+    """
+    runs = [run for group in section.groups for run in group.runs]
+    effects = [
+        effect
+        for key in section.differing
+        for effect in _effects_of(key, runs, keys=section.differing, metric=metric)
+    ]
+    # What cannot be separated comes last; equal ranges keep the order of the columns.
+    return sorted(effects, key=lambda effect: (not effect.levels, -effect.range))
+
+
+def effect_metrics(section: Section) -> tuple[str, ...]:
+    """Return the metrics whose effects are worth showing: what is ranked by, accuracy, gap."""
+    present = {name for group in section.groups for name in group.metrics}
+    wanted = dict.fromkeys([*([section.sort] if section.sort else []), *EFFECT_METRICS])
+    return tuple(name for name in wanted if name in present)
+
+
+def _effects_of(
+    key: str, runs: Sequence[StoredRun], *, keys: Sequence[str], metric: str
+) -> list[Effect]:
+    """Return a setting's effect; of what comes with an option, one for each that has a choice."""
+    group, dot, _ = key.partition(".")
+    if not (dot and group in GROUPS and group in keys):
+        return [_effect(key, runs, keys=keys, metric=metric, within="")]
+    of_option: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        of_option.setdefault(value_of(run, group) or UNSET, []).append(run)
+    return [
+        _effect(key, some, keys=keys, metric=metric, within=option)
+        for option, some in sorted(of_option.items())
+        if len({value_of(run, key) for run in some}) > 1
+    ]
+
+
+def _effect(
+    key: str, runs: Sequence[StoredRun], *, keys: Sequence[str], metric: str, within: str
+) -> Effect:
+    shared = [*others_than([key], keys), "seed"]
+
+    def block_of(run: StoredRun) -> Hashable:
+        return tuple(value_of(run, name) for name in shared)
+
+    members: dict[str | None, list[StoredRun]] = {}
+    for run in runs:
+        members.setdefault(value_of(run, key), []).append(run)
+    cells = {
+        value: by_block(some, metric=metric, block_of=block_of) for value, some in members.items()
+    }
+    everywhere = set.union(*map(set, cells.values()))
+    # In a fixed order, or the last digits of sums would change from one start to the next.
+    complete = sorted(set.intersection(*map(set, cells.values())), key=repr)
+    if not complete:
+        return Effect(key, within, metric, (), None, 0, len(everywhere))
+    middle = {block: sum(cell[block] for cell in cells.values()) / len(cells) for block in complete}
+    levels = [
+        (
+            value,
+            Level(
+                value=UNSET if value is None else show(parse(value)),
+                mean=sum(cell[block] for block in complete) / len(complete),
+                deviation=estimate([cell[block] - middle[block] for block in complete]),
+            ),
+        )
+        for value, cell in cells.items()
+    ]
+    levels.sort(key=lambda pair: (pair[1].mean, pair[1].value), reverse=higher_is_better(metric))
+    ends = sorted((levels[0], levels[-1]), key=lambda pair: pair[1].mean)
+    low, high = (cells[value] for value, _ in ends)
+    pairs = max(len(levels) * (len(levels) - 1) // 2, 1)
+    span = paired(
+        [high[block] - low[block] for block in complete],
+        confidence=1 - (1 - CONFIDENCE) / pairs,
+    )
+    return Effect(
+        setting=key,
+        within=within,
+        metric=metric,
+        levels=tuple(level for _, level in levels),
+        span=span,
+        blocks=len(complete),
+        all_blocks=len(everywhere),
+    )

@@ -1,0 +1,1 @@
+"""Data: published and a person's own, checked, split."""

@@ -1,0 +1,260 @@
+"""The images of an experiment: from whichever source, as arrays with class numbers and a digest.
+
+Published datasets come from `fitgap.data.published`, a person's own from the reader of their
+kind. Scaling is the model's first layer, not this module's work.
+"""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitgap.config_schema import OWN_DATASETS, DatasetConfig, OwnConfig
+from fitgap.data import csv_file, disk_arrays, image_folder, images, npz, published
+from fitgap.data import parts as dataset_parts
+from fitgap.data.disk_arrays import blocks
+from fitgap.data.parts import NumberedPart, hold_out, number_classes, row_names
+from fitgap.errors import RequestError
+
+# The types of a dataset's fields, for all that take some of them.
+Images = disk_arrays.Images
+Labels = dataset_parts.Labels
+
+DATASETS = (*published.CLASS_NAMES, *OWN_DATASETS)
+_READERS: dict[str, Any] = {
+    "csv": csv_file,
+    "image_folder": image_folder,
+    "npz": npz,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A training part and a test part of labelled images; equal only to itself.
+
+    Attributes
+    ----------
+    name
+        The option of the config group ``dataset``.
+    x_train, x_test
+        Images: uint8 of shape (n, height, width) or (n, height, width, channels), never scaled
+        here. Or features: float32, mostly of shape (n, features). In memory, or a
+        `fitgap.data.disk_arrays.DiskRows`.
+    y_train, y_test
+        int64 of shape (n,), class numbers from 0.
+    class_names
+        One name per class, in any language.
+    source
+        Where the bytes came from, for the record.
+    digest
+        SHA-256 over all arrays: bytes, shapes and types.
+    train_names, test_names
+        What messages call each image, such as its file; empty: its number.
+    """
+
+    name: str
+    x_train: Images
+    y_train: Labels
+    x_test: Images
+    y_test: Labels
+    class_names: tuple[str, ...]
+    source: str
+    digest: str
+    train_names: Sequence[str] = ()
+    test_names: Sequence[str] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes, whether or not each occurs."""
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of one image, without the batch axis."""
+        return self.x_train.shape[1:]
+
+    @property
+    def value_type(self) -> str:
+        """``uint8`` for images, ``float32`` for features."""
+        return str(self.x_train.dtype)
+
+
+def load(config: DatasetConfig, *, memory_limit_mb: int | None = None) -> Dataset:
+    """Load a dataset.
+
+    Parameters
+    ----------
+    config
+        Which one, and its settings.
+    memory_limit_mb
+        ``training.memory_limit_mb``: images of one's own that are larger in total stay on disk.
+        None: all are taken into memory.
+
+    Returns
+    -------
+    Dataset
+        The same object when asked for again.
+
+    Raises
+    ------
+    RequestError
+        If the name is unknown, the data are not to be had, or they are damaged, altered or no
+        labelled images.
+    """
+    if config.name not in DATASETS:
+        raise RequestError(f"dataset.name must be one of {', '.join(DATASETS)}, got {config.name}")
+    settings = _decisive(config)
+    if isinstance(config, OwnConfig):
+        return _load(settings, None, memory_limit_mb)
+    return _load(settings, published.data_dir(config), None)
+
+
+def _decisive(config: DatasetConfig) -> str:
+    """Return the settings that decide what is loaded, as JSON."""
+    return json.dumps(asdict(replace(config, allow_duplicates=False)), sort_keys=True)
+
+
+# A sweep's jobs in one process share the arrays; two datasets are what a sweep rarely exceeds.
+@functools.lru_cache(maxsize=2)
+def _load(settings: str, data_dir: Path | None, memory_limit_mb: int | None) -> Dataset:
+    plain = json.loads(settings)
+    if plain["name"] in OWN_DATASETS:
+        dataset = _own(OWN_DATASETS[plain["name"]](**plain), memory_limit_mb)
+    else:
+        dataset = _published(plain["name"], data_dir)
+    if plain["classes"] is not None:
+        dataset = _keep_classes(dataset, plain["classes"])
+    return replace(dataset, digest=digest_arrays(*_arrays(dataset)))
+
+
+def _published(name: str, data_dir: Path | None) -> Dataset:
+    (x_train, y_train, x_test, y_test), source = published.read(name, data_dir)
+    return Dataset(
+        name=name,
+        x_train=np.ascontiguousarray(x_train, dtype=np.uint8),
+        y_train=y_train.astype(np.int64),
+        x_test=np.ascontiguousarray(x_test, dtype=np.uint8),
+        y_test=y_test.astype(np.int64),
+        class_names=published.CLASS_NAMES[name],
+        source=source,
+        digest="",
+    )
+
+
+def _own(config: OwnConfig, memory_limit_mb: int | None) -> Dataset:
+    memory_limit = None if memory_limit_mb is None else memory_limit_mb * 2**20
+    key = _cache_key(config)
+    raw_train, raw_test = _READERS[config.name].read(config, memory_limit=memory_limit, key=key)
+    try:
+        train, test, class_names = number_classes(raw_train, raw_test)
+        if test is None:
+            train_rows, test_rows = hold_out(
+                train.y,
+                fraction=config.test_fraction,
+                seed=config.test_seed,
+                class_names=class_names,
+            )
+            train, test = train.select(train_rows), train.select(test_rows)
+    except RequestError as error:
+        raise RequestError(f"dataset.path={config.path}: {error}") from error
+    return _from_parts(config, train, test, class_names)
+
+
+def _cache_key(config: OwnConfig) -> str:
+    """Return what stands for the arrays that a reader makes, before any is held out."""
+    as_read = replace(config, classes=None, test_fraction=0.0, test_seed=0)
+    digest = hashlib.sha256(f"{_file_stats(as_read)}".encode())
+    for module in (images, _READERS[config.name]):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()
+
+
+def _from_parts(
+    config: OwnConfig, train: NumberedPart, test: NumberedPart, class_names: tuple[str, ...]
+) -> Dataset:
+    return Dataset(
+        name=config.name,
+        x_train=train.x,
+        y_train=train.y,
+        x_test=test.x,
+        y_test=test.y,
+        class_names=class_names,
+        source=str(Path(config.path).expanduser().absolute()),
+        digest="",
+        train_names=train.names,
+        test_names=test.names,
+    )
+
+
+def _arrays(dataset: Dataset) -> tuple[Images, Labels, Images, Labels]:
+    return dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
+
+
+def digest_arrays(*arrays: Images) -> str:
+    """Return the SHA-256 over shapes, types and all bytes of some arrays, as hex digits."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype.str}".encode())
+        for block in blocks(array):
+            digest.update(block.data)
+    return digest.hexdigest()
+
+
+def fingerprint(config: DatasetConfig) -> str | None:
+    """Return a cheap key that changes when the source's files change, or None without a file.
+
+    Path, size and modification time stand for the bytes, as they do for git and make, so that
+    an unchanged dataset's digest need not be computed again.
+    """
+    if config.name == "digits":
+        published.data_dir(config)  # one that does not exist is a mistake here too
+        return f"{_decisive(config)} {importlib.metadata.version('scikit-learn')}"
+    return _file_stats(config)
+
+
+def _file_stats(config: DatasetConfig) -> str | None:
+    if isinstance(config, OwnConfig):
+        # Images are decoded by Pillow, into a file that is kept.
+        version = importlib.metadata.version("pillow")
+        found: Sequence[Path] | None = _READERS[config.name].files(config)
+    else:
+        version = ""
+        found = published.find(config.name, published.data_dir(config))
+    if found is None:
+        return None
+    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+    return f"{_decisive(config)} {version} {stats}"
+
+
+def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
+    unknown = [c for c in classes if not 0 <= c < dataset.num_classes]
+    if unknown:
+        raise RequestError(
+            f"dataset.classes must be from 0 to {dataset.num_classes - 1}, got {unknown[0]}"
+        )
+    new_label = np.full(dataset.num_classes, -1)
+    new_label[list(classes)] = np.arange(len(classes))
+    parts = []
+    for array, x, y, names in (
+        ("x_train", dataset.x_train, dataset.y_train, dataset.train_names),
+        ("x_test", dataset.x_test, dataset.y_test, dataset.test_names),
+    ):
+        numbered = NumberedPart(x, new_label[y], names or row_names(array, len(x)))
+        parts.append(numbered.select(np.flatnonzero(numbered.y >= 0)))
+    train, test = parts
+    return replace(
+        dataset,
+        x_train=train.x,
+        y_train=train.y,
+        x_test=test.x,
+        y_test=test.y,
+        class_names=tuple(dataset.class_names[c] for c in classes),
+        train_names=train.names,
+        test_names=test.names,
+    )

@@ -1,0 +1,108 @@
+"""The findings about a dataset: remembered, and as a page to read.
+
+The checks look at every pixel, which takes seconds. Their findings are kept under the digests of
+data and split, so that a sweep's runs, which all log them, pay for them once.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fitgap import config
+from fitgap.data import checks
+from fitgap.data.checks import NEAR_RULE, DataFindings, Matches, PartitionFacts
+from fitgap.data.datasets import Dataset
+from fitgap.data.splits import Split
+
+
+def findings(dataset: Dataset, split: Split) -> DataFindings:
+    """Return what the checks find, remembered or found now."""
+    source = Path(checks.__file__).read_bytes()
+    # Names stand in the findings, and no digest of the arrays covers them.
+    named = json.dumps([dataset.name, dataset.source, dataset.class_names, *dataset.train_names])
+    key = hashlib.sha256(f"{dataset.digest} {split.digest} {named}".encode() + source).hexdigest()
+    path = config.PROJECT_ROOT / ".fitgap" / "data_reports" / f"{key}.json"
+    try:
+        return from_plain(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        found = checks.check(dataset, split)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            unfinished = Path(folder) / path.name
+            unfinished.write_text(to_json(found), encoding="utf-8")
+            unfinished.replace(path)
+    except OSError:
+        pass  # a read-only checkout checks each time
+    return found
+
+
+def to_json(found: DataFindings) -> str:
+    """Return the findings as JSON."""
+    return json.dumps(asdict(found), ensure_ascii=False, indent=1) + "\n"
+
+
+def from_plain(plain: Mapping[str, Any]) -> DataFindings:
+    """Rebuild findings from what `to_json` wrote, once parsed."""
+    facts = {name: PartitionFacts(**part) for name, part in plain["partitions"].items()}
+    near = _matches_from(plain["near"]) if plain["near"] else None
+    exact = _matches_from(plain["exact"])
+    return DataFindings(**{**plain, "partitions": facts, "exact": exact, "near": near})
+
+
+def _matches_from(plain: Mapping[str, Any]) -> Matches:
+    examples = [(first, second) for first, second in plain["examples"]]
+    return Matches(**{**plain, "examples": examples})
+
+
+def to_markdown(found: DataFindings) -> str:
+    """Return the findings as a page of Markdown, which reads as plain text too."""
+    height_to_channels = " x ".join(map(str, found.image_shape))
+    lines = [
+        f"# Data: {found.dataset}",
+        "",
+        f"From {found.source}. Each of {height_to_channels} values, {found.value_type}; "
+        f"{found.constant_values} of them are the same in every training image.",
+        "",
+        "| partition | images | lowest | highest | mean |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    present = {name: part for name, part in found.partitions.items() if part.samples}
+    lines += [
+        f"| {name} | {part.samples} | {part.minimum:.6g} | {part.maximum:.6g} | {part.mean:.6g} |"
+        for name, part in present.items()
+    ]
+    lines += [
+        "",
+        "| class |" + "".join(f" {name} |" for name in present),
+        "|---|" + "--:|" * len(present),
+    ]
+    for label in present["train"].class_counts:
+        counts = "".join(f" {part.class_counts[label]} |" for part in present.values())
+        lines.append(f"| {label.replace('|', chr(92) + '|')} |{counts}")
+    lines += ["", "## Exact duplicates: images of the same bytes", "", *_listed(found.exact)]
+    if any(found.exact.across.values()):
+        lines += [
+            "",
+            "An image in two partitions is leakage: a network is tested on what it learned. "
+            "Training refuses it unless dataset.allow_duplicates=true.",
+        ]
+    if found.near is not None:
+        lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_listed(found.near)]
+    elif len(found.image_shape) > 1:
+        lines += ["", "Near duplicates are looked for among images of uint8 only."]
+    return "\n".join(lines) + "\n"
+
+
+def _listed(matches: Matches) -> list[str]:
+    counts = {f"{name} repeated in {name}": n for name, n in matches.within.items()}
+    counts |= {f"{pair.replace(' in ', ' also in ')}": n for pair, n in matches.across.items()}
+    counts["like one of another class"] = matches.conflicting
+    found = [f"- {what}: {count}" for what, count in counts.items() if count]
+    if not found:
+        return ["None."]
+    return [*found, *(f"- for example {first} and {second}" for first, second in matches.examples)]

@@ -1,0 +1,1 @@
+"""Writing the record of a run to MLflow."""

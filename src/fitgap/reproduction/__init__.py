@@ -1,0 +1,1 @@
+"""Published experiments against measured ones."""

@@ -1,0 +1,125 @@
+"""The settings of a search and their checks; nothing here imports Optuna."""
+
+from dataclasses import dataclass
+
+from fitgap.comparison.estimates import higher_is_better
+from fitgap.config_checks import require
+from fitgap.config_schema import Config
+from fitgap.errors import RequestError
+
+# What a search may choose by. The test set chooses nothing, and training figures would choose
+# the network that learns by heart.
+METRICS = ("val/accuracy", "val/loss", "gap/accuracy", "gap/loss")
+SAMPLERS = ("tpe", "random")
+PRUNERS = ("none", "median")
+DIRECTIONS = ("maximize", "minimize")
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """``hydra.sweeper.*`` of ``hydra/sweeper=optuna``.
+
+    Attributes
+    ----------
+    n_trials
+        How many there are in the end, those of earlier invocations included.
+    n_jobs
+        Trials proposed together and run at once; None is what the launcher runs at once. It
+        decides what is proposed: a trial knows of those before its batch.
+    metrics, directions
+        What is sought, one or more of `METRICS`, and whether to ``maximize`` or ``minimize``;
+        None is each metric's own direction.
+    sampler, seed, startup_trials
+        ``tpe`` (after so many trials at random) or ``random``. The seed is the search's own.
+    pruner, pruning_startup_trials, pruning_warmup_epochs
+        ``median`` stops a trial whose best value so far is worse than the median of the finished
+        trials at the same epoch; not before so many have finished, nor in so many first epochs.
+    study
+        A name, for a search that goes on under changed circumstances; None names it by all that
+        decides its values.
+    """
+
+    n_trials: int = 20
+    n_jobs: int | None = None
+    metrics: list[str] | tuple[str, ...] = ("val/accuracy",)
+    directions: list[str] | None = None
+    sampler: str = "tpe"
+    seed: int = 0
+    startup_trials: int = 10
+    pruner: str = "none"
+    pruning_startup_trials: int = 5
+    pruning_warmup_epochs: int = 0
+    study: str | None = None
+
+    def resolved_directions(self) -> list[str]:
+        """Return a direction per metric."""
+        if self.directions is not None:
+            return list(self.directions)
+        return ["maximize" if higher_is_better(name) else "minimize" for name in self.metrics]
+
+
+def check(settings: SearchSettings) -> None:
+    """Check the settings as far as that goes without an experiment.
+
+    Raises
+    ------
+    RequestError
+        Naming the first wrong one.
+    """
+    for name, least in (
+        ("n_trials", 1),
+        ("seed", 0),
+        ("startup_trials", 1),
+        ("pruning_startup_trials", 1),
+        ("pruning_warmup_epochs", 0),
+    ):
+        value = getattr(settings, name)
+        _require(name, value, f"an integer >= {least}", when=value >= least)
+    jobs = settings.n_jobs
+    _require("n_jobs", jobs, "an integer >= 1 or null", when=jobs is None or jobs >= 1)
+    _require("sampler", settings.sampler, " or ".join(SAMPLERS), when=settings.sampler in SAMPLERS)
+    _require("pruner", settings.pruner, " or ".join(PRUNERS), when=settings.pruner in PRUNERS)
+    metrics = list(settings.metrics)
+    _require("metrics", metrics, "one or more", when=bool(metrics))
+    for name in metrics:
+        if name.startswith(("test/", "test_gap/")):
+            raise RequestError(
+                f"hydra.sweeper.metrics={metrics}: {name} is of the test set, which chooses "
+                f"nothing; take {', '.join(METRICS)}"
+            )
+        _require("metrics", name, f"of {', '.join(METRICS)}", when=name in METRICS)
+    directions = settings.resolved_directions()
+    for name in directions:
+        _require("directions", name, " or ".join(DIRECTIONS), when=name in DIRECTIONS)
+    fits = len(directions) == len(metrics)
+    _require("directions", directions, f"one per metric of {metrics}", when=fits)
+    if len(metrics) > 1 and settings.pruner != "none":
+        raise RequestError(
+            f"hydra.sweeper.pruner={settings.pruner} goes by one metric, got metrics={metrics}; "
+            "take hydra.sweeper.pruner=none"
+        )
+
+
+def check_experiment(settings: SearchSettings, config: Config) -> None:
+    """Check that an experiment has what is sought.
+
+    Raises
+    ------
+    RequestError
+        If it has no validation partition, or no figures at each epoch where a pruner needs them.
+    """
+    if config.split.name == "none":
+        raise RequestError(
+            "hydra/sweeper=optuna needs a validation partition to choose by, but split=none "
+            "leaves none"
+        )
+    needs_train = settings.pruner != "none" and settings.metrics[0].startswith("gap/")
+    if needs_train and not config.training.train_metrics_every_epoch:
+        raise RequestError(
+            f"hydra.sweeper.pruner={settings.pruner} on {settings.metrics[0]} needs "
+            "training.train_metrics_every_epoch=true"
+        )
+
+
+def _require(name: str, value: object, allowed: str, *, when: bool) -> None:
+    require(f"hydra.sweeper.{name}", value, allowed, when=when)

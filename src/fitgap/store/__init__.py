@@ -1,0 +1,185 @@
+"""Reading MLflow's record: whether it can be used, which runs it holds.
+
+Databases are read without importing MLflow, so that an answer takes a second instead of four; a
+tracking server is asked through MLflow's client. Nothing here writes: `fitgap.record.tracking`
+does.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from fitgap.errors import RequestError
+from fitgap.store import database, server
+from fitgap.store.base import Histories, StoredRun, kind_of, option, redact, resolve_uri
+
+__all__ = [
+    "Histories",
+    "StoredRun",
+    "artifact_text",
+    "check",
+    "experiments",
+    "find_runs",
+    "kind_of",
+    "last_metric_times",
+    "metric_histories",
+    "option",
+    "redact",
+    "resolve_uri",
+]
+
+
+class Reader(Protocol):
+    """What a module that reads one kind of store provides."""
+
+    def check(self, uri: str) -> None: ...
+
+    def experiments(self, uri: str) -> dict[str, str]: ...
+
+    def find_runs(
+        self, uri: str, *, experiment: str, statuses: Sequence[str], tags: Mapping[str, str]
+    ) -> list[StoredRun]: ...
+
+    def metric_histories(
+        self, uri: str, *, run_ids: Sequence[str], keys: Sequence[str]
+    ) -> Histories: ...
+
+    def last_metric_times(
+        self, uri: str, *, run_ids: Sequence[str], key: str
+    ) -> dict[str, int]: ...
+
+
+def check(uri: str) -> None:
+    """Check, within about ten seconds, that runs can be recorded at ``uri``.
+
+    Raises
+    ------
+    RequestError
+        If the server or database does not answer, the file is no SQLite database or not
+        writable, its folder does not exist, or the URI is of a kind MLflow does not take.
+    """
+    _reader(uri).check(uri)
+
+
+def experiments(uri: str) -> dict[str, str]:
+    """Return the ids of the experiments that are not deleted, by name, sorted; of no file, none."""
+    return dict(sorted(_reader(uri).experiments(uri).items()))
+
+
+def find_runs(
+    uri: str,
+    *,
+    experiment: str,
+    statuses: Sequence[str] = ("FINISHED",),
+    tags: Mapping[str, str] | None = None,
+) -> list[StoredRun]:
+    """Return an experiment's runs that are not deleted, newest first.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `resolve_uri`.
+    experiment
+        Its name.
+    statuses
+        Runs in any other status are left out.
+    tags
+        Tags and the values a run must have for them.
+
+    Returns
+    -------
+    list of StoredRun
+        Empty if there is no such file or experiment: reading never creates one.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).find_runs(
+        uri, experiment=experiment, statuses=statuses, tags=dict(tags or {})
+    )
+
+
+def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:
+    """Return the values that metrics had over the steps of runs.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `resolve_uri`.
+    run_ids
+        Of which runs. On a tracking server every run and metric is a request.
+    keys
+        Names of metrics.
+
+    Returns
+    -------
+    dict
+        By run id, metric and step (the steps ascending). A metric that a run never logged is
+        absent; every run id is there.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).metric_histories(uri, run_ids=list(dict.fromkeys(run_ids)), keys=list(keys))
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when runs logged the latest value of a metric.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `resolve_uri`.
+    run_ids
+        Of which runs.
+    key
+        Name of the metric.
+
+    Returns
+    -------
+    dict
+        Milliseconds since 1970 (UTC) by run id; without the runs that never logged it.
+
+    Raises
+    ------
+    RequestError
+        If the record cannot be read.
+    """
+    return _reader(uri).last_metric_times(uri, run_ids=run_ids, key=key)
+
+
+def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
+    """Return a text file of a run's artifacts, or None if it has none of that name.
+
+    MLflow is imported only where the artifacts do not lie in files.
+
+    Raises
+    ------
+    RequestError
+        If the file cannot be fetched from where the artifacts are.
+    """
+    location = urlsplit(run.artifact_uri)
+    if location.scheme in ("", "file"):
+        file = Path(unquote(location.path)) / name
+        return file.read_text(encoding="utf-8") if file.exists() else None
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    address = f"{run.artifact_uri.rstrip('/')}/{name}"
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        try:
+            path = download_artifacts(artifact_uri=address, dst_path=folder, tracking_uri=uri)
+        except (MlflowException, OSError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise RequestError(f"{name} of run {run.run_id} cannot be fetched: {reason}") from error
+        return Path(path).read_text(encoding="utf-8")
+
+
+def _reader(uri: str) -> Reader:
+    return server if kind_of(uri) == "server" else database

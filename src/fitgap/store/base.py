@@ -1,0 +1,129 @@
+"""What a record of runs is and where it lies, for the modules that read one."""
+
+import math
+import os
+import re
+import shlex
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitgap import config
+from fitgap.errors import RequestError, StoreAwayError
+
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # the dialects MLflow itself takes
+ALLOWED = "sqlite:///path/to/mlflow.db, another database's URI, or http(s)://host:port"
+ANSWER_SECONDS = 8.0  # who needs longer for a trivial request is as good as absent
+LARGEST = 1.7976931348623157e308  # what MLflow stores for an infinite metric
+
+# By run id, metric and step, the steps in ascending order.
+Histories = dict[str, dict[str, dict[int, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """One run as the record has it.
+
+    Attributes
+    ----------
+    run_id, name, status
+        As MLflow shows them; ``status`` is FINISHED, FAILED, KILLED, RUNNING or SCHEDULED.
+    start_time
+        Milliseconds since 1970 (UTC).
+    params
+        Values as MLflow keeps them: ``str`` of what was logged.
+    metrics
+        The latest value of each.
+    tags
+        All of them, MLflow's own (``mlflow.*``) among them.
+    artifact_uri
+        Where its files are.
+    end_time
+        As ``start_time``; None while it runs.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    start_time: int
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    artifact_uri: str = ""
+    end_time: int | None = None
+
+
+def resolve_uri(uri: str | None) -> str:
+    """Return where the record is: ``uri``, ``$MLFLOW_TRACKING_URI``, or the project's own file."""
+    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or _own_file()
+    prefix, _, path = chosen.partition(":///")
+    # A worker of a sweep may have another working folder.
+    return f"{prefix}:///{Path(path).absolute()}" if prefix == "sqlite" and path else chosen
+
+
+def _own_file() -> str:
+    return f"sqlite:///{config.PROJECT_ROOT / 'mlflow.db'}"
+
+
+def option(uri: str) -> str:
+    """Return what a printed command needs to find a record: nothing, or `` --uri ...``.
+
+    Without it, a command takes the environment's, which the reader's terminal may not have.
+    """
+    return "" if uri == _own_file() else f" --uri {shlex.quote(redact(uri))}"
+
+
+def redact(uri: str) -> str:
+    """Return the URI fit to be shown: credentials replaced by ``***``.
+
+    >>> redact("postgresql://ada:secret@db.example/mlflow")
+    'postgresql://***@db.example/mlflow'
+    """
+    if uri.startswith("sqlite"):
+        return uri
+    # Greedy on purpose: a password with an unescaped @ or / in it must not leak its tail.
+    shown = re.sub(r"://.*@", "://***@", uri)
+    return re.sub(r"(?i)([?&](?:user|pass\w*|pwd|token|secret)=)[^&]*", r"\1***", shown)
+
+
+def kind_of(uri: str) -> str:
+    """Tell ``sqlite``, ``database`` and ``server`` apart; refuse everything else."""
+    scheme = uri.partition(":")[0].lower() if "://" in uri else ""
+    if scheme in ("http", "https"):
+        return "server"
+    dialect = scheme.partition("+")[0]
+    if dialect == "sqlite":
+        return "sqlite"
+    if dialect in DATABASES:
+        return "database"
+    why = " (MLflow no longer takes runs in plain folders)" if scheme in ("", "file") else ""
+    raise RequestError(f"tracking.uri must be {ALLOWED}, got {redact(uri)!r}{why}")
+
+
+def in_time(action: Callable[[], object], *, what: str) -> None:
+    """Run ``action``, but give up on it after `ANSWER_SECONDS`.
+
+    Neither name resolution nor most database drivers obey a timeout, so the waiting is done
+    here; the thread left behind is a daemon and does not keep the process alive.
+    """
+    failure: list[Exception] = []
+
+    def run() -> None:
+        try:
+            action()
+        except Exception as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(ANSWER_SECONDS)
+    if thread.is_alive():
+        raise StoreAwayError(f"{what} did not answer within {ANSWER_SECONDS:.0f} s")
+    if failure:
+        raise failure[0]
+
+
+def number_of(stored: float) -> float:
+    """Return a stored metric as the float that was logged."""
+    return math.copysign(math.inf, stored) if abs(stored) >= LARGEST else float(stored)

@@ -1,0 +1,294 @@
+"""Reading runs from the tables of MLflow's database, in a handful of bulk queries.
+
+Only SELECTs on columns that have been the same since MLflow 1.x: MLflow's own client builds its
+objects run by run, and importing it takes longer than the whole answer should.
+"""
+
+import math
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, make_url
+
+from fitgap.errors import RequestError
+from fitgap.store.base import (
+    ALLOWED,
+    Histories,
+    StoredRun,
+    in_time,
+    kind_of,
+    number_of,
+    redact,
+)
+
+PAGE = 10_000  # rows per fetch
+RUNS_PER_QUERY = 500  # a statement takes a limited number of values; the least is SQLite's 999
+LOCK_SECONDS = 30.0  # another process may be writing a run's metrics
+SQLITE_HEADER = b"SQLite format 3\x00"
+
+_EXPERIMENTS = sa.table(
+    "experiments", sa.column("experiment_id"), sa.column("name"), sa.column("lifecycle_stage")
+)
+_RUNS = sa.table(
+    "runs",
+    *(
+        sa.column(name)
+        for name in (
+            "run_uuid",
+            "name",
+            "status",
+            "start_time",
+            "end_time",
+            "experiment_id",
+            "lifecycle_stage",
+            "artifact_uri",
+        )
+    ),
+)
+_PARAMS = sa.table("params", sa.column("run_uuid"), sa.column("key"), sa.column("value"))
+_TAGS = sa.table("tags", sa.column("run_uuid"), sa.column("key"), sa.column("value"))
+_METRICS = sa.table(
+    "latest_metrics",
+    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan", "timestamp")),
+)
+_HISTORY = sa.table(
+    "metrics",
+    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan", "step", "timestamp")),
+)
+
+
+def check(uri: str) -> None:
+    """Raise `RequestError` unless runs can be written there."""
+    if kind_of(uri) == "sqlite":
+        _check_writable(_path_of(uri))
+    else:
+        _check_answer(uri)
+
+
+def experiments(uri: str) -> dict[str, str]:
+    """Return the ids of the experiments that are not deleted, by name."""
+    with _connected(uri) as connection:
+        if connection is None:
+            return {}
+        active = _EXPERIMENTS.c.lifecycle_stage == "active"
+        columns = sa.select(_EXPERIMENTS.c.name, _EXPERIMENTS.c.experiment_id)
+        return {name: str(number) for name, number in connection.execute(columns.where(active))}
+
+
+def find_runs(
+    uri: str, *, experiment: str, statuses: Sequence[str], tags: Mapping[str, str]
+) -> list[StoredRun]:
+    """Return an experiment's runs, newest first; see `fitgap.store.find_runs`."""
+    with _connected(uri) as connection:
+        if connection is None:
+            return []
+        return _read(connection, experiment=experiment, statuses=statuses, tags=tags)
+
+
+def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:
+    """Return the values by step; see `fitgap.store.metric_histories`."""
+    histories: Histories = {run_id: {} for run_id in run_ids}
+    with _connected(uri) as connection:
+        if connection is None:
+            return histories
+        for start in range(0, len(run_ids), RUNS_PER_QUERY):
+            statement = (
+                sa.select(
+                    *(_HISTORY.c[name] for name in ("run_uuid", "key", "step", "value", "is_nan"))
+                )
+                .where(
+                    _HISTORY.c.run_uuid.in_(run_ids[start : start + RUNS_PER_QUERY]),
+                    _HISTORY.c.key.in_(keys),
+                )
+                # A step that was logged twice has the value logged last.
+                .order_by(_HISTORY.c.step, _HISTORY.c.timestamp)
+            )
+            result = connection.execute(statement, execution_options={"yield_per": PAGE})
+            for page in result.partitions():
+                for run_id, key, step, value, is_nan in page:
+                    by_step = histories[run_id].setdefault(key, {})
+                    by_step[step] = math.nan if is_nan else number_of(value)
+    return histories
+
+
+def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str, int]:
+    """Return when a metric came last; see `fitgap.store.last_metric_times`."""
+    with _connected(uri) as connection:
+        if connection is None:
+            return {}
+        rows = connection.execute(
+            sa.select(_METRICS.c.run_uuid, _METRICS.c.timestamp).where(
+                _METRICS.c.run_uuid.in_(list(run_ids)), _METRICS.c.key == key
+            )
+        )
+        return {run_id: timestamp for run_id, timestamp in rows}  # noqa: C416 (rows are no tuples)
+
+
+def _check_answer(uri: str) -> None:
+    engine = _engine(uri)
+
+    def ask() -> None:
+        with engine.connect() as connection:
+            connection.execute(sa.select(1))
+
+    try:
+        in_time(ask, what=f"the database {redact(uri)}")
+    except sa.exc.SQLAlchemyError as error:
+        raise _unusable(uri, error) from error
+    finally:
+        engine.dispose()
+
+
+def _engine(uri: str) -> sa.Engine:
+    # A pool would keep connections open after the answer was given.
+    try:
+        if kind_of(uri) == "sqlite":
+            path = _path_of(uri)
+            return sa.create_engine(
+                URL.create("sqlite"),
+                creator=lambda: open_read_only(path),
+                poolclass=sa.NullPool,
+            )
+        return sa.create_engine(make_url(uri), poolclass=sa.NullPool)
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"tracking.uri={redact(uri)} needs the Python package {error.name!r}; install it"
+        ) from error
+    except (sa.exc.ArgumentError, ValueError) as error:
+        raise RequestError(f"tracking.uri must be {ALLOWED}, got {redact(uri)!r}") from error
+
+
+def _unusable(uri: str, error: sa.exc.SQLAlchemyError) -> RequestError:
+    cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return RequestError(f"the database {redact(uri)} cannot be used: {cause[0] if cause else ''}")
+
+
+@contextmanager
+def _connected(uri: str) -> Iterator[Connection | None]:
+    """Open a database for reading; None if it does not exist or MLflow never wrote to it."""
+    if kind_of(uri) == "sqlite":
+        if not _path_of(uri).exists():
+            yield None
+            return
+    else:
+        _check_answer(uri)
+    engine = _engine(uri)
+    try:
+        with engine.connect() as connection:
+            yield connection if sa.inspect(connection).has_table("experiments") else None
+    except sa.exc.SQLAlchemyError as error:
+        raise _unusable(uri, error) from error
+    finally:
+        engine.dispose()
+
+
+def _read(
+    connection: Connection, *, experiment: str, statuses: Sequence[str], tags: Mapping[str, str]
+) -> list[StoredRun]:
+    of_experiment = sa.select(_EXPERIMENTS.c.experiment_id).where(
+        _EXPERIMENTS.c.name == experiment, _EXPERIMENTS.c.lifecycle_stage == "active"
+    )
+    conditions = [
+        _RUNS.c.experiment_id.in_(of_experiment),
+        _RUNS.c.lifecycle_stage == "active",
+        _RUNS.c.status.in_(list(statuses)),
+    ]
+    for key, value in tags.items():
+        tagged = sa.select(_TAGS.c.run_uuid).where(_TAGS.c.key == key, _TAGS.c.value == value)
+        conditions.append(_RUNS.c.run_uuid.in_(tagged))
+    names = ("run_uuid", "name", "status", "start_time", "end_time", "artifact_uri")
+    columns = [_RUNS.c[name] for name in names]
+    heads = connection.execute(
+        sa.select(*columns).where(*conditions).order_by(_RUNS.c.start_time.desc(), _RUNS.c.run_uuid)
+    ).all()
+    if not heads:
+        return []
+    runs = {
+        head.run_uuid: StoredRun(
+            run_id=head.run_uuid,
+            name=head.name or "",
+            status=head.status,
+            start_time=head.start_time or 0,
+            params={},
+            metrics={},
+            tags={},
+            artifact_uri=head.artifact_uri or "",
+            end_time=head.end_time,
+        )
+        for head in heads
+    }
+    chosen = sa.select(_RUNS.c.run_uuid).where(*conditions)
+    # Thousands of runs repeat the same few keys and values: one string object each keeps the
+    # whole record of a large sweep small.
+    shared: dict[str, str] = {}
+
+    def rows(table: sa.TableClause, *columns: str) -> Iterator[Any]:
+        statement = sa.select(
+            table.c.run_uuid, table.c.key, *(table.c[name] for name in columns)
+        ).where(table.c.run_uuid.in_(chosen))
+        # The driver's own tuples: SQLAlchemy's rows take longer to make than these to read. No
+        # `yield_per`, which puts the first of them into a buffer of its own.
+        cursor = connection.execute(statement).cursor
+        while page := cursor.fetchmany(PAGE):
+            yield from page
+
+    # A run that ends between two of the queries has rows, but no head: it is not part of this.
+    for run_id, key, value in rows(_PARAMS, "value"):
+        if run_id in runs:
+            runs[run_id].params[shared.setdefault(key, key)] = shared.setdefault(value, value)
+    for run_id, key, value in rows(_TAGS, "value"):
+        if run_id in runs:
+            runs[run_id].tags[shared.setdefault(key, key)] = shared.setdefault(value, value)
+    for run_id, key, value, is_nan in rows(_METRICS, "value", "is_nan"):
+        if run_id in runs:
+            number = math.nan if is_nan else number_of(value)
+            runs[run_id].metrics[shared.setdefault(key, key)] = number
+    return list(runs.values())
+
+
+def _path_of(uri: str) -> Path:
+    """Return the file that an ``sqlite:///`` URI names; a relative one is relative to here."""
+    database = make_url(uri).database
+    if not database or database == ":memory:" or database.startswith("file:"):
+        raise RequestError(f"tracking.uri must name a file, as sqlite:///mlflow.db, got {uri!r}")
+    return Path(database)
+
+
+def _check_writable(path: Path) -> None:
+    """Raise `RequestError` unless the file is, or can become, a database to write to."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise RequestError(f"tracking.uri names {path}, but the folder {folder} does not exist")
+    # SQLite puts its journal beside the file, so the folder has to be writable even if the
+    # file exists.
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RequestError(f"tracking.uri names {path}, but the folder {folder} is not writable")
+    if not path.exists():
+        return
+    _require_database(path)
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise RequestError(f"tracking.uri names {path}, which is not writable")
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open an existing file for reading only: a wrong path must not leave an empty database."""
+    _require_database(path)
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS, isolation_level=None
+    )
+
+
+def _require_database(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(SQLITE_HEADER))
+    except OSError as error:
+        raise RequestError(f"tracking.uri names {path}: {error.strerror}") from error
+    # An empty file is what SQLite itself leaves before the first write.
+    if start not in (b"", SQLITE_HEADER):
+        raise RequestError(f"tracking.uri names {path}, which is not an SQLite database")

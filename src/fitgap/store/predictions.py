@@ -1,0 +1,168 @@
+"""What a run predicted of the test images, as one small file among its artifacts.
+
+It serves reports on the test set (confusion matrix, errors, McNemar's test). Nothing is chosen
+or ordered by it.
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.comparison.significance import mcnemar
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+FILE_NAME = "predictions.npz"
+# What reading a file that is no such archive raises; a plain .npy has no arrays by name.
+DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPredictions:
+    """A network's classes for the test images, in their order; equal only to itself.
+
+    Attributes
+    ----------
+    true, predicted
+        Class numbers, int64 of shape (n,).
+    confidence
+        Probability of the predicted class, float32 of shape (n,).
+    """
+
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+
+    @property
+    def is_right(self) -> NDArray[np.bool_]:
+        """Whether each image got its class; bool of shape (n,)."""
+        right: NDArray[np.bool_] = self.true == self.predicted
+        return right
+
+    def confusion(self, num_classes: int) -> NDArray[np.int64]:
+        """Count how often each class (row) was taken for each (column)."""
+        cells = np.bincount(self.true * num_classes + self.predicted, minlength=num_classes**2)
+        return cells.reshape(num_classes, num_classes)
+
+    def most_confident_errors(self, count: int) -> list[int]:
+        """Return the positions of wrongly classified images, the most confident first."""
+        wrong = np.flatnonzero(~self.is_right)
+        order = np.argsort(-self.confidence[wrong], kind="stable")
+        return [int(i) for i in wrong[order][:count]]
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """Two models on the same test images, and McNemar's exact test of a difference.
+
+    Attributes
+    ----------
+    only_first, only_second
+        Images that only the one, and only the other, classified rightly.
+    p
+        Two-sided.
+    """
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def save(folder: Path, *, true: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
+    """Write predictions of the test images into a folder.
+
+    Parameters
+    ----------
+    folder
+        Must exist; gets ``predictions.npz`` with ``test_true`` and ``test_predicted`` (class
+        numbers) and ``test_confidence`` (float32), each of shape (n,) in the test set's order.
+    true
+        int64 of shape (n,).
+    probabilities
+        float32 of shape (n, num_classes).
+    """
+    np.savez_compressed(
+        folder / FILE_NAME,
+        test_true=true,
+        test_predicted=probabilities.argmax(axis=1),
+        test_confidence=probabilities.max(axis=1),
+    )
+
+
+def load(run: StoredRun, *, uri: str) -> StoredPredictions:
+    """Read a run's predictions of the test images.
+
+    Parameters
+    ----------
+    run
+        Of the record.
+    uri
+        Of the record: where artifacts are on a server, MLflow fetches them through it.
+
+    Raises
+    ------
+    RequestError
+        If the run has none (as runs recorded by older versions), or they cannot be read.
+    """
+    path = _local_path(run, uri=uri)
+    try:
+        # Numbers only: a record must not bring code.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return _checked(
+                arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"]
+            )
+    except FileNotFoundError as error:
+        raise RequestError(f"run {run.run_id} has no {FILE_NAME}") from error
+    except DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise RequestError(f"{FILE_NAME} of run {run.run_id} cannot be read: {reason}") from error
+
+
+def compare(first: StoredPredictions, second: StoredPredictions) -> Disagreement:
+    """Hold two models' predictions of the same test images against each other.
+
+    Raises
+    ------
+    RequestError
+        If the images were not the same.
+    """
+    if not np.array_equal(first.true, second.true):
+        raise RequestError("their test images are not the same")
+    only_first = int(np.count_nonzero(first.is_right & ~second.is_right))
+    only_second = int(np.count_nonzero(second.is_right & ~first.is_right))
+    return Disagreement(only_first, only_second, mcnemar(only_first, only_second))
+
+
+def _checked(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], confidence: NDArray[np.float32]
+) -> StoredPredictions:
+    whole = all(np.issubdtype(array.dtype, np.integer) for array in (true, predicted))
+    if not whole or true.ndim != 1 or not true.shape == predicted.shape == confidence.shape:
+        raise ValueError("its arrays do not belong together")
+    if not len(true) or min(true.min(), predicted.min()) < 0:
+        raise ValueError("it holds no class numbers")
+    return StoredPredictions(true.astype(np.int64), predicted.astype(np.int64), confidence)
+
+
+def _local_path(run: StoredRun, *, uri: str) -> Path:
+    parsed = urlparse(run.artifact_uri)
+    if parsed.scheme in ("", "file"):
+        return Path(unquote(parsed.path)) / FILE_NAME
+    import mlflow.artifacts  # seconds; only artifacts that lie elsewhere need it
+    from mlflow.exceptions import MlflowException
+
+    try:
+        address = f"{run.artifact_uri.rstrip('/')}/{FILE_NAME}"
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, tracking_uri=uri))
+    except (MlflowException, OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise RequestError(
+            f"{FILE_NAME} of run {run.run_id} cannot be fetched: {reason}"
+        ) from error

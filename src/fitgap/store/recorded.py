@@ -1,0 +1,196 @@
+"""One finished run of the record, opened to be used: settings, form of its data, network's file.
+
+Records outlive the code: a setting that does not exist any more is set aside, not refused. Nothing
+of a record is run: settings are plain YAML, the network is Keras's own file.
+"""
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+from omegaconf import MISSING
+
+from fitgap import config, store
+from fitgap.config_schema import Config, DatasetConfig, PublishedConfig
+from fitgap.errors import RequestError
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run that trained to its end.
+
+    Attributes
+    ----------
+    uri
+        Of its record.
+    run_id, name, experiment
+        As MLflow shows them.
+    config
+        The settings it was trained with, as far as they exist today.
+    unknown_settings
+        Those that do not, by dotted name.
+    params, metrics, tags
+        Of the record; the latest value of each metric.
+    image_shape
+        Of one image it takes; empty where the record does not say.
+    class_names
+        One per class; empty where the record does not say.
+    model_id
+        MLflow's, of the network with the weights that the run's figures belong to.
+    """
+
+    uri: str
+    run_id: str
+    name: str
+    experiment: str
+    config: Config
+    unknown_settings: Mapping[str, Any]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    image_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    model_id: str
+
+    @property
+    def dataset(self) -> DatasetConfig:
+        """The dataset's settings, without a folder that only another machine has.
+
+        Whether another source has the same data, their digest tells.
+        """
+        recorded = self.config.dataset
+        if not isinstance(recorded, PublishedConfig) or recorded.data_dir is None:
+            return recorded
+        is_here = Path(recorded.data_dir).is_dir()
+        return recorded if is_here else replace(recorded, data_dir=None)
+
+
+def open_run(run_id: str, *, uri: str) -> RecordedRun:
+    """Read a run from the record.
+
+    Parameters
+    ----------
+    run_id
+        MLflow's.
+    uri
+        Of the record; see `fitgap.store.resolve_uri`.
+
+    Raises
+    ------
+    RequestError
+        If there is no such run, it did not train to its end, or its files cannot be read.
+    """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one small file
+    # MLflow's client would create a database under a mistyped path.
+    if not store.experiments(uri):
+        raise RequestError(f"there are no runs in {store.redact(uri)}")
+    import mlflow
+    from mlflow.artifacts import load_text
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient(uri)
+    mlflow.set_tracking_uri(uri)  # a server's artifacts are fetched through it
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        raise RequestError(f"there is no run {run_id!r} in {store.redact(uri)}") from error
+    logged = run.outputs.model_outputs if run.outputs else []
+    if run.info.status != "FINISHED" or not logged:
+        kind = "a sweep" if run.data.tags.get("fitgap.role") == "sweep" else run.info.status
+        raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
+    try:
+        plain = yaml.safe_load(load_text(f"{run.info.artifact_uri}/config.yaml"))
+        known, unknown = _split_off_unknown(plain)
+        settings = config.from_plain(known)
+        experiment = client.get_experiment(run.info.experiment_id).name
+    except (MlflowException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+        raise _unreadable(run_id, error) from error
+    flat = config.flatten(config.to_plain(settings))
+    if lacking := [key for key, value in flat.items() if value == MISSING]:
+        raise RequestError(f"the record of run {run_id} has no value for {', '.join(lacking)}")
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    profile = json.loads(inputs[0].dataset.profile or "{}") if inputs else {}
+    return RecordedRun(
+        uri=uri,
+        run_id=run_id,
+        name=run.info.run_name,
+        experiment=experiment,
+        config=settings,
+        unknown_settings=unknown,
+        params=run.data.params,
+        metrics=run.data.metrics,
+        tags=run.data.tags,
+        image_shape=tuple(profile.get("test_shape", ())[1:]),
+        class_names=tuple(profile.get("classes", ())),
+        model_id=logged[-1].model_id,
+    )
+
+
+@contextmanager
+def model_file(run: RecordedRun) -> Iterator[Path]:
+    """Give the file, in Keras's format, of a run's network, for as long as the block lasts.
+
+    Raises
+    ------
+    RequestError
+        If it is not to be had, or damaged.
+    """
+    import mlflow
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    client = mlflow.MlflowClient(run.uri)
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        try:
+            location = client.get_logged_model(run.model_id).artifact_location
+            # One file: beside it may lie what MLflow's own loader unpickles.
+            path = download_artifacts(
+                artifact_uri=f"{location}/data/model.keras",
+                dst_path=folder,
+                tracking_uri=run.uri,
+            )
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        except (MlflowException, OSError) as error:
+            raise _unreadable(run.run_id, error) from error
+        except zipfile.BadZipFile as error:
+            raise _damaged(run.run_id, str(error)) from error
+        if damaged:
+            raise _damaged(run.run_id, f"{damaged} is not what was written")
+        yield Path(path)
+
+
+def _split_off_unknown(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part recorded settings into those of today's schema and, by dotted name, the others."""
+    hints = get_type_hints(Config)
+    known: dict[str, Any] = {}
+    unknown: dict[str, Any] = {}
+    for key, value in plain.items():
+        schema = hints.get(key)
+        if key == "dataset":
+            schema = config.dataset_schema(value.get("name"))
+        if schema is None:
+            unknown[key] = value
+        elif is_dataclass(schema):
+            names = {field.name for field in fields(schema)}
+            known[key] = {name: item for name, item in value.items() if name in names}
+            unknown |= {f"{key}.{name}": item for name, item in value.items() if name not in names}
+        else:
+            known[key] = value
+    return known, unknown
+
+
+def _unreadable(run_id: str, error: Exception) -> RequestError:
+    reason = str(error).strip().partition("\n")[0].rstrip(":")
+    return RequestError(f"the record of run {run_id} cannot be read: {reason}")
+
+
+def _damaged(run_id: str, reason: str) -> RequestError:
+    return RequestError(f"the model of run {run_id} is damaged: model.keras, {reason}")

@@ -1,0 +1,1 @@
+"""Questions that a preset's sweep answers: which remedy helps, would more data."""

@@ -1,0 +1,195 @@
+"""What each remedy against overfitting brought: changes against the baseline, paired over seeds.
+
+The same seed gives baseline and remedy the same split and batch order, so that much of what
+scatters between seeds cancels out in their difference.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fitgap.comparison.estimates import Estimate, estimate
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+BASELINE = "none"
+RULE = (
+    "Best trade first: the change in validation accuracy less the change in gap. Remedies whose "
+    "validation accuracy is shown to fall (its interval lies below zero) come last."
+)
+START = "python scripts/train.py sweep=remedies"
+# Accuracies count images: over a few seeds their differences can be equal by chance, and a
+# spread of nothing is then no certainty. Below this they are equal but for float32's rounding.
+NO_SPREAD = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A remedy's figures and their changes against the baseline's, over the common seeds.
+
+    Attributes
+    ----------
+    remedy
+        Its name.
+    val, gap
+        ``val/accuracy`` and ``gap/accuracy`` of its own runs, in [0, 1].
+    val_change, gap_change
+        Differences to the baseline's run of the same seed; for the baseline itself zero.
+    trade
+        ``val_change`` less ``gap_change``.
+    """
+
+    remedy: str
+    val: Estimate
+    gap: Estimate
+    val_change: Estimate
+    gap_change: Estimate
+    trade: Estimate
+
+    @property
+    def verdict(self) -> str:
+        """What the two intervals say, in a few words."""
+        if self.remedy == BASELINE:
+            return "baseline"
+        if self.val_change.n == 1:
+            return "one seed: no interval"
+        return _VERDICTS[direction(self.val_change), direction(self.gap_change)]
+
+
+_VERDICTS = {
+    (1, -1): "more accurate, smaller gap",
+    (1, 0): "more accurate",
+    (1, 1): "more accurate, larger gap",
+    (0, -1): "smaller gap",
+    (0, 0): "no difference shown",
+    (0, 1): "larger gap",
+    (-1, -1): "smaller gap, less accurate",
+    (-1, 0): "less accurate",
+    (-1, 1): "less accurate, larger gap",
+}
+
+
+def direction(change: Estimate) -> int:
+    """Return 1 or -1 where the whole interval lies above or below zero, else 0."""
+    if change.low is None or change.high is None or change.sd is None or change.sd < NO_SPREAD:
+        return 0
+    return (change.low > 0) - (change.high < 0)
+
+
+def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> list[Effect]:
+    """Return the baseline and then every remedy, best trade first.
+
+    Parameters
+    ----------
+    runs
+        By remedy and seed; a remedy counts by the seeds that it has in common with the baseline.
+
+    Raises
+    ------
+    RequestError
+        If there is no baseline, no remedy shares a seed with it, or there are no validation
+        figures.
+    """
+    baseline = runs.get(BASELINE)
+    if not baseline:
+        raise RequestError(
+            f"the sweep has no finished run of remedy={BASELINE}, the baseline; "
+            f"there is: {', '.join(runs)}"
+        )
+    for run in (run for by_seed in runs.values() for run in by_seed.values()):
+        if "gap/accuracy" not in run.metrics:
+            raise RequestError(
+                f"run {run.run_id} has no gap/accuracy: remedies are judged on a validation "
+                "partition, which split=none leaves out"
+            )
+    found = {
+        remedy: _effect(remedy, by_seed, baseline)
+        for remedy, by_seed in runs.items()
+        if by_seed.keys() & baseline.keys()
+    }
+    if len(found) < 2:
+        raise RequestError("no remedy has a finished run of a seed that the baseline has too")
+    first = found.pop(BASELINE)
+    ranked = sorted(
+        found.values(),
+        key=lambda one: (direction(one.val_change) < 0, -one.trade.mean, one.remedy),
+    )
+    return [first, *ranked]
+
+
+def _effect(
+    remedy: str, by_seed: Mapping[int, StoredRun], baseline: Mapping[int, StoredRun]
+) -> Effect:
+    seeds = sorted(by_seed.keys() & baseline.keys())
+
+    def values(metric: str) -> list[float]:
+        return [by_seed[seed].metrics[metric] for seed in seeds]
+
+    def changes(metric: str) -> list[float]:
+        before = [baseline[seed].metrics[metric] for seed in seeds]
+        return [after - b for after, b in zip(values(metric), before, strict=True)]
+
+    val, gap = changes("val/accuracy"), changes("gap/accuracy")
+    return Effect(
+        remedy=remedy,
+        val=estimate(values("val/accuracy")),
+        gap=estimate(values("gap/accuracy")),
+        val_change=estimate(val),
+        gap_change=estimate(gap),
+        trade=estimate([v - g for v, g in zip(val, gap, strict=True)]),
+    )
+
+
+def to_markdown(found: Sequence[Effect], *, title: str, missing: int) -> str:
+    """Return the table with what a reader must know to believe it.
+
+    Parameters
+    ----------
+    found
+        From `effects`.
+    title
+        What was trained.
+    missing
+        Runs of the sweep that have not finished.
+    """
+    lines = [
+        f"## {title}",
+        "",
+        "| remedy | Δ val/accuracy | Δ gap/accuracy | trade | val/accuracy | gap/accuracy | n | |",
+        "|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for one in found:
+        is_baseline = one.remedy == BASELINE
+        changes = [
+            "" if is_baseline else points(change) for change in (one.val_change, one.gap_change)
+        ]
+        trade = "" if is_baseline else f"{100 * one.trade.mean:+.2f}"
+        own = f"{one.val.mean:.4f} | {one.gap.mean:+.4f} | {one.val.n}"
+        lines.append(f"| {one.remedy} | {' | '.join(changes)} | {trade} | {own} | {one.verdict} |")
+    return "\n".join([*lines, "", *notes(found, missing=missing), ""])
+
+
+def notes(found: Sequence[Effect], *, missing: int) -> list[str]:
+    """Return what a reader must know of the figures, a sentence or two each."""
+    number = len(found) - 1
+    told = [
+        "Changes are in points of accuracy (hundredths), against the baseline's run of the same "
+        "seed; in brackets the 95 % interval of their mean by Student's t.",
+        RULE,
+        f"Each interval holds for its row alone: where {number} remedies do nothing, about one "
+        "interval in twenty still misses zero.",
+    ]
+    if missing:
+        told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
+    return told
+
+
+def points(change: Estimate) -> str:
+    """Return a change in points of accuracy with its interval.
+
+    >>> points(estimate([0.01, 0.01, 0.04]))
+    '+2.00 [-2.30, +6.30]'
+    """
+    mean = f"{100 * change.mean:+.2f}"
+    if change.low is None or change.high is None:
+        return mean
+    return f"{mean} [{100 * change.low:+.2f}, {100 * change.high:+.2f}]"

@@ -1,0 +1,142 @@
+"""Hydra's launchers seen alike: what they need, how many jobs at once, how a dead worker shows.
+
+What a launcher does is its plugin's business; see ``conf/hydra/launcher/``.
+"""
+
+import importlib.util
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
+from typing import Self
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from omegaconf import DictConfig, OmegaConf
+
+from fitgap import processes
+from fitgap.errors import RequestError
+
+# Extras of this package by the options that need them, and the modules that they bring.
+_EXTRAS = {
+    "ray": ("ray", ("ray", "hydra_plugins.hydra_ray_launcher")),
+    "submitit_local": ("submitit", ("submitit", "hydra_plugins.hydra_submitit_launcher")),
+    "submitit_slurm": ("submitit", ("submitit", "hydra_plugins.hydra_submitit_launcher")),
+}
+_ANSWER_SECONDS = 5.0
+# Where the launchers have their number of jobs at once; null there stands for one per core.
+_NUMBERS = ("n_jobs", "jobs_at_once", "array_parallelism", "ray.init.num_cpus")
+
+
+class WorkerDiedError(RuntimeError):
+    """A worker ended without an answer: killed, out of memory, its node gone.
+
+    Its jobs can be handed out again, and go on from their checkpoints.
+    """
+
+
+def require(choice: str, settings: DictConfig) -> None:
+    """Check that what ``hydra/launcher=choice`` needs is there.
+
+    Raises
+    ------
+    RequestError
+        Naming the extra to install, or the cluster's address where nothing answers.
+    """
+    extra, modules = _EXTRAS.get(choice, ("", ()))
+    if any(importlib.util.find_spec(module) is None for module in modules):
+        raise RequestError(
+            f"hydra/launcher={choice} needs the extra {extra!r}, which is not installed: "
+            f"make setup-extras, or pip install 'fitgap[{extra}]'"
+        )
+    address = str(OmegaConf.select(settings, "ray.init.address", default=""))
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():  # not auto, nor local; Ray itself would try for minutes
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        except OSError as error:
+            raise RequestError(
+                f"hydra.launcher.ray.init.address={address}: no cluster answers there ({error}); "
+                "begin one with: ray start --head"
+            ) from error
+
+
+def jobs_at_once(settings: DictConfig) -> int:
+    """Return how many jobs a launcher runs at the same time, as far as its settings tell."""
+    given = [OmegaConf.select(settings, key, default=0) for key in _NUMBERS]
+    number = next((number for number in given if number != 0), 1)
+    cores = os.cpu_count() or 1
+    if number is None:
+        return cores
+    # joblib's -1 stands for one per core, -2 for one less, and so on.
+    return int(number) if number > 0 else max(1, cores + 1 + int(number))
+
+
+class Workers:
+    """What runs a sweep's jobs: a launcher, for as long as the sweep lasts.
+
+    Parameters
+    ----------
+    launcher
+        Set up by Hydra.
+    number
+        How many jobs it runs at once, see `jobs_at_once`.
+    """
+
+    def __init__(self, launcher: Launcher, number: int) -> None:
+        self.number = number
+        self._launcher = launcher
+        self._is_joblib = type(launcher).__name__ == "JoblibLauncher"
+
+    def __enter__(self) -> Self:
+        """Have the imports of joblib's workers begin: in one process, which they are forked from.
+
+        Elsewhere than on Linux not all libraries bear that, and each worker imports by itself.
+        """
+        processes.begin_sweep()
+        if self._is_joblib and sys.platform == "linux":
+            from joblib.externals.loky.backend import context
+
+            context.set_start_method("forkserver", force=True)
+            forkserver.set_forkserver_preload(["fitgap.sweep.preloaded"])
+            if self.number > 1:
+                forkserver.ensure_running()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End joblib's workers at once, if all they did is recorded; TensorFlow takes its time."""
+        if kind is None and self._is_joblib:
+            from joblib.externals import loky
+
+            loky.get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+
+    def launch(self, jobs: Sequence[Sequence[str]], first: int = 0) -> Sequence[JobReturn]:
+        """Hand out jobs, numbered from the first on; return their returns when all ended.
+
+        Raises
+        ------
+        WorkerDiedError
+            If workers died. Nothing of this launch is running then.
+        """
+        try:
+            return self._launcher.launch(jobs, initial_job_idx=first)
+        except _worker_deaths() as error:
+            raise WorkerDiedError(_first_line(error)) from error
+        finally:
+            if "ray" in sys.modules:
+                # Whatever is still running ends here and not when this process does, so that the
+                # caller can see to its record.
+                sys.modules["ray"].shutdown()
+
+
+def _worker_deaths() -> tuple[type[Exception], ...]:
+    """Return the errors by which joblib and, if it was imported by now, Ray tell of a death."""
+    if "ray" in sys.modules:
+        return BrokenProcessPool, sys.modules["ray"].exceptions.RayError
+    return (BrokenProcessPool,)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

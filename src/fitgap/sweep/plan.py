@@ -1,0 +1,103 @@
+"""What a sweep was asked for, as its parent run keeps it: the command's overrides and its jobs.
+
+Written by `fitgap.sweep.sweeps` as the artifact ``plan.json`` before anything starts, read by
+`fitgap.sweep.state`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from fitgap import store
+
+FILE_NAME = "plan.json"
+IDENTITY_TAG = "fitgap.sweep_identity"
+STOPPED_TAG = "fitgap.stopped"  # by a failure, under fail_fast
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job of a sweep.
+
+    Attributes
+    ----------
+    name
+        What its run is called.
+    identity
+        See `fitgap.experiment.Plan`.
+    overrides
+        Of its settings.
+    reused
+        Id of the run that had finished it before the sweep began, or None.
+    """
+
+    name: str
+    identity: str
+    overrides: Sequence[str]
+    reused: str | None
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep's parent run keeps of the request.
+
+    Attributes
+    ----------
+    hydra, task
+        The command's overrides of Hydra's settings (launcher, sweeper) and of the experiment's.
+    workers
+        How many jobs its launcher runs at once.
+    reuse
+        Whether a finished run of an earlier sweep answers.
+    jobs
+        Each identity once, in the grid's order.
+    """
+
+    hydra: Sequence[str]
+    task: Sequence[str]
+    workers: int
+    reuse: bool
+    jobs: Sequence[PlannedJob]
+
+
+def sweep_identity(identities: Iterable[str]) -> str:
+    """Return the SHA-256 over a sweep's set of jobs: the same set is the same sweep."""
+    return hashlib.sha256("\n".join(sorted(set(identities))).encode()).hexdigest()
+
+
+def to_json(plan: SweepPlan) -> str:
+    """Return the text of ``plan.json``; passwords in the store's address are left out."""
+    plain = asdict(plan)
+    plain["task"] = [_redacted(override) for override in plan.task]
+    for job in plain["jobs"]:
+        job["overrides"] = [_redacted(override) for override in job["overrides"]]
+    return json.dumps(plain, indent=1, ensure_ascii=False)
+
+
+def from_json(text: str) -> SweepPlan:
+    """Read the text of ``plan.json``.
+
+    Raises
+    ------
+    ValueError
+        If it is not what `to_json` writes.
+    """
+    try:
+        plain = json.loads(text)
+        jobs = [PlannedJob(**job) for job in plain.pop("jobs")]
+        return SweepPlan(**plain, jobs=jobs)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a sweep's plan: {error}") from error
+
+
+def quoted(text: str) -> str:
+    """Return text as a value in Hydra's language of overrides."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _redacted(override: str) -> str:
+    key, sign, value = override.partition("=")
+    return (
+        f"{key}={store.redact(value)}" if sign and key.lstrip("+") == "tracking.uri" else override
+    )

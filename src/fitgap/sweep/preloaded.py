@@ -1,0 +1,24 @@
+"""What a run imports, imported: joblib's workers are forked from a process that has done so."""
+
+from importlib import import_module
+
+from fitgap.engine import backend
+
+MODULES = (
+    "mlflow.tensorflow",
+    "fitgap.record.artifacts",
+    "fitgap.sweep.jobs",
+    "fitgap.models",
+    "fitgap.training",
+)
+
+with backend.quick_imports():
+    backend.load()
+    for module in MODULES:
+        import_module(module)
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    from fitgap.record.tracking import pip_requirements
+
+    # The first model of a process that MLflow saves has it look into every installed package.
+    warn_dependency_requirement_mismatches(pip_requirements())

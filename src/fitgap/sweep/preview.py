@@ -1,0 +1,107 @@
+"""What a sweep would train, said before anything starts: its whole grid, checked."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fitgap import checkpoints, store
+from fitgap.config import decisive, flatten, to_plain, to_text
+from fitgap.config_schema import Config
+from fitgap.store import StoredRun
+from fitgap.sweep.composition import Overrides
+from fitgap.sweep.state import (
+    SHORT_ID,
+    State,
+    Sweep,
+    duration,
+    runs_by_identity,
+    state_of,
+    status_of,
+    typical_seconds,
+)
+from fitgap.sweep.sweeps import Job, Request, checked, describe, earlier_parent
+
+
+def preview(grid: Sequence[Overrides], settings: Iterable[Config], *, workers: int) -> None:
+    """Print what a sweep would train, having checked the whole of its grid; start nothing.
+
+    Raises
+    ------
+    RequestError
+        If any job of the grid is wrong.
+    """
+    jobs = checked(grid, settings)
+    plan = jobs[0].plan
+    tracking = plan.config.tracking
+    parent = earlier_parent(jobs, resume=None)
+    described = describe(jobs, grid, workers=workers, request=Request(), parent=None)
+    by_identity = runs_by_identity(plan.uri, tracking.experiment)
+    by_job = {job.plan.identity: job for job in jobs}
+    waiting: list[Job] = []
+    print(
+        f"{len(described.jobs)} runs in experiment {tracking.experiment} "
+        f"of {store.redact(plan.uri)}"
+    )
+    for planned in described.jobs:
+        job = by_job[planned.identity]
+        state, run = state_of(
+            by_identity.get(planned.identity, ()), sweep=None, reuse=tracking.reuse
+        )
+        if state is not State.FINISHED:
+            waiting.append(job)
+        print(f"  {planned.name}: {_expectation(job, state, run)}")
+    print(f"{len(described.jobs) - len(waiting)} finished before, {len(waiting)} to train")
+    if waiting:
+        engines = sorted({_engine(job) for job in waiting})
+        print(f"engine: {', '.join(engines)}; workers: {workers}")
+        print(f"time: {_expected_time(waiting, by_identity, workers=workers)}")
+    if parent is not None:
+        print(f"the sweep's parent run is {parent.run_id} ({status_of(Sweep('', parent))})")
+
+
+def _expectation(job: Job, state: State, run: StoredRun | None) -> str:
+    if run is None:
+        return "to train"
+    name = run.run_id[:SHORT_ID]
+    if state is State.FINISHED:
+        return f"finished, run {name}"
+    if state is State.RUNNING:
+        return f"running, run {name}"
+    tracking = job.plan.config.tracking
+    done = checkpoints.epochs_done(
+        checkpoints.path_for(job.plan.identity, uri=job.plan.uri, experiment=tracking.experiment)
+    )
+    start = f"after epoch {done} of {job.plan.config.training.epochs}" if done else "from the start"
+    why = "failed" if state is State.FAILED else "was interrupted"
+    return f"to train, run {name} {why}: goes on {start}"
+
+
+def _engine(job: Job) -> str:
+    choice = job.plan.choice
+    return choice.name + (" with XLA" if choice.xla else "")
+
+
+def _expected_time(
+    waiting: Sequence[Job], by_identity: Mapping[str, Sequence[StoredRun]], *, workers: int
+) -> str:
+    """Say how long jobs will take by the finished runs of the same settings with other seeds."""
+    finished = [run for runs in by_identity.values() for run in runs if run.status == "FINISHED"]
+    measured: dict[frozenset[tuple[str, str]], float | None] = {}
+    total, unknown, used = 0.0, 0, 0
+    for job in waiting:
+        settings = _settings_without_seed(job)
+        if settings not in measured:
+            alike = [run for run in finished if settings <= run.params.items()]
+            used += len(alike)
+            measured[settings] = typical_seconds(alike)
+        seconds = measured[settings]
+        unknown += seconds is None
+        total += seconds or 0
+    if unknown == len(waiting):
+        return "unknown, no run of these settings has finished yet"
+    busy = max(1, min(workers, len(waiting)))
+    said = f"about {duration(total / busy)} by {used} finished runs that differ in the seed"
+    return f"{said}, and {unknown} runs of unknown length" if unknown else said
+
+
+def _settings_without_seed(job: Job) -> frozenset[tuple[str, str]]:
+    settings = decisive(flatten(to_plain(job.plan.config)))
+    return frozenset((key, to_text(value)) for key, value in settings.items() if key != "seed")

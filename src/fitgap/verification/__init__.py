@@ -1,0 +1,1 @@
+"""The NumPy reference held against Keras, and walked through."""
