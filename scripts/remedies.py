@@ -54,7 +54,10 @@ def _table(found: list[Effect]) -> Table:
         figures = (
             [f"{one.val.mean:.4f}", f"{one.gap.mean:+.4f}"]
             if is_baseline
-            else [remedies.points(one.val_change), remedies.points(one.gap_change)]
+            else [
+                remedies.points_and_half_width(change)
+                for change in (one.val_change, one.gap_change)
+            ]
         )
         table.add_row(Text(one.remedy), *map(Text, figures), str(one.val.n), one.verdict)
     return table

@@ -207,7 +207,7 @@ def test_grid_has_every_architecture_at_every_batch_size():
 
 
 ECHO = """
-from fitgap.benchmark_processes import serve
+from fitgap.benchmark.processes import serve
 
 class Echo:
     def repeat(self, *, word):

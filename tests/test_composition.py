@@ -117,7 +117,7 @@ def test_jobs_are_composed_where_a_process_beside_has_died(compose_job, monkeypa
 
 COMPOSE_FOR_LONG = """
 import time
-from fitgap import composition
+from fitgap.sweep import composition
 
 def compose(job):
     time.sleep(0.1)

@@ -162,7 +162,9 @@ def test_damaged_network_is_a_wrong_request(damage, file_of, finished):
             "bytes within": content[:middle] + b"\0" * 2000 + content[middle + 2000 :],
         }[damage]
     )
-    with pytest.raises(RequestError, match=r"the model of run .* cannot be read") as caught:
+    with pytest.raises(
+        RequestError, match=r"the model of run .* is damaged: model\.keras"
+    ) as caught:
         use(finished)
     assert "\n" not in str(caught.value)
 

@@ -478,3 +478,12 @@ def test_a_report_without_validation_partition(train, tracking_uri):
     assert "there is no val/accuracy, and nothing to choose by" in html
     (run,) = store.find_runs(tracking_uri, experiment="fitgap")
     assert run.run_id in html
+
+
+def test_numbers_of_near_points_do_not_lie_on_each_other():
+    plot = svg.Plot("", size=(400, 300), x=(0, 1), y=(0, 1), names=("x", "y"))
+    for i, x in enumerate((0.5, 0.501, 0.502, 0.503)):
+        plot.text(str(i), plot.place(x, 0.5))
+    texts = list(plot.area.iter("text"))
+    sides = {(text.get("class"), text.get("y")) for text in texts}
+    assert len(sides) == len(texts) == 4

@@ -35,8 +35,9 @@ import sys, tempfile
 from pathlib import Path
 from hydra import compose, initialize_config_dir
 import mlflow
-from fitgap import config, processes, preparation, tracking
-from fitgap.outbox import Operation
+from fitgap import config, processes
+from fitgap.record import preparation, tracking
+from fitgap.record.outbox import Operation
 
 uri, worker = sys.argv[1:]
 with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):

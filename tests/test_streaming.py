@@ -107,7 +107,7 @@ import runpy, sys, threading, time
 from pathlib import Path
 import numpy as np
 sys.argv = ["scripts/train.py", *sys.argv[1:]]
-import fitgap.backend
+import fitgap.engine.backend
 fitgap.engine.backend.start(1)
 import keras, mlflow.tensorflow, matplotlib.figure
 def anonymous():

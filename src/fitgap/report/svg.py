@@ -19,6 +19,15 @@ class Place(NamedTuple):
     y: float
 
 
+class Box(NamedTuple):
+    """The edges of a text in the plotting area."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
 class Plot:
     """A plotting area with axes, into which values are drawn.
 
@@ -35,6 +44,7 @@ class Plot:
     ) -> None:
         width, height = size
         self._x, self._y = x, y
+        self._written: list[Box] = []
         self._width, self._height = width - LEFT - RIGHT, height - TOP - BOTTOM
         self.root = Element(
             "svg",
@@ -62,11 +72,34 @@ class Plot:
         SubElement(self.area, "polygon", {"class": css, "points": self._path(points)})
 
     def text(self, text: str, at: Place) -> None:
-        """Write beside a point, to the left of it where there is no room to its right."""
-        fits = at.x < self._width - 30
-        css = "number" if fits else "number before"
-        shift = 8 if fits else -8
-        _write(self.area, text, x=at.x + shift, y=at.y - 6, css=css)
+        """Write beside a point, on the first side with room: not outside, nor over another text.
+
+        To the right above it where no side has.
+        """
+        sides = [(dx, dy) for dx in (8, -8) for dy in (-6, 14)]
+        boxes = [self._box(text, Place(at.x + dx, at.y + dy), leftwards=dx < 0) for dx, dy in sides]
+        free = [i for i, box in enumerate(boxes) if self._is_free(box)]
+        chosen = free[0] if free else 0
+        dx, dy = sides[chosen]
+        self._written.append(boxes[chosen])
+        css = "number before" if dx < 0 else "number"
+        _write(self.area, text, x=at.x + dx, y=at.y + dy, css=css)
+
+    def _box(self, text: str, at: Place, *, leftwards: bool) -> Box:
+        width, height = 8.0 * len(text), 12.0  # as large as the style sheet makes them, about
+        left = at.x - width if leftwards else at.x
+        return Box(left, at.y - height, left + width, at.y)
+
+    def _is_free(self, box: Box) -> bool:
+        if box.left < 0 or box.right > self._width or box.top < 0 or box.bottom > self._height:
+            return False
+        return not any(
+            box.left < other.right
+            and other.left < box.right
+            and box.top < other.bottom
+            and other.top < box.bottom
+            for other in self._written
+        )
 
     def svg(self) -> Markup:
         """Return the picture for a page."""

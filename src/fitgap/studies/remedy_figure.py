@@ -26,8 +26,13 @@ def draw(found: Sequence[Effect], *, title: str) -> Figure:
     """
     shown = [one for one in found if one.remedy != BASELINE]
     baseline = next(one for one in found if one.remedy == BASELINE)
-    figure = Figure(figsize=(8, 1.7 + 0.34 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(8, 1.9 + 0.34 * len(shown)), layout="constrained")
     figure.suptitle(title, fontsize=10)
+    figure.supxlabel(
+        f"95 % intervals over {baseline.val.n} seeds; blue: better, orange: worse, grey: not told "
+        "apart from no change",
+        fontsize=8,
+    )
     accuracy, gap = figure.subplots(1, 2, sharey=True)
     for axes, changes, wanted, label in (
         (accuracy, [one.val_change for one in shown], 1, "validation accuracy"),
