@@ -55,8 +55,8 @@ def _table(found: list[Effect]) -> Table:
             [f"{one.val.mean:.4f}", f"{one.gap.mean:+.4f}"]
             if is_baseline
             else [
-                remedies.points_and_half_width(change)
-                for change in (one.val_change, one.gap_change)
+                remedies.points(one.val_change, short=True),
+                remedies.points(one.gap_change, short=True),
             ]
         )
         table.add_row(Text(one.remedy), *map(Text, figures), str(one.val.n), one.verdict)

@@ -184,25 +184,17 @@ def notes(found: Sequence[Effect], *, missing: int) -> list[str]:
     return told
 
 
-def points_and_half_width(change: Estimate) -> str:
-    """Return a change in points of accuracy, shorter than by `points`.
+def points(change: Estimate, *, short: bool = False) -> str:
+    """Return a change in points of accuracy with its interval, or half of its width if ``short``.
 
-    >>> points_and_half_width(estimate([0.01, 0.01, 0.04]))
+    >>> points(estimate([0.01, 0.01, 0.04]))
+    '+2.00 [-2.30, +6.30]'
+    >>> points(estimate([0.01, 0.01, 0.04]), short=True)
     '+2.00 ± 4.30'
     """
     mean = f"{100 * change.mean:+.2f}"
     if change.low is None or change.high is None:
         return mean
-    return f"{mean} ± {50 * (change.high - change.low):.2f}"
-
-
-def points(change: Estimate) -> str:
-    """Return a change in points of accuracy with its interval.
-
-    >>> points(estimate([0.01, 0.01, 0.04]))
-    '+2.00 [-2.30, +6.30]'
-    """
-    mean = f"{100 * change.mean:+.2f}"
-    if change.low is None or change.high is None:
-        return mean
+    if short:
+        return f"{mean} ± {50 * (change.high - change.low):.2f}"
     return f"{mean} [{100 * change.low:+.2f}, {100 * change.high:+.2f}]"
