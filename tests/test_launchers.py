@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -100,6 +101,33 @@ def test_a_cluster_that_does_not_answer_is_refused_before_anything_starts(train,
     assert done.code == 2
     assert f"hydra.launcher.ray.init.address={address}: no cluster answers there" in done.err
     assert store.find_runs(tracking_uri, experiment="fitgap", statuses=("RUNNING", "FAILED")) == []
+
+
+IDLE_WORKERS = """
+import os, time
+import joblib
+from fitgap.sweep import launchers
+
+class JoblibLauncher:
+    pass
+
+with launchers.Workers(JoblibLauncher(), 2):
+    print(*set(joblib.Parallel(2)(joblib.delayed(os.getpid)() for _ in range(8))), flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="joblib's workers are forked on Linux only")
+def test_workers_that_never_had_a_run_end_with_a_sweep_that_is_killed():
+    with subprocess.Popen(
+        [sys.executable, "-c", IDLE_WORKERS], stdout=subprocess.PIPE, text=True
+    ) as sweep:
+        workers = [psutil.Process(int(pid)) for pid in sweep.stdout.readline().split()]
+        assert workers
+        sweep.kill()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert alive == []
 
 
 # Whole sweeps, in processes of their own.

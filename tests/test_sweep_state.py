@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from fitgap import checkpoints, processes, store
 from fitgap.config import PROJECT_ROOT
 from fitgap.errors import RequestError
-from fitgap.record import preparation, tracking
+from fitgap.record import preparation, sweep_tracking
 from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep import state as sweep_state
@@ -425,7 +425,7 @@ def with_broken_plans(tracking_uri: str) -> str:
     client = MlflowClient(tracking_uri)
     experiment_id = preparation.prepare(tracking_uri, "other")
     for text in (None, "{", '{"jobs": 3}'):
-        with tracking.open_sweep(
+        with sweep_tracking.open_sweep(
             "sweep", uri=tracking_uri, experiment_id=experiment_id, experiment="other"
         ) as parent:
             if text is not None:

@@ -62,15 +62,21 @@ def begin_sweep() -> None:
     os.environ[_SWEEP] = json.dumps(this_process())
 
 
-@functools.cache
 def end_with_sweep() -> None:
     """Have this process end soon after its sweep's, if it is one of joblib's workers.
 
     They would go on with the jobs they were handed, and then wait for more for five minutes. A
     run that is interrupted so ends KILLED.
     """
+    if multiprocessing.parent_process() is not None:
+        watch_sweep()
+
+
+@functools.cache
+def watch_sweep() -> None:
+    """Have this process end soon after the sweep's that its environment names."""
     sweep = json.loads(os.environ.get(_SWEEP, "{}"))
-    if not sweep or multiprocessing.parent_process() is None:
+    if not sweep:
         return
 
     def watch() -> None:

@@ -5,7 +5,6 @@ it records is written in batches, through `fitgap.record.delivery`, which copes 
 goes away. Reading the record back is `fitgap.store`'s work.
 """
 
-import contextlib
 import functools
 import json
 import signal
@@ -24,19 +23,16 @@ import yaml
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from fitgap import disks, processes, store
-from fitgap.config import PROJECT_ROOT, flatten, to_plain, to_text
+from fitgap import processes, store
+from fitgap.config import flatten, to_plain, to_text
 from fitgap.config_schema import Config
 from fitgap.data.datasets import Dataset
-from fitgap.errors import StoreAwayError
 from fitgap.evaluation import Scores, gap
 from fitgap.record import delivery, provenance
 from fitgap.record.delivery import Delivery
 from fitgap.record.outbox import Operation
-from fitgap.record.preparation import FAILURE_TAG, end_dead_runs, sqlite_path
+from fitgap.record.preparation import FAILURE_TAG
 from fitgap.search.pruning import PrunedError
-from fitgap.store import StoredRun
-from fitgap.sweep.plan import STOPPED_TAG
 
 if TYPE_CHECKING:
     from fitgap.training import Epoch
@@ -158,7 +154,7 @@ class RunRecord:
 
     def log_text(self, text: str, file_name: str) -> None:
         """Add a text file."""
-        _send_text(self._delivery, text, file_name)
+        send_text(self._delivery, text, file_name)
 
     def log_model(self, model: Any, *, example: np.ndarray[Any, Any]) -> None:
         """Add a Keras model that takes raw uint8 images, with signature and input example.
@@ -248,7 +244,7 @@ def open_run(
         for key, value in settings.items()
         if not key.startswith(of_the_sweep)
     }
-    with _sigterm_raises():
+    with sigterm_raises():
         run_id = interrupted or delivery.create_run(
             client, uri=uri, experiment_id=experiment_id, tags=tags, name=description.name
         )
@@ -278,116 +274,11 @@ def open_run(
         record.end("FINISHED")
 
 
-class SweepRecord:
-    """The open parent run of a sweep."""
-
-    def __init__(self, sender: Delivery, *, run_id: str, uri: str, experiment: str) -> None:
-        self.run_id = run_id
-        self.failure: str | None = None
-        self._delivery = sender
-        self._uri = uri
-        self._experiment = experiment
-
-    def end_dead_children(self) -> None:
-        """Mark the sweep's runs KILLED that say RUNNING; its workers must all have ended."""
-        delivery.patiently(
-            lambda: end_dead_runs(self._uri, self._experiment, dead_sweep=self.run_id),
-            uri=self._uri,
-        )
-
-    def log_text(self, text: str, file_name: str) -> None:
-        """Add a text file."""
-        _send_text(self._delivery, text, file_name)
-
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Add metrics under a step."""
-        now = int(time.time() * 1000)
-        entries = [(key, value, now, step) for key, value in metrics.items()]
-        self._delivery.send(Operation("batch", {"metrics": entries}))
-
-    def fail(self, reason: str) -> None:
-        """Have the run end FAILED, with the reason as a tag."""
-        self.failure = reason
-        self._delivery.send(Operation("batch", {"tags": {FAILURE_TAG: reason}}))
-
-    def end(self, status: str) -> None:
-        """Close the run."""
-        self._delivery.send(Operation("end", {"status": status, "time": int(time.time() * 1000)}))
-        self._delivery.close()
-
-
-@contextmanager
-def open_sweep(
-    name: str,
-    *,
-    uri: str,
-    experiment_id: str,
-    experiment: str,
-    tags: Mapping[str, str] | None = None,
-    reopen: StoredRun | None = None,
-) -> Iterator[SweepRecord]:
-    """Create the parent run of a sweep, or open it again; end it when the block is left.
-
-    Workers that are stopped with the sweep may have no time to end their runs; that is done here.
-
-    Parameters
-    ----------
-    name, uri, experiment_id, experiment
-        Of the run, and where it belongs.
-    tags
-        Besides those that all sweeps have.
-    reopen
-        The parent of an earlier invocation that ended before the sweep did.
-    """
-    client = delivery.client_for(uri)
-    tags = {
-        **(tags or {}),
-        "fitgap.role": "sweep",
-        **provenance.tags(),
-        **processes.this_process(),
-    }
-    beside = sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
-    with disks.named_when_full(beside.parent), _sigterm_raises():
-        if reopen is None:
-            run_id = delivery.create_run(
-                client, uri=uri, experiment_id=experiment_id, tags=tags, name=name
-            )
-        else:
-            run_id = reopen.run_id
-            delivery.patiently(lambda: _reopen(client, run_id, tags), uri=uri)
-        sender = Delivery(client, uri=uri, run_id=run_id)
-        record = SweepRecord(sender, run_id=run_id, uri=uri, experiment=experiment)
-        try:
-            yield record
-        except (KeyboardInterrupt, Terminated):
-            record.end("KILLED")
-            with contextlib.suppress(StoreAwayError):  # the next command does it
-                end_dead_runs(uri, experiment)
-            raise
-        except BaseException:
-            record.end("FAILED")
-            raise
-        record.end("FAILED" if record.failure else "FINISHED")
-
-
-def _send_text(sender: Delivery, text: str, file_name: str) -> None:
+def send_text(sender: Delivery, text: str, file_name: str) -> None:
+    """Add a text file to the run of a sender."""
     with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
         (Path(folder) / file_name).write_text(text, encoding="utf-8")
         sender.send(Operation("artifacts", {}, Path(folder)))
-
-
-def _reopen(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    for key, value in tags.items():
-        client.set_tag(run_id, key, value)
-    for key in {FAILURE_TAG, STOPPED_TAG} & set(client.get_run(run_id).data.tags):
-        client.delete_tag(run_id, key)
-    client.update_run(run_id, status="RUNNING")
-
-
-def stop_sweep(uri: str, parent: str) -> None:
-    """Have the jobs of a sweep that have not started not start."""
-    client = delivery.client_for(uri)
-    delivery.patiently(lambda: client.set_tag(parent, STOPPED_TAG, "true"), uri=uri)
 
 
 def score_metrics(
@@ -441,7 +332,9 @@ def pip_requirements() -> list[str]:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def sigterm_raises() -> Iterator[None]:
+    """Have SIGTERM raise `Terminated` within the block, so that what is open is ended."""
+
     def handler(_signum: int, _frame: FrameType | None) -> None:
         raise Terminated
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-    from fitgap.record.tracking import SweepRecord
+    from fitgap.record.sweep_tracking import SweepRecord
 
 SEARCH_TAG = "fitgap.search"  # on the parent run: the study's name
 MAX_LAUNCHES = 2  # of a trial whose worker died
@@ -140,12 +140,12 @@ class _Search:
         for _, parameters in first:
             self._job(parameters)
 
-        from fitgap.record import preparation, tracking
+        from fitgap.record import preparation, sweep_tracking
 
         tracking_config = self._base.config.tracking
         experiment_id = preparation.prepare(self._base.uri, tracking_config.experiment)
         searched = ", ".join(dimension.name for dimension in self._space)
-        with tracking.open_sweep(
+        with sweep_tracking.open_sweep(
             self._base.config.name or f"search over {searched}",
             uri=self._base.uri,
             experiment_id=experiment_id,

@@ -97,9 +97,9 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
         failure = f"{type(error).__name__}: {reason}"
         said = _say(f"#{number} {name}: FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:
-            from fitgap.record import tracking
+            from fitgap.record import sweep_tracking
 
-            tracking.stop_sweep(planned.uri, planned.config.tracking.parent)
+            sweep_tracking.stop_sweep(planned.uri, planned.config.tracking.parent)
         return Outcome(name, result=None, failure=failure, said=said)
     seconds = time.perf_counter() - started
     said = _say(f"#{number} {name}: {_scores(result)}, {seconds:.1f} s")

@@ -16,7 +16,7 @@ from fitgap.sweep.jobs import Outcome
 from fitgap.sweep.launchers import WorkerDiedError
 
 if TYPE_CHECKING:
-    from fitgap.record.tracking import SweepRecord
+    from fitgap.record.sweep_tracking import SweepRecord
 
 # Hands jobs to Hydra's launcher, numbered from the second argument on.
 Launch = Callable[[Sequence[Overrides], int], Sequence[JobReturn]]

@@ -1,7 +1,9 @@
 """What a run imports, imported: joblib's workers are forked from a process that has done so."""
 
+import os
 from importlib import import_module
 
+from fitgap import processes
 from fitgap.engine import backend
 
 MODULES = (
@@ -22,3 +24,6 @@ with backend.quick_imports():
 
     # The first model of a process that MLflow saves has it look into every installed package.
     warn_dependency_requirement_mismatches(pip_requirements())
+
+# A worker whose sweep is killed before its first job would wait for that for five minutes.
+os.register_at_fork(after_in_child=processes.watch_sweep)

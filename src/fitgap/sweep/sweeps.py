@@ -108,11 +108,11 @@ def run(
 
     with workers:
         with backend.quick_imports():
-            from fitgap.record import preparation, publication, tracking
+            from fitgap.record import preparation, publication, sweep_tracking
 
         experiment_id = preparation.prepare(plan.uri, plan.config.tracking.experiment)
         name = plan.config.name or _name_of_sweep(grid)
-        with tracking.open_sweep(
+        with sweep_tracking.open_sweep(
             name,
             uri=plan.uri,
             experiment_id=experiment_id,
