@@ -5,6 +5,7 @@ from pathlib import Path
 
 import mlflow
 from filelock import FileLock
+from mlflow.entities import Experiment
 from sqlalchemy.engine import make_url
 
 from fitgap import processes, store
@@ -95,14 +96,26 @@ def sqlite_path(uri: str) -> Path | None:
 def _experiment_id(uri: str, name: str) -> str:
     client = delivery.client_for(uri)
     found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage == "deleted":
+        try:
+            return _create_or_restore(client, found, uri=uri, name=name)
+        except mlflow.MlflowException:
+            # Of several that use a server first only one gets it done; the others find it there.
+            found = client.get_experiment_by_name(name)
+            if found is None or found.lifecycle_stage == "deleted":
+                raise
+    return str(found.experiment_id)
+
+
+def _create_or_restore(
+    client: mlflow.MlflowClient, found: Experiment | None, *, uri: str, name: str
+) -> str:
     if found is not None:
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
+        client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
     location = None  # a tracking server knows best
     if store.kind_of(uri) != "server":
         beside = sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
         location = beside.with_name("mlartifacts").as_uri()
-    return str(
-        client.create_experiment(name, artifact_location=location, tags=views.experiment_tags())
-    )
+    tags = views.experiment_tags()
+    return str(client.create_experiment(name, artifact_location=location, tags=tags))
