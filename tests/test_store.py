@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -179,6 +180,30 @@ def test_a_database_is_opened_so_that_nothing_can_be_written(tmp_path):
             connection.execute("DELETE FROM runs")
     finally:
         connection.close()
+
+
+KILLED_WRITER = """
+import os, signal, sqlite3, sys
+
+database = sqlite3.connect(sys.argv[1], isolation_level=None)
+database.execute("PRAGMA cache_size = 1")  # what is changed goes to the file before its commit
+database.execute("BEGIN")
+database.execute("UPDATE runs SET status = 'FAILED'")
+database.execute("CREATE TABLE large AS SELECT randomblob(1000000)")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_runs_are_read_after_a_writer_was_killed(record, tmp_path):
+    path = tmp_path / "mlflow.db"
+    before = path.read_bytes()
+    killed = subprocess.run([sys.executable, "-c", KILLED_WRITER, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.with_name("mlflow.db-journal").exists()
+    assert path.read_bytes() != before
+    assert len(store.find_runs(record, experiment="fitgap")) == 2
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_runs_are_read_while_another_process_writes(record, tmp_path):

@@ -7,7 +7,6 @@ a value that was logged twice.
 import hashlib
 import io
 import math
-import sqlite3
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fitgap import checkpoints
+from fitgap.store.database import open_read_only
 
 READY = 2  # as MLflow's table of models has it
 # What a clock measured differs from run to run.
@@ -66,7 +66,7 @@ class Record:
 
 def read(database: Path, *, experiment: str) -> Record:
     """Read an experiment's record from MLflow's SQLite database and the artifacts beside it."""
-    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+    with closing(open_read_only(database)) as opened:
         (number,) = opened.execute(
             "select experiment_id from experiments where name = ?", (experiment,)
         ).fetchone()

@@ -276,11 +276,17 @@ def _check_writable(path: Path) -> None:
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:
-    """Open an existing file for reading only: a wrong path must not leave an empty database."""
+    """Open an existing file for reading only: a wrong path must not leave an empty database.
+
+    Where a writer was killed, the first to read takes back what that one had half written. SQLite
+    would not do it for a connection in its mode ``ro``, and could not read either.
+    """
     _require_database(path)
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=LOCK_SECONDS, isolation_level=None
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=LOCK_SECONDS, isolation_level=None
     )
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 def _require_database(path: Path) -> None:
