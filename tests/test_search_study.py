@@ -62,6 +62,26 @@ def test_a_resumed_search_is_the_uninterrupted_one(tmp_path, sampler, metrics):
     assert resumed == whole
 
 
+def test_what_was_written_in_part_is_taken_back(tmp_path):
+    settings = SearchSettings(startup_trials=4)
+    path = tmp_path / "s.journal"
+    whole = search(path, settings, size=3)
+    content = path.read_bytes()
+    for size in range(0, len(content), len(content) // 9):
+        path.write_bytes(content[:size])
+        assert search(path, settings, size=3) == whole
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    settings = SearchSettings()
+    path = tmp_path / "s.journal"
+    search(path, settings, size=3)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:5], "{\n", *lines[5:]]))
+    with pytest.raises(RequestError, match=r"s\.journal is damaged: "):
+        trials_of(path, settings)
+
+
 def test_the_sampler_learns_and_another_seed_proposes_something_else(tmp_path):
     found = {}
     for sampler, seed in (("tpe", 0), ("tpe", 1), ("random", 0)):

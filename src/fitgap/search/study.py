@@ -83,11 +83,9 @@ def opened(path: Path, *, settings: SearchSettings) -> "Iterator[optuna.Study]":
     Raises
     ------
     RequestError
-        If another process runs this search, or the file cannot be used.
+        If another process runs this search, or the file cannot be used or is damaged.
     """
-    import optuna
     from filelock import FileLock, Timeout
-    from optuna.storages.journal import JournalFileBackend
 
     lock = FileLock(path.with_suffix(".lock"))
     try:
@@ -96,16 +94,48 @@ def opened(path: Path, *, settings: SearchSettings) -> "Iterator[optuna.Study]":
     except Timeout as error:
         raise RequestError(f"this search is being run by another process: {path}") from error
     except OSError as error:
-        raise RequestError(f"the search's file {path} cannot be used: {error}") from error
+        raise _unusable(path, error) from error
     try:
-        yield optuna.create_study(
+        yield _study(path, settings)
+    finally:
+        lock.release()
+
+
+def _study(path: Path, settings: SearchSettings) -> "optuna.Study":
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        _drop_unfinished_line(path)
+        return optuna.create_study(
             study_name=path.stem,
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
             directions=_directions(settings),
             load_if_exists=True,
         )
-    finally:
-        lock.release()
+    except OSError as error:
+        raise _unusable(path, error) from error
+    except ValueError as error:
+        raise RequestError(
+            f"the search's file {path} is damaged: {error}\n"
+            "Moved away, the search begins anew; trials that are recorded are not trained again"
+        ) from error
+
+
+def _unusable(path: Path, error: OSError) -> RequestError:
+    return RequestError(f"the search's file {path} cannot be used: {error}")
+
+
+def _drop_unfinished_line(path: Path) -> None:
+    """Take back what a full disk or a kill let be written in part: Optuna would read no further.
+
+    Each line is one operation, a trial among them, that nobody was told to be done.
+    """
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
 
 
 def check_same(
