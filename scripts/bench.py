@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap.benchmark import benchmark, report
+from fitgap.benchmark import benchmark, report, startup
 from fitgap.benchmark.processes import machine_cores
 from fitgap.benchmark.report import Part, Result
 from fitgap.cli import TERMINATED, count, run_command
@@ -121,7 +121,7 @@ def _measures(
             )
         ],
         "tracking": lambda: [benchmark.measure_tracking(rounds=rounds, folder=folder)],
-        "startup": lambda: benchmark.measure_startup(rounds=rounds, folder=folder),
+        "startup": lambda: startup.measure_startup(rounds=rounds, folder=folder),
         "memory": lambda: [benchmark.measure_memory(runs=arguments.memory_runs, folder=folder)],
     }
 

@@ -13,7 +13,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     computed = walkthrough.run(PAGE)
     # After the page, which starts TensorFlow itself; the pictures' module needs it too.
-    from fitgap.verification import walkthrough_figures  # noqa: PLC0415
+    from fitgap.verification import walkthrough_figures
 
     for name, figure in walkthrough_figures.draw(computed).items():
         figure.savefig(folder / f"{name}.png", dpi=110)

@@ -44,7 +44,7 @@ def main() -> None:
         console.print(Text(f"Note: {note}"))
     text = learning_curve.to_markdown(found, told, title=title, missing=results.missing)
 
-    from fitgap.studies import learning_curve_figure  # noqa: PLC0415 - matplotlib, after the errors
+    from fitgap.studies import learning_curve_figure
 
     figure = learning_curve_figure.draw(found, told, title=title)
     sweep_results.write(results, arguments.output, name="learning_curve", text=text, figure=figure)

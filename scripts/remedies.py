@@ -35,7 +35,7 @@ def main() -> None:
         console.print(Text(note))
     text = remedies.to_markdown(found, title=title, missing=results.missing)
 
-    from fitgap.studies import remedy_figure  # noqa: PLC0415 - matplotlib, after the errors
+    from fitgap.studies import remedy_figure
 
     figure = remedy_figure.draw(found, title=title)
     sweep_results.write(results, arguments.output, name="remedies", text=text, figure=figure)

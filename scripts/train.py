@@ -10,7 +10,7 @@ from fitgap.cli import run_command
 def main(composed: DictConfig) -> object:
     """Run one Hydra job."""
     # Neither --help nor a misspelt override waits for what a job imports.
-    from fitgap.sweep.jobs import run_job  # noqa: PLC0415
+    from fitgap.sweep.jobs import run_job
 
     return run_job(composed)
 

@@ -104,7 +104,7 @@ def test_a_cluster_that_does_not_answer_is_refused_before_anything_starts(train,
 
 
 IDLE_WORKERS = """
-import os, time
+import os, sys
 import joblib
 from fitgap.sweep import launchers
 
@@ -113,7 +113,7 @@ class JoblibLauncher:
 
 with launchers.Workers(JoblibLauncher(), 2):
     print(*set(joblib.Parallel(2)(joblib.delayed(os.getpid)() for _ in range(8))), flush=True)
-    time.sleep(600)
+    sys.stdin.read()  # until it is killed, or the test is gone
 """
 
 
@@ -121,7 +121,10 @@ with launchers.Workers(JoblibLauncher(), 2):
 @pytest.mark.skipif(sys.platform != "linux", reason="joblib's workers are forked on Linux only")
 def test_workers_that_never_had_a_run_end_with_a_sweep_that_is_killed():
     with subprocess.Popen(
-        [sys.executable, "-c", IDLE_WORKERS], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", IDLE_WORKERS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as sweep:
         workers = [psutil.Process(int(pid)) for pid in sweep.stdout.readline().split()]
         assert workers

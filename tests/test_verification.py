@@ -14,9 +14,9 @@ from fitgap import config
 from fitgap.data import datasets
 from fitgap.errors import RequestError
 from fitgap.reference.optimizers import SGD
-from fitgap.verification import naive_speed, verification
+from fitgap.verification import naive_speed, steps, verification
+from fitgap.verification.checks import EpochCheck, StepCheck, Verification, relative_difference
 from fitgap.verification.report import conclusion, print_tables, to_json, to_markdown
-from fitgap.verification.verification import EpochCheck, StepCheck, Verification
 
 VERIFY = config.PROJECT_ROOT / "scripts" / "verify.py"
 
@@ -53,7 +53,7 @@ def test_an_epoch_without_a_kink_agrees_to_the_last_digits(short):
 
 
 def test_wrong_formulas_are_found_and_named(monkeypatch):
-    right = verification.network
+    right = steps.network
 
     def without_decay(*arguments, **settings):
         network = right(*arguments, **settings)
@@ -62,7 +62,7 @@ def test_wrong_formulas_are_found_and_named(monkeypatch):
 
     # One part in 100,000 too far, and Adam in the place of AdamW.
     monkeypatch.setattr(SGD, "_change", lambda self, g, _: -1.00001 * self.learning_rate * g)
-    monkeypatch.setattr(verification, "network", without_decay)
+    monkeypatch.setattr(steps, "network", without_decay)
     result = verification.verify(dataset="digits", cases=())
     assert conclusion(result) == (
         "4 of 31 out of tolerance: optimizer sgd; optimizer momentum; optimizer nesterov; "
@@ -83,12 +83,12 @@ def test_wrong_formulas_are_found_and_named(monkeypatch):
 )
 def test_a_difference_is_relative_to_its_own_array(ours, theirs, expected):
     arrays = [[np.array(each) for each in side] for side in (ours, theirs)]
-    assert verification.relative_difference(*arrays) == pytest.approx(expected, nan_ok=True)
+    assert relative_difference(*arrays) == pytest.approx(expected, nan_ok=True)
 
 
 def test_arrays_of_different_shapes_are_not_compared():
     with pytest.raises(ValueError, match=r"one shape .* \(1, 2\), \(2,\)"):
-        verification.relative_difference([np.zeros((1, 2))], [np.zeros(2)])
+        relative_difference([np.zeros((1, 2))], [np.zeros(2)])
 
 
 RELU = EpochCheck(

@@ -1,4 +1,4 @@
-"""What the benchmark measures: epochs, a sweep, the record's share, start-up, memory.
+"""What the benchmark measures: epochs, a sweep, the record's share, memory.
 
 Everything that is compared runs in processes of its own, and the comparisons are interleaved:
 one measurement of each way, then the next of each, so that a machine which grows slower or faster
@@ -7,7 +7,6 @@ everything is written to a temporary folder. `fitgap.benchmark.results` counts w
 """
 
 import json
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ from fitgap.benchmark.results import (
     PLAIN_FIT,
     Case,
     CaseTimes,
-    CommandTimes,
     EpochTimes,
     Memory,
     RecordTimes,
@@ -35,7 +33,6 @@ from fitgap.data import datasets, splits
 from fitgap.data.datasets import Dataset
 
 TRAIN = str(PROJECT_ROOT / "scripts" / "train.py")
-COMPARE = str(PROJECT_ROOT / "scripts" / "compare.py")
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 SWEEP_SEEDS = 4
@@ -221,13 +218,13 @@ def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
     seconds: dict[str, list[float]] = {"fitgap": [], "manual": [], "autolog": []}
     with Child("fitgap.benchmark.workers", "store", "{}", folder=folder) as store:
         for number in range(1, rounds + 1):
-            prepared = _database(folder, f"fitgap-{number}")
+            prepared = database(folder, f"fitgap-{number}")
             store.ask("prepare", uri=prepared, experiment_name="fitgap")
-            command = [sys.executable, TRAIN, *_sweep_overrides(name), f"tracking.uri={prepared}"]
+            command = [sys.executable, TRAIN, *sweep_overrides(name), f"tracking.uri={prepared}"]
             seconds["fitgap"].append(run(command, folder=folder)[0])
             say(f"sweep {number} of {rounds}: this project, {seconds['fitgap'][-1]:.0f} s")
             for loop in ("manual", "autolog"):
-                prepared = _database(folder, f"{loop}-{number}")
+                prepared = database(folder, f"{loop}-{number}")
                 store.ask("prepare", uri=prepared, experiment_name="baseline")
                 arguments = json.dumps({"data": str(data), "uri": prepared})
                 lifetime, of_runs = _time_loop(loop, arguments, grid=grid[:runs], folder=folder)
@@ -250,7 +247,8 @@ def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
     return Sweep(dataset=name, times=times)
 
 
-def _sweep_overrides(dataset: str) -> list[str]:
+def sweep_overrides(dataset: str) -> list[str]:
+    """Return what a command line says to ask for the sweep that is measured."""
     seeds = ",".join(str(seed) for seed in range(SWEEP_SEEDS))
     return [
         "-m",
@@ -264,7 +262,7 @@ def _sweep_overrides(dataset: str) -> list[str]:
     ]
 
 
-def _database(folder: Path, name: str) -> str:
+def database(folder: Path, name: str) -> str:
     """Return the URI of a database in a folder of its own, for the artifacts lie beside it."""
     (folder / name).mkdir()
     return f"sqlite:///{folder / name / 'mlflow.db'}"
@@ -309,7 +307,7 @@ def measure_tracking(*, rounds: int, folder: Path) -> RecordTimes:
         "optimizer=adam",
         "training.epochs=5",
         "training.batch_size=32",
-        f"tracking.uri={_database(folder, 'tracking')}",
+        f"tracking.uri={database(folder, 'tracking')}",
         "tracking.reuse=false",  # the same run again and again, trained each time
     ]
     recorded, unrecorded = [], []
@@ -337,7 +335,7 @@ def measure_memory(*, runs: int, folder: Path) -> Memory:
     """
     if not Path("/proc/self/statm").exists():
         raise BenchmarkError("resident memory is read from /proc, which this system does not have")
-    uri = _database(folder, "memory")
+    uri = database(folder, "memory")
     megabytes = []
     with Child("fitgap.benchmark.workers", "runs", "{}", folder=folder) as child:
         for number in range(runs):
@@ -352,76 +350,6 @@ def measure_memory(*, runs: int, folder: Path) -> Memory:
             if (number + 1) % 10 == 0:
                 say(f"memory: {number + 1} of {runs} runs, {megabytes[-1]:.0f} MB")
     return Memory(tuple(megabytes))
-
-
-def measure_startup(*, rounds: int, folder: Path) -> list[CommandTimes]:
-    """Time commands that train nothing, and see whether they import TensorFlow all the same.
-
-    Raises
-    ------
-    BenchmarkError
-        If a command does not answer as it should.
-    """
-    commands = _startup_commands(folder)
-    seconds: dict[str, list[float]] = {label: [] for label in commands}
-    for number in range(1, rounds + 1):
-        for label, (arguments, code, answer) in commands.items():
-            taken, output = run([sys.executable, *arguments], folder=folder, expected=code)
-            if answer not in output:
-                raise BenchmarkError(f"{label} should say {answer!r}, but said:\n{output}")
-            seconds[label].append(taken)
-        say(f"start-up: round {number} of {rounds}")
-    results = []
-    for label, (arguments, code, _) in commands.items():
-        watched = [sys.executable, "-X", "importtime", *arguments]
-        _, output = run(watched, folder=folder, expected=code)
-        imported = re.search(r"\| +tensorflow$", output, re.MULTILINE) is not None
-        results.append(CommandTimes(label, tuple(seconds[label]), imports_tensorflow=imported))
-    return results
-
-
-def _startup_commands(folder: Path) -> dict[str, tuple[list[str], int, str]]:
-    """Return, by name, the arguments, the exit code and a piece of the answer of each command.
-
-    The runs that they ask for are put into a record first.
-    """
-    uri = _database(folder, "startup")
-    single = [f"dataset={real_dataset() or 'digits'}", "optimizer=adam", "seed=7"]
-    finished = _sweep_overrides("digits")
-    common = ["architecture=dense_relu_100", "training.epochs=5", "training.batch_size=32"]
-    grid = [
-        [*common, f"optimizer={optimizer}", f"seed={seed}"]
-        for optimizer in OPTIMIZERS
-        for seed in range(SWEEP_SEEDS)
-    ]
-    hundred = [
-        [f"optimizer={optimizer}", f"training.batch_size={batch_size}", f"seed={seed}"]
-        for optimizer in OPTIMIZERS[:5]
-        for batch_size in (16, 32, 64, 128)
-        for seed in range(5)
-    ]
-    records = {"single": [single], "sweep": grid, "hundred": hundred}
-    say("start-up: preparing a record of 125 runs")
-    with Child("fitgap.benchmark.workers", "store", "{}", folder=folder) as store:
-        for name, runs in records.items():
-            store.ask("fill", uri=uri, experiment_name=name, grid=runs)
-
-    def tracking(name: str) -> list[str]:
-        return [f"tracking.uri={uri}", f"tracking.experiment={name}"]
-
-    compare = [COMPARE, "--uri", uri, "--experiment", "hundred"]
-    return {
-        "train.py --help": ([TRAIN, "--help"], 0, "Groups"),
-        "train.py optimizer=adm": ([TRAIN, "optimizer=adm"], 2, "did you mean adam"),
-        "train.py training.epochs=0": ([TRAIN, "training.epochs=0"], 2, "training.epochs must"),
-        "compare.py, 100 runs": (compare, 0, "batch_size"),
-        "train.py, finished run": ([TRAIN, *single, *tracking("single")], 0, "already finished"),
-        "train.py -m, 24 finished runs": (
-            [TRAIN, *finished, *tracking("sweep")],
-            0,
-            "24 finished before",
-        ),
-    }
 
 
 def find_jax(python: str) -> bool:

@@ -6,17 +6,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fitgap import identity
-from fitgap.verification.verification import (
+from fitgap.verification.checks import (
     CONTROL_FACTOR,
     ELEMENTWISE_BOUND,
     EPOCH_BOUND,
     PERTURBATION,
-    SPARSE,
     SUM_BOUND,
     EpochCheck,
     StepCheck,
     Verification,
 )
+from fitgap.verification.experiment import SPARSE
 
 if TYPE_CHECKING:
     from rich.console import Console
