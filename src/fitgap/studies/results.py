@@ -75,10 +75,9 @@ def read(
         jobs = _jobs(uri, parent.run_id)
         if len({value for job in jobs if (value := _value(job, setting)) is not None}) > 1:
             return _results(uri, experiment, parent.run_id, jobs, setting=setting)
-    which = f"sweep {sweep}" if sweep else "no sweep"
-    verb = "is not one" if sweep else "of the kind is there"
+    which = f"run {sweep} is" if sweep else "there is"
     raise RequestError(
-        f"experiment {experiment!r} in {store.redact(uri)}: {which} over {setting} {verb}\n"
+        f"experiment {experiment!r} in {store.redact(uri)}: {which} no sweep over {setting}\n"
         f"Make one with: {start}"
     )
 
