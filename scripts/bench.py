@@ -14,12 +14,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap.benchmark import benchmark, report, startup
-from fitgap.benchmark.processes import machine_cores
-from fitgap.benchmark.report import Part, Result
-from fitgap.cli import TERMINATED, count, run_command
-from fitgap.config import PROJECT_ROOT
+from fitgap.commands.exit_codes import TERMINATED, count, run_command
+from fitgap.config.settings import PROJECT_ROOT
 from fitgap.errors import RequestError
+from fitgap_lab.benchmark import measure, report, startup
+from fitgap_lab.benchmark.processes import machine_cores
+from fitgap_lab.benchmark.report import Part, Result
 
 PARTS = ("epochs", "grid", "sweep", "tracking", "startup", "memory")
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")
@@ -43,7 +43,7 @@ def main() -> None:
     for name in arguments.only:
         load = report.load_average()
         if load > machine_cores() / 2:
-            benchmark.say(f"note: the machine is busy (load average {load:.1f})")
+            measure.say(f"note: the machine is busy (load average {load:.1f})")
         with tempfile.TemporaryDirectory(prefix="fitgap-bench-") as folder:
             results = _measures(arguments, Path(folder), jax_python)[name]()
         notes = []
@@ -111,25 +111,25 @@ def _measures(
 ) -> dict[str, Callable[[], Sequence[Result]]]:
     rounds, images = arguments.rounds, arguments.images
     return {
-        "epochs": lambda: benchmark.measure_epochs(
-            benchmark.CASES, rounds=rounds, folder=folder, limit=images, jax_python=jax_python
+        "epochs": lambda: measure.measure_epochs(
+            measure.CASES, rounds=rounds, folder=folder, limit=images, jax_python=jax_python
         ),
-        "grid": lambda: benchmark.measure_grid(rounds=rounds, folder=folder, limit=images),
+        "grid": lambda: measure.measure_grid(rounds=rounds, folder=folder, limit=images),
         "sweep": lambda: [
-            benchmark.measure_sweep(
+            measure.measure_sweep(
                 rounds=arguments.sweep_rounds, runs=arguments.sweep_runs, folder=folder
             )
         ],
-        "tracking": lambda: [benchmark.measure_tracking(rounds=rounds, folder=folder)],
+        "tracking": lambda: [measure.measure_tracking(rounds=rounds, folder=folder)],
         "startup": lambda: startup.measure_startup(rounds=rounds, folder=folder),
-        "memory": lambda: [benchmark.measure_memory(runs=arguments.memory_runs, folder=folder)],
+        "memory": lambda: [measure.measure_memory(runs=arguments.memory_runs, folder=folder)],
     }
 
 
 def _jax_python(wanted: str | None) -> str | None:
     """Return an interpreter that has JAX, or None if none was asked for and this one has not."""
     python = wanted or sys.executable
-    if benchmark.find_jax(python):
+    if measure.find_jax(python):
         return python
     if wanted is not None:
         raise RequestError(f"--jax-python {wanted}: cannot import jax")

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from fitgap import cli, identity
-from fitgap.config import PROJECT_ROOT
-from fitgap.verification.naive_speed import Speed, measure
+from fitgap import identity
+from fitgap.commands import exit_codes
+from fitgap.config.settings import PROJECT_ROOT
+from fitgap_lab.verification.naive_speed import Speed, measure
 
 HEADERS = ("operation", "shapes", "loops", "NumPy", "Keras", "loops/NumPy", "loops/Keras")
 
@@ -86,4 +87,4 @@ def _markdown(speeds: Sequence[Speed]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run_command(main)
+    exit_codes.run_command(main)

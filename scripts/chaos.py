@@ -10,9 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap.chaos import chaos, check, report
-from fitgap.cli import FAILED, OK, TERMINATED, count, run_command
-from fitgap.config import PROJECT_ROOT
+from fitgap.commands.exit_codes import FAILED, OK, TERMINATED, count, run_command
+from fitgap.config.settings import PROJECT_ROOT
+from fitgap_lab.chaos import check, report
+from fitgap_lab.chaos import kills as chaos
 
 DOCS = PROJECT_ROOT / "docs" / "CHAOS.md"
 

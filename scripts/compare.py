@@ -5,16 +5,17 @@ import sys
 
 from rich.console import Console
 
-from fitgap.cli import run_command
-from fitgap.comparison import asking, views
-from fitgap.comparison.comparison import compare_experiment
-from fitgap.comparison.reporting import print_table, to_csv, to_json, to_markdown
+from fitgap.commands import query_options
+from fitgap.commands.exit_codes import run_command
+from fitgap.comparison.groups import compare_experiment
+from fitgap.report import terminal_details
+from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
 
 
 def main() -> None:
     """Read the command line, compare, and print in the form asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    asking.add_options(parser)
+    query_options.add_options(parser)
     parser.add_argument(
         "--format",
         choices=("table", "csv", "json", "markdown"),
@@ -44,19 +45,21 @@ def main() -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    uri, form, limit = asking.uri_of(arguments), arguments.format, arguments.limit or None
+    uri, form, limit = query_options.uri_of(arguments), arguments.format, arguments.limit or None
     comparison = compare_experiment(
-        uri, experiment=arguments.experiment, query=asking.query_of(arguments)
+        uri, experiment=arguments.experiment, query=query_options.query_of(arguments)
     )
     if arguments.verdicts or arguments.effects:
         if form == "table" and arguments.verdicts:
-            views.print_gaps(comparison, uri=uri, console=Console(), limit=limit)
+            terminal_details.print_gaps(comparison, uri=uri, console=Console(), limit=limit)
         elif form == "table":
-            views.print_effects(comparison, console=Console())
+            terminal_details.print_effects(comparison, console=Console())
         elif arguments.verdicts:
-            sys.stdout.write(views.gaps_text(comparison, uri=uri, form=form, limit=limit))
+            sys.stdout.write(
+                terminal_details.gaps_text(comparison, uri=uri, form=form, limit=limit)
+            )
         else:
-            sys.stdout.write(views.effects_text(comparison, form=form))
+            sys.stdout.write(terminal_details.effects_text(comparison, form=form))
     elif form == "table":
         print_table(comparison, console=Console(), limit=limit)
     elif form == "markdown":

@@ -5,8 +5,8 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from fitgap import config
-from fitgap.cli import report, run_command
+from fitgap.commands.exit_codes import report, run_command
+from fitgap.config import settings as config
 from fitgap.data import datasets, splits
 from fitgap.data import report as data_report
 from fitgap.data.image_folder import UnreadableImagesError

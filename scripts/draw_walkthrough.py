@@ -1,8 +1,8 @@
 """Run the code of docs/HOW_A_NETWORK_LEARNS.md and draw its pictures into docs/images."""
 
-from fitgap import cli
-from fitgap.config import PROJECT_ROOT
-from fitgap.verification import walkthrough
+from fitgap.commands import exit_codes
+from fitgap.config.settings import PROJECT_ROOT
+from fitgap_lab.verification import walkthrough
 
 PAGE = PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 
@@ -13,7 +13,7 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     computed = walkthrough.run(PAGE)
     # After the page, which starts TensorFlow itself; the pictures' module needs it too.
-    from fitgap.verification import walkthrough_figures
+    from fitgap_lab.verification import walkthrough_figures
 
     for name, figure in walkthrough_figures.draw(computed).items():
         figure.savefig(folder / f"{name}.png", dpi=110)
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    cli.run_command(main)
+    exit_codes.run_command(main)

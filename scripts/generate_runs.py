@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from fitgap.benchmark import generated_runs
-from fitgap.cli import run_command
+from fitgap.commands.exit_codes import run_command
 from fitgap.errors import RequestError
+from fitgap_lab.benchmark import generated_runs
 
 
 def main() -> None:

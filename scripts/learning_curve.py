@@ -6,20 +6,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitgap.cli import run_command
-from fitgap.comparison import asking
-from fitgap.studies import learning_curve
-from fitgap.studies import results as sweep_results
+from fitgap.commands import query_options
+from fitgap.commands.exit_codes import run_command
+from fitgap.comparison import learning_curve, sweep_results
 
 
 def main() -> None:
     """Read the command line, fit, print the answer, and write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    asking.add_sweep_options(parser, preset="learning_curve")
+    query_options.add_sweep_options(parser, preset="learning_curve")
     arguments = parser.parse_args()
 
     results = sweep_results.read(
-        asking.uri_of(arguments),
+        query_options.uri_of(arguments),
         experiment=arguments.experiment,
         setting="split.train_fraction",
         sweep=arguments.sweep,
@@ -44,9 +43,9 @@ def main() -> None:
         console.print(Text(f"Note: {note}"))
     text = learning_curve.to_markdown(found, told, title=title, missing=results.missing)
 
-    from fitgap.studies import learning_curve_figure
+    from fitgap.report import learning_curve_chart
 
-    figure = learning_curve_figure.draw(found, told, title=title)
+    figure = learning_curve_chart.draw(found, told, title=title)
     sweep_results.write(results, arguments.output, name="learning_curve", text=text, figure=figure)
     where = arguments.output
     print(f"written: {where}/learning_curve.md, learning_curve.png, learning_curve.svg")

@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fitgap.benchmark import generated_runs
-from fitgap.cli import run_command
-from fitgap.comparison import text_tables
+from fitgap.commands.exit_codes import run_command
 from fitgap.errors import RequestError
+from fitgap.report import text_tables
+from fitgap_lab.benchmark import generated_runs
 
 SCRIPTS = Path(__file__).resolve().parent
 START, END = "<!-- growth: start -->", "<!-- growth: end -->"

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fitgap import prediction, store
-from fitgap.cli import run_command
+from fitgap.commands.exit_codes import run_command
 from fitgap.errors import RequestError
 from fitgap.store import recorded
 

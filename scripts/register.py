@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from fitgap import registry, store
-from fitgap.cli import run_command
+from fitgap.commands.exit_codes import run_command
 
 
 def main() -> None:

@@ -6,21 +6,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fitgap.cli import run_command
-from fitgap.comparison import asking
-from fitgap.studies import remedies
-from fitgap.studies import results as sweep_results
-from fitgap.studies.remedies import BASELINE, Effect
+from fitgap.commands import query_options
+from fitgap.commands.exit_codes import run_command
+from fitgap.comparison import remedies, sweep_results
+from fitgap.comparison.remedies import BASELINE, Effect
 
 
 def main() -> None:
     """Read the command line, compare with the baseline, print, and write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    asking.add_sweep_options(parser, preset="remedies")
+    query_options.add_sweep_options(parser, preset="remedies")
     arguments = parser.parse_args()
 
     results = sweep_results.read(
-        asking.uri_of(arguments),
+        query_options.uri_of(arguments),
         experiment=arguments.experiment,
         setting="remedy",
         sweep=arguments.sweep,
@@ -35,9 +34,9 @@ def main() -> None:
         console.print(Text(note))
     text = remedies.to_markdown(found, title=title, missing=results.missing)
 
-    from fitgap.studies import remedy_figure
+    from fitgap.report import remedies_chart
 
-    figure = remedy_figure.draw(found, title=title)
+    figure = remedies_chart.draw(found, title=title)
     sweep_results.write(results, arguments.output, name="remedies", text=text, figure=figure)
     print(f"written: {arguments.output}/remedies.md, remedies.png, remedies.svg")
 

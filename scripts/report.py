@@ -4,15 +4,15 @@ import argparse
 import re
 from pathlib import Path
 
-from fitgap.cli import run_command
-from fitgap.comparison import asking
+from fitgap.commands import query_options
+from fitgap.commands.exit_codes import run_command
 from fitgap.report import page
 
 
 def main() -> None:
     """Read the command line, gather, write, and say where the file is."""
     parser = argparse.ArgumentParser(description=__doc__)
-    asking.add_options(parser)
+    query_options.add_options(parser)
     parser.add_argument(
         "--output", type=Path, metavar="PATH", help="file to write (reports/<experiment>.html)"
     )
@@ -21,9 +21,9 @@ def main() -> None:
     path = arguments.output or Path("reports") / f"{_file_name(arguments.experiment)}.html"
     page.write(
         path,
-        uri=asking.uri_of(arguments),
+        uri=query_options.uri_of(arguments),
         experiment=arguments.experiment,
-        query=asking.query_of(arguments),
+        query=query_options.query_of(arguments),
     )
     print(f"report: {path}")
 

@@ -10,17 +10,18 @@ from typing import Any
 
 from rich.console import Console
 
-from fitgap import cli, store
+from fitgap import store
+from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
-from fitgap.reproduction.findings import (
+from fitgap_lab.reproduction.findings import (
     Reproduction,
     compare_all,
     find,
     find_in_progress_bars,
     read_plain_keras,
 )
-from fitgap.reproduction.measurements import measure, plans, sweep_overrides
-from fitgap.reproduction.report import print_tables, to_json, to_markdown
+from fitgap_lab.reproduction.measurements import measure, plans, sweep_overrides
+from fitgap_lab.reproduction.report import print_tables, to_json, to_markdown
 
 # As the person set it: `run_command` changes what decides about tracebacks, and the sweep is a
 # command of its own.
@@ -31,7 +32,7 @@ def main() -> int:
     """Read the command line, train what is not there yet, collect, judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--seeds", type=cli.count, default=3, metavar="N", help="0 to N-1 (%(default)s)"
+        "--seeds", type=exit_codes.count, default=3, metavar="N", help="0 to N-1 (%(default)s)"
     )
     parser.add_argument(
         "--output",
@@ -64,7 +65,7 @@ def main() -> int:
     store.check(store.resolve_uri(None))
 
     code = _train(sweep_overrides(arguments.seeds, experiment_name=arguments.experiment))
-    if code in (cli.WRONG_REQUEST, cli.INTERRUPTED):
+    if code in (exit_codes.WRONG_REQUEST, exit_codes.INTERRUPTED):
         return code
 
     measured = measure(planned)
@@ -84,7 +85,7 @@ def main() -> int:
         (arguments.output / name).write_text(text, encoding="utf-8")
     print(f"\nwritten: {arguments.output}/reproduction.md and .json")
     complete = all(len(runs) == arguments.seeds for runs in measured.values())
-    return cli.OK if complete and code == cli.OK else cli.FAILED
+    return exit_codes.OK if complete and code == exit_codes.OK else exit_codes.FAILED
 
 
 def _train(overrides: list[str]) -> int:
@@ -96,7 +97,7 @@ def _train(overrides: list[str]) -> int:
             return sweep.wait()
         except KeyboardInterrupt:
             # The terminal interrupts the sweep too; it needs its time to end its runs KILLED.
-            return sweep.wait() or cli.INTERRUPTED
+            return sweep.wait() or exit_codes.INTERRUPTED
 
 
 def _commands(against: Path | None, plain: list[dict[str, Any]]) -> list[str]:
@@ -110,4 +111,4 @@ def _commands(against: Path | None, plain: list[dict[str, Any]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    cli.run_command(main)
+    exit_codes.run_command(main)

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 
 from fitgap import experiment, rerun, store
-from fitgap.cli import FAILED, OK, run_command
+from fitgap.commands.exit_codes import FAILED, OK, run_command
 from fitgap.store import recorded
 
 MOST_SHOWN = 8  # metrics and arrays that differ, each

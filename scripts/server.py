@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from fitgap import config
-from fitgap.cli import run_command
-from fitgap.record import server
+from fitgap.commands.exit_codes import run_command
+from fitgap.config import settings
+from fitgap.tracking import postgres_server
 
 
 def main() -> None:
     """Parse the arguments and run both servers."""
-    folder = config.PROJECT_ROOT / ".fitgap" / "server"
+    folder = settings.PROJECT_ROOT / ".fitgap" / "server"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=5000, help="port to listen on (%(default)s)")
@@ -19,7 +19,7 @@ def main() -> None:
         "--folder", type=Path, default=folder, help="database, artifacts, logs (%(default)s)"
     )
     arguments = parser.parse_args()
-    server.serve(
+    postgres_server.serve(
         arguments.folder, host=arguments.host, port=arguments.port, workers=arguments.workers
     )
 

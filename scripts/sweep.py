@@ -6,9 +6,9 @@ import sys
 from typing import NoReturn
 
 from fitgap import store
-from fitgap.cli import run_command
-from fitgap.config import PROJECT_ROOT
-from fitgap.sweep import state
+from fitgap.commands.exit_codes import run_command
+from fitgap.config.settings import PROJECT_ROOT
+from fitgap.sweep import status as state
 
 ENVIRONMENT = dict(os.environ)  # before `run_command` adds to it
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"

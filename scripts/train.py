@@ -3,14 +3,14 @@
 import hydra
 from omegaconf import DictConfig
 
-from fitgap.cli import run_command
+from fitgap.commands.exit_codes import run_command
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(composed: DictConfig) -> object:
     """Run one Hydra job."""
     # Neither --help nor a misspelt override waits for what a job imports.
-    from fitgap.sweep.jobs import run_job
+    from fitgap.sweep.job import run_job
 
     return run_job(composed)
 

@@ -5,8 +5,8 @@ import os
 import sys
 
 from fitgap import store
-from fitgap.cli import run_command
-from fitgap.record import views
+from fitgap.commands.exit_codes import run_command
+from fitgap.tracking import mlflow_ui
 
 UNUSED = "Default"  # MLflow's own experiment: nothing is recorded there unless a person asks
 
@@ -42,7 +42,7 @@ def _print_links(uri: str, *, server: str) -> None:
     for name, number in store.experiments(uri).items():
         # Made by MLflow, it has no such view.
         if name != UNUSED or store.find_runs(uri, experiment=name):
-            print(f"  {name}: {views.link(number, server=server)}")
+            print(f"  {name}: {mlflow_ui.link(number, server=server)}")
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap import cli
-from fitgap.config import PROJECT_ROOT
-from fitgap.config_schema import DatasetConfig
+from fitgap.commands import exit_codes
+from fitgap.config.schema import DatasetConfig
+from fitgap.config.settings import PROJECT_ROOT
 from fitgap.data import datasets
 from fitgap.errors import RequestError
-from fitgap.verification.report import conclusion, print_tables, to_json, to_markdown
-from fitgap.verification.verification import verify
+from fitgap_lab.verification.report import conclusion, print_tables, to_json, to_markdown
+from fitgap_lab.verification.verify import verify
 
 REAL, BUNDLED = "fashion_mnist", "digits"
 
@@ -53,7 +53,7 @@ def main() -> int:
         page = PROJECT_ROOT / "docs" / "VERIFICATION.md"
         page.write_text(markdown)
         print(f"and in {page}")
-    return cli.OK if result.agrees else cli.FAILED
+    return exit_codes.OK if result.agrees else exit_codes.FAILED
 
 
 def _best_dataset(*, may_fall_back: bool) -> str:
@@ -68,4 +68,4 @@ def _best_dataset(*, may_fall_back: bool) -> str:
 
 
 if __name__ == "__main__":
-    cli.run_command(main)
+    exit_codes.run_command(main)

@@ -15,12 +15,13 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from fitgap import config, identity
-from fitgap.config_schema import Config
+from fitgap import identity
+from fitgap.config import settings
+from fitgap.config.schema import Config
 from fitgap.data import datasets
-from fitgap.engine import backend
+from fitgap.training import backend
 
-TRAIN = config.PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = settings.PROJECT_ROOT / "scripts" / "train.py"
 # The same examples each time, and no deadline on a busy machine.
 hypothesis.settings.register_profile("fitgap", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("fitgap")
@@ -46,7 +47,7 @@ def isolated_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "FITGAP_DATA_DIR"):
             patch.delenv(name, raising=False)
         patch.setenv("KERAS_HOME", str(root / "keras"))
-        patch.setattr(config, "PROJECT_ROOT", root)
+        patch.setattr(settings, "PROJECT_ROOT", root)
         patch.setattr(identity, "CACHE_FILE", root / ".fitgap" / "digests.json")
         if "tensorflow" in sys.modules:
             # Later than its first operation, the number of threads could not be fixed.
@@ -56,7 +57,7 @@ def isolated_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
 @pytest.fixture(autouse=True)
 def errors_without_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take back what `fitgap.cli.run_command` does to the environment, before and afterwards."""
+    """Take back what `exit_codes.run_command` does to the environment, before and after."""
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
 
@@ -85,8 +86,8 @@ def compose() -> Callable[..., Config]:
     """Return a function from overrides, as of the command line, to checked settings."""
 
     def compose_settings(*overrides: str) -> Config:
-        with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
-            return config.from_hydra(hydra_compose("train", list(overrides)))
+        with initialize_config_dir(str(settings.CONFIG_DIR), version_base="1.3"):
+            return settings.from_hydra(hydra_compose("train", list(overrides)))
 
     return compose_settings
 
@@ -94,10 +95,10 @@ def compose() -> Callable[..., Config]:
 @pytest.fixture(scope="session")
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with MLflow's tables and no experiment of ours: 4 s, so made once."""
-    from fitgap.record import preparation
+    from fitgap.tracking import setup
 
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    preparation.prepare(f"sqlite:///{path}", "Default")
+    setup.prepare(f"sqlite:///{path}", "Default")
     return path
 
 

@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 from sklearn.datasets import load_digits
 
-from fitgap.benchmark import benchmark, report
-from fitgap.benchmark.processes import BenchmarkError, Child, run
-from fitgap.benchmark.results import (
+from fitgap.errors import RequestError
+from fitgap_lab.benchmark import measure, report
+from fitgap_lab.benchmark.processes import BenchmarkError, Child, run
+from fitgap_lab.benchmark.results import (
     Case,
     CaseTimes,
     CommandTimes,
@@ -25,7 +26,6 @@ from fitgap.benchmark.results import (
     scale_up,
     spread,
 )
-from fitgap.errors import RequestError
 
 
 def epoch_times(variant, *seconds):
@@ -201,13 +201,13 @@ def test_a_file_of_something_else_is_refused(tmp_path, text):
 
 
 def test_grid_has_every_architecture_at_every_batch_size():
-    cases = {(case.architecture, case.batch_size) for case in benchmark.grid_cases()}
+    cases = {(case.architecture, case.batch_size) for case in measure.grid_cases()}
     assert {("cnn_small", 16), ("dense_relu_100", 1024), ("dense_softmax", 64)} <= cases
     assert len(cases) % 4 == 0
 
 
 ECHO = """
-from fitgap.benchmark.processes import serve
+from fitgap_lab.benchmark.processes import serve
 
 class Echo:
     def repeat(self, *, word):
@@ -258,7 +258,7 @@ def test_engine_worker_trains_epochs_of_a_tiny_case(tmp_path):
     files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
     case = Case("dense_softmax", "adam", 32)
     how = json.dumps({"threads": 1})
-    with Child("fitgap.benchmark.workers", "engine", how, folder=tmp_path) as child:
+    with Child("fitgap_lab.benchmark.workers", "engine", how, folder=tmp_path) as child:
         built = child.ask("build", overrides=case.overrides, seed=0, **files)
         epochs = [child.ask("epoch") for _ in range(3)]
     assert built["way"] == "compiled+xla"

@@ -16,11 +16,13 @@ import h5py
 import numpy as np
 import pytest
 
-from fitgap import checkpoints, experiment
-from fitgap.chaos import chaos, report, server
-from fitgap.chaos import check as chaos_check
-from fitgap.config import PROJECT_ROOT
-from fitgap.config_schema import Config
+from fitgap import experiment
+from fitgap.config.schema import Config
+from fitgap.config.settings import PROJECT_ROOT
+from fitgap.training import checkpoints
+from fitgap_lab.chaos import check as chaos_check
+from fitgap_lab.chaos import kills as chaos
+from fitgap_lab.chaos import report, server
 
 VICTIMS = ("worker", "parent")
 

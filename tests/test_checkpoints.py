@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
-from fitgap import checkpoints
-from fitgap.checkpoints import Checkpoint
+from fitgap.training import checkpoints
+from fitgap.training.checkpoints import Checkpoint
 
 CHECKPOINT = Checkpoint(
     epochs=[{"number": 1, "train": {"loss": 0.1, "accuracy": 1 / 3}, "val": None}],

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from fitgap import cli, experiment
-from fitgap.engine import backend
+from fitgap import experiment
+from fitgap.commands import exit_codes
 from fitgap.errors import DivergedError, RequestError
+from fitgap.training import backend
 
 pytestmark = pytest.mark.usefixtures("nothing_starts")
 
@@ -172,7 +173,7 @@ def test_an_error_becomes_an_exit_code_and_one_line(capsys, error, code, said):
         raise error
 
     with pytest.raises(SystemExit) as caught:
-        cli.run_command(fail)
+        exit_codes.run_command(fail)
     assert caught.value.code == code
     assert capsys.readouterr().err == said
 
@@ -180,13 +181,13 @@ def test_an_error_becomes_an_exit_code_and_one_line(capsys, error, code, said):
 @pytest.mark.parametrize(("returned", "code"), [(None, 0), (0, 0), (1, 1)])
 def test_a_command_that_returns_leaves_with_its_code(returned, code):
     with pytest.raises(SystemExit) as caught:
-        cli.run_command(lambda: returned)
+        exit_codes.run_command(lambda: returned)
     assert caught.value.code == code
 
 
 def test_the_traceback_is_shown_to_those_who_ask(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_SHOWS_TRACEBACK", True)
-    assert cli.report(RequestError("seed must be 0, got 1")) == 2
+    monkeypatch.setattr(exit_codes, "_SHOWS_TRACEBACK", True)
+    assert exit_codes.report(RequestError("seed must be 0, got 1")) == 2
     error = capsys.readouterr().err
     assert "RequestError: seed must be 0, got 1\n" in error
     assert error.endswith("error: seed must be 0, got 1\n")

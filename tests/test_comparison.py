@@ -5,12 +5,12 @@ import math
 
 import pytest
 
-from fitgap.comparison.comparison import compare, image_interval
-from fitgap.comparison.differences import parse, show
 from fitgap.comparison.estimates import estimate, higher_is_better
-from fitgap.comparison.selection import Query
+from fitgap.comparison.groups import compare, image_interval
+from fitgap.comparison.query import Query
 from fitgap.comparison.significance import wilson
-from fitgap.config import to_text
+from fitgap.comparison.varying_settings import parse, show
+from fitgap.config.settings import to_text
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 

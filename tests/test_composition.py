@@ -10,7 +10,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
-from fitgap import config
+from fitgap.config import settings as config
 from fitgap.errors import RequestError
 from fitgap.sweep import composition
 

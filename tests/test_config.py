@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitgap import config, config_checks, config_schema
+from fitgap.config import checks, schema
+from fitgap.config import settings as config
 from fitgap.errors import RequestError
 
 # A key without which an option cannot stand: what its comment asks for.
@@ -40,7 +41,7 @@ GROUPS = sorted(
 def test_every_option_composes(compose, choice):
     group, _, option = choice.partition("=")
     composed = compose(choice, *NEEDED.get(choice, []))
-    assert isinstance(composed, config_schema.Config)
+    assert isinstance(composed, schema.Config)
     if group in ("dataset", "split", "architecture", "optimizer", "loss"):
         # The record shows the name: it must be the option's own.
         section = getattr(composed, group)
@@ -49,8 +50,8 @@ def test_every_option_composes(compose, choice):
 
 def test_the_plain_request_is_the_documented_default(compose):
     composed = compose()
-    assert composed.dataset == config_schema.PublishedConfig(name="digits")
-    assert composed.split == config_schema.SplitConfig("holdout", validation_fraction=0.2, seed=42)
+    assert composed.dataset == schema.PublishedConfig(name="digits")
+    assert composed.split == schema.SplitConfig("holdout", validation_fraction=0.2, seed=42)
     assert composed.architecture["units"] == [100]
     assert composed.optimizer["name"] == "rmsprop"
     assert composed.loss.labels == "integer"
@@ -58,9 +59,7 @@ def test_the_plain_request_is_the_documented_default(compose):
     assert composed.training.batch_size == 32
     assert composed.training.engine == "auto"
     assert composed.training.train_metrics_every_epoch is True
-    assert composed.tracking == config_schema.TrackingConfig(
-        uri=None, experiment="fitgap", reuse=True
-    )
+    assert composed.tracking == schema.TrackingConfig(uri=None, experiment="fitgap", reuse=True)
     assert (composed.seed, composed.name, composed.tags) == (0, None, {})
 
 
@@ -224,7 +223,7 @@ def test_a_wrong_value_is_refused_with_setting_allowed_and_received(
     section, _, key = setting.rpartition(".")
     (default_plain[section] if section else default_plain)[key] = value
     with pytest.raises(RequestError) as caught:
-        config_checks.validate(config.from_plain(default_plain))
+        checks.validate(config.from_plain(default_plain))
     assert str(caught.value) == f"{setting} must be {allowed}, got {value!r}"
 
 
@@ -232,7 +231,7 @@ def test_a_wrong_value_is_refused_with_setting_allowed_and_received(
 def test_fewer_than_two_classes_are_refused(default_plain, classes):
     default_plain["dataset"]["classes"] = classes
     with pytest.raises(RequestError, match=r"dataset\.classes must be two or more different"):
-        config_checks.validate(config.from_plain(default_plain))
+        checks.validate(config.from_plain(default_plain))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +294,7 @@ def test_early_stopping_on_the_running_loss_needs_no_validation(compose):
     ],
 )
 def test_a_value_at_the_edge_is_taken(compose, override):
-    assert isinstance(compose(override), config_schema.Config)
+    assert isinstance(compose(override), schema.Config)
 
 
 @pytest.mark.parametrize(
@@ -407,7 +406,7 @@ def test_names_tags_paths_and_tracking_decide_nothing(compose):
     asked = ("tags={question: width}", "name=x", "dataset=csv", "dataset.path=x.csv")
     flat = config.flatten(asdict(compose(*asked)))
     dropped = set(flat) - set(config.decisive(flat))
-    tracking = {f"tracking.{field.name}" for field in fields(config_schema.TrackingConfig)}
+    tracking = {f"tracking.{field.name}" for field in fields(schema.TrackingConfig)}
     dataset = {f"dataset.{key}" for key in ("allow_duplicates", "path", "test_path")}
     others = {"name", "tags.question", "architecture.title"} | dataset
     assert dropped == tracking | others
@@ -424,4 +423,4 @@ def test_a_setting_that_only_begins_like_a_volatile_one_decides():
     [(1, True), (0.5, True), (True, False), ("1", False), (None, False), (float("nan"), False)],
 )
 def test_only_finite_numbers_are_numbers(value, expected):
-    assert config_checks.is_number(value) is expected
+    assert checks.is_number(value) is expected

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap.config_schema import PublishedConfig
+from fitgap.config.schema import PublishedConfig
 from fitgap.data import datasets, published
 from fitgap.errors import RequestError
 

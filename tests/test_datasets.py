@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from fitgap import config
-from fitgap.config_schema import PublishedConfig
+from fitgap.config import settings as config
+from fitgap.config.schema import PublishedConfig
 from fitgap.data import datasets, published
 from fitgap.errors import RequestError
 

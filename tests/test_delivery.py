@@ -11,10 +11,10 @@ from mlflow.exceptions import MlflowException, RestException
 
 from fitgap import processes, store
 from fitgap.errors import RequestError, StoreAwayError
-from fitgap.record import delivery, outbox, preparation, tracking
-from fitgap.record.delivery import Delivery
-from fitgap.record.outbox import Operation, Outbox
 from fitgap.store import server
+from fitgap.tracking import delivery, outbox, run_writer, setup
+from fitgap.tracking.delivery import Delivery
+from fitgap.tracking.outbox import Operation, Outbox
 
 SERVER = "http://127.0.0.1:9"  # its requests go to a database instead, see `Unreliable`
 
@@ -54,7 +54,7 @@ class Unreliable:
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     """Have each test's outbox in a folder of its own, and no waiting."""
-    monkeypatch.setattr(outbox.config, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(outbox.settings, "PROJECT_ROOT", tmp_path)
     monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
 
 
@@ -226,12 +226,12 @@ def test_a_direct_database_has_no_outbox(client, operations, tracking_uri):
 
 def test_a_run_with_something_waiting_is_not_taken_for_dead(tracking_uri):
     client = MlflowClient(tracking_uri)
-    experiment_id = preparation.prepare(tracking_uri, "fitgap")
+    experiment_id = setup.prepare(tracking_uri, "fitgap")
     gone = processes.this_process() | {processes.START_TAG: "1.00"}
     waits, dead = (client.create_run(experiment_id, tags=gone).info.run_id for _ in range(2))
     box = Outbox(outbox.folder_for(tracking_uri) / waits)
     box.append(Operation("end", {"status": "FINISHED", "time": 1}))
-    preparation.end_dead_runs(tracking_uri, "fitgap")
+    setup.end_dead_runs(tracking_uri, "fitgap")
     assert client.get_run(waits).info.status == "RUNNING"
     assert client.get_run(dead).info.status == "KILLED"
 
@@ -306,11 +306,11 @@ def test_a_whole_record_passes_through_an_absence(compose, tracking_uri, monkeyp
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((2, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
     client = MlflowClient(tracking_uri)
-    experiment_id = preparation.prepare(tracking_uri, "fitgap")
+    experiment_id = setup.prepare(tracking_uri, "fitgap")
     unreliable = Unreliable(client, before=range(3, 60))
     monkeypatch.setattr(delivery, "client_for", lambda _uri: unreliable)
-    description = tracking.RunDescription(name="한글", parameters={}, tags={})
-    with tracking.open_run(
+    description = run_writer.RunDescription(name="한글", parameters={}, tags={})
+    with run_writer.open_run(
         compose(), description, uri=SERVER, experiment_id=experiment_id
     ) as record:
         record.log_metrics({"val/loss": 0.5}, step=1)

@@ -10,10 +10,11 @@ import sys
 
 import pytest
 
-from fitgap import checkpoints, disks, experiment, store
-from fitgap.config import PROJECT_ROOT
+from fitgap import experiment, store
+from fitgap.config.settings import PROJECT_ROOT
 from fitgap.errors import DiskFullError
-from fitgap.record import artifacts, tracking
+from fitgap.tracking import artifacts, disk_full, run_writer
+from fitgap.training import checkpoints
 
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"
@@ -50,8 +51,8 @@ def assert_intact(path):
 MOMENTS = {
     "the first checkpoint": (checkpoints, "save"),
     "the files": (artifacts, "write"),
-    "the model": (tracking.RunRecord, "log_model"),
-    "the last metrics": (tracking.RunRecord, "end"),
+    "the model": (run_writer.RunRecord, "log_model"),
+    "the last metrics": (run_writer.RunRecord, "end"),
 }
 
 
@@ -126,5 +127,5 @@ def wrapped(inner):
     ids=repr,
 )
 def test_a_full_disk_is_recognised_through_other_errors(error, expected):
-    assert disks.is_full(error) == expected
-    assert disks.is_full(wrapped(error)) == expected
+    assert disk_full.is_full(error) == expected
+    assert disk_full.is_full(wrapped(error)) == expected

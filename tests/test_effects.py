@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from fitgap.comparison.comparison import compare
 from fitgap.comparison.effects import effect_metrics, main_effects
 from fitgap.comparison.estimates import t_quantile
-from fitgap.config import to_text
+from fitgap.comparison.groups import compare
+from fitgap.config.settings import to_text
 from fitgap.store import StoredRun
 
 

@@ -6,14 +6,16 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import evaluation, models, training
-from fitgap.config_schema import Config
+from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
-from fitgap.engine import compiled as engine_compiled
-from fitgap.engine import engines
-from fitgap.engine.engines import Engine, EngineChoice
 from fitgap.errors import RequestError
-from fitgap.evaluation import Partitions
+from fitgap.evaluation import scores as evaluation
+from fitgap.evaluation.scores import Partitions
+from fitgap.models import build
+from fitgap.training import loop
+from fitgap.training.engines import choice
+from fitgap.training.engines import compiled as engine_compiled
+from fitgap.training.engines.choice import Engine, EngineChoice
 
 Compose = Callable[..., Config]
 Weights = list[np.ndarray]
@@ -54,7 +56,7 @@ def data_for(config: Config) -> Partitions:
 
 def built(config: Config, partitions: Partitions) -> keras.Model:
     steps = -(-len(partitions.train) // config.training.batch_size)
-    return models.build(
+    return build.build(
         config,
         image_shape=partitions.train.x.shape[1:],
         num_classes=len(np.unique(partitions.train.y)),
@@ -63,7 +65,7 @@ def built(config: Config, partitions: Partitions) -> keras.Model:
 
 
 def compiled(config: Config, partitions: Partitions, *, xla: bool) -> Engine:
-    return engines.make(
+    return choice.make(
         EngineChoice("compiled", xla=xla, reason="test"),
         model=built(config, partitions),
         train=partitions.train,
@@ -73,7 +75,7 @@ def compiled(config: Config, partitions: Partitions, *, xla: bool) -> Engine:
 
 
 def order(config: Config, partitions: Partitions, *, epoch: int) -> np.ndarray:
-    return training.batch_order(len(partitions.train), seed=config.seed, epoch=epoch)
+    return loop.batch_order(len(partitions.train), seed=config.seed, epoch=epoch)
 
 
 def trained_by_engine(config: Config, *, xla: bool) -> Weights:
@@ -219,7 +221,7 @@ def test_a_callback_between_batches_is_refused_by_name(compose: Compose) -> None
     config = compose()
     partitions = data_for(config)
     with pytest.raises(RequestError, match=r"TerminateOnNaN .* training\.engine=fit"):
-        engines.make(
+        choice.make(
             EngineChoice("compiled", xla=False, reason="test"),
             model=built(config, partitions),
             train=partitions.train,

@@ -7,12 +7,14 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import experiment, identity, models, training
-from fitgap.engine import engines, reference_settings
-from fitgap.engine.engines import EngineChoice
-from fitgap.engine.keras_fit import acts_on_batches
+from fitgap import experiment, identity
 from fitgap.errors import RequestError
-from fitgap.evaluation import Partition, Partitions
+from fitgap.evaluation.scores import Partition, Partitions
+from fitgap.models import build
+from fitgap.training import loop
+from fitgap.training.engines import choice, reference_settings
+from fitgap.training.engines.choice import EngineChoice
+from fitgap.training.engines.keras_fit import acts_on_batches
 
 IMAGE_SHAPE = (4, 5)
 BATCHES = 5
@@ -38,14 +40,14 @@ def make_engine(compose):
         n = 8 * BATCHES - 3  # the last batch is smaller
         x = rng.integers(0, 256, (n, *IMAGE_SHAPE), dtype=np.uint8)
         train = Partition(x, rng.integers(0, num_classes, n))
-        model = models.build(
+        model = build.build(
             settings,
             image_shape=IMAGE_SHAPE,
             num_classes=num_classes,
             total_steps=BATCHES * settings.training.epochs,
         )
-        callbacks = models.callbacks(settings)
-        engine = engines.make(
+        callbacks = build.callbacks(settings)
+        engine = choice.make(
             EngineChoice(name, xla=False, reason="test"),
             model=model,
             train=train,
@@ -58,7 +60,7 @@ def make_engine(compose):
 
 
 def fit(settings, train, callbacks, engine):
-    return training.fit(
+    return loop.fit(
         engine,
         partitions=Partitions(train=train, val=train, test=train),
         config=settings,
@@ -149,7 +151,7 @@ def test_evaluates_and_predicts_with_the_weights_that_the_model_has_now(make_eng
 def test_training_goes_on_from_a_kept_state_to_the_same_bits(make_engine):
     schedule = ("optimizer=adam", "training/schedule=cosine")
     _, train, _, engine = make_engine("numpy", *schedule)
-    orders = [training.batch_order(len(train), seed=0, epoch=epoch) for epoch in (1, 2)]
+    orders = [loop.batch_order(len(train), seed=0, epoch=epoch) for epoch in (1, 2)]
     engine.run_epoch(orders[0])
     state = engine.state()
     engine.run_epoch(orders[1])
@@ -197,16 +199,16 @@ REFUSED = [
 def test_what_the_reference_does_not_know_is_refused_by_name(compose, overrides, message):
     settings = compose("training.engine=numpy", *overrides)
     with pytest.raises(RequestError, match=message):
-        engines.choose(settings, image_bytes=1)
+        choice.choose(settings, image_bytes=1)
 
 
 def test_settings_that_are_off_are_not_refused(compose):
     settings = compose("training.engine=numpy", "+optimizer.clipnorm=null")
-    assert engines.choose(settings, image_bytes=1).name == "numpy"
+    assert choice.choose(settings, image_bytes=1).name == "numpy"
 
 
 def test_auto_never_chooses_it(compose):
-    assert engines.choose(compose(), image_bytes=1).name != "numpy"
+    assert choice.choose(compose(), image_bytes=1).name != "numpy"
 
 
 def test_a_refusal_costs_no_run_and_no_tensorflow(run_train, tmp_path):
@@ -236,7 +238,7 @@ def test_a_callback_of_ones_own_that_acts_between_batches_is_refused(make_engine
 
     settings, train, _, engine = make_engine("numpy")
     with pytest.raises(RequestError, match="Counter acts between batches"):
-        engines.make(
+        choice.make(
             EngineChoice("numpy", xla=False, reason="test"),
             model=engine.model,
             train=train,

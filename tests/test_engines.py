@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import config as settings
-from fitgap import models
-from fitgap.engine import engines
-from fitgap.engine.engines import EngineChoice
+from fitgap.config import settings
 from fitgap.errors import RequestError
-from fitgap.evaluation import Partition
+from fitgap.evaluation.scores import Partition
+from fitgap.models import build
+from fitgap.training.engines import choice as engines
+from fitgap.training.engines.choice import EngineChoice
 
 MIB = 2**20
 LSTM = {"_target_": "keras.layers.LSTM", "units": 3}
@@ -134,7 +134,7 @@ def make_partition(n, *, num_classes=3):
 
 
 def make_engine(made, *, name, train, callbacks=()):
-    model = models.build(made, image_shape=(4, 4), num_classes=3, total_steps=10)
+    model = build.build(made, image_shape=(4, 4), num_classes=3, total_steps=10)
     choice = EngineChoice(name, xla=False, reason="asked for")
     return engines.make(choice, model=model, train=train, config=made, callbacks=callbacks)
 

@@ -6,13 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitgap import models
-from fitgap.config_schema import SplitConfig
+from fitgap.config.schema import SplitConfig
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import split
-from fitgap.engine import engines
-from fitgap.engine.engines import EngineChoice
-from fitgap.evaluation import (
+from fitgap.evaluation.scores import (
     EVALUATION_BATCH,
     Partition,
     Scores,
@@ -21,6 +18,9 @@ from fitgap.evaluation import (
     gap,
     partition,
 )
+from fitgap.models import build
+from fitgap.training.engines import choice as engines
+from fitgap.training.engines.choice import EngineChoice
 
 scores = st.builds(Scores, loss=st.floats(0, 100), accuracy=st.floats(0, 1))
 
@@ -144,7 +144,7 @@ def test_scores_are_of_the_whole_partition_in_inference_mode(compose, engine_nam
         "architecture.l2=0.01",
         "training.batch_size=50",
     )
-    model = models.build(config, image_shape=(6, 5), num_classes=num_classes, total_steps=1)
+    model = build.build(config, image_shape=(6, 5), num_classes=num_classes, total_steps=1)
     dataset = make_dataset(num_classes)
     # More than one evaluation step, and a smaller one at the end.
     whole = Partition(dataset.x_train, dataset.y_train)

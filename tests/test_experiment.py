@@ -15,11 +15,14 @@ import numpy as np
 import pytest
 import yaml
 
-from fitgap import config, config_schema, experiment, models, store
+from fitgap import experiment, store
+from fitgap.config import schema
+from fitgap.config import settings as config
 from fitgap.data import datasets, splits
 from fitgap.errors import DivergedError
-from fitgap.record import artifacts
-from fitgap.record.tracking import Terminated
+from fitgap.models import build
+from fitgap.tracking import artifacts
+from fitgap.tracking.run_writer import Terminated
 
 # A network that is ready at once; what only the record is about needs no more.
 SMALL = ("architecture=dense_softmax", "training.epochs=2", "training.xla=false")
@@ -115,7 +118,7 @@ def scores_by_numpy(probabilities, y):
 class Recorded:
     """A finished run: its request, its result, what MLflow has of it, what it was like."""
 
-    config: config_schema.Config
+    config: schema.Config
     plan: experiment.Plan
     result: experiment.Result
     uri: str
@@ -348,7 +351,7 @@ def test_the_latest_figures_are_those_of_the_restored_weights(run, tracking_uri,
     assert list(found["running/loss"]) == [1, 2, 3]
     assert shown["best_epoch"] == 3  # of the lowest val/loss
     predict = load_model(tracking_uri, result.run_id, mlflow.pyfunc)
-    dataset = datasets.load(config_schema.PublishedConfig("digits"))
+    dataset = datasets.load(schema.PublishedConfig("digits"))
     loss, accuracy = scores_by_numpy(predict(dataset.x_test), dataset.y_test)
     assert shown["test/loss"] == pytest.approx(loss, rel=1e-5)
     assert shown["test/accuracy"] == pytest.approx(accuracy, abs=1e-6)
@@ -413,7 +416,7 @@ def terminate():
 )
 def test_a_stopped_run_is_killed(run, tracking_uri, monkeypatch, action, error):
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(models, "callbacks", lambda _config: [AfterFirstEpoch(action)])
+    monkeypatch.setattr(build, "callbacks", lambda _config: [AfterFirstEpoch(action)])
     with pytest.raises(error):
         run(*SMALL)
     assert signal.getsignal(signal.SIGTERM) is before
@@ -425,7 +428,7 @@ def test_a_stopped_run_is_killed(run, tracking_uri, monkeypatch, action, error):
 
 def test_the_next_request_goes_on_with_a_stopped_run(run, tracking_uri, watch):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "callbacks", lambda _config: [AfterFirstEpoch(press_ctrl_c)])
+        patch.setattr(build, "callbacks", lambda _config: [AfterFirstEpoch(press_ctrl_c)])
         with pytest.raises(KeyboardInterrupt):
             run(*SMALL)
     stopped = only_run_in(tracking_uri)

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import models
-from fitgap.engine import engines
-from fitgap.engine.engines import EngineChoice
-from fitgap.evaluation import Partition
-from fitgap.feature_scaling import FeatureScaling, feature_scaling
+from fitgap.evaluation.scores import Partition
+from fitgap.models import build as models
+from fitgap.models.scaling import FeatureScaling, feature_scaling
+from fitgap.training.engines import choice as engines
+from fitgap.training.engines.choice import EngineChoice
 
 rng = np.random.default_rng(4)
 

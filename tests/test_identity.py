@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from fitgap import config as settings
 from fitgap import identity
+from fitgap.config import settings
 from fitgap.data import datasets
-from fitgap.engine.engines import EngineChoice
 from fitgap.identity import DataFacts
+from fitgap.training.engines.choice import EngineChoice
 
 FACTS = DataFacts(
     dataset_digest="d",
@@ -188,14 +188,20 @@ def test_the_source_covers_all_that_its_modules_import():
 
 def test_the_import_check_sees_every_kind_of_import():
     of_identity = imports_of("identity")
-    assert {"data/datasets", "data/splits", "config", "engine/engines"} <= of_identity
-    assert {"engine/keras_fit", "engine/compiled"} <= imports_of("engine/engines")  # in a function
+    assert {
+        "data/datasets",
+        "data/splits",
+        "config/settings",
+        "training/engines/choice",
+    } <= of_identity
+    engines = {"training/engines/keras_fit", "training/engines/compiled"}
+    assert engines <= imports_of("training/engines/choice")  # in a function
     assert "store/__init__" in imports_of("experiment")
-    assert "training" not in imports_of("progress")  # for types only
+    assert "training/loop" not in imports_of("training/progress")  # for types only
 
 
 def test_the_source_covers_no_module_that_only_records_or_shows():
-    shown = {"record", "store", "sweep", "comparison", "report", "progress", "cli"}
+    shown = {"tracking", "store", "sweep", "comparison", "report", "commands"}
     assert not shown & {module.partition("/")[0] for module in identity.RESULT_MODULES}
     assert list(identity.RESULT_MODULES) == sorted(identity.RESULT_MODULES)
 
@@ -205,7 +211,7 @@ def test_any_change_of_the_source_changes_its_digest(tmp_path, monkeypatch):
     before = digest()
     for module in identity.RESULT_MODULES:
         path = tmp_path / f"{module}.py"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((PACKAGE / f"{module}.py").read_bytes())
     monkeypatch.setattr(identity, "__file__", str(tmp_path / "identity.py"))
     assert digest() == before

@@ -23,8 +23,9 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from fitgap import config, store
-from fitgap.config import PROJECT_ROOT
+from fitgap import store
+from fitgap.config import settings as config
+from fitgap.config.settings import PROJECT_ROOT
 from fitgap.errors import RequestError
 from fitgap.sweep import launchers
 

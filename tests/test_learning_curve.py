@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from fitgap.comparison import learning_curve
+from fitgap.comparison.learning_curve import Point, fit, forecast, in_words
+from fitgap.report import learning_curve_chart
 from fitgap.store import StoredRun
-from fitgap.studies import learning_curve, learning_curve_figure
-from fitgap.studies.learning_curve import Point, fit, forecast, in_words
 
 SIZES = [60, 90, 130, 180, 250, 350, 500, 700, 1000]
 
@@ -119,7 +120,7 @@ def test_one_seed_is_enough_for_words_and_picture():
     found = made_points(lambda n: 3 * n**-0.6, seeds=1)
     told = forecast(found)
     assert in_words(found, told)[-1].endswith("(one seed).")
-    figure = learning_curve_figure.draw(found, told, title="숫자")
+    figure = learning_curve_chart.draw(found, told, title="숫자")
     accuracy = figure.axes[0]
     assert accuracy.get_xscale() == "log"
     assert max(line.get_xdata()[-1] for line in accuracy.get_lines()) == 2000

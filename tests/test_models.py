@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import models
 from fitgap.errors import RequestError
+from fitgap.models import build as models
 
 
 def build(config, *, image_shape=(28, 28), num_classes=10, total_steps=100):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitgap import config
-from fitgap.config_schema import CsvConfig, ImageFolderConfig, NpzConfig, SplitConfig
+from fitgap.config import settings as config
+from fitgap.config.schema import CsvConfig, ImageFolderConfig, NpzConfig, SplitConfig
 from fitgap.data import checks, datasets, disk_arrays, splits
-from fitgap.data.parts import hold_out
+from fitgap.data.labels import hold_out
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from fitgap import config, experiment, prediction, store
+from fitgap import experiment, prediction, store
+from fitgap.config import settings as config
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
 from fitgap.store import recorded
@@ -227,10 +228,10 @@ def test_json_has_all_probabilities(loaded, by_hand):
 
 @pytest.mark.parametrize("count", [1, 7, 101])
 def test_picture_has_a_panel_for_each_image_up_to_its_limit(count):
-    from fitgap.record import figures
+    from fitgap.tracking import run_pictures
 
     images = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
-    figure = figures.predictions(
+    figure = run_pictures.predictions(
         Predictions(
             sources=range(count),
             images=images,
@@ -240,7 +241,7 @@ def test_picture_has_a_panel_for_each_image_up_to_its_limit(count):
         )
     )
     panels = [axes for axes in figure.axes if axes.images]
-    assert len(panels) == min(count, figures.MOST_IMAGES)
+    assert len(panels) == min(count, run_pictures.MOST_IMAGES)
     for i, axes in enumerate(panels):
         np.testing.assert_array_equal(axes.images[0].get_array(), images[i])
         assert axes.get_title() == f"✗ one, p = 0.7500\nimage {i}, true: zero"

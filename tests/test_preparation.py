@@ -3,7 +3,7 @@
 import pytest
 from mlflow import MlflowClient
 
-from fitgap.record import preparation
+from fitgap.tracking import setup
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def overtaken(monkeypatch):
 def test_an_experiment_that_another_process_makes_at_the_same_time_is_used(tracking_uri, overtaken):
     made = []
     overtaken(lambda client: made.append(client.create_experiment("new")))
-    assert [preparation.prepare(tracking_uri, "new")] == made
+    assert [setup.prepare(tracking_uri, "new")] == made
 
 
 def test_an_experiment_that_another_process_restores_at_the_same_time_is_used(
@@ -37,14 +37,14 @@ def test_an_experiment_that_another_process_restores_at_the_same_time_is_used(
     deleted = client.create_experiment("deleted")
     client.delete_experiment(deleted)
     overtaken(lambda client: client.restore_experiment(deleted))
-    assert preparation.prepare(tracking_uri, "deleted") == deleted
+    assert setup.prepare(tracking_uri, "deleted") == deleted
     assert client.get_experiment(deleted).lifecycle_stage == "active"
 
 
 def test_what_the_store_refuses_is_raised(tracking_uri, monkeypatch):
     def refuse(*_arguments, **_named):
-        raise preparation.mlflow.MlflowException("no room")
+        raise setup.mlflow.MlflowException("no room")
 
     monkeypatch.setattr(MlflowClient, "create_experiment", refuse)
-    with pytest.raises(preparation.mlflow.MlflowException, match="no room"):
-        preparation.prepare(tracking_uri, "new")
+    with pytest.raises(setup.mlflow.MlflowException, match="no room"):
+        setup.prepare(tracking_uri, "new")

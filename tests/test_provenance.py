@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from fitgap import identity
-from fitgap.record import provenance
+from fitgap.tracking import provenance
 
 SECRET = "c0rrect-h0rse"
 
@@ -102,15 +102,15 @@ def test_run_keeps_the_diff_where_there_is_one(
 ):
     from mlflow import MlflowClient
 
-    from fitgap.record import preparation, tracking
+    from fitgap.tracking import run_writer, setup
 
     if is_dirty:
         (tmp_path / "src" / "network.py").write_text("units = 200\n")
     monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
     provenance.tags.cache_clear()
-    experiment = preparation.prepare(tracking_uri, "fitgap")
-    description = tracking.RunDescription(name="a run", parameters={}, tags={})
-    with tracking.open_run(
+    experiment = setup.prepare(tracking_uri, "fitgap")
+    description = run_writer.RunDescription(name="a run", parameters={}, tags={})
+    with run_writer.open_run(
         compose(), description, uri=tracking_uri, experiment_id=experiment
     ) as record:
         pass

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from fitgap.search.pruning import PrunedError, bounds, watch
+from fitgap.training.pruning import PrunedError, bounds, watch
 
 optuna = pytest.importorskip("optuna", reason="Optuna is an extra")
 

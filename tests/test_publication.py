@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from fitgap import store
-from fitgap.comparison.comparison import Comparison, compare
-from fitgap.record import publication
+from fitgap.comparison.groups import Comparison, compare
+from fitgap.report import sweep_page
 from fitgap.store import StoredRun
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
@@ -54,7 +54,7 @@ def test_sweep_shows_what_it_trained_and_what_was_finished_before(train, tmp_pat
 
 
 def test_page_that_cannot_be_made_is_a_warning(capsys):
-    publication.publish("no such run", [])
+    sweep_page.publish("no such run", [])
     said = capsys.readouterr().err
     assert said.startswith("warning: the sweep's own page could not be made: ")
     assert len(said.splitlines()) == 1
@@ -62,7 +62,7 @@ def test_page_that_cannot_be_made_is_a_warning(capsys):
 
 def test_note_names_the_best_by_validation_and_its_one_test_figure():
     runs = [run_of("adam", seed, 0.9) for seed in (0, 1)] + [run_of("sgd", 0, 0.8)]
-    text = publication.note(compare(runs), failures=[], experiment="fitgap", files=["a.md"])
+    text = sweep_page.note(compare(runs), failures=[], experiment="fitgap", files=["a.md"])
     assert "Compared: 3 runs, 2 groups that differ in optimizer." in text
     assert "**Best by val/accuracy: adam**" in text
     assert text.count("test accuracy, not used to choose it: 0.7500") == 1
@@ -75,7 +75,7 @@ def test_text_of_any_kind_stays_text():
     failed = run_of(
         "adam", 0, 0.0, name="<b>이름</b> | *x*", **{"fitgap.failure": "two\nlines | `x`"}
     )
-    text = publication.note(Comparison((), ()), failures=[failed], experiment="fitgap", files=[])
+    text = sweep_page.note(Comparison((), ()), failures=[failed], experiment="fitgap", files=[])
     assert "No run of this sweep has finished." in text
     assert "- &lt;b>이름&lt;/b> \\| \\*x\\*: two lines \\| \\`x\\`" in text
 
@@ -84,6 +84,6 @@ def test_text_of_any_kind_stays_text():
 def test_note_fits_into_what_mlflow_keeps(count):
     runs = [run_of(f"optimizer {i} {'long ' * 40}", 0, 1 / (i + 1)) for i in range(count)]
     failures = [run_of("x", i, 0.0, name="name " * 30) for i in range(count)]
-    text = publication.note(compare(runs), failures=failures, experiment="fitgap", files=[])
+    text = sweep_page.note(compare(runs), failures=failures, experiment="fitgap", files=[])
     assert len(text) < 8000
     assert text.startswith(f"Compared: {count} runs")

@@ -14,11 +14,12 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 
-from fitgap import checkpoints, experiment, processes, store
-from fitgap.config import PROJECT_ROOT
-from fitgap.config_schema import Config
+from fitgap import experiment, processes, store
+from fitgap.config.schema import Config
+from fitgap.config.settings import PROJECT_ROOT
 from fitgap.experiment import Plan, Result
-from fitgap.record import preparation, tracking
+from fitgap.tracking import run_writer, setup
+from fitgap.training import checkpoints
 
 Compose = Callable[..., Config]
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"
@@ -117,14 +118,14 @@ def test_a_run_stopped_while_it_was_recorded_has_one_model_and_no_value_twice(
 ) -> None:
     plan = plan_for(compose, tracking_uri, "")
 
-    def stop(record: tracking.RunRecord, *_: object, **__: object) -> None:
+    def stop(record: run_writer.RunRecord, *_: object, **__: object) -> None:
         record.flush()
         raise SystemExit  # as good as dead: nothing more is sent
 
     client = MlflowClient(tracking_uri)
     for _ in range(2):  # the second time, it is to be recorded over the first
         with monkeypatch.context() as patch:
-            patch.setattr(tracking.RunRecord, "end", stop)
+            patch.setattr(run_writer.RunRecord, "end", stop)
             with pytest.raises(SystemExit):
                 experiment.run(plan)
         (dead,) = store.find_runs(tracking_uri, experiment="recovery", statuses=("RUNNING",))
@@ -172,17 +173,17 @@ def test_a_process_that_nobody_asked_for_its_end_is_gone() -> None:
 
 def test_a_live_run_on_another_host_is_left_alone(tracking_uri: str) -> None:
     client = MlflowClient(tracking_uri)
-    experiment_id = preparation.prepare(tracking_uri, "recovery")
+    experiment_id = setup.prepare(tracking_uri, "recovery")
     # A number that no process has here.
     elsewhere = {processes.HOST_TAG: "another", processes.PID_TAG: str(process_that_has_ended())}
     run_id = client.create_run(experiment_id, tags=elsewhere).info.run_id
-    preparation.prepare(tracking_uri, "recovery")
+    setup.prepare(tracking_uri, "recovery")
     assert client.get_run(run_id).info.status == "RUNNING"
-    preparation.end_dead_runs(tracking_uri, "recovery", dead_host="another")
+    setup.end_dead_runs(tracking_uri, "recovery", dead_host="another")
     assert client.get_run(run_id).info.status == "KILLED"
     # This host can be looked at, so nobody needs to be believed.
     here = client.create_run(experiment_id, tags=processes.this_process()).info.run_id
-    preparation.end_dead_runs(tracking_uri, "recovery", dead_host=socket.gethostname())
+    setup.end_dead_runs(tracking_uri, "recovery", dead_host=socket.gethostname())
     assert client.get_run(here).info.status == "RUNNING"
 
 

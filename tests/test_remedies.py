@@ -7,11 +7,11 @@ import sys
 import mlflow
 import pytest
 
-from fitgap import config
+from fitgap.comparison import remedies, sweep_results
+from fitgap.config import settings
 from fitgap.errors import RequestError
+from fitgap.report import remedies_chart
 from fitgap.store import StoredRun
-from fitgap.studies import remedies, remedy_figure
-from fitgap.studies import results as sweep_results
 
 
 def made_run(val, gap, *, seed=0, **params):
@@ -110,7 +110,7 @@ def test_table_and_picture_hold_every_remedy():
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[1:]] == ["| none", "| l2", "| dropout"]
     assert "do not count: 2" in text
-    figure = remedy_figure.draw(effects, title="Zahlen")
+    figure = remedies_chart.draw(effects, title="Zahlen")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["l2", "dropout"]
 
 
@@ -183,7 +183,7 @@ def ask(monkeypatch, capsys, tmp_path):
     """Return a function that runs a script with an output folder, and returns what it said."""
 
     def run(name):
-        path = config.CONFIG_DIR.parent / "scripts" / f"{name}.py"
+        path = settings.CONFIG_DIR.parent / "scripts" / f"{name}.py"
         monkeypatch.setattr(sys, "argv", [str(path), "--output", str(tmp_path / "out")])
         with pytest.raises(SystemExit) as caught:
             runpy.run_path(str(path), run_name="__main__")

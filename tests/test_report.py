@@ -14,15 +14,17 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 
-from fitgap import config, config_schema, store
-from fitgap.comparison.selection import Query
+from fitgap import store
+from fitgap.comparison.query import Query
 from fitgap.comparison.verdicts import Curve
+from fitgap.config import schema
+from fitgap.config import settings as config
 from fitgap.data import datasets
 from fitgap.errors import RequestError
-from fitgap.report import commands, figures, svg
+from fitgap.report import charts, repeat_command, svg
 from fitgap.report import page as report_page
+from fitgap.report.content import report_on
 from fitgap.report.page import to_html
-from fitgap.report.report import report_on
 from fitgap.store import predictions, server
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "report.py"
@@ -94,7 +96,7 @@ def write_predictions(artifact_uri, *, optimizer):
     if optimizer == "sgd":
         (folder / "predictions.npz").write_text("damaged")
         return
-    digits = datasets.load(config_schema.DatasetConfig(name="digits"))
+    digits = datasets.load(schema.DatasetConfig(name="digits"))
     predicted = digits.y_test.copy()
     predicted[:20] = (predicted[:20] + 1) % 10
     probabilities = np.eye(10, dtype=np.float32)[predicted] * 0.75 + 0.025
@@ -172,20 +174,20 @@ def test_the_command_composes_to_the_recorded_settings(record):
         "optimizer=sgd loss=sparse_categorical_crossentropy "
     )
     # The second lacks what the first changes, and needs a command of its own all the same.
-    assert commands.commands_of([[run], [other]]) == [
+    assert repeat_command.commands_of([[run], [other]]) == [
         f"{start}training/schedule=cosine 'architecture.units=[64, 32]' "
         "optimizer.learning_rate=0.5 training.epochs=3 "
         "training.schedule.initial_learning_rate=0.5 seed=1",
-        *commands.commands_of([[other]]),
+        *repeat_command.commands_of([[other]]),
     ]
 
 
 @pytest.mark.parametrize("change", [{"architecture.name": "gone"}, {"training.threads": None}])
 def test_no_command_where_the_settings_of_today_do_not_give_the_recorded_ones(record, change):
     run = store.find_runs(record, experiment="fitgap")[0]
-    assert commands.commands_of([[run]]) != [None]
+    assert repeat_command.commands_of([[run]]) != [None]
     changed = {key: value for key, value in (run.params | change).items() if value is not None}
-    assert commands.commands_of([[replace(run, params=changed)]]) == [None]
+    assert repeat_command.commands_of([[replace(run, params=changed)]]) == [None]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_ticks_are_round_and_within_the_limits(limits, texts):
 
 
 def test_a_value_alone_still_has_a_range():
-    low, high = figures.limits_of([{"val/loss": Curve((1,), (0.5,), (0.5,), (0.5,))}], "loss")
+    low, high = charts.limits_of([{"val/loss": Curve((1,), (0.5,), (0.5,), (0.5,))}], "loss")
     assert low < 0.5 < high
 
 
@@ -373,7 +375,7 @@ def test_a_report_is_written_for_others(record, tmp_path):
 def run_script(record, tmp_path, monkeypatch, capsys):
     """Return a function that runs scripts/report.py on the record, in the test's folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.cli changes it; put back afterwards
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # `exit_codes` changes it; put back afterwards
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--uri", record, *arguments])

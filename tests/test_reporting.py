@@ -10,11 +10,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap.comparison.comparison import Comparison, Group, Section
 from fitgap.comparison.estimates import Estimate
-from fitgap.comparison.reporting import print_table, to_csv, to_json, to_markdown
+from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import Paired, wilson
 from fitgap.comparison.ties import AgainstBest
+from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
 from fitgap.store import StoredRun
 
 

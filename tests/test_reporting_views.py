@@ -12,13 +12,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap import config
-from fitgap.benchmark import generated_runs
-from fitgap.comparison.comparison import compare_experiment
-from fitgap.comparison.views import effects_text, gaps_text, print_effects, print_gaps
+from fitgap.comparison.groups import compare_experiment
+from fitgap.config import settings
 from fitgap.errors import RequestError
+from fitgap.report.terminal_details import effects_text, gaps_text, print_effects, print_gaps
+from fitgap_lab.benchmark import generated_runs
 
-COMPARE = config.PROJECT_ROOT / "scripts" / "compare.py"
+COMPARE = settings.PROJECT_ROOT / "scripts" / "compare.py"
 RUNS = 300
 
 

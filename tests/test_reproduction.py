@@ -14,14 +14,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap import config
+from fitgap.config import settings as config
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
-from fitgap.reproduction import findings, measurements
-from fitgap.reproduction.findings import Reproduction
-from fitgap.reproduction.measurements import Measurement
-from fitgap.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
-from fitgap.reproduction.report import print_tables, to_json, to_markdown
+from fitgap_lab.reproduction import findings, measurements
+from fitgap_lab.reproduction.findings import Reproduction
+from fitgap_lab.reproduction.measurements import Measurement
+from fitgap_lab.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
+from fitgap_lab.reproduction.report import print_tables, to_json, to_markdown
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "reproduce.py"
 
@@ -298,7 +298,7 @@ def test_only_finished_runs_of_the_request_are_measured(compose, tracking_uri):
 
 def run_script(monkeypatch, capsys, *arguments):
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.cli changes it
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.commands.exit_codes changes it
     with pytest.raises(SystemExit) as caught:
         runpy.run_path(str(SCRIPT), run_name="__main__")
     return caught.value.code, capsys.readouterr()

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fitgap import config, experiment, rerun, store
+from fitgap import experiment, rerun, store
+from fitgap.config import settings as config
 from fitgap.store import recorded
 
 SCRIPT = config.PROJECT_ROOT / "scripts" / "rerun.py"

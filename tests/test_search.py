@@ -6,9 +6,8 @@ import pytest
 from mlflow import MlflowClient
 
 from fitgap import store
-from fitgap.comparison import views
-from fitgap.comparison.comparison import compare_experiment
-from fitgap.report import page, report
+from fitgap.comparison.groups import compare_experiment
+from fitgap.report import content, page, terminal_details
 
 pytest.importorskip("optuna", reason="Optuna is an extra")
 
@@ -66,14 +65,14 @@ def test_the_report_shows_what_mattered_in_a_search(train, tracking_uri):
     assert ": val/accuracy</caption>" in shown
     assert shown.index("optimizer.learning_rate</td>") < shown.index("optimizer.name</td>")
     compared = compare_experiment(tracking_uri, experiment="fitgap")
-    effects = views.effects_text(compared, form="markdown")
+    effects = terminal_details.effects_text(compared, form="markdown")
     assert (
         "for val/accuracy by Optuna: optimizer.learning_rate 0.75, optimizer.name 0.25" in effects
     )
 
 
 def report_of_all(uri):
-    return page.to_html(report.report_on(uri, experiment="fitgap"))
+    return page.to_html(content.report_on(uri, experiment="fitgap"))
 
 
 def test_a_trial_that_fails_ends_only_itself_and_is_not_tried_again(train, tracking_uri):

@@ -5,10 +5,10 @@ import math
 import pytest
 
 from fitgap.errors import RequestError
-from fitgap.search import study as search_study
+from fitgap.search import optuna_study as search_study
+from fitgap.search.optuna_study import Ended
 from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
-from fitgap.search.study import Ended
 
 optuna = pytest.importorskip("optuna", reason="Optuna is an extra")
 

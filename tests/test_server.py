@@ -19,10 +19,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from fitgap import config, store
-from fitgap.config import PROJECT_ROOT
+from fitgap import store
+from fitgap.config import settings
+from fitgap.config.settings import PROJECT_ROOT
 from fitgap.errors import RequestError
-from fitgap.record import outbox, server
+from fitgap.tracking import outbox
+from fitgap.tracking import postgres_server as server
 
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 TRAIN = PROJECT_ROOT / "scripts" / "train.py"
@@ -35,9 +37,10 @@ import sys, tempfile
 from pathlib import Path
 from hydra import compose, initialize_config_dir
 import mlflow
-from fitgap import config, processes
-from fitgap.record import preparation, tracking
-from fitgap.record.outbox import Operation
+from fitgap import processes
+from fitgap.config import settings as config
+from fitgap.tracking import run_writer as tracking, setup as preparation
+from fitgap.tracking.outbox import Operation
 
 uri, worker = sys.argv[1:]
 with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
@@ -322,7 +325,7 @@ def test_a_run_killed_while_its_record_waits_goes_on_as_if_nothing_had_happened(
     run = wait_for_a_run(uri, process)
     sqlite_server.kill()
     # Of the command's project, which is not that of the tests' own process.
-    project = config.PROJECT_ROOT
+    project = settings.PROJECT_ROOT
     waiting = PROJECT_ROOT / outbox.folder_for(uri).relative_to(project) / run.run_id
     while len(list(waiting.glob("*.json"))) < 2:  # the second, of a server that is still away
         assert process.poll() is None, process.stdout.read()

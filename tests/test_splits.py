@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from fitgap.config_schema import SplitConfig
+from fitgap.config.schema import SplitConfig
 from fitgap.data.splits import split
 from fitgap.errors import RequestError
 

@@ -7,11 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from fitgap import evaluation, experiment, models, training
+from fitgap import experiment
 from fitgap.data import datasets, splits
 from fitgap.data.disk_arrays import DiskRows
-from fitgap.engine import backend, engines
-from fitgap.feature_scaling import feature_scaling
+from fitgap.evaluation import scores
+from fitgap.models import build
+from fitgap.models.scaling import feature_scaling
+from fitgap.training import backend, loop
+from fitgap.training.engines import choice as engines
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
 
@@ -36,7 +39,7 @@ def train(config):
     datasets._load.cache_clear()
     facts = experiment.plan(config).facts
     dataset, _, partitions = experiment._data(config)
-    model = models.build(
+    model = build.build(
         config,
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
@@ -45,7 +48,7 @@ def train(config):
     )
     choice = engines.choose(config, image_bytes=facts.image_bytes)
     engine = engines.make(choice, model=model, train=partitions.train, config=config, callbacks=[])
-    fitted = training.fit(
+    fitted = loop.fit(
         engine, partitions=partitions, config=config, callbacks=[], observe=lambda _: None
     )
     return {
@@ -93,7 +96,7 @@ def test_features_are_normalised_by_the_training_partition(compose, own_file):
     config = compose("dataset=npz", f"dataset.path={own_file}")
     dataset = datasets.load(config.dataset)
     split = splits.split(dataset.y_train, config.split, num_classes=3)
-    scaling = feature_scaling(evaluation.partition(dataset, split).train.x)
+    scaling = feature_scaling(scores.partition(dataset, split).train.x)
     if dataset.value_type == "uint8":
         assert scaling is None
         return
@@ -107,8 +110,8 @@ import runpy, sys, threading, time
 from pathlib import Path
 import numpy as np
 sys.argv = ["scripts/train.py", *sys.argv[1:]]
-import fitgap.engine.backend
-fitgap.engine.backend.start(1)
+import fitgap.training.backend
+fitgap.training.backend.start(1)
 import keras, mlflow.tensorflow, matplotlib.figure
 def anonymous():
     status = Path("/proc/self/status").read_text()
@@ -151,7 +154,7 @@ def test_memory_stays_bounded(tmp_path):
         text=True,
         timeout=600,
         check=False,
-        cwd=models.__file__.partition("/src/")[0],
+        cwd=build.__file__.partition("/src/")[0],
     )
     assert "streamed" in done.stdout
     assert "code 0" in done.stdout, done.stderr

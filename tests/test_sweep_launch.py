@@ -6,12 +6,12 @@ import pytest
 from hydra.core.utils import JobReturn, JobStatus
 
 from fitgap import experiment
-from fitgap.config_schema import Config
-from fitgap.record import preparation, sweep_tracking
+from fitgap.config.schema import Config
 from fitgap.sweep import launch as sweep_launch
-from fitgap.sweep.jobs import Outcome
+from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Child
 from fitgap.sweep.launchers import WorkerDiedError
+from fitgap.tracking import setup, sweep_writer
 
 SETTINGS = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
 
@@ -49,7 +49,7 @@ class Workers:
 
         plan = children[0].plan
         client = MlflowClient(plan.uri)
-        experiment_id = preparation.prepare(plan.uri, plan.config.tracking.experiment)
+        experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
         for child in children:
             parent = str(child.plan.config.tracking.parent)
             tags = {
@@ -67,9 +67,9 @@ class Workers:
 @pytest.fixture
 def sweep(
     compose: Callable[..., Config], tracking_uri: str
-) -> Iterator[tuple[list[Child], sweep_tracking.SweepRecord]]:
-    experiment_id = preparation.prepare(tracking_uri, "fitgap")
-    with sweep_tracking.open_sweep(
+) -> Iterator[tuple[list[Child], sweep_writer.SweepRecord]]:
+    experiment_id = setup.prepare(tracking_uri, "fitgap")
+    with sweep_writer.open_sweep(
         "sweep", uri=tracking_uri, experiment_id=experiment_id, experiment="fitgap"
     ) as parent:
         children = []
@@ -85,7 +85,7 @@ def sweep(
 
 
 def test_a_job_that_always_kills_its_worker_fails_alone(
-    sweep: tuple[list[Child], sweep_tracking.SweepRecord],
+    sweep: tuple[list[Child], sweep_writer.SweepRecord],
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={0: 99})
@@ -102,7 +102,7 @@ def test_a_job_that_always_kills_its_worker_fails_alone(
 
 
 def test_one_that_kills_its_worker_once_finishes(
-    sweep: tuple[list[Child], sweep_tracking.SweepRecord],
+    sweep: tuple[list[Child], sweep_writer.SweepRecord],
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={3: 1})
@@ -114,7 +114,7 @@ def test_one_that_kills_its_worker_once_finishes(
 
 
 def test_under_fail_fast_a_dead_job_keeps_the_rest_from_starting(
-    sweep: tuple[list[Child], sweep_tracking.SweepRecord],
+    sweep: tuple[list[Child], sweep_writer.SweepRecord],
 ) -> None:
     children, parent = sweep
     workers = Workers(children[:2], deadly={0: 99})

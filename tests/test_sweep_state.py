@@ -13,16 +13,17 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
-from fitgap import checkpoints, processes, store
-from fitgap.config import PROJECT_ROOT
+from fitgap import processes, store
+from fitgap.config.settings import PROJECT_ROOT
 from fitgap.errors import RequestError
-from fitgap.record import preparation, sweep_tracking
 from fitgap.store import StoredRun
+from fitgap.sweep import grid as sweeps
 from fitgap.sweep import plan as sweep_plan
-from fitgap.sweep import state as sweep_state
-from fitgap.sweep import sweeps
+from fitgap.sweep import status as sweep_state
 from fitgap.sweep.plan import PlannedJob, SweepPlan
-from fitgap.sweep.state import State, Sweep
+from fitgap.sweep.status import State, Sweep
+from fitgap.tracking import setup, sweep_writer
+from fitgap.training import checkpoints
 
 SWEEP = PROJECT_ROOT / "scripts" / "sweep.py"
 ELSEWHERE = {processes.HOST_TAG: "elsewhere", processes.PID_TAG: "1"}
@@ -186,7 +187,7 @@ def test_a_sweep_that_runs_on_another_host_is_left_alone_until_that_is_said_to_b
     tracking_uri: str,
 ) -> None:
     client = MlflowClient(tracking_uri)
-    experiment_id = preparation.prepare(tracking_uri, "fitgap")
+    experiment_id = setup.prepare(tracking_uri, "fitgap")
     tags = {"fitgap.role": "sweep", **ELSEWHERE}
     client.create_run(experiment_id, tags=tags, run_name="sweep")
     sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
@@ -208,7 +209,7 @@ def test_what_says_nothing_for_long_on_another_host_is_told(
     tracking_uri: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = MlflowClient(tracking_uri)
-    experiment_id = preparation.prepare(tracking_uri, "fitgap")
+    experiment_id = setup.prepare(tracking_uri, "fitgap")
     long_ago = int(1000 * (time.time() - 3600))
     parent = client.create_run(
         experiment_id, start_time=long_ago, tags={"fitgap.role": "sweep", **ELSEWHERE}
@@ -423,9 +424,9 @@ def test_the_same_set_of_jobs_is_the_same_sweep() -> None:
 def with_broken_plans(tracking_uri: str) -> str:
     """Return a store with three sweeps in the experiment ``other``, whose plans are no plans."""
     client = MlflowClient(tracking_uri)
-    experiment_id = preparation.prepare(tracking_uri, "other")
+    experiment_id = setup.prepare(tracking_uri, "other")
     for text in (None, "{", '{"jobs": 3}'):
-        with sweep_tracking.open_sweep(
+        with sweep_writer.open_sweep(
             "sweep", uri=tracking_uri, experiment_id=experiment_id, experiment="other"
         ) as parent:
             if text is not None:

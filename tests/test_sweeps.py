@@ -5,7 +5,7 @@ import re
 import pytest
 
 from fitgap import store
-from fitgap.sweep import sweeps
+from fitgap.sweep import grid as sweeps
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")

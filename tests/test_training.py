@@ -6,12 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap import config as settings
-from fitgap import models, training
-from fitgap.engine import engines
-from fitgap.engine.engines import EngineChoice
+from fitgap.config import settings
 from fitgap.errors import DivergedError
-from fitgap.evaluation import Partition, Partitions, Scores
+from fitgap.evaluation.scores import Partition, Partitions, Scores
+from fitgap.models import build
+from fitgap.training import loop
+from fitgap.training.engines import choice as engines
+from fitgap.training.engines.choice import EngineChoice
 
 
 def images(n):
@@ -70,7 +71,7 @@ def run(plain_settings):
     def run_script(engine, *, callbacks=(), val=VAL, observe=None, **changes):
         plain = {**plain_settings}
         plain["training"] = plain["training"] | {"epochs": len(engine.running)} | changes
-        return training.fit(
+        return loop.fit(
             engine,
             partitions=Partitions(train=TRAIN, val=val, test=TEST),
             config=settings.from_plain(plain),
@@ -205,14 +206,14 @@ def test_the_order_follows_from_seed_and_epoch_alone(run):
     engine = ScriptedEngine(val=[0.3, 0.2])
     run(engine)
     for number, order in enumerate(engine.orders, start=1):
-        np.testing.assert_array_equal(order, training.batch_order(5, seed=0, epoch=number))
+        np.testing.assert_array_equal(order, loop.batch_order(5, seed=0, epoch=number))
 
 
 def test_every_epoch_sees_every_image_once_in_an_order_of_its_own():
     orders = {}
     for seed in (0, 1, 2**32 - 1):
         for epoch in (1, 2):
-            order = training.batch_order(100, seed=seed, epoch=epoch)
+            order = loop.batch_order(100, seed=seed, epoch=epoch)
             assert order.dtype == np.int32
             np.testing.assert_array_equal(np.sort(order), np.arange(100))
             orders[order.tobytes()] = (seed, epoch)
@@ -241,14 +242,14 @@ def test_a_real_network_gets_its_best_weights_back(compose, engine_name):
         "training/early_stopping=on",
         "training.early_stopping.patience=2",
     )
-    model = models.build(config, image_shape=(4, 4), num_classes=2, total_steps=24)
-    callbacks, parts = models.callbacks(config), made_partitions()
+    model = build.build(config, image_shape=(4, 4), num_classes=2, total_steps=24)
+    callbacks, parts = build.callbacks(config), made_partitions()
     choice = EngineChoice(engine_name, xla=False, reason="asked for")
     engine = engines.make(
         choice, model=model, train=parts.train, config=config, callbacks=callbacks
     )
     weights = []
-    fitted = training.fit(
+    fitted = loop.fit(
         engine,
         partitions=parts,
         config=config,
@@ -268,12 +269,12 @@ def test_a_real_network_gets_its_best_weights_back(compose, engine_name):
 @pytest.mark.parametrize("engine_name", ["fit", "compiled"])
 def test_a_callback_changes_the_learning_rate_between_epochs(compose, engine_name):
     config = compose("optimizer=sgd", "optimizer.learning_rate=0.5", "training.epochs=3")
-    model = models.build(config, image_shape=(4, 4), num_classes=2, total_steps=6)
+    model = build.build(config, image_shape=(4, 4), num_classes=2, total_steps=6)
     halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2 if epoch else rate)
     parts = made_partitions()
     choice = EngineChoice(engine_name, xla=False, reason="asked for")
     engine = engines.make(choice, model=model, train=parts.train, config=config, callbacks=[halve])
-    fitted = training.fit(
+    fitted = loop.fit(
         engine, partitions=parts, config=config, callbacks=[halve], observe=lambda _epoch: None
     )
     assert [epoch.learning_rate for epoch in fitted.epochs] == [0.5, 0.25, 0.125]
@@ -284,13 +285,13 @@ def test_a_callback_changes_the_learning_rate_between_epochs(compose, engine_nam
 
 def epochs_and_weights(config, engine_name, parts):
     """Train, and return the epochs and the weights that the model had after each."""
-    model = models.build(
+    model = build.build(
         config, image_shape=(4, 4), num_classes=2, total_steps=config.training.epochs
     )
     choice = EngineChoice(engine_name, xla=False, reason="asked for")
     engine = engines.make(choice, model=model, train=parts.train, config=config, callbacks=[])
     weights = []
-    fitted = training.fit(
+    fitted = loop.fit(
         engine,
         partitions=parts,
         config=config,

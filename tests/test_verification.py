@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fitgap import config
+from fitgap.config import settings as config
 from fitgap.data import datasets
 from fitgap.errors import RequestError
 from fitgap.reference.optimizers import SGD
-from fitgap.verification import naive_speed, steps, verification
-from fitgap.verification.checks import EpochCheck, StepCheck, Verification, relative_difference
-from fitgap.verification.report import conclusion, print_tables, to_json, to_markdown
+from fitgap_lab.verification import naive_speed, steps, verify
+from fitgap_lab.verification.checks import EpochCheck, StepCheck, Verification, relative_difference
+from fitgap_lab.verification.report import conclusion, print_tables, to_json, to_markdown
 
 VERIFY = config.PROJECT_ROOT / "scripts" / "verify.py"
 
@@ -24,11 +24,11 @@ VERIFY = config.PROJECT_ROOT / "scripts" / "verify.py"
 @pytest.fixture(scope="session")
 def short():
     """Every operation once, and an epoch of 320 digits for every optimizer and every loss."""
-    smooth = [case for case in verification.EPOCH_CASES if case[0] == "sigmoid"]
-    return verification.verify(
+    smooth = [case for case in verify.EPOCH_CASES if case[0] == "sigmoid"]
+    return verify.verify(
         dataset="digits",
         train_samples=320,
-        cases=[*smooth, ("relu", "adam", verification.SPARSE)],
+        cases=[*smooth, ("relu", "adam", verify.SPARSE)],
         control_seeds=(1,),
     )
 
@@ -40,12 +40,12 @@ def test_every_step_and_every_epoch_agree(short):
 
 def test_every_optimizer_and_every_loss_is_among_the_checks(short):
     steps = {(step.kind, step.name) for step in short.steps}
-    for name in verification.OPTIMIZERS:
+    for name in verify.OPTIMIZERS:
         assert ("optimizer", name) in steps
-    for name in verification.LOSSES:
+    for name in verify.LOSSES:
         assert ("loss", name) in steps
-    assert {epoch.optimizer for epoch in short.epochs} == set(verification.OPTIMIZERS)
-    assert {epoch.loss for epoch in short.epochs} == set(verification.LOSSES)
+    assert {epoch.optimizer for epoch in short.epochs} == set(verify.OPTIMIZERS)
+    assert {epoch.loss for epoch in short.epochs} == set(verify.LOSSES)
 
 
 def test_an_epoch_without_a_kink_agrees_to_the_last_digits(short):
@@ -63,7 +63,7 @@ def test_wrong_formulas_are_found_and_named(monkeypatch):
     # One part in 100,000 too far, and Adam in the place of AdamW.
     monkeypatch.setattr(SGD, "_change", lambda self, g, _: -1.00001 * self.learning_rate * g)
     monkeypatch.setattr(steps, "network", without_decay)
-    result = verification.verify(dataset="digits", cases=())
+    result = verify.verify(dataset="digits", cases=())
     assert conclusion(result) == (
         "4 of 31 out of tolerance: optimizer sgd; optimizer momentum; optimizer nesterov; "
         "optimizer adamw"
@@ -94,7 +94,7 @@ def test_arrays_of_different_shapes_are_not_compared():
 RELU = EpochCheck(
     activation="relu",
     optimizer="adam",
-    loss=verification.SPARSE,
+    loss=verify.SPARSE,
     difference=0.2,
     control=0.1,
     accuracy_numpy=0.80,
@@ -160,7 +160,7 @@ def run_verify(monkeypatch, capsys, tmp_path):
             checks = (StepCheck("layer", "dense", difference, 1e-6),)
             return Verification(dataset, 100, 32, steps=checks, epochs=(RELU,))
 
-        monkeypatch.setattr(verification, "verify", fake)
+        monkeypatch.setattr(verify, "verify", fake)
         monkeypatch.setattr(sys, "argv", [str(VERIFY), "--output", str(tmp_path), *arguments])
         with pytest.raises(SystemExit) as caught:
             runpy.run_path(str(VERIFY), run_name="__main__")

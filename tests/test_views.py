@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from fitgap import config
-from fitgap.record import preparation, views
+from fitgap.config import settings
+from fitgap.tracking import mlflow_ui, setup
 
-SCRIPT = config.PROJECT_ROOT / "scripts" / "ui.py"
+SCRIPT = settings.PROJECT_ROOT / "scripts" / "ui.py"
 # The last step, becoming MLflow's server, is left out.
 WITHOUT_SERVER = """
 import os, runpy, sys
@@ -26,7 +26,7 @@ finally:
 @pytest.fixture
 def said(tracking_uri):
     """Return what scripts/ui.py says of a store with an experiment of ours and MLflow's own."""
-    preparation.prepare(tracking_uri, "내 실험")
+    setup.prepare(tracking_uri, "내 실험")
     done = subprocess.run(
         [
             sys.executable,
@@ -48,15 +48,15 @@ def said(tracking_uri):
 
 def test_links_are_printed_for_our_experiments_without_importing_mlflow(said):
     links = [line for line in said if "http://" in line]
-    assert links == [f"  내 실험: {views.link('1', server='http://127.0.0.1:5999')}"]
+    assert links == [f"  내 실험: {mlflow_ui.link('1', server='http://127.0.0.1:5999')}"]
     assert said[-1] == "[]"
 
 
 def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     from mlflow import MlflowClient
 
-    number = preparation.prepare(tracking_uri, "fitgap")
+    number = setup.prepare(tracking_uri, "fitgap")
     tags = MlflowClient(tracking_uri).get_experiment(number).tags
-    view = json.loads(tags[f"mlflow.sharedViewState.{views.VIEW_KEY}"])
+    view = json.loads(tags[f"mlflow.sharedViewState.{mlflow_ui.VIEW_KEY}"])
     assert "metrics.`gap/accuracy`" in view["selectedColumns"]
-    assert f"viewStateShareKey={views.VIEW_KEY}&" in views.link(number, server="http://a")
+    assert f"viewStateShareKey={mlflow_ui.VIEW_KEY}&" in mlflow_ui.link(number, server="http://a")

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from fitgap import config
-from fitgap.verification import walkthrough
+from fitgap.config import settings
+from fitgap_lab.verification import walkthrough
 
-PAGE = config.PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
+PAGE = settings.PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 
 
 @pytest.fixture

@@ -7,25 +7,25 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import checkpoints, disks, progress, store
-from fitgap.config_checks import check_loss, check_values
-from fitgap.config_schema import Config, SplitConfig
+from fitgap import store
+from fitgap.config.checks import check_loss, check_values
+from fitgap.config.schema import Config, SplitConfig
 from fitgap.data import datasets, splits
 from fitgap.data import report as data_report
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import Split
-from fitgap.engine import backend, engines
-from fitgap.engine.engines import EngineChoice
 from fitgap.errors import DivergedError, RequestError
-from fitgap.evaluation import Partitions, partition
-from fitgap.feature_scaling import feature_scaling
+from fitgap.evaluation.scores import Partitions, partition
 from fitgap.identity import DataFacts, data_facts, identity
-from fitgap.record import delivery
-from fitgap.search import pruning
+from fitgap.models.scaling import feature_scaling
 from fitgap.store import StoredRun
+from fitgap.tracking import delivery, disk_full
+from fitgap.training import backend, checkpoints, progress, pruning
+from fitgap.training.engines import choice as engines
+from fitgap.training.engines.choice import EngineChoice
 
 if TYPE_CHECKING:
-    from fitgap.training import Fitted
+    from fitgap.training.loop import Fitted
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def run(planned: Plan) -> Result:
     path = checkpoints.path_for(
         planned.identity, uri=planned.uri, experiment=tracking_config.experiment
     )
-    with disks.named_when_full(path.parent), checkpoints.claim(path):
+    with disk_full.named_when_full(path.parent), checkpoints.claim(path):
         try:
             result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
             return result or _train(planned, path)
@@ -195,27 +195,24 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
 
     backend.start(config.training.threads)
     with backend.quick_imports():
-        from fitgap import models, training
-        from fitgap.record import (  # TensorFlow and MLflow, from here on
-            artifacts,
-            preparation,
-            tracking,
-        )
+        from fitgap.models import build
+        from fitgap.tracking import artifacts, run_writer, setup
+        from fitgap.training import loop
 
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
-    model = models.build(
+    model = build.build(
         config,
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
         total_steps=steps_per_epoch * config.training.epochs,
         scaling=feature_scaling(partitions.train.x),
     )
-    callbacks = models.callbacks(config)
+    callbacks = build.callbacks(config)
     engine = engines.make(
         choice, model=model, train=partitions.train, config=config, callbacks=callbacks
     )
 
-    description = tracking.RunDescription(
+    description = run_writer.RunDescription(
         name=run_name(config),
         parameters={
             "engine": engine_name(choice),
@@ -228,11 +225,11 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         },
         tags=_tags(planned),
     )
-    experiment_id = preparation.prepare(planned.uri, config.tracking.experiment)
+    experiment_id = setup.prepare(planned.uri, config.tracking.experiment)
     run_id = delivery.patiently(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     done = len(checkpoint.epochs) if checkpoint else 0
-    with tracking.open_run(
+    with run_writer.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
     ) as record:
         record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
@@ -242,14 +239,14 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         ) as show:
             prune = pruning.watch(config.tracking.pruning)
 
-            def observe(epoch: training.Epoch) -> None:
+            def observe(epoch: loop.Epoch) -> None:
                 record.log_epoch(epoch)
                 if epoch.number > done:
                     show(epoch)
                 if epoch.is_finite:  # else it has diverged, which is worse than falling behind
-                    prune(epoch.number, tracking.score_metrics(train=epoch.train, val=epoch.val))
+                    prune(epoch.number, run_writer.score_metrics(train=epoch.train, val=epoch.val))
 
-            fitted = training.fit(
+            fitted = loop.fit(
                 engine,
                 partitions=partitions,
                 config=config,
@@ -259,7 +256,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
                 resume=checkpoint,
             )
         test = engine.evaluate(partitions.test)  # once, and nothing is chosen by it
-        metrics = tracking.score_metrics(train=fitted.train, val=fitted.val, test=test)
+        metrics = run_writer.score_metrics(train=fitted.train, val=fitted.val, test=test)
         metrics |= _costs(fitted, num_images=len(partitions.train))
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
             artifacts.write(

@@ -12,10 +12,10 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fitgap.config import PROJECT_ROOT, decisive, flatten, to_plain
-from fitgap.config_schema import Config
+from fitgap.config.schema import Config
+from fitgap.config.settings import PROJECT_ROOT, decisive, flatten, to_plain
 from fitgap.data import checks, datasets, splits
-from fitgap.engine.engines import EngineChoice
+from fitgap.training.engines.choice import EngineChoice
 
 CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
 
@@ -23,29 +23,24 @@ CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
 # calls between the settings and the scores. What records, compares or prints a run is not among
 # them, nor are the loops of `reference.naive`, which nothing calls.
 RESULT_MODULES = (
-    "checkpoints",
-    "config",
-    "config_checks",
-    "config_schema",
+    "config/checks",
+    "config/schema",
+    "config/settings",
     "data/cifar",
     "data/csv_file",
     "data/datasets",
     "data/disk_arrays",
     "data/image_folder",
     "data/images",
+    "data/labels",
     "data/npz",
-    "data/parts",
     "data/published",
     "data/splits",
-    "engine/backend",
-    "engine/compiled",
-    "engine/engines",
-    "engine/keras_fit",
-    "engine/numpy_reference",
-    "engine/reference_settings",
-    "evaluation",
-    "feature_scaling",
-    "models",
+    "evaluation/scores",
+    "models/__init__",
+    "models/architectures",
+    "models/build",
+    "models/scaling",
     "reference/activations",
     "reference/arrays",
     "reference/batches",
@@ -53,7 +48,14 @@ RESULT_MODULES = (
     "reference/losses",
     "reference/network",
     "reference/optimizers",
-    "training",
+    "training/backend",
+    "training/checkpoints",
+    "training/engines/choice",
+    "training/engines/compiled",
+    "training/engines/keras_fit",
+    "training/engines/numpy_reference",
+    "training/engines/reference_settings",
+    "training/loop",
 )
 LIBRARIES = ("tensorflow", "keras", "numpy")
 

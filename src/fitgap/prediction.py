@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from fitgap.data import datasets
 from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
-from fitgap.engine import backend
 from fitgap.errors import RequestError
-from fitgap.evaluation import class_probabilities
+from fitgap.evaluation.scores import class_probabilities
 from fitgap.store import recorded
 from fitgap.store.recorded import RecordedRun
+from fitgap.training import backend
 
 if TYPE_CHECKING:
     import keras
@@ -282,11 +282,11 @@ def save_picture(predictions: Predictions, path: Path) -> None:
     RequestError
         If the file cannot be written.
     """
-    from fitgap.record import figures
+    from fitgap.tracking import run_pictures
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figures.predictions(predictions).savefig(path, dpi=100, format="png")
+        run_pictures.predictions(predictions).savefig(path, dpi=100, format="png")
     except OSError as error:
         raise RequestError(f"the picture {path} cannot be written: {error.strerror}") from error
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from fitgap import store
-from fitgap.comparison.comparison import Group, compare_experiment
-from fitgap.comparison.leaderboard import label_of
+from fitgap.comparison.groups import Group, compare_experiment
 from fitgap.errors import RequestError
+from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
 
 RULE = (

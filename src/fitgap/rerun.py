@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import experiment, identity, processes, store
-from fitgap.config import to_text
+from fitgap.config.settings import to_text
 from fitgap.experiment import Plan
-from fitgap.record import provenance
 from fitgap.store import recorded
 from fitgap.store.recorded import RecordedRun
+from fitgap.tracking import provenance
 
 RERUN_TAG = "fitgap.rerun_of"
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network

@@ -1,4 +1,4 @@
-"""The sweeper ``hydra/sweeper=optuna``: a search instead of a grid, run by `fitgap.search.search`.
+"""The sweeper ``hydra/sweeper=optuna``: a search, run by `fitgap.search.optimize`.
 
 Hydra imports this module at every start, so Optuna is imported only when a search runs.
 """
@@ -21,7 +21,7 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search the space that the arguments and ``params`` make."""
-        from fitgap.search import search
+        from fitgap.search import optimize
         from fitgap.search.settings import SearchSettings
         from fitgap.sweep import launchers
 
@@ -35,7 +35,7 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
             key: list(value) if key in lists and value is not None else value
             for key, value in self._settings.items()
         }
-        return search.run(
+        return optimize.run(
             parser.parse_overrides([*self._parse_config(), *arguments]),
             settings=SearchSettings(**settings),
             compose=lambda job: loader.load_sweep_config(master, job),

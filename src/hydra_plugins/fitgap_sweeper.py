@@ -1,4 +1,4 @@
-"""The sweeper that scripts/train.py uses: Hydra's basic grid, run by `fitgap.sweep.sweeps`.
+"""The sweeper that scripts/train.py uses: Hydra's basic grid, run by `fitgap.sweep.grid`.
 
 Hydra takes plugins from the package ``hydra_plugins`` only and imports all of them at every
 start, so nothing heavy may be imported here.
@@ -52,7 +52,8 @@ class FitgapSweeper(BasicSweeper):
         settings = composition.configs(grid, lambda job: loader.load_sweep_config(master, job))
 
         # Half a second of imports, while other processes compose.
-        from fitgap.sweep import launchers, sweeps
+        from fitgap.sweep import grid as sweeps
+        from fitgap.sweep import launchers
         from fitgap.sweep import preview as sweep_preview
 
         number = launchers.jobs_at_once(master.hydra.launcher)

@@ -9,11 +9,11 @@ level; because those two were picked out, it holds for all pairs of levels at on
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from fitgap.comparison.comparison import Section
-from fitgap.comparison.differences import GROUPS, others_than, parse, show, value_of
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, higher_is_better
+from fitgap.comparison.groups import Section
 from fitgap.comparison.significance import Paired, paired
 from fitgap.comparison.ties import by_block
+from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show, value_of
 from fitgap.store import StoredRun
 
 RULE = (

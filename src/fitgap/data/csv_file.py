@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config_checks import did_you_mean
-from fitgap.config_schema import CsvConfig
-from fitgap.data.parts import Part, RawLabels
+from fitgap.config.checks import did_you_mean
+from fitgap.config.schema import CsvConfig
+from fitgap.data.labels import Part, RawLabels
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:

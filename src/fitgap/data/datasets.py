@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from fitgap.config_schema import OWN_DATASETS, DatasetConfig, OwnConfig
+from fitgap.config.schema import OWN_DATASETS, DatasetConfig, OwnConfig
 from fitgap.data import csv_file, disk_arrays, image_folder, images, npz, published
-from fitgap.data import parts as dataset_parts
+from fitgap.data import labels as dataset_parts
 from fitgap.data.disk_arrays import blocks
-from fitgap.data.parts import NumberedPart, hold_out, number_classes, row_names
+from fitgap.data.labels import NumberedPart, hold_out, number_classes, row_names
 from fitgap.errors import RequestError
 
 # The types of a dataset's fields, for all that take some of them.

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config_schema import ImageFolderConfig
+from fitgap.config.schema import ImageFolderConfig
 from fitgap.data import disk_arrays
 from fitgap.data.disk_arrays import Images
 from fitgap.data.images import SUFFIXES, read_image
-from fitgap.data.parts import Part
+from fitgap.data.labels import Part
 from fitgap.errors import RequestError
 
 # What systems leave in folders unasked, besides hidden files.

@@ -13,10 +13,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config_schema import NpzConfig
+from fitgap.config.schema import NpzConfig
 from fitgap.data import disk_arrays
 from fitgap.data.disk_arrays import Images
-from fitgap.data.parts import Part
+from fitgap.data.labels import Part
 from fitgap.errors import RequestError
 
 _NEEDED = ("x_train", "y_train")

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config_schema import DatasetConfig, PublishedConfig
+from fitgap.config.schema import DatasetConfig, PublishedConfig
 from fitgap.data import cifar
-from fitgap.engine.backend import silent_stderr
 from fitgap.errors import RequestError
+from fitgap.training.backend import silent_stderr
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config_schema import SplitConfig
+from fitgap.config.schema import SplitConfig
 from fitgap.data.datasets import Labels, digest_arrays
 from fitgap.errors import RequestError
 

@@ -13,13 +13,28 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from fitgap.comparison.comparison import EVERYTHING, Group, image_interval
-from fitgap.comparison.differences import show
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate, higher_is_better
-from fitgap.comparison.gaps import mean_of
-from fitgap.comparison.leaderboard import (
+from fitgap.comparison.gap_curves import mean_of
+from fitgap.comparison.groups import EVERYTHING, Group, image_interval
+from fitgap.comparison.query import Query
+from fitgap.comparison.significance import wilson
+from fitgap.comparison.ties import ALPHA
+from fitgap.comparison.varying_settings import show
+from fitgap.comparison.verdicts import RULE
+from fitgap.errors import RequestError
+from fitgap.report import charts
+from fitgap.report.charts import Point
+from fitgap.report.content import (
+    MOST_CURVES,
+    MOST_FAILURES,
+    QUANTITIES,
+    Report,
+    ReportedSection,
+    report_on,
+)
+from fitgap.report.leaderboard import (
     BEST,
     FIT_SECONDS,
     MOST_DECIMALS,
@@ -28,22 +43,7 @@ from fitgap.comparison.leaderboard import (
     label_of,
     median_of,
 )
-from fitgap.comparison.selection import Query
-from fitgap.comparison.significance import wilson
-from fitgap.comparison.ties import ALPHA
-from fitgap.comparison.verdicts import RULE
-from fitgap.errors import RequestError
-from fitgap.report import figures
-from fitgap.report.figures import Point
-from fitgap.report.predictions import MOST_TESTED, SelectedModel
-from fitgap.report.report import (
-    MOST_CURVES,
-    MOST_FAILURES,
-    QUANTITIES,
-    Report,
-    ReportedSection,
-    report_on,
-)
+from fitgap.report.test_errors import MOST_TESTED, SelectedModel
 
 MOST_POINTS = 1000  # of a scatter
 MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
@@ -59,7 +59,7 @@ def write(path: Path, *, uri: str, experiment: str, query: Query = EVERYTHING) -
     path
         Of the file; its folder is made.
     uri, experiment, query
-        As `fitgap.comparison.comparison.compare_experiment` takes them.
+        As `fitgap.comparison.groups.compare_experiment` takes them.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def to_html(report: Report) -> str:
     environment.filters |= {"figure": figure, "interval": interval, "p": p_value, "setting": show}
     environment.globals |= {
         "curve_pictures": curve_pictures,
-        "bar": figures.bar,
+        "bar": charts.bar,
         "confusions": confusions,
         "effect_limits": effect_limits,
         "gap_limits": gap_limits,
@@ -199,21 +199,21 @@ def scatter(part: ReportedSection) -> Markup | None:
         and math.isfinite(mean_of(group, "val/accuracy"))
         and math.isfinite(mean_of(group, "gap/accuracy"))
     ]
-    return figures.scatter(points) if points else None
+    return charts.scatter(points) if points else None
 
 
 def curve_pictures(part: ReportedSection) -> list[tuple[str, list[Markup]]]:
     """Return label and learning curves, loss and accuracy, of the groups that have any."""
     drawn = [one for one in part.shown if any(curve.epochs for curve in one.curves.values())]
     limits = {
-        quantity: figures.limits_of([one.curves for one in drawn], quantity)
+        quantity: charts.limits_of([one.curves for one in drawn], quantity)
         for quantity in QUANTITIES
     }
     found: list[tuple[str, list[Markup]]] = []
     for one in drawn:
         best = mean_of(one.group, "best_epoch")
         pictures = [
-            figures.learning_curves(
+            charts.learning_curves(
                 one.curves,
                 quantity=quantity,
                 label=one.label,
@@ -233,13 +233,13 @@ def gap_limits(part: ReportedSection) -> tuple[float, float]:
         for one in part.shown
         if math.isfinite(mean_of(one.group, "gap/accuracy"))
     ]
-    return figures.limits_with_zero(gaps)
+    return charts.limits_with_zero(gaps)
 
 
 def effect_limits(effects: Sequence[Effect]) -> tuple[float, float]:
     """Return the scale on which the effects on one metric are drawn."""
     levels = [level.deviation for effect in effects for level in effect.levels]
-    return figures.limits_with_zero(levels)
+    return charts.limits_with_zero(levels)
 
 
 def _source(environment: Environment, name: str) -> str:

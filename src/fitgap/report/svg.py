@@ -1,4 +1,4 @@
-"""Axes and a plotting area as SVG; what is drawn into them is `fitgap.report.figures`."""
+"""Axes and a plotting area as SVG; what is drawn into them is `fitgap.report.charts`."""
 
 import math
 from collections.abc import Sequence

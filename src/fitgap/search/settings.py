@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import higher_is_better
-from fitgap.config_checks import require
-from fitgap.config_schema import Config
+from fitgap.config.checks import require
+from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 
 # What a search may choose by. The test set chooses nothing, and training figures would choose

@@ -1,7 +1,7 @@
 """Reading MLflow's record: whether it can be used, which runs it holds.
 
 Databases are read without importing MLflow, so that an answer takes a second instead of four; a
-tracking server is asked through MLflow's client. Nothing here writes: `fitgap.record.tracking`
+tracking server is asked through MLflow's client. Nothing here writes: `fitgap.tracking.run_writer`
 does.
 """
 

@@ -17,8 +17,9 @@ from typing import Any, get_type_hints
 import yaml
 from omegaconf import MISSING
 
-from fitgap import config, store
-from fitgap.config_schema import Config, DatasetConfig, PublishedConfig
+from fitgap import store
+from fitgap.config import settings as config
+from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
 from fitgap.errors import RequestError
 
 

@@ -20,8 +20,8 @@ from concurrent.futures.process import BrokenProcessPool
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from fitgap import config
-from fitgap.config_schema import Config
+from fitgap.config import settings
+from fitgap.config.schema import Config
 
 Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
@@ -73,7 +73,7 @@ def _configs(
             with contextlib.suppress(BrokenProcessPool):
                 base = base_of(_of_groups(overrides))
                 composed = None if base is None else _with_settings(base, overrides)
-            yield config.from_hydra(compose(overrides) if composed is None else composed)
+            yield settings.from_hydra(compose(overrides) if composed is None else composed)
     finally:
         if processes is not None:
             processes.shutdown(wait=False, cancel_futures=True)

@@ -9,14 +9,14 @@ from hydra.core.utils import JobReturn
 
 from fitgap import experiment, store
 from fitgap.experiment import Plan
-from fitgap.record import delivery
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.jobs import Outcome
+from fitgap.sweep.job import Outcome
 from fitgap.sweep.launchers import WorkerDiedError
+from fitgap.tracking import delivery
 
 if TYPE_CHECKING:
-    from fitgap.record.sweep_tracking import SweepRecord
+    from fitgap.tracking.sweep_writer import SweepRecord
 
 # Hands jobs to Hydra's launcher, numbered from the second argument on.
 Launch = Callable[[Sequence[Overrides], int], Sequence[JobReturn]]

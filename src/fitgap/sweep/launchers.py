@@ -100,7 +100,7 @@ class Workers:
             from joblib.externals.loky.backend import context
 
             context.set_start_method("forkserver", force=True)
-            forkserver.set_forkserver_preload(["fitgap.sweep.preloaded"])
+            forkserver.set_forkserver_preload(["fitgap.sweep.worker_imports"])
             if self.number > 1:
                 forkserver.ensure_running()
         return self

@@ -1,7 +1,7 @@
 """What a sweep was asked for, as its parent run keeps it: the command's overrides and its jobs.
 
-Written by `fitgap.sweep.sweeps` as the artifact ``plan.json`` before anything starts, read by
-`fitgap.sweep.state`.
+Written by `fitgap.sweep.grid` as the artifact ``plan.json`` before anything starts, read by
+`fitgap.sweep.status`.
 """
 
 import hashlib

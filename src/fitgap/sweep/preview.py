@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fitgap import checkpoints, store
-from fitgap.config import decisive, flatten, to_plain, to_text
-from fitgap.config_schema import Config
+from fitgap import store
+from fitgap.config.schema import Config
+from fitgap.config.settings import decisive, flatten, to_plain, to_text
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.state import (
+from fitgap.sweep.grid import Job, Request, checked, describe, earlier_parent
+from fitgap.sweep.status import (
     SHORT_ID,
     State,
     Sweep,
@@ -17,7 +18,7 @@ from fitgap.sweep.state import (
     status_of,
     typical_seconds,
 )
-from fitgap.sweep.sweeps import Job, Request, checked, describe, earlier_parent
+from fitgap.training import checkpoints
 
 
 def preview(grid: Sequence[Overrides], settings: Iterable[Config], *, workers: int) -> None:

@@ -1,0 +1,1 @@
+"""What a person types: one subcommand a file, its options, and how it ends."""

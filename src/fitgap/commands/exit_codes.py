@@ -1,0 +1,140 @@
+"""From an exception to an exit code and a line or two on the terminal.
+
+0: all is well. 1: a run failed. 2: the request was wrong and nothing was started.
+"""
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import Container
+from omegaconf.errors import OmegaConfBaseException
+
+from fitgap.config.checks import did_you_mean
+from fitgap.config.settings import CONFIG_DIR
+from fitgap.errors import RequestError
+
+OK, FAILED, WRONG_REQUEST = 0, 1, 2
+INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
+
+# Asked before `run_command` sets it for Hydra's sake.
+_SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def run_command(command: Callable[[], int | None]) -> NoReturn:
+    """Run a script's main function and leave with the exit code that fits its outcome.
+
+    Parameters
+    ----------
+    command
+        Returns an exit code, or None for 0.
+    """
+    # Hydra would otherwise print errors its own way and leave with 1 for all of them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        code = command() or OK
+        sys.stdout.flush()
+    except SystemExit:
+        raise
+    except BrokenPipeError:
+        # `command | head` closed the pipe; Python would complain once more while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = OK
+    except BaseException as error:
+        code = report(error)
+    sys.exit(code)
+
+
+def count(text: str) -> int:
+    """Return a number of the command line, for argparse; 1 or more."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
+
+
+def report(error: BaseException) -> int:
+    """Print an error in a line or two on stderr and return its exit code.
+
+    The traceback comes before it if the person set ``HYDRA_FULL_ERROR=1``.
+    """
+    if _SHOWS_TRACEBACK:
+        traceback.print_exception(error)
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    if not isinstance(error, Exception):  # raised by the handler of SIGTERM
+        print("terminated", file=sys.stderr)
+        return TERMINATED
+    if isinstance(error, RequestError):
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_REQUEST
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        print(f"error: {describe(error)}", file=sys.stderr)
+        return WRONG_REQUEST
+    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
+        # Hydra's answer to group=3 and to group=null; it does not say which group.
+        print(f"error: group=option needs the option's name ({error})", file=sys.stderr)
+        return WRONG_REQUEST
+    print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
+    return FAILED
+
+
+def describe(error: HydraException | OmegaConfBaseException) -> str:
+    """Say in one or two lines what Hydra found wrong, with the nearest right name."""
+    if isinstance(error, MissingConfigException) and error.options is not None:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return (
+            f"{group}={option}: there is no such option{did_you_mean(option, error.options)}\n"
+            f"Options of {group}: {', '.join(error.options)}"
+        )
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return _describe_setting(cause)
+    if isinstance(error, OverrideParseException):
+        reason = [line for line in str(error).splitlines() if "override" not in line]
+        return f"{error.override}: cannot be read: {' '.join(reason)}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    ambiguous = re.match(r"Ambiguous value for argument '(.*)'", lines[0])
+    if ambiguous:
+        return f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
+    unknown = re.match(r"Could not override '(?:[^@']*@)?([^']+)'", lines[0])
+    if unknown:
+        return f"{unknown[1]}: there is no such group or setting"
+    return "\n".join(lines[:2])
+
+
+def _describe_setting(error: OmegaConfBaseException) -> str:
+    key = str(error.full_key)
+    if error.parent_node is None or not _is_unknown(error):
+        reason = str(error).splitlines()[0]
+        if found := re.search(r"(\w+) is not a ListConfig", reason):  # OmegaConf's word for a list
+            reason = f"must be a list, as [28,28], got {found[1]}"
+        return f"{key}: {reason}"
+    prefix, _, last = key.rpartition(".")
+    candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
+    nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
+    return f"{key}: there is no such setting{nearest}"
+
+
+def _is_unknown(error: OmegaConfBaseException) -> bool:
+    return "not in" in str(error).splitlines()[0]
+
+
+def _keys(node: Container) -> Sequence[str]:
+    return list(node) if isinstance(node, dict) or hasattr(node, "keys") else []
+
+
+def _groups() -> list[str]:
+    folders = {path.parent for path in CONFIG_DIR.rglob("*.yaml")} - {CONFIG_DIR}
+    return sorted(folder.relative_to(CONFIG_DIR).as_posix() for folder in folders)

@@ -1,0 +1,122 @@
+"""The gap of each group explained: verdict, the epoch from which it opens, the Pareto front.
+
+Reads the curves that verdicts need; the arithmetic is `fitgap.comparison.verdicts`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from fitgap import store
+from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.groups import Group, Section
+from fitgap.comparison.verdicts import Curve, Verdict, curve_over_seeds, judge, pareto_front
+from fitgap.store import Histories
+
+EPOCHS = "running/loss"  # logged once per epoch, unlike the figures of the saved weights
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What is said of a group's gap.
+
+    Attributes
+    ----------
+    verdict
+        None without a validation partition.
+    epoch
+        Of the lowest validation loss, over the runs: from there on the gap in loss opens.
+    on_front
+        Whether no other group has both a higher validation accuracy and a smaller gap.
+    """
+
+    verdict: Verdict | None
+    epoch: Estimate | None
+    on_front: bool
+
+
+def explain(section: Section, *, uri: str, limit: int | None = None) -> list[Explained]:
+    """Explain the gaps of a section's groups, in their order.
+
+    Parameters
+    ----------
+    section
+        Of a comparison.
+    uri
+        Where its runs' curves are.
+    limit
+        How many groups, from the first; None is all. The front is that of all groups anyway.
+    """
+    groups = section.groups[:limit]
+    histories = store.metric_histories(
+        uri,
+        run_ids=[run.run_id for group in groups for run in group.runs],
+        keys=["val/loss", EPOCHS],
+    )
+    return explain_from(section, histories, limit=limit)
+
+
+def explain_from(
+    section: Section, histories: Histories, *, limit: int | None = None
+) -> list[Explained]:
+    """Explain gaps from histories of ``val/loss`` and `EPOCHS` that are at hand."""
+    front = front_of(section)
+    accuracies = (group.metrics.get("val/accuracy") for group in section.groups)
+    best = max(
+        (found for found in accuracies if found is not None and math.isfinite(found.mean)),
+        key=lambda found: found.mean,
+        default=None,
+    )
+    images = section.images.get("val", 0)
+    return [
+        Explained(
+            verdict=_verdict(group, histories, best=best, images=images),
+            epoch=group.metrics.get("best_epoch"),
+            on_front=i in front,
+        )
+        for i, group in enumerate(section.groups[:limit])
+    ]
+
+
+def front_of(section: Section) -> frozenset[int]:
+    """Return the positions of the groups that no other beats in accuracy and gap."""
+    return pareto_front(
+        [
+            (mean_of(group, "val/accuracy"), mean_of(group, "gap/accuracy"))
+            for group in section.groups
+        ]
+    )
+
+
+def mean_of(group: Group, metric: str) -> float:
+    """Return a metric's mean over the runs, NaN if none has it."""
+    return group.metrics[metric].mean if metric in group.metrics else math.nan
+
+
+def curve_of(group: Group, metric: str, histories: Histories) -> Curve:
+    """Return a metric by epoch, over a group's runs."""
+    return curve_over_seeds([_by_epoch(histories[run.run_id], metric) for run in group.runs])
+
+
+def _by_epoch(history: dict[str, dict[int, float]], metric: str) -> dict[int, float]:
+    """Return a metric by epoch, without the saved weights' figures a step after the last one."""
+    values, epochs = history.get(metric, {}), history.get(EPOCHS)
+    return values if epochs is None else {e: value for e, value in values.items() if e in epochs}
+
+
+def _verdict(
+    group: Group, histories: Histories, *, best: Estimate | None, images: int
+) -> Verdict | None:
+    needed = ("gap/accuracy", "train/accuracy", "val/accuracy")
+    if best is None or not images or not all(math.isfinite(mean_of(group, key)) for key in needed):
+        return None
+    lowest = [
+        min(values.values())
+        for run in group.runs
+        if (values := _by_epoch(histories[run.run_id], "val/loss"))
+    ]
+    # Means over the seeds, of both: one seed with a loss near zero must not decide.
+    base = math.fsum(lowest) / len(lowest) if lowest else math.nan
+    rise = mean_of(group, "val/loss") / base - 1 if base > 0 else 0.0
+    gap, train, val = (group.metrics[key] for key in needed)
+    loss = curve_of(group, "val/loss", histories)
+    return judge(gap, train=train, val=val, best=best, images=images, loss=loss, rise=rise)

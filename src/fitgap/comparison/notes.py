@@ -1,0 +1,158 @@
+"""What a reader must know to believe a comparison: its notes, and why there is none."""
+
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from fitgap import store
+from fitgap.comparison.query import TEST_PREFIXES, Condition, Query
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+if TYPE_CHECKING:
+    from fitgap.comparison.groups import Section
+
+DEFAULT_SORT = "val/accuracy"
+
+
+def nothing_to_compare(uri: str, *, experiment: str, sweep: str | None = None) -> RequestError:
+    """Say why an experiment gives no comparison: unknown (what is there?), or nothing finished."""
+    names = list(store.experiments(uri))
+    make = "make some with: python scripts/train.py -m optimizer=sgd,adam seed=0,1,2"
+    where = store.redact(uri)
+    if experiment not in names:
+        near = get_close_matches(experiment, names, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        there = ", ".join(repr(name) for name in names) or "none"
+        return RequestError(
+            f"there is no experiment {experiment!r}{hint} in {where}; it holds: {there}\n"
+            f"For runs, {make}"
+        )
+    wanted = {"fitgap.role": "run"} | ({"fitgap.sweep": sweep} if sweep else {})
+    others = store.find_runs(
+        uri, experiment=experiment, statuses=("RUNNING", "FAILED", "KILLED"), tags=wanted
+    )
+    counted = Counter(run.status for run in others)
+    counts = ", ".join(f"{n} {status}" for status, n in sorted(counted.items()))
+    of_sweep = f" of the sweep {sweep}" if sweep else ""
+    return RequestError(
+        f"experiment {experiment!r} in {where} has no finished run{of_sweep}"
+        + (f" ({counts})" if counts else "")
+        + f"; {make}"
+    )
+
+
+def notes_on(
+    sections: "Sequence[Section]",
+    *,
+    query: Query,
+    conditions: Sequence[Condition],
+    found: int,
+    kept: Sequence[StoredRun],
+) -> list[str]:
+    """Return the notes of a comparison.
+
+    Parameters
+    ----------
+    sections
+        Of the comparison.
+    query, conditions
+        What was asked, and its conditions as read.
+    found
+        How many runs there were before the conditions.
+    kept
+        Those that meet them.
+    """
+    return [
+        *_on_the_test_set(query, conditions),
+        *_on_the_choice_of_runs(query, conditions, found=found, kept=len(kept)),
+        *_on_sections(sections, query),
+        *_on_groups(sections, query, kept=len(kept)),
+    ]
+
+
+def _on_the_test_set(query: Query, conditions: Sequence[Condition]) -> list[str]:
+    notes = []
+    if query.sort is not None and query.sort.startswith(TEST_PREFIXES):
+        notes.append(
+            f"Sorted by {query.sort}: that is choosing on the test set, and makes the winner's own "
+            f"test figure too good. Choose by {DEFAULT_SORT}."
+        )
+    by_test = [one.name for one in conditions if one.name.startswith(TEST_PREFIXES)]
+    if by_test:
+        notes.append(
+            f"Runs were left out by {', '.join(by_test)}: that is choosing on the test set, and "
+            "makes the test figures of those kept too good."
+        )
+    return notes
+
+
+def _on_the_choice_of_runs(
+    query: Query, conditions: Sequence[Condition], *, found: int, kept: int
+) -> list[str]:
+    notes = []
+    if conditions:
+        notes.append(f"Only runs with {' and '.join(query.where)}: {kept} of {found}.")
+    if any(one.is_metric for one in conditions):
+        notes.append(
+            "Runs were left out by what they scored, so means, intervals and ties hold for the "
+            "kept runs only and flatter them."
+        )
+    if query.by:
+        notes.append(
+            f"Grouped by {', '.join(query.by)}: a mean is over seeds and all other settings, an "
+            "interval takes these runs as independent, and a pair of a test shares the other "
+            "settings and the seed."
+        )
+    return notes
+
+
+def _on_sections(sections: "Sequence[Section]", query: Query) -> list[str]:
+    notes = []
+    by = query.sort or DEFAULT_SORT
+    if len(sections) > 1:
+        notes.append("Runs on different data or splits are ranked apart.")
+    if any(section.sort is None and section.split == "none" for section in sections):
+        notes.append(
+            f"Without a validation partition (split=none) there is no {by}, and nothing to choose "
+            "by: those groups are listed, not ranked."
+        )
+    if any(section.sort is None and section.split != "none" for section in sections):
+        notes.append(f"Where no run has {by}, groups are listed, not ranked.")
+    return notes
+
+
+def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> list[str]:
+    notes = []
+    by = query.sort or DEFAULT_SORT
+    groups = [group for section in sections for group in section.groups]
+    alone = sum(len(group.runs) == 1 for group in groups)
+    if alone:
+        notes.append(
+            f"Groups with one seed ({alone} of {len(groups)}) have no interval; more seeds give "
+            "one: seed=0,1,2."
+        )
+    lacking = sum(
+        len(group.runs) - (group.metrics[by].n if by in group.metrics else 0)
+        for section in sections
+        if section.sort
+        for group in section.groups
+    )
+    if lacking:
+        notes.append(f"Runs without {by}, which do not count in its mean: {lacking}.")
+    mixed = sum(
+        len({run.tags.get("fitgap.source_digest") for run in group.runs}) > 1 for group in groups
+    )
+    if mixed:
+        notes.append(
+            f"Groups over runs of different versions of this package's source: {mixed} of "
+            f"{len(groups)}."
+        )
+    repeated = kept - sum(len(group.runs) for group in groups)
+    if repeated:
+        notes.append(
+            "Runs whose data, settings and seed another has, left out (the newest counts, a rerun "
+            f"only without its original): {repeated}."
+        )
+    return notes

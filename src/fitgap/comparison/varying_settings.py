@@ -1,0 +1,112 @@
+"""Which settings tell runs apart, and how they are named: parameters in, columns out."""
+
+import json
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import cast
+
+from fitgap.config.settings import decisive
+from fitgap.store import StoredRun
+
+# Parameters that follow from the settings and the data; they are no settings themselves.
+DERIVED = (
+    "steps_per_epoch",
+    "parameter_count",
+    "train_samples",
+    "val_samples",
+    "test_samples",
+    "engine",
+    "engine_reason",
+)
+GROUPS = ("dataset", "split", "architecture", "optimizer", "loss")  # options that have a name
+
+Setting = str | int | float | bool | list[object] | None
+
+
+def deciding_keys(runs: Sequence[StoredRun]) -> tuple[str, ...]:
+    """Return, sorted, the settings but the seed in which any two of the runs differ."""
+    names = dict.fromkeys(key for run in runs for key in run.params)
+    decide = sorted(key for key in decisive(names) if key not in (*DERIVED, "seed"))
+    # What `auto` chose follows from the other settings, so it tells nothing where all left it so.
+    asked = [key for key in decide if len({run.params.get(key) for run in runs}) > 1]
+    return tuple(key for key in asked if len({setting_of(run, key) for run in runs}) > 1)
+
+
+def setting_of(run: StoredRun, key: str) -> str | None:
+    """Return the stored value of one setting; None if the run has no such setting."""
+    # `auto` is not a setting of its own: it is whatever engine it chose.
+    if key == "training.engine" and "engine" in run.params:
+        return run.params["engine"]
+    return run.params.get(key)
+
+
+def value_of(run: StoredRun, name: str) -> str | None:
+    """Return the stored value of a setting as a column names it: ``optimizer``, say."""
+    return setting_of(run, f"{name}.name" if name in GROUPS else name)
+
+
+def others_than(varied: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
+    """Return those columns that are neither among ``varied`` nor come with an option in it.
+
+    >>> others_than(["optimizer"], ["optimizer", "optimizer.learning_rate", "training.epochs"])
+    ('training.epochs',)
+    """
+    return tuple(
+        key for key in keys if not any(key == one or key.startswith(f"{one}.") for one in varied)
+    )
+
+
+def differing_keys(
+    variants: Sequence[tuple[str | None, ...]], *, decide: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the settings worth a column.
+
+    An option brings many settings with it (adam has betas, sgd has none): those say no more than
+    its name, and only count where they vary under one name.
+    """
+    position = {key: i for i, key in enumerate(decide)}
+    shown: list[str] = []
+    for key, i in position.items():
+        group, _, rest = key.partition(".")
+        name_at = position.get(f"{group}.name") if group in GROUPS else None
+        if name_at is None or rest == "name":
+            if len({variant[i] for variant in variants}) > 1:
+                shown.append(group if name_at is not None else key)
+            continue
+        under_name: dict[str | None, set[str | None]] = {}
+        for variant in variants:
+            under_name.setdefault(variant[name_at], set()).add(variant[i])
+        if any(len(values) > 1 for values in under_name.values()):
+            shown.append(key)
+    order = {group: i for i, group in enumerate(GROUPS)}
+    return tuple(sorted(shown, key=lambda key: (order.get(key.partition(".")[0], len(order)), key)))
+
+
+def parse(value: str) -> Setting:
+    """Return a setting from the string that MLflow keeps of it.
+
+    >>> parse("[100]"), parse("0.001"), parse("relu"), parse("null")
+    ([100], 0.001, 'relu', None)
+    """
+    if value in ("null", "true", "false") or value.startswith("["):
+        with suppress(ValueError):
+            return cast(Setting, json.loads(value))
+    # Text that merely can be read as a number, as 1_000 or nan, stays text.
+    if "_" not in value:
+        for kind in (int, float):
+            with suppress(ValueError):
+                number = kind(value)
+                return number if math.isfinite(number) else value
+    return value
+
+
+def show(value: Setting) -> str:
+    """Return a setting as a person would write it in YAML or on the command line.
+
+    >>> show(None), show(True), show([256, 128]), show("adam")
+    ('null', 'true', '[256, 128]', 'adam')
+    """
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)

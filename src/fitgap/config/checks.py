@@ -1,0 +1,283 @@
+"""Ranges and combinations of settings, checked before TensorFlow is imported."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from fitgap.config.schema import (
+    Config,
+    CsvConfig,
+    DatasetConfig,
+    DenseConfig,
+    ImageFolderConfig,
+    OwnConfig,
+    SplitConfig,
+)
+from fitgap.errors import RequestError
+
+ENGINES = ("auto", "compiled", "fit", "numpy")
+LABEL_FORMATS = ("integer", "one_hot", "binary")
+
+
+def validate(config: Config) -> None:
+    """Check ranges and combinations that need neither data nor Keras.
+
+    Raises
+    ------
+    RequestError
+        Naming the first wrong setting, what is allowed and what arrived.
+    """
+    _check_seed("seed", config.seed)
+    _check_split(config.split)
+    _check_architecture(config.architecture)
+    _check_optimizer(config.optimizer)
+    _check_loss(config)
+    _check_training(config)
+    _check_dataset(config.dataset)
+
+
+def check_loss(config: Config, *, num_classes: int) -> None:
+    """Check that the loss fits the number of classes.
+
+    Raises
+    ------
+    RequestError
+        If it takes two classes and there are more.
+    """
+    if config.loss.labels == "binary" and num_classes != 2:
+        raise RequestError(
+            f"loss={config.loss.name} needs a dataset of 2 classes, "
+            f"got dataset={config.dataset.name} with {num_classes}"
+        )
+
+
+def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: str) -> None:
+    """Check that architecture and engine take what the dataset holds.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    image_shape
+        Of one image, or (features,) of one vector.
+    value_type
+        ``uint8`` or ``float32``.
+
+    Raises
+    ------
+    RequestError
+        If a layer for images would meet vectors, or the NumPy reference features.
+    """
+    layers = config.architecture.get("layers") or []
+    kinds = [str(layer["_target_"]).rpartition(".")[2] for layer in layers]
+    for_images = [kind for kind in kinds if kind.endswith("2D")]
+    if for_images and len(image_shape) == 1:
+        raise RequestError(
+            f"architecture={config.architecture['name']} needs images ({for_images[0]}), "
+            f"got dataset={config.dataset.name} with vectors of {image_shape[0]} features"
+        )
+    if config.training.engine == "numpy" and value_type != "uint8":
+        raise RequestError(
+            f"training.engine=numpy needs uint8 images, got dataset={config.dataset.name} "
+            f"with {value_type} features"
+        )
+
+
+def require(name: str, value: object, allowed: str, *, when: bool) -> None:
+    """Raise a `RequestError` in the one form all settings' errors have, unless ``when`` holds."""
+    if not when:
+        raise RequestError(f"{name} must be {allowed}, got {value!r}")
+
+
+def did_you_mean(name: str, candidates: Iterable[str], *, prefix: str = "") -> str:
+    """Return the nearest right name as the end of an error message, or nothing if none is near.
+
+    >>> did_you_mean("epoch", ["epochs", "batch_size"], prefix="training.")
+    '; did you mean training.epochs?'
+    """
+    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
+    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+
+
+def refuse_unknown(prefix: str, given: Iterable[str], schema: Any) -> None:
+    """Raise a `RequestError` for the first name that is no field of a dataclass."""
+    known = [each.name for each in fields(schema)]
+    for name in given:
+        if name not in known:
+            nearest = did_you_mean(name, known, prefix=prefix)
+            raise RequestError(f"{prefix}{name}: there is no such setting{nearest}")
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a setting is a finite int or float (a bool is neither)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_seed(name: str, seed: int | None) -> None:
+    # The bound is NumPy's, which takes a seed from 32 bits.
+    valid = isinstance(seed, int) and 0 <= seed < 2**32
+    require(name, seed, "an integer from 0 to 4294967295", when=valid)
+
+
+def _check_dataset(dataset: DatasetConfig) -> None:
+    classes = dataset.classes
+    if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
+        raise RequestError(f"dataset.classes must be two or more different numbers, got {classes}")
+    if isinstance(dataset, OwnConfig):
+        fraction = dataset.test_fraction
+        inside = is_number(fraction) and 0 < fraction < 1
+        require("dataset.test_fraction", fraction, "a number in (0, 1)", when=inside)
+        _check_seed("dataset.test_seed", dataset.test_seed)
+    if isinstance(dataset, ImageFolderConfig):
+        _check_size("dataset.image_size", dataset.image_size)
+        channels = dataset.channels
+        require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
+    if isinstance(dataset, CsvConfig) and dataset.image_shape is not None:
+        _check_size("dataset.image_shape", dataset.image_shape)
+
+
+def _check_size(name: str, size: Sequence[int]) -> None:
+    holds = len(size) == 2 and all(n > 0 for n in size)
+    require(name, size, "[height, width] in pixels", when=holds)
+
+
+def _check_split(split: SplitConfig) -> None:
+    require("split.name", split.name, "holdout or none", when=split.name in ("holdout", "none"))
+    share = split.train_fraction
+    in_range = is_number(share) and 0 < share <= 1
+    require("split.train_fraction", share, "a number in (0, 1]", when=in_range)
+    if split.name == "holdout":
+        fraction = split.validation_fraction
+        inside = fraction is not None and is_number(fraction) and 0 < fraction < 1
+        require("split.validation_fraction", fraction, "a number in (0, 1)", when=inside)
+        _check_seed("split.seed", split.seed)
+
+
+def _check_architecture(architecture: Mapping[str, Any]) -> None:
+    for key in ("_target_", "name"):
+        value = architecture.get(key)
+        require(f"architecture.{key}", value, "given", when=isinstance(value, str) and value != "")
+    if architecture["_target_"] == "fitgap.models.dense":
+        _check_dense(architecture)
+    if architecture["_target_"] == "fitgap.models.sequential":
+        layers = architecture.get("layers")
+        are_layers = isinstance(layers, list) and all(map(_has_target, layers))
+        require("architecture.layers", layers, "a list of nodes with a _target_", when=are_layers)
+        for key in architecture:
+            if key not in _SEQUENTIAL_SETTINGS:
+                nearest = did_you_mean(key, _SEQUENTIAL_SETTINGS, prefix="architecture.")
+                name = architecture["name"]
+                raise RequestError(
+                    f"architecture.{key}: architecture={name} has no such setting{nearest}"
+                )
+
+
+_SEQUENTIAL_SETTINGS = ("_target_", "name", "title", "layers")
+
+
+def _check_dense(architecture: Mapping[str, Any]) -> None:
+    refuse_unknown("architecture.", architecture, DenseConfig)
+    units, dropout = architecture["units"], architecture["dropout"]
+    require("architecture.units", units, "positive integers", when=all(n > 0 for n in units))
+    in_range = is_number(dropout) and 0 <= dropout < 1
+    require("architecture.dropout", dropout, "a number in [0, 1)", when=in_range)
+    for key in ("l1", "l2"):
+        factor = architecture[key]
+        holds = is_number(factor) and factor >= 0
+        require(f"architecture.{key}", factor, "a number >= 0", when=holds)
+
+
+# Keras checks few of its optimizers' settings: a momentum of 7 trains, to nothing.
+_OPTIMIZER_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
+    "learning_rate": ("a number > 0", lambda value: value > 0),
+    "momentum": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "rho": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "beta_1": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "beta_2": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+    "epsilon": ("a number > 0", lambda value: value > 0),
+    "weight_decay": ("a number >= 0", lambda value: value >= 0),
+    "initial_accumulator_value": ("a number >= 0", lambda value: value >= 0),
+    "ema_momentum": ("a number in [0, 1)", lambda value: 0 <= value < 1),
+}
+
+DECIMALS = {
+    *_OPTIMIZER_RANGES,
+    "alpha",
+    "decay_rate",
+    "end_learning_rate",
+    "initial_learning_rate",
+    "warmup_target",
+}
+
+
+def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
+    for key in ("_target_", "name"):
+        value = optimizer.get(key)
+        require(f"optimizer.{key}", value, "given", when=isinstance(value, str) and value != "")
+    for key, (allowed, holds) in _OPTIMIZER_RANGES.items():
+        value = optimizer.get(key)
+        if value is not None:
+            require(f"optimizer.{key}", value, allowed, when=is_number(value) and holds(value))
+    for key in ("nesterov", "centered", "amsgrad", "use_ema"):
+        if key in optimizer:
+            value = optimizer[key]
+            require(f"optimizer.{key}", value, "true or false", when=isinstance(value, bool))
+
+
+def _check_loss(config: Config) -> None:
+    labels = config.loss.labels
+    require("loss.labels", labels, " or ".join(LABEL_FORMATS), when=labels in LABEL_FORMATS)
+
+
+def _check_training(config: Config) -> None:
+    training = config.training
+    for key in ("epochs", "batch_size", "threads", "memory_limit_mb"):
+        value = getattr(training, key)
+        require(f"training.{key}", value, "an integer >= 1", when=value >= 1)
+    engine = training.engine
+    require("training.engine", engine, " or ".join(ENGINES), when=engine in ENGINES)
+    if training.xla is not None and engine in ("fit", "numpy"):
+        raise RequestError(
+            f"training.xla belongs to engine=compiled or auto, not to engine={engine}"
+        )
+    for key in ("early_stopping", "schedule"):
+        node = getattr(training, key)
+        holds = not node or _has_target(node)
+        require(f"training.{key}", node, "empty or have a _target_", when=holds)
+    for key, node in training.augmentation.items():
+        holds = _has_target(node)
+        require(f"training.augmentation.{key}", node, "given with a _target_", when=holds)
+    for key, node in training.callbacks.items():
+        require(f"training.callbacks.{key}", node, "given with a _target_", when=_has_target(node))
+        if node["_target_"] == "keras.callbacks.SwapEMAWeights":
+            raise RequestError(
+                f"training.callbacks.{key}: leave SwapEMAWeights out; under optimizer.use_ema=true "
+                "the averaged weights are evaluated and saved without it"
+            )
+        _check_monitor(f"training.callbacks.{key}", node, config.split)
+    if training.early_stopping:
+        _check_monitor("training.early_stopping", training.early_stopping, config.split)
+
+
+def _has_target(node: object) -> bool:
+    return isinstance(node, Mapping) and isinstance(node.get("_target_"), str)
+
+
+# What Keras's callbacks hear of an epoch. One that waits for anything else only warns, and then
+# never acts.
+_LOGS = ("loss", "accuracy", "learning_rate", "val_loss", "val_accuracy")
+_WATCH_VAL_LOSS = ("keras.callbacks.EarlyStopping", "keras.callbacks.ReduceLROnPlateau")
+
+
+def _check_monitor(name: str, node: Mapping[str, Any], split: SplitConfig) -> None:
+    target = str(node["_target_"])
+    monitor = node.get("monitor", "val_loss" if target in _WATCH_VAL_LOSS else None)
+    if monitor is None or not target.startswith("keras.callbacks."):
+        return
+    require(f"{name}.monitor", monitor, f"one of {', '.join(_LOGS)}", when=monitor in _LOGS)
+    if split.name == "none" and monitor.startswith("val_"):
+        raise RequestError(
+            f"{name}.monitor={monitor} needs a validation partition, but split=none leaves none"
+        )

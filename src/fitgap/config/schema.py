@@ -1,0 +1,147 @@
+"""The schema under the YAML of ``conf/``: a wrong key or type fails while Hydra composes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class DatasetConfig:
+    """What every dataset has; ``classes`` keeps some of them, relabelled from 0 in that order."""
+
+    name: str = MISSING
+    classes: list[int] | None = None
+    # Whether an unseen partition may hold images that the network was trained on.
+    allow_duplicates: bool = False
+
+
+@dataclass
+class PublishedConfig(DatasetConfig):
+    """A dataset that everybody has the same bytes of; ``data_dir`` is looked in first."""
+
+    data_dir: str | None = None
+
+
+@dataclass
+class OwnConfig(DatasetConfig):
+    """A dataset of one's own; without a test part, a share of each class is held out for it."""
+
+    path: str = MISSING
+    test_fraction: float = MISSING
+    test_seed: int = MISSING
+
+
+@dataclass
+class NpzConfig(OwnConfig):
+    """Arrays in one file; see :mod:`fitgap.data.npz`."""
+
+
+@dataclass
+class ImageFolderConfig(OwnConfig):
+    """A folder per class; see :mod:`fitgap.data.image_folder`."""
+
+    image_size: list[int] = MISSING
+    channels: int = MISSING
+
+
+@dataclass
+class CsvConfig(OwnConfig):
+    """A table with a column of labels; see :mod:`fitgap.data.csv_file`."""
+
+    label: str = MISSING
+    image_shape: list[int] | None = None
+    test_path: str | None = None
+
+
+@dataclass
+class SplitConfig:
+    """How the training part becomes a training and a validation partition."""
+
+    name: str = MISSING
+    validation_fraction: float | None = None
+    seed: int | None = None
+    stratify: bool = False
+    train_fraction: float = 1.0
+
+
+@dataclass
+class DenseConfig:
+    """The free multilayer perceptron; see :func:`fitgap.models.dense`."""
+
+    _target_: str = MISSING
+    name: str = MISSING
+    title: str | None = None
+    units: list[int] = MISSING
+    activation: str = MISSING
+    dropout: float = MISSING
+    batch_norm: bool = MISSING
+    l1: float = MISSING
+    l2: float = MISSING
+
+
+@dataclass
+class LossConfig:
+    """A Keras loss and the form of the labels that it takes."""
+
+    name: str = MISSING
+    labels: str = MISSING
+    function: dict[str, Any] = MISSING
+
+
+@dataclass
+class TrainingConfig:
+    """How long, how, and on what the network is fitted."""
+
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    engine: str = MISSING
+    xla: bool | None = None
+    threads: int = MISSING
+    train_metrics_every_epoch: bool = MISSING
+    memory_limit_mb: int = MISSING
+    early_stopping: dict[str, Any] = field(default_factory=dict)
+    schedule: dict[str, Any] = field(default_factory=dict)
+    augmentation: dict[str, Any] = field(default_factory=dict)
+    callbacks: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class TrackingConfig:
+    """Where the record goes, and whether a finished run of the same identity answers."""
+
+    uri: str | None = MISSING  # under a default, `uri: ???` of tracking=server would be lost
+    experiment: str = "fitgap"
+    reuse: bool = True
+    parent: str | None = None  # run id of the sweep's parent run, set by the sweep
+    pruning: Any = None  # when a trial is stopped, set by a search; see `fitgap.training.pruning`
+
+
+@dataclass
+class Config:
+    """One experiment. ``architecture`` and ``optimizer`` stay open: any Keras class fits."""
+
+    dataset: DatasetConfig = MISSING
+    split: SplitConfig = MISSING
+    architecture: Any = MISSING
+    optimizer: dict[str, Any] = MISSING
+    loss: LossConfig = MISSING
+    training: TrainingConfig = MISSING
+    tracking: TrackingConfig = MISSING
+    seed: int = 0
+    name: str | None = None
+    # Null in conf/, since Hydra lets nobody assign new keys to an empty mapping.
+    tags: Any = field(default_factory=dict)
+
+
+ConfigStore.instance().store(name="base_config", node=Config)
+OWN_DATASETS: dict[str, type[OwnConfig]] = {
+    "csv": CsvConfig,
+    "image_folder": ImageFolderConfig,
+    "npz": NpzConfig,
+}
+ConfigStore.instance().store(group="schema", name="dense", node=DenseConfig)
+ConfigStore.instance().store(group="schema", name="published", node=PublishedConfig)
+for _name, _schema in OWN_DATASETS.items():
+    ConfigStore.instance().store(group="schema", name=_name, node=_schema)

@@ -1,0 +1,170 @@
+"""The settings of one experiment: from what Hydra composed to a checked `Config`, and plain.
+
+The schema is `fitgap.config.schema`, ranges and combinations `fitgap.config.checks`. None of them
+imports TensorFlow: a wrong request must be answered before that takes its seconds. What needs the
+data or Keras is checked where those are at hand.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fitgap.config.checks import DECIMALS, is_number, refuse_unknown, require, validate
+from fitgap.config.schema import (
+    OWN_DATASETS,
+    Config,
+    DatasetConfig,
+    LossConfig,
+    PublishedConfig,
+    SplitConfig,
+    TrackingConfig,
+    TrainingConfig,
+)
+from fitgap.errors import RequestError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[3]
+CONFIG_DIR = PROJECT_ROOT / "conf"
+
+_SECTIONS = {
+    "split": SplitConfig,
+    "loss": LossConfig,
+    "training": TrainingConfig,
+    "tracking": TrackingConfig,
+}
+
+# Settings that name, place or track a run but decide none of its bits.
+VOLATILE = (
+    "name",
+    "tags",
+    "tracking",
+    "dataset.allow_duplicates",
+    "dataset.data_dir",
+    "dataset.path",
+    "dataset.test_path",
+    "architecture.title",
+)
+
+
+def from_hydra(composed: DictConfig) -> Config:
+    """Resolve and check a composed configuration.
+
+    Parameters
+    ----------
+    composed
+        What Hydra composed from ``conf/`` and the overrides.
+
+    Returns
+    -------
+    Config
+        The same settings with all interpolations resolved; ``architecture`` a plain dict.
+
+    Raises
+    ------
+    RequestError
+        If a setting is unknown, missing or out of range, or two contradict each other.
+    """
+    # Hydra takes whatever stands behind a `+`; what nothing reads would silently have no effect.
+    refuse_unknown("", (str(key) for key in composed if key != "hydra"), Config)
+    try:
+        composed = OmegaConf.masked_copy(composed, list(Config.__annotations__))
+        missing = sorted(OmegaConf.missing_keys(composed))
+        if missing:
+            raise RequestError(f"{missing[0]} has no value; give one with {missing[0]}=...")
+        plain = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
+    except OmegaConfBaseException as error:
+        raise RequestError(str(error).splitlines()[0]) from error
+    config = from_plain(cast(dict[str, Any], plain))
+    config.optimizer = _with_decimals(config.optimizer)
+    config.training.schedule = _with_decimals(config.training.schedule)
+    validate(config)
+    return config
+
+
+def _with_decimals(node: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of an optimizer or schedule, whole numbers among them made decimal.
+
+    1 and 1.0 are the same run. And Keras refuses a momentum of 0, and rounds a schedule that
+    starts at 1 to whole numbers: from its second step on, it is 0.
+    """
+    return {
+        key: float(value) if key in DECIMALS and is_number(value) else value
+        for key, value in node.items()
+    }
+
+
+def dataset_schema(name: str | None) -> type[DatasetConfig]:
+    """Return the class of a dataset's settings; whatever is no kind of one's own is published."""
+    return OWN_DATASETS.get(str(name), PublishedConfig)
+
+
+def from_plain(plain: Mapping[str, Any]) -> Config:
+    """Rebuild a configuration from its plain form (what ``config.yaml`` of a run holds).
+
+    Raises
+    ------
+    RequestError
+        If it has a setting that does not exist.
+    """
+    of_dataset = dataset_schema(plain["dataset"].get("name"))
+    for section, schema in {"dataset": of_dataset, **_SECTIONS}.items():
+        refuse_unknown(f"{section}.", plain[section], schema)
+    tags = plain["tags"] or {}
+    require("tags", tags, "a mapping, as {question: width}", when=isinstance(tags, Mapping))
+    return Config(
+        dataset=of_dataset(**plain["dataset"]),
+        split=SplitConfig(**plain["split"]),
+        architecture=dict(plain["architecture"]),
+        optimizer=dict(plain["optimizer"]),
+        loss=LossConfig(**plain["loss"]),
+        training=TrainingConfig(**plain["training"]),
+        tracking=TrackingConfig(**plain["tracking"]),
+        seed=plain["seed"],
+        name=plain["name"],
+        tags=dict(tags),
+    )
+
+
+def to_plain(config: Config) -> dict[str, Any]:
+    """Return the settings as nested dicts, lists, strings, numbers, booleans and None."""
+    return asdict(config)
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten nested settings to dotted keys; lists of numbers stay whole.
+
+    >>> flatten({"training": {"epochs": 5}, "seed": 0})
+    {'training.epochs': 5, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{path}.")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            flat |= flatten({str(i): item for i, item in enumerate(value)}, f"{path}.")
+        else:
+            flat[path] = value
+    return flat
+
+
+def to_text(value: Any) -> str:
+    """Return a setting as the record keeps it: text as it is, anything else as JSON.
+
+    >>> to_text("adam"), to_text(None), to_text([100])
+    ('adam', 'null', '[100]')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def decisive(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flattened settings that decide a run's bits, without the volatile ones."""
+    return {
+        key: value
+        for key, value in flat.items()
+        if not any(key == name or key.startswith(f"{name}.") for name in VOLATILE)
+    }

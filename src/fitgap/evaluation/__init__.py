@@ -1,0 +1,1 @@
+"""What a network scores on a partition, and the gap between two partitions."""

@@ -1,0 +1,192 @@
+"""From an architecture's settings to a compiled Keras model.
+
+Every network takes raw uint8 images, or raw features: scaling them is its first layer, so a saved
+model needs no preprocessing that somebody could forget. The output layer follows from the classes
+and the form of the labels, so an architecture describes only what lies between.
+"""
+
+from typing import Any, cast
+
+import keras
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from fitgap.config.schema import Config
+from fitgap.errors import RequestError
+from fitgap.models.scaling import FeatureScaling
+
+Layers = list[keras.layers.Layer]
+
+
+def build(
+    config: Config,
+    *,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    total_steps: int,
+    scaling: FeatureScaling | None = None,
+) -> keras.Model:
+    """Build and compile the network, with the weights that ``config.seed`` draws.
+
+    Parameters
+    ----------
+    config
+        The experiment; its architecture, optimizer, loss, schedule, augmentation and seed are
+        used.
+    image_shape
+        Shape of one uint8 image.
+    num_classes
+        Number of classes.
+    total_steps
+        Optimizer steps of the whole run, for schedules over all of it.
+    scaling
+        Of float32 features; None: the network takes uint8 images.
+
+    Returns
+    -------
+    keras.Model
+        Compiled with the loss and the metric ``accuracy``; optimizer variables built.
+
+    Raises
+    ------
+    RequestError
+        If Keras refuses a setting, or there are no images to augment.
+    """
+    # Names and seeds start afresh, so a run's bits do not depend on the runs before it.
+    keras.backend.clear_session(free_memory=False)  # a collection of garbage takes 0.3 s
+    keras.utils.set_random_seed(config.seed)
+    hidden = _instantiate(
+        "architecture", _without(config.architecture, "name", "title"), image_shape=image_shape
+    )
+    output = (
+        keras.layers.Dense(1, activation="sigmoid", name="output")
+        if config.loss.labels == "binary"
+        else keras.layers.Dense(num_classes, activation="softmax", name="output")
+    )
+    try:
+        model = keras.Sequential(
+            [
+                *_inputs(image_shape, scaling),
+                *_augmentation(config, image_shape=image_shape),
+                *hidden,
+                output,
+            ],
+            # TensorFlow makes a scope of a model's name and takes ASCII only; a title in any
+            # language is architecture.title.
+            name="model",
+        )
+    except (ValueError, TypeError) as error:
+        name = config.architecture["name"]
+        raise RequestError(f"architecture={name}: {_first_line(error)}") from error
+    if model.output_shape != (None, output.units):
+        raise RequestError(
+            f"architecture={config.architecture['name']} must end in a flat layer; its output "
+            f"has the shape {model.output_shape}"
+        )
+    model.compile(
+        optimizer=_optimizer(config, total_steps=total_steps),
+        loss=_instantiate("loss.function", config.loss.function),
+        metrics=["accuracy"],
+    )
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None) -> Layers:
+    if scaling is None:
+        return [
+            keras.layers.Input(image_shape, dtype="uint8", name="image"),
+            keras.layers.Rescaling(1 / 255, name="rescaling"),
+        ]
+    return [
+        keras.layers.Input(image_shape, dtype="float32", name="features"),
+        keras.layers.Normalization(
+            axis=scaling.axis,
+            mean=scaling.mean,
+            variance=scaling.variance,
+            name="normalization",
+        ),
+    ]
+
+
+def _augmentation(config: Config, *, image_shape: tuple[int, ...]) -> Layers:
+    """Return the layers that change images at random in training, and nothing in inference."""
+    nodes = config.training.augmentation
+    if not nodes:
+        return []
+    if len(image_shape) == 1:
+        raise RequestError(
+            f"training.augmentation needs images, but dataset={config.dataset.name} has vectors "
+            f"of {image_shape[0]} features"
+        )
+    layers = [
+        _instantiate(f"training.augmentation.{name}", {"name": name, **node})
+        for name, node in nodes.items()
+    ]
+    if len(image_shape) == 2:  # Keras's layers want a channel axis
+        with_channel = keras.layers.Reshape((*image_shape, 1), name="augmentation_in")
+        return [with_channel, *layers, keras.layers.Reshape(image_shape, name="augmentation_out")]
+    return layers
+
+
+def _optimizer(config: Config, *, total_steps: int) -> keras.optimizers.Optimizer:
+    settings = dict(config.optimizer)
+    schedule = dict(config.training.schedule)
+    if schedule:
+        if schedule.get("decay_steps", 0) is None:
+            schedule["decay_steps"] = total_steps
+        settings["learning_rate"] = _instantiate("training.schedule", schedule)
+    return cast(keras.optimizers.Optimizer, _instantiate("optimizer", settings))
+
+
+def callbacks(config: Config) -> list[keras.callbacks.Callback]:
+    """Instantiate the callbacks that the settings name, early stopping first.
+
+    Raises
+    ------
+    RequestError
+        If Keras refuses a setting.
+    """
+    nodes = {f"training.callbacks.{key}": node for key, node in config.training.callbacks.items()}
+    if config.training.early_stopping:
+        nodes = {"training.early_stopping": config.training.early_stopping} | nodes
+    return [_instantiate(name, node) for name, node in nodes.items()]
+
+
+def state(model: keras.Model) -> list[keras.Variable]:
+    """Return all variables that training changes: weights, random states, the optimizer's."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def swap_averages(model: keras.Model) -> None:
+    """Exchange the weights that learn with their moving averages, if the optimizer keeps any.
+
+    Done twice, it changes no bit: `keras.callbacks.SwapEMAWeights` adds and subtracts instead,
+    which rounds. Keras has no public name for the averages. Statistics of batch normalisation
+    are averages of their own, and stay.
+    """
+    optimizer = model.optimizer
+    if not getattr(optimizer, "use_ema", False):
+        return
+    averages = optimizer._model_variables_moving_average
+    for weight, average in zip(optimizer._trainable_variables, averages, strict=True):
+        learning = weight.numpy()
+        weight.assign(average)
+        average.assign(learning)
+
+
+def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
+    try:
+        return instantiate(node, _convert_="all", **arguments)
+    except InstantiationException as error:
+        reason = error.__cause__ or error
+        raise RequestError(f"{name} ({node['_target_']}): {_first_line(reason)}") from error
+
+
+def _without(node: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in node.items() if key not in keys}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

@@ -1,0 +1,272 @@
+"""What goes into the report of an experiment: the comparison, curves, verdicts, failures, origins.
+
+Data only: `fitgap.report.charts` draws it, `fitgap.report.page` lays it out.
+"""
+
+import importlib.metadata
+import platform
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fitgap import store
+from fitgap.comparison.effects import Effect, effect_metrics, main_effects
+from fitgap.comparison.gap_curves import EPOCHS, curve_of, explain_from, front_of
+from fitgap.comparison.groups import EVERYTHING, Comparison, Group, Section, compare_experiment
+from fitgap.comparison.query import Query
+from fitgap.comparison.search_importances import Search
+from fitgap.comparison.verdicts import Curve, Verdict
+from fitgap.report.leaderboard import figure_names, label_of, mark_of
+from fitgap.report.repeat_command import commands_of
+from fitgap.report.test_errors import SelectedModel, Tested, mcnemar_tests, selected_model
+from fitgap.store import StoredRun
+
+MOST_GROUPS = 200  # rows of a table; nobody reads more, and the file has to open on a phone
+MOST_CURVES = 6  # groups whose learning curves are drawn
+MOST_FAILURES = 100
+QUANTITIES = ("loss", "accuracy")
+PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "scikit-learn", "mlflow")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedGroup:
+    """A group and what is said of it.
+
+    Attributes
+    ----------
+    group
+        As compared.
+    rank
+        From 1; None where groups are only listed.
+    mark
+        Best, tied with the best, or not to be tested; see `fitgap.report.leaderboard.mark_of`.
+    label
+        Its settings in one line.
+    verdict
+        None without a validation partition.
+    tested
+        McNemar's test against the best group's model; None for the best and for later groups.
+    curves
+        By metric; empty below the first `MOST_CURVES` groups.
+    command
+        What repeats it; None if the present settings cannot, and below those groups.
+    """
+
+    group: Group
+    rank: int | None
+    mark: str
+    label: str
+    verdict: Verdict | None
+    tested: Tested | None
+    curves: dict[str, Curve]
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedSection:
+    """Groups on the same data and split.
+
+    Attributes
+    ----------
+    section
+        As compared, with all its groups.
+    columns
+        The metrics of the leaderboard.
+    seeds
+        Of any of its runs.
+    shown
+        The first `MOST_GROUPS` groups.
+    front
+        Positions, among all groups, of those that no other beats in accuracy and gap.
+    effects
+        Main effects by metric, the largest first.
+    model
+        The selected one; None where groups are only listed.
+    """
+
+    section: Section
+    columns: tuple[str, ...]
+    seeds: tuple[str, ...]
+    shown: tuple[ReportedGroup, ...]
+    front: frozenset[int]
+    effects: dict[str, tuple[Effect, ...]]
+    model: SelectedModel | None
+
+    @property
+    def selected(self) -> ReportedGroup | None:
+        """The group ranked first; None where groups are only listed."""
+        first = self.shown[0]
+        return first if first.rank is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A state of the code, and how many of the compared runs come from it."""
+
+    commit: str
+    is_dirty: bool | None
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that the report shows.
+
+    Attributes
+    ----------
+    experiment, uri, written
+        Of the runs; the URI without credentials, the time in UTC.
+    command
+        That writes it again.
+    sections, notes
+        As in the comparison.
+    failures
+        Runs that ended FAILED or KILLED, newest first.
+    searches
+        Searches by Optuna, newest first, with each setting's importance for each metric.
+    repeated
+        Identities of finished runs: a failure of one of them was made good later.
+    origins, versions
+        Most runs first; versions of the packages installed where the report is written, by name.
+    """
+
+    experiment: str
+    uri: str
+    written: datetime
+    command: str
+    sections: tuple[ReportedSection, ...]
+    notes: tuple[str, ...]
+    failures: tuple[StoredRun, ...]
+    searches: tuple[Search, ...]
+    repeated: frozenset[str]
+    origins: tuple[Origin, ...]
+    versions: dict[str, str]
+
+
+def report_on(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Report:
+    """Compare an experiment's finished runs and gather what the report shows of them.
+
+    Takes and raises what `fitgap.comparison.groups.compare_experiment` does.
+    """
+    comparison = compare_experiment(uri, experiment=experiment, query=query)
+    tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
+    failures = store.find_runs(uri, experiment=experiment, statuses=("FAILED", "KILLED"), tags=tags)
+    return report_of(comparison, uri=uri, experiment=experiment, failures=failures, query=query)
+
+
+def report_of(
+    comparison: Comparison,
+    *,
+    uri: str,
+    experiment: str,
+    failures: Sequence[StoredRun],
+    query: Query = EVERYTHING,
+) -> Report:
+    """Gather what the report shows of a comparison.
+
+    Parameters
+    ----------
+    comparison
+        Of any runs of the experiment.
+    uri, experiment
+        Of the record.
+    failures
+        Runs to be listed as failed, newest first.
+    query
+        What was asked; the report names the command that asks it again.
+    """
+    runs = [run for part in comparison.sections for group in part.groups for run in group.runs]
+    return Report(
+        experiment=experiment,
+        uri=store.redact(uri),
+        written=datetime.now(UTC),
+        command=_command(experiment, query),
+        sections=tuple(
+            _section(part, uri=uri, metrics=comparison.metrics) for part in comparison.sections
+        ),
+        notes=comparison.notes,
+        failures=tuple(failures),
+        searches=comparison.searches,
+        repeated=frozenset(run.tags.get("fitgap.identity", "") for run in runs) - {""},
+        origins=_origins(runs),
+        versions={"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in PACKAGES},
+    )
+
+
+def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedSection:
+    shown = section.groups[:MOST_GROUPS]
+    histories = store.metric_histories(
+        uri,
+        run_ids=[run.run_id for group in shown for run in group.runs],
+        keys=["val/loss", EPOCHS],
+    )
+    drawn = [run.run_id for group in shown[:MOST_CURVES] for run in group.runs]
+    others = [f"{part}/{quantity}" for part in ("train", "val") for quantity in QUANTITIES]
+    for run_id, more in store.metric_histories(uri, run_ids=drawn, keys=others).items():
+        histories[run_id] |= more
+    explained = explain_from(section, histories, limit=MOST_GROUPS)
+    tests = mcnemar_tests(section, uri=uri)
+    repeatable = [] if section.averages else shown[:MOST_CURVES]
+    commands = commands_of([group.runs for group in repeatable])
+    reported = []
+    for i, group in enumerate(shown):
+        has_curves = i < MOST_CURVES
+        reported.append(
+            ReportedGroup(
+                group=group,
+                rank=i + 1 if section.sort in group.metrics else None,
+                mark=mark_of(section, group),
+                label=label_of(group),
+                verdict=explained[i].verdict,
+                tested=tests[i] if i < len(tests) else None,
+                curves={key: curve_of(group, key, histories) for key in others}
+                if has_curves
+                else {},
+                command=commands[i] if i < len(commands) else None,
+            )
+        )
+    return ReportedSection(
+        section=section,
+        columns=tuple(figure_names(section, metrics)),
+        seeds=tuple(sorted(_seeds(section), key=lambda seed: (len(seed), seed))),
+        shown=tuple(reported),
+        front=front_of(section),
+        effects={
+            metric: tuple(main_effects(section, metric=metric))
+            for metric in effect_metrics(section)
+        },
+        model=selected_model(section, uri=uri),
+    )
+
+
+def _command(experiment: str, query: Query) -> str:
+    """Return the command that writes this report again."""
+    words = ["python", "scripts/report.py", "--experiment", experiment]
+    if query.sort:
+        words += ["--sort", query.sort]
+    for condition in query.where:
+        words += ["--where", condition]
+    for option, values in (("--by", query.by), ("--metric", query.metrics)):
+        words += [option, *values] if values else []
+    if query.sweep:
+        words += ["--sweep", query.sweep]
+    return shlex.join(words)
+
+
+def _seeds(section: Section) -> set[str]:
+    return {run.params.get("seed", "?") for group in section.groups for run in group.runs}
+
+
+def _origins(runs: Sequence[StoredRun]) -> tuple[Origin, ...]:
+    dirty = {"true": True, "false": False}
+    counted = Counter(
+        (
+            run.tags.get("mlflow.source.git.commit", ""),
+            dirty.get(run.tags.get("fitgap.git_dirty", "")),
+        )
+        for run in runs
+    )
+    return tuple(Origin(commit, state, n) for (commit, state), n in counted.most_common())

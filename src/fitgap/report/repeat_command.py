@@ -1,0 +1,144 @@
+"""From a recorded group of runs back to the command that repeats it.
+
+A command is only given if composing it anew yields the recorded settings, every one of them.
+"""
+
+import functools
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from fitgap.comparison.varying_settings import DERIVED, GROUPS
+from fitgap.config import settings as config
+from fitgap.config.settings import decisive
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+SCRIPT = "python scripts/train.py"
+
+
+def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
+    """Return the commands that repeat groups of runs.
+
+    Parameters
+    ----------
+    groups
+        Runs that differ only in their seed, at least one in each.
+
+    Returns
+    -------
+    list of str or None
+        For a shell; None where the settings that exist today do not give the recorded ones.
+    """
+    commands = []
+    changed: dict[str, str] = {}
+    for runs in groups:
+        wanted = _settings(runs[0].params)
+        chosen = _chosen_options(wanted)
+        # Groups of a sweep mostly change the same settings, and Hydra takes its time to compose.
+        if not _gives([*chosen, *_overrides(changed)], wanted):
+            changed = _changed(chosen, wanted)
+        words = [*chosen, *_overrides(changed)]
+        commands.append(_command(words, runs) if _gives(words, wanted) else None)
+    return commands
+
+
+def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
+    """Return the overrides that choose a group's option."""
+    chosen = [f"{name}={wanted[f'{name}.name']}" for name in GROUPS if f"{name}.name" in wanted]
+    for name, options in _training_options().items():
+        parts = {k: v for k, v in wanted.items() if k.startswith(f"training.{name}.")}
+        if parts:
+            target = parts.get(f"training.{name}._target_", "")
+            chosen.append(f"training/{name}={options.get(target, '')}")
+    return chosen
+
+
+def _changed(chosen: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that options alone do not give, and what they have to be."""
+    try:
+        composed = _compose(tuple(chosen))
+    except RequestError:
+        return {}
+    return {
+        key if key in composed else f"+{key}": value
+        for key, value in wanted.items()
+        if composed.get(key) != value
+    }
+
+
+def _overrides(changed: Mapping[str, str]) -> list[str]:
+    return [f"{key}={_quoted(value)}" for key, value in changed.items()]
+
+
+def _gives(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
+    try:
+        return _compose(tuple(words)) == wanted
+    except RequestError:
+        return False
+
+
+def _command(words: Sequence[str], runs: Sequence[StoredRun]) -> str:
+    seeds = [run.params["seed"] for run in runs if "seed" in run.params]
+    words = [*words, *([f"seed={','.join(seeds)}"] if seeds else [])]
+    many = " -m" if len(seeds) > 1 else ""
+    return f"{SCRIPT}{many} {' '.join(map(shlex.quote, words))}"
+
+
+def _settings(flat: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in decisive(flat).items() if k not in (*DERIVED, "seed")}
+
+
+@functools.cache
+def _training_options() -> dict[str, dict[str, str]]:
+    """Return, by group below ``training``, which option brings which ``_target_``."""
+    import yaml
+
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted((config.CONFIG_DIR / "training").glob("*/*.yaml")):
+        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if "_target_" in content:
+            found.setdefault(path.parent.name, {})[content["_target_"]] = path.stem
+    return found
+
+
+@functools.lru_cache(maxsize=64)
+def _compose(overrides: tuple[str, ...]) -> dict[str, str]:
+    """Return the settings of an experiment as the record has them.
+
+    Raises
+    ------
+    RequestError
+        If there is no such option or setting.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    # A sweep that reports on itself runs within Hydra, which cannot be started twice.
+    is_running = GlobalHydra.instance().is_initialized()
+    folder = str(config.CONFIG_DIR)
+    try:
+        with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
+            settings = config.from_hydra(compose("train", list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RequestError(str(error)) from error
+    flat = config.flatten(config.to_plain(settings))
+    return _settings({key: _recorded(value) for key, value in flat.items()})
+
+
+def _recorded(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _quoted(value: str) -> str:
+    """Return a recorded value as Hydra's grammar takes it."""
+    try:
+        json.loads(value)
+    except ValueError:
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return value if value.replace("_", "").replace(".", "").isalnum() else f"'{escaped}'"
+    return value

@@ -1,0 +1,181 @@
+"""What a sweep's parent run shows in MLflow's UI: note, leaderboard, report, pictures.
+
+It is made of the record, after the runs: of those this sweep trained and of those that earlier ones
+had finished. Nothing here can fail a sweep.
+"""
+
+import re
+import sys
+import tempfile
+from collections.abc import Collection, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from markupsafe import Markup
+
+from fitgap import store
+from fitgap.comparison.groups import Comparison, Section, compare
+from fitgap.experiment import Plan
+from fitgap.report.leaderboard import label_of
+from fitgap.report.terminal import to_csv, to_json, to_markdown
+from fitgap.report.text_tables import escape
+from fitgap.store import StoredRun
+
+NOTE_TAG = "mlflow.note.content"
+MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
+MOST_ROWS = 10  # of the note's leaderboard
+MOST_FAILURES = 10  # in the note
+SCALE = 1.5  # pixels of a picture's unit
+BETWEEN = "&emsp;"  # columns of the note, which MLflow draws without any room
+
+
+def publish(parent: str, plans: Sequence[Plan]) -> None:
+    """Show at a sweep's parent run what came of the sweep.
+
+    What goes wrong is said on stderr: the runs are recorded, and `scripts/report.py` makes the
+    same of them.
+
+    Parameters
+    ----------
+    parent
+        Run id of the parent run.
+    plans
+        Of all jobs of the sweep, those finished before among them.
+    """
+    try:
+        _publish(parent, plans)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        said = f"{type(error).__name__}: {reason}"
+        print(f"warning: the sweep's own page could not be made: {said}", file=sys.stderr)
+
+
+def _publish(parent: str, plans: Sequence[Plan]) -> None:
+    from mlflow import MlflowClient
+
+    uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
+    runs = runs_of({plan.identity for plan in plans}, uri=uri, experiment=experiment)
+    failures = store.find_runs(
+        uri,
+        experiment=experiment,
+        statuses=("FAILED", "KILLED"),
+        tags={"fitgap.sweep": parent, "fitgap.role": "run"},
+    )
+    client = MlflowClient(uri)
+    comparison = compare(runs) if runs else Comparison((), ())
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        if runs:
+            write(Path(folder), comparison, uri=uri, experiment=experiment, failures=failures)
+        written = sorted(path.name for path in Path(folder).iterdir())
+        if written:
+            client.log_artifacts(parent, folder)
+    text = note(comparison, failures=failures, experiment=experiment, files=written)
+    client.set_tag(parent, NOTE_TAG, text)
+
+
+def runs_of(identities: Collection[str], *, uri: str, experiment: str) -> list[StoredRun]:
+    """Return the finished runs that answer the jobs of a sweep, the newest of each identity."""
+    finished = store.find_runs(uri, experiment=experiment, tags={"fitgap.role": "run"})
+    newest: dict[str, StoredRun] = {}
+    for run in finished:
+        newest.setdefault(run.tags.get("fitgap.identity", ""), run)
+    return [run for identity, run in newest.items() if identity in identities]
+
+
+def write(
+    folder: Path,
+    comparison: Comparison,
+    *,
+    uri: str,
+    experiment: str,
+    failures: Sequence[StoredRun],
+) -> None:
+    """Write leaderboard, report and pictures of a comparison into a folder."""
+    from fitgap.report import content, page
+
+    found = content.report_of(comparison, uri=uri, experiment=experiment, failures=failures)
+    texts = {
+        "leaderboard.md": to_markdown(comparison),
+        "leaderboard.csv": to_csv(comparison),
+        "leaderboard.json": to_json(comparison),
+        "report.html": page.to_html(found),
+    }
+    for i, section in enumerate(found.sections):
+        number = f"_{i + 1}" if len(found.sections) > 1 else ""
+        picture = page.scatter(section)
+        if picture is not None:
+            texts[f"accuracy_against_gap{number}.svg"] = standalone(picture)
+        for _, curves in page.curve_pictures(section)[:1]:
+            for quantity, curve in zip(content.QUANTITIES, curves, strict=True):
+                texts[f"best_{quantity}{number}.svg"] = standalone(curve)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def standalone(picture: Markup) -> str:
+    """Return a picture of the report as an SVG file that brings its style along."""
+    style = (files("fitgap.report") / "templates" / "report.css").read_text(encoding="utf-8")
+    style += "svg { background: var(--paper); font-family: system-ui, sans-serif; }"
+    opening, end, rest = str(picture).partition(">")
+    opening = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    # In a page it fills its column; as a file it needs a size of its own.
+    size = re.search(r'viewBox="0 0 (\S+) (\S+)"', opening)
+    if size is not None:
+        width, height = (float(side) * SCALE for side in size.groups())
+        style += f"svg:root {{ width: {width:g}px; height: {height:g}px; }}"
+        opening += f' width="{width:g}" height="{height:g}"'
+    return f"{opening}{end}<style>{style}</style>{rest}"
+
+
+def note(
+    comparison: Comparison,
+    *,
+    failures: Sequence[StoredRun],
+    experiment: str,
+    files: Sequence[str],
+) -> str:
+    """Return what the parent run's page says of a sweep, as Markdown.
+
+    Parameters
+    ----------
+    comparison
+        Of the sweep's finished runs; without sections where there are none.
+    failures
+        Runs of the sweep that ended FAILED or KILLED.
+    experiment
+        MLflow's name of it.
+    files
+        Names of the artifacts beside the note.
+    """
+    lines = [_summary(section) for section in comparison.sections]
+    if comparison.sections:
+        lines.append(to_markdown(comparison, limit=MOST_ROWS).replace(" | ", f"{BETWEEN} | "))
+    else:
+        lines.append("No run of this sweep has finished.\n")
+    if failures:
+        lines.append(f"**Failed runs: {len(failures)}**\n")
+        for run in failures[:MOST_FAILURES]:
+            reason = run.tags.get("fitgap.failure", run.status)
+            lines.append(f"- {_in_one_line(run.name)}: {_in_one_line(reason[:200])}")
+        if len(failures) > MOST_FAILURES:
+            lines.append(f"- and {len(failures) - MOST_FAILURES} more")
+        lines.append("")
+    if files:
+        lines.append(f"\nUnder Artifacts: {', '.join(f'`{name}`' for name in files)}.")
+    lines.append(f'\nAgain in the terminal: `make compare ARGS="--experiment {experiment}"`')
+    text = "\n".join(lines)
+    return text if len(text) <= MOST_NOTE else text[:MOST_NOTE].rpartition("\n")[0] + "\n\n…"
+
+
+def _summary(section: Section) -> str:
+    """Say what was compared, and which group is best."""
+    runs = sum(len(group.runs) for group in section.groups)
+    differ = f" that differ in {escape(', '.join(section.keys))}" if section.keys else ""
+    compared = f"Compared: {runs} runs, {len(section.groups)} groups{differ}.\n"
+    if section.sort is None:
+        return compared
+    return f"{compared}\n**Best by {section.sort}: {escape(label_of(section.groups[0]))}**\n"
+
+
+def _in_one_line(text: str) -> str:
+    return escape(" ".join(text.split()))

@@ -1,0 +1,260 @@
+"""The two other views of a comparison as text: each group's gap explained, and main effects."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fitgap.comparison.effects import RULE as EFFECTS_RULE
+from fitgap.comparison.effects import Effect, effect_metrics, main_effects
+from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.gap_curves import Explained, explain
+from fitgap.comparison.groups import Comparison, Group, Section
+from fitgap.comparison.search_importances import in_words
+from fitgap.comparison.significance import Paired
+from fitgap.comparison.verdicts import RULE as VERDICTS_RULE
+from fitgap.report import text_tables
+from fitgap.report.leaderboard import ABSENT, label_of
+from fitgap.report.terminal import heading_of
+
+ON_FRONT = "◆"
+DECIMALS = 4  # one image of 10,000
+
+_GAPS_HEADER = ("#", "settings", "gap/accuracy", "opens after", "verdict")
+_GAPS_MEANING = (
+    f"{ON_FRONT} on the Pareto front: no other group has both a higher validation accuracy and a "
+    "smaller gap. The gap opens after the epoch of the lowest validation loss (mean over seeds)."
+)
+_EFFECTS_HEADER = ("setting", "means, best first", "moves it by", "blocks")
+
+
+def gaps_text(comparison: Comparison, *, uri: str, form: str, limit: int | None = None) -> str:
+    """Return every group's gap, the epoch it opens after, and the verdict.
+
+    Parameters
+    ----------
+    comparison
+        Whose groups are explained.
+    uri
+        Where the runs' curves are read.
+    form
+        ``csv``, ``json`` or ``markdown``.
+    limit
+        Groups per section in Markdown; None is all.
+    """
+    parts: list[tuple[Section, list[Explained]]] = [
+        (section, explain(section, uri=uri, limit=limit if form == "markdown" else None))
+        for section in comparison.sections
+    ]
+    if form == "markdown":
+        return "\n".join(
+            [
+                *(_markdown(part, _GAPS_HEADER, _gaps_rows(part, found)) for part, found in parts),
+                text_tables.escape(_GAPS_MEANING) + "\n",
+                *(f"- {text_tables.escape(sentence)}" for sentence in VERDICTS_RULE),
+                "",
+            ]
+        )
+    records = [
+        _gap_record(section, group, one)
+        for section, found in parts
+        for group, one in zip(section.groups, found, strict=False)
+    ]
+    return _records(records, form=form)
+
+
+def print_gaps(
+    comparison: Comparison, *, uri: str, console: Console, limit: int | None = None
+) -> None:
+    """Print every group's gap explained, and the rule of the verdicts; see `gaps_text`."""
+    for section in comparison.sections:
+        found = explain(section, uri=uri, limit=limit)
+        _print(console, section, _GAPS_HEADER, _gaps_rows(section, found), wrap=(1, 4))
+        hidden = len(section.groups) - len(found)
+        if hidden:
+            console.print(Text(f"Groups not shown: {hidden} (--limit 0 shows all)."))
+    console.print(Text(_GAPS_MEANING))
+    console.print(Text("Verdicts: " + " ".join(VERDICTS_RULE)))
+    _print_notes(console, comparison)
+
+
+def effects_text(comparison: Comparison, *, form: str) -> str:
+    """Return the main effects of every setting that differs.
+
+    Parameters
+    ----------
+    comparison
+        Of at least one section.
+    form
+        ``csv``, ``json`` or ``markdown``.
+    """
+    found = [
+        (section, metric, main_effects(section, metric=metric))
+        for section in comparison.sections
+        for metric in comparison.metrics or effect_metrics(section)
+    ]
+    if form == "markdown":
+        return "\n".join(
+            [
+                *(
+                    _markdown(section, _EFFECTS_HEADER, _effect_rows(effects), metric=metric)
+                    for section, metric, effects in found
+                ),
+                text_tables.escape(EFFECTS_RULE) + "\n",
+                *(f"- {text_tables.escape(line)}" for line in in_words(comparison.searches)),
+            ]
+        )
+    records = [
+        _effect_record(section, effect, nested=form == "json")
+        for section, _, effects in found
+        for effect in effects
+    ]
+    return _records(records, form=form)
+
+
+def print_effects(comparison: Comparison, *, console: Console) -> None:
+    """Print the main effects of every setting that differs, the largest first."""
+    for section in comparison.sections:
+        for metric in comparison.metrics or effect_metrics(section):
+            effects = main_effects(section, metric=metric)
+            if not effects:
+                console.print(Text(f"{heading_of(section)}: no setting differs."))
+                break
+            rows = _effect_rows(effects)
+            _print(console, section, _EFFECTS_HEADER, rows, wrap=(0, 1), metric=metric)
+    console.print(Text(EFFECTS_RULE))
+    for line in in_words(comparison.searches):
+        console.print(Text(line))
+    _print_notes(console, comparison)
+
+
+def _print_notes(console: Console, comparison: Comparison) -> None:
+    for note in comparison.notes:
+        console.print(Text(f"Note: {note}"))
+
+
+def _print(
+    console: Console,
+    section: Section,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    wrap: Sequence[int],
+    metric: str = "",
+) -> None:
+    console.print(Text(heading_of(section) + (f"; {metric}" if metric else ""), style="bold"))
+    console.print()
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(Text(name), no_wrap=i not in wrap, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console.print(table)
+    console.print()
+
+
+def _markdown(
+    section: Section, header: Sequence[str], rows: Sequence[Sequence[str]], *, metric: str = ""
+) -> str:
+    heading = heading_of(section) + (f"; {metric}" if metric else "")
+    return f"**{text_tables.escape(heading)}**\n\n" + text_tables.to_markdown(header, rows)
+
+
+def _gaps_rows(section: Section, found: Sequence[Explained]) -> list[list[str]]:
+    rows = []
+    for rank, (group, one) in enumerate(zip(section.groups, found, strict=False), start=1):
+        gap = group.metrics.get("gap/accuracy")
+        epochs = group.runs[0].params.get("training.epochs", "?")
+        verdict = one.verdict
+        rows.append(
+            [
+                (str(rank) if section.sort in group.metrics else ABSENT)
+                + (f" {ON_FRONT}" if one.on_front else ""),
+                label_of(group),
+                ABSENT if gap is None else _with_half_width(gap, sign="+"),
+                ABSENT if one.epoch is None else f"{one.epoch.mean:.1f} of {epochs}",
+                ABSENT if verdict is None else f"{verdict.word}: {verdict.reason}",
+            ]
+        )
+    return rows
+
+
+def _gap_record(section: Section, group: Group, one: Explained) -> dict[str, Any]:
+    gap = group.metrics.get("gap/accuracy")
+    return {
+        **_data(section),
+        "group": label_of(group),
+        "n": len(group.runs),
+        "gap": _finite(gap.mean) if gap else None,
+        "gap_low": gap.low if gap else None,
+        "gap_high": gap.high if gap else None,
+        "lowest_validation_loss_epoch": _finite(one.epoch.mean) if one.epoch else None,
+        "verdict": one.verdict.word if one.verdict else None,
+        "reason": one.verdict.reason if one.verdict else None,
+        "on_pareto_front": one.on_front,
+    }
+
+
+def _effect_rows(effects: Iterable[Effect]) -> list[list[str]]:
+    return [
+        [
+            effect.name,
+            ", ".join(f"{level.value} {level.mean:.{DECIMALS}f}" for level in effect.levels)
+            or "changes only together with other settings",
+            ABSENT
+            if not effect.levels
+            else f"{effect.range:.{DECIMALS}f}"
+            if effect.span is None
+            else _with_half_width(effect.span),
+            f"{effect.blocks} of {effect.all_blocks}",
+        ]
+        for effect in effects
+    ]
+
+
+def _effect_record(section: Section, effect: Effect, *, nested: bool) -> dict[str, Any]:
+    levels = [{"value": level.value, "mean": level.mean} for level in effect.levels]
+    return {
+        **_data(section),
+        "setting": effect.setting,
+        "within": effect.within or None,
+        "metric": effect.metric,
+        "range": effect.range if effect.levels else None,
+        "low": effect.span.low if effect.span else None,
+        "high": effect.span.high if effect.span else None,
+        "blocks": effect.blocks,
+        "all_blocks": effect.all_blocks,
+        "levels": levels
+        if nested
+        else "; ".join(f"{level['value']}: {level['mean']}" for level in levels),
+    }
+
+
+def _data(section: Section) -> dict[str, str]:
+    return {"dataset": section.dataset, "split": section.split}
+
+
+def _records(records: Sequence[dict[str, Any]], *, form: str) -> str:
+    written: dict[str, Callable[[], str]] = {
+        "json": lambda: json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+        "csv": lambda: text_tables.to_csv(
+            list(records[0]) if records else [], [list(record.values()) for record in records]
+        ),
+    }
+    return written[form]()
+
+
+def _with_half_width(found: Estimate | Paired, *, sign: str = "") -> str:
+    if found.low is None or found.high is None:
+        return f"{found.mean:{sign}.{DECIMALS}f}"
+    half_width = (found.high - found.low) / 2
+    return f"{found.mean:{sign}.{DECIMALS}f} ± {half_width:.{DECIMALS}f}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,420 @@
+"""A search: batches of trials proposed by Optuna, trained as a sweep's runs, remembered.
+
+Trials are ordinary runs under one parent run, so they are compared, reported and reused like any
+others. The same command again goes on until there are ``n_trials``; see
+`fitgap.search.optuna_study` for why it makes no difference that it was interrupted.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+
+from fitgap import experiment, store
+from fitgap.commands import exit_codes
+from fitgap.errors import RequestError
+from fitgap.experiment import Plan
+from fitgap.search import optuna_study as search_study
+from fitgap.search import settings as search_settings
+from fitgap.search import space as search_space
+from fitgap.search.optuna_study import Ended, Parameters
+from fitgap.search.settings import SearchSettings
+from fitgap.search.space import Dimension
+from fitgap.store import StoredRun
+from fitgap.sweep import composition, grid
+from fitgap.sweep.composition import Compose, Overrides
+from fitgap.sweep.grid import Job
+from fitgap.sweep.job import Outcome
+from fitgap.sweep.launch import Launch
+from fitgap.sweep.launchers import WorkerDiedError, Workers
+from fitgap.training import checkpoints, pruning
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.trial import FrozenTrial
+
+    from fitgap.tracking.sweep_writer import SweepRecord
+
+SEARCH_TAG = "fitgap.search"  # on the parent run: the study's name
+MAX_LAUNCHES = 2  # of a trial whose worker died
+EPOCHS = "running/loss"  # has a value at each epoch, and none for restored weights
+
+
+def run(
+    overrides: Sequence[Override],
+    *,
+    settings: SearchSettings,
+    compose: Compose,
+    workers: Workers,
+) -> None:
+    """Search until there are as many trials as asked for.
+
+    Parameters
+    ----------
+    overrides
+        Of the experiment, as Hydra parsed them: fixed and searched settings.
+    settings
+        Of the search.
+    compose
+        Makes a job's configuration of its overrides.
+    workers
+        What runs the trials; their number is that of a batch, unless told.
+
+    Raises
+    ------
+    RequestError
+        If the search, its base settings or one of its first trials is wrong; nothing was started.
+    SystemExit
+        With 1, after the others had their chance, if a trial failed.
+    """
+    search_settings.check(settings)
+    fixed, space = search_space.parse(overrides)
+    search_study.require_optuna()
+    (base,) = grid.checked([fixed], composition.configs([fixed], compose))
+    search_settings.check_experiment(settings, base.plan.config)
+    path = _path(base.plan, settings=settings, space=space)
+    with search_study.opened(path, settings=settings) as study:
+        search = _Search(
+            settings=settings,
+            fixed=fixed,
+            space=space,
+            base=base.plan,
+            study=study,
+            compose=compose,
+            launch=workers.launch,
+            batch_size=settings.n_jobs or workers.number,
+        )
+        search_study.check_same(study, settings=settings, space=space)
+        done = len(search.trials)
+        print(f"search {path.stem}: {done} of {settings.n_trials} trials ended before")
+        if done < settings.n_trials:
+            with workers:
+                failures = search.go_on()
+            print(f"recorded in {store.redact(base.plan.uri)}; the search's memory is {path}")
+            if failures:
+                raise SystemExit(exit_codes.FAILED)
+        else:
+            print("\n".join(search.summary()))
+
+
+class _Search:
+    """A search whose memory is open."""
+
+    def __init__(
+        self,
+        *,
+        settings: SearchSettings,
+        fixed: Overrides,
+        space: Sequence[Dimension],
+        base: Plan,
+        study: "optuna.Study",
+        compose: Compose,
+        launch: Launch,
+        batch_size: int,
+    ) -> None:
+        self._settings = settings
+        self._fixed = fixed
+        self._space = space
+        self._base = base
+        self._study = study
+        self._compose = compose
+        self._launch = launch
+        self._batch_size = batch_size
+
+    @property
+    def trials(self) -> "list[FrozenTrial]":
+        trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+        return trials
+
+    def go_on(self) -> int:
+        """Run the trials that are left, and return how many failed."""
+        first = self._next_batch()
+        # A wrong request, if it is one, before anything starts.
+        self._check_options()
+        for _, parameters in first:
+            self._job(parameters)
+
+        from fitgap.tracking import setup, sweep_writer
+
+        tracking_config = self._base.config.tracking
+        experiment_id = setup.prepare(self._base.uri, tracking_config.experiment)
+        searched = ", ".join(dimension.name for dimension in self._space)
+        with sweep_writer.open_sweep(
+            self._base.config.name or f"search over {searched}",
+            uri=self._base.uri,
+            experiment_id=experiment_id,
+            experiment=tracking_config.experiment,
+            tags={SEARCH_TAG: self._study.study_name},
+            reopen=self._earlier_parent(),
+        ) as parent:
+            parent.log_text(json.dumps(self._description(), indent=1), "search.json")
+            failed = 0
+            batch = first
+            while batch:
+                failed += self._run(batch, parent)
+                batch = self._next_batch()
+            print("\n" + "\n".join(self.summary()), flush=True)
+            parent.log_text(self._table(), "trials.csv")
+            found = search_study.importances(self._study, self._settings)
+            parent.log_text(json.dumps(found, indent=1, ensure_ascii=False), "importances.json")
+            parent.log_metrics(
+                {
+                    f"importance/{metric}/{name}": share
+                    for metric, shares in found.items()
+                    for name, share in shares.items()
+                },
+                step=len(self.trials),
+            )
+            if failed:
+                parent.fail(f"{failed} trials failed")
+        return failed
+
+    def _check_options(self) -> None:
+        """Raise Hydra's error for a choice of a group's options that has one that does not exist.
+
+        Whatever else is wrong with a value may depend on the others, and fails its trial.
+        """
+        for dimension in self._space:
+            if "." in dimension.name:
+                continue
+            for option in dimension.options:
+                try:
+                    self._compose([*self._fixed, dimension.override(option)])
+                except MissingConfigException:
+                    raise
+                except ConfigCompositionException:
+                    continue
+
+    def _earlier_parent(self) -> StoredRun | None:
+        """Return the parent run of an earlier invocation of the same search, or None."""
+        found = store.find_runs(
+            self._base.uri,
+            experiment=self._base.config.tracking.experiment,
+            statuses=("FINISHED", "FAILED", "KILLED", "RUNNING"),
+            tags={SEARCH_TAG: self._study.study_name},
+        )
+        return found[0] if found else None
+
+    def _next_batch(self) -> list[tuple[int, Parameters]]:
+        """Return number and settings of the trials to run next; none where all have ended."""
+        trials = self.trials
+        if len(trials) >= self._settings.n_trials:
+            return []
+        batch = search_study.batch_of(trials, size=self._batch_size)
+        proposed = search_study.propose(trials, batch, space=self._space, settings=self._settings)
+        wanted = range(len(trials), min(batch.stop, self._settings.n_trials))
+        return [(number, proposed[number - batch.start]) for number in wanted]
+
+    def _overrides(self, parameters: Parameters) -> Overrides:
+        searched = [d.override(parameters[d.name]) for d in self._space]
+        return [*self._fixed, *searched]
+
+    def _job(self, parameters: Parameters) -> Job:
+        overrides = self._overrides(parameters)
+        (job,) = grid.checked([overrides], composition.configs([overrides], self._compose))
+        return job
+
+    def _run(self, batch: Sequence[tuple[int, Parameters]], parent: "SweepRecord") -> int:
+        """Run a batch's trials, remember how they ended, and return how many failed."""
+        numbers = search_study.batch_of(self.trials, size=self._batch_size)
+        jobs: dict[int, Job] = {}
+        outcomes: dict[int, Outcome] = {}
+        for number, parameters in batch:
+            try:
+                jobs[number] = self._job(parameters)
+            except (RequestError, HydraException) as error:
+                reason = (
+                    exit_codes.describe(error) if isinstance(error, HydraException) else str(error)
+                )
+                print(f"#{number} FAILED, {reason}", flush=True)
+                outcomes[number] = Outcome(f"trial {number}", result=None, failure=reason)
+        pruned_below = self._pruning(self.trials[: numbers.start])
+        outcomes |= self._trained(jobs, pruned_below, parent)
+        for number, parameters in batch:
+            search_study.remember(
+                self._study,
+                self._ended(jobs.get(number), outcomes[number], parameters),
+                batch=numbers,
+                parameters=parameters,
+                space=self._space,
+            )
+        return sum(outcome.failure is not None for outcome in outcomes.values())
+
+    def _pruning(self, before: "Sequence[FrozenTrial]") -> Mapping[str, Any] | None:
+        settings = self._settings
+        if settings.pruner == "none":
+            return None
+        limits = pruning.bounds(
+            search_study.finished_histories(before),
+            epochs=self._base.config.training.epochs,
+            startup_trials=settings.pruning_startup_trials,
+            warmup=settings.pruning_warmup_epochs,
+        )
+        if all(limit is None for limit in limits):
+            return None
+        direction = settings.resolved_directions()[0]
+        return {"metric": settings.metrics[0], "direction": direction, "bounds": limits}
+
+    def _trained(
+        self,
+        jobs: Mapping[int, Job],
+        pruned_below: Mapping[str, Any] | None,
+        parent: "SweepRecord",
+    ) -> dict[int, Outcome]:
+        """Return how each job ended, after training those that no finished run answers."""
+        outcomes: dict[str, Outcome] = {}
+        waiting: dict[str, tuple[int, Job]] = {}
+        for number, job in jobs.items():
+            identity = job.plan.identity
+            if identity in waiting or identity in outcomes:
+                continue  # proposed twice in a batch
+            finished = experiment.finished(job.plan)
+            if finished is not None:
+                print(f"#{number} {finished.name}: already finished", flush=True)
+                outcomes[identity] = Outcome(finished.name, finished, failure=None)
+            else:
+                waiting[identity] = number, job
+        for attempt in range(1, MAX_LAUNCHES + 1):
+            if not waiting:
+                break
+            children = [
+                self._child(number, job, pruned_below, parent.run_id)
+                for number, job in waiting.values()
+            ]
+            try:
+                returns = self._launch(children, min(number for number, _ in waiting.values()))
+            except WorkerDiedError as error:
+                print(f"a worker died; {len(waiting)} trials are looked after", flush=True)
+                for identity, (number, job) in list(waiting.items()):
+                    finished = experiment.finished(job.plan)
+                    if finished is not None:
+                        outcomes[identity] = Outcome(finished.name, finished, failure=None)
+                        del waiting[identity]
+                    elif attempt == MAX_LAUNCHES:
+                        reason = f"its worker died {attempt} times: {str(error).splitlines()[0]}"
+                        outcomes[identity] = Outcome(f"trial {number}", None, reason)
+            else:
+                answers = (job_return.return_value for job_return in returns)
+                outcomes |= dict(zip(waiting, answers, strict=True))
+                waiting = {}
+        return {number: outcomes[job.plan.identity] for number, job in jobs.items()}
+
+    def _child(
+        self, number: int, job: Job, pruned_below: Mapping[str, Any] | None, parent: str
+    ) -> Overrides:
+        added = [f"++tracking.parent={parent}"]
+        if pruned_below is not None:
+            bounds = ",".join(
+                "null" if limit is None else repr(limit) for limit in pruned_below["bounds"]
+            )
+            metric, direction = pruned_below["metric"], pruned_below["direction"]
+            added.append(
+                f"++tracking.pruning={{metric:{metric},direction:{direction},bounds:[{bounds}]}}"
+            )
+        if job.plan.config.name is None:
+            searched = " ".join(job.overrides[len(self._fixed) :])
+            text = f"trial {number} {searched}".replace("\\", "\\\\").replace("'", "\\'")
+            added.append(f"name='{text}'")
+        return [*job.overrides, *added]
+
+    def _ended(self, job: Job | None, outcome: Outcome, parameters: Parameters) -> Ended:
+        about: dict[str, Any] = {"overrides": self._overrides(parameters)}
+        if outcome.failure is not None or job is None:
+            return Ended(None, about=about | {"failure": outcome.failure})
+        metrics = list(self._settings.metrics)
+        run_id = outcome.result.run_id if outcome.result else self._pruned_run(job)
+        about["run_id"] = run_id
+        by_epoch: dict[int, float] = {}
+        if len(metrics) == 1 and run_id is not None:
+            keys = [metrics[0], EPOCHS]
+            history = store.metric_histories(self._base.uri, run_ids=[run_id], keys=keys)[run_id]
+            epochs = history.get(EPOCHS, {})
+            by_epoch = {e: v for e, v in history.get(metrics[0], {}).items() if e in epochs}
+        if outcome.result is None:
+            return Ended(None, was_pruned=True, by_epoch=by_epoch, about=about)
+        values = [outcome.result.metrics[metric] for metric in metrics]
+        return Ended(values, by_epoch=by_epoch, about=about)
+
+    def _pruned_run(self, job: Job) -> str | None:
+        runs = store.find_runs(
+            job.plan.uri,
+            experiment=job.plan.config.tracking.experiment,
+            statuses=("KILLED",),
+            tags={"fitgap.identity": job.plan.identity, "fitgap.pruned": "true"},
+        )
+        return runs[0].run_id if runs else None
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "study": self._study.study_name,
+            "metrics": list(self._settings.metrics),
+            "directions": self._settings.resolved_directions(),
+            "fixed": self._fixed,
+            "space": {d.name: repr(d.distribution()) for d in self._space},
+        }
+
+    def summary(self) -> list[str]:
+        """Return what came out, in lines."""
+        from optuna.trial import TrialState
+
+        metrics = list(self._settings.metrics)
+        trials = self.trials
+        counts = {state: sum(t.state == state for t in trials) for state in TrialState}
+        lines = [
+            f"{len(trials)} trials: {counts[TrialState.COMPLETE]} finished, "
+            f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed"
+        ]
+        lines += [
+            f"  trial {t.number} failed: {t.user_attrs.get('failure') or 'not a finite value'}"
+            for t in trials
+            if t.state == TrialState.FAIL
+        ]
+        if not counts[TrialState.COMPLETE]:
+            return lines
+        several = len(metrics) > 1
+        best = self._study.best_trials if several else [self._study.best_trial]
+        lines.append("no trial is better in all metrics than:" if several else "best:")
+        for trial in best:
+            values = ", ".join(f"{m} {v:.4f}" for m, v in zip(metrics, trial.values, strict=True))
+            chosen = " ".join(d.override(trial.params[d.name]) for d in self._space)
+            lines.append(f"  trial {trial.number}: {values}  {chosen}")
+        for metric, shares in search_study.importances(self._study, self._settings).items():
+            lines.append(f"importance for {metric}, as shares of 1:")
+            lines += [f"  {share:.2f}  {name}" for name, share in shares.items()]
+        again = [*best[0].user_attrs["overrides"], "seed=0,1,2,3,4"]
+        lines.append("The best of many is lucky too; what it is worth over seeds:")
+        lines.append(f"  python scripts/train.py -m {shlex.join(again)}")
+        return lines
+
+    def _table(self) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        names = [dimension.name for dimension in self._space]
+        writer.writerow(["trial", "state", *self._settings.metrics, *names, "run_id"])
+        for trial in self.trials:
+            values = trial.values or [""] * len(self._settings.metrics)
+            chosen = [d.override(trial.params[d.name]).partition("=")[2] for d in self._space]
+            run_id = trial.user_attrs.get("run_id", "")
+            writer.writerow([trial.number, trial.state.name, *values, *chosen, run_id])
+        return text.getvalue()
+
+
+def _path(base: Plan, *, settings: SearchSettings, space: Sequence[Dimension]) -> Path:
+    """Return the file of a search: beside the store, named by all that decides its values."""
+    beside = checkpoints.path_for("", uri=base.uri, experiment=base.config.tracking.experiment)
+    decides = {
+        "experiment": [base.uri, base.config.tracking.experiment],
+        "base": base.identity,
+        "space": [repr(dimension) for dimension in space],
+        "metrics": [list(settings.metrics), settings.resolved_directions()],
+        "sampler": [settings.sampler, settings.seed, settings.startup_trials],
+    }
+    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
+    return beside.parent.with_name("searches") / f"{settings.study or digest}.journal"

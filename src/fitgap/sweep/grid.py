@@ -1,0 +1,342 @@
+"""A sweep: check the whole grid, train what is not there yet, say what came of it.
+
+Nothing starts before every job of the grid is known to be right. The runs are children of one
+parent run; those that earlier sweeps finished are not trained again but belong to the answer.
+A sweep that ended before its time goes on in its parent run.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fitgap import experiment, processes, store
+from fitgap.commands import exit_codes
+from fitgap.config.schema import Config
+from fitgap.config.settings import decisive, flatten, to_plain
+from fitgap.errors import RequestError, StoreAwayError
+from fitgap.experiment import Plan
+from fitgap.store import StoredRun
+from fitgap.sweep import launch as sweep_launch
+from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep.composition import Overrides
+from fitgap.sweep.job import Outcome
+from fitgap.sweep.launch import Child
+from fitgap.sweep.launchers import Workers
+from fitgap.sweep.plan import PlannedJob, SweepPlan
+from fitgap.tracking import delivery
+from fitgap.training import backend
+
+STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One point of the grid: its overrides and the experiment they make."""
+
+    overrides: Overrides
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a sweep's command says besides its grid.
+
+    Attributes
+    ----------
+    hydra, task
+        Its overrides, of Hydra's settings and of the experiment's, from which the sweep can be
+        started again.
+    fail_fast
+        Whether the first failure keeps jobs that have not started from starting.
+    resume
+        Run id of the parent to go on with, which must be of the same jobs.
+    """
+
+    hydra: Sequence[str] = ()
+    task: Sequence[str] = ()
+    fail_fast: bool = False
+    resume: str | None = None
+
+
+def run(
+    grid: Sequence[Overrides],
+    settings: Iterable[Config],
+    *,
+    workers: Workers,
+    request: Request = Request(),
+) -> list[Outcome]:
+    """Run a sweep to its end.
+
+    Parameters
+    ----------
+    grid
+        The overrides of each job.
+    settings
+        What each job's overrides make, in that order; see `fitgap.sweep.composition`.
+    workers
+        What runs the jobs; their number decides the order.
+    request
+        The rest of the command.
+
+    Returns
+    -------
+    list of Outcome
+        Of the jobs that were trained now.
+
+    Raises
+    ------
+    RequestError
+        If any job of the grid is wrong, or the same sweep is running; nothing was started then.
+    SystemExit
+        With 1, after the others had their chance, if a run failed.
+    """
+    jobs = checked(grid, settings)
+    parent_run = earlier_parent(jobs, resume=request.resume)
+    waiting = unfinished(jobs, resumed=request.resume)
+    different = len({job.plan.identity for job in jobs})
+    print(
+        f"sweep of {len(jobs)} runs: {different - len(waiting)} finished before, "
+        f"{len(waiting)} to train"
+        + (f"; {len(jobs) - different} the same as others" if different < len(jobs) else "")
+    )
+    if not waiting and (parent_run is None or parent_run.status == "FINISHED"):
+        return []
+    plan = jobs[0].plan
+    if parent_run is not None:
+        refuse_running(parent_run, uri=plan.uri)
+        print(f"goes on in its parent run {parent_run.run_id}")
+
+    with workers:
+        with backend.quick_imports():
+            from fitgap.report import sweep_page
+            from fitgap.tracking import setup, sweep_writer
+
+        experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
+        name = plan.config.name or _name_of_sweep(grid)
+        with sweep_writer.open_sweep(
+            name,
+            uri=plan.uri,
+            experiment_id=experiment_id,
+            experiment=plan.config.tracking.experiment,
+            tags={sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+            reopen=parent_run,
+        ) as parent:
+            described = describe(
+                jobs, grid, workers=workers.number, request=request, parent=parent.run_id
+            )
+            parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
+            ordered = in_order_for_reuse(waiting, workers=workers.number)
+            if request.fail_fast:  # what failed before does not keep the others from their turn
+                failed = failed_before(ordered)
+                ordered.sort(key=lambda job: job.plan.identity in failed)
+            names = {job.plan.identity: _name_of_job(job, jobs, grid) for job in ordered}
+            children = [
+                Child(
+                    job.plan,
+                    _child_overrides(job, name=names[job.plan.identity], parent=parent.run_id),
+                )
+                for job in ordered
+            ]
+            outcomes = sweep_launch.launch_all(
+                children, workers.launch, parent=parent, fail_fast=request.fail_fast
+            )
+            failures = [outcome for outcome in outcomes if outcome.failure is not None]
+            if failures:
+                reason = f"{len(failures)} of {len(waiting)} runs failed"
+                lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
+                print("\n".join(["", f"{reason}:", *lines]), flush=True)
+                not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
+                if not_run:
+                    print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
+                resume = f"python scripts/sweep.py resume{store.option(plan.uri)} {parent.run_id}"
+                print(f"run them again: {resume}", flush=True)
+                parent.fail(reason)
+            # What workers that have ended could not send: the sweep's page is made of the record.
+            with contextlib.suppress(StoreAwayError):
+                delivery.deliver_waiting(plan.uri)
+            sweep_page.publish(parent.run_id, [job.plan for job in jobs])
+    print(f"recorded in {store.redact(plan.uri)}")
+    asked = f"--experiment {plan.config.tracking.experiment}{store.option(plan.uri)}"
+    print(f'compare them: make compare ARGS="{asked}"')
+    if failures:
+        raise SystemExit(exit_codes.FAILED)
+    return outcomes
+
+
+def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
+    """Return the grid's jobs, each checked as far as that goes without TensorFlow.
+
+    Raises
+    ------
+    RequestError
+        If one of them is wrong, or the store cannot be used.
+    """
+    jobs: list[Job] = []
+    try:
+        for of_job in settings:
+            jobs.append(Job(grid[len(jobs)], experiment.plan(of_job)))
+    except RequestError as error:
+        raise RequestError(f"{error} (in the job {' '.join(grid[len(jobs)])})") from error
+    store.check(jobs[0].plan.uri)
+    delivery.deliver_waiting(jobs[0].plan.uri)
+    return jobs
+
+
+def identity_of(jobs: Sequence[Job]) -> str:
+    """Return what a sweep is the same by: its set of jobs."""
+    return sweep_plan.sweep_identity(job.plan.identity for job in jobs)
+
+
+def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | None:
+    """Return the parent run of an earlier sweep of the same jobs, the newest; or None.
+
+    None too where ``tracking.reuse`` is false, which asks for another sweep, unless that one is
+    to be resumed.
+
+    Raises
+    ------
+    RequestError
+        If the parent to resume is not of the same jobs.
+    """
+    plan = jobs[0].plan
+    if resume is None and not plan.config.tracking.reuse:
+        return None
+    found = store.find_runs(
+        plan.uri,
+        experiment=plan.config.tracking.experiment,
+        statuses=STATUSES,
+        tags={"fitgap.role": "sweep", sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+    )
+    if resume is None:
+        return found[0] if found else None
+    for parent in found:
+        if parent.run_id == resume:
+            return parent
+    raise RequestError(
+        f"sweep {resume} cannot be resumed: its command makes other jobs now, since conf/, the "
+        "data, this package's source or its libraries changed\n"
+        "Start it anew: python scripts/train.py -m ... (what is the same is not trained again)"
+    )
+
+
+def refuse_running(parent: StoredRun, *, uri: str) -> None:
+    """Raise `RequestError` if the process of a sweep's parent run may still be at work."""
+    if parent.status != "RUNNING" or processes.is_gone(parent.tags):
+        return
+    host = parent.tags.get(processes.HOST_TAG, "")
+    where = f"process {parent.tags.get(processes.PID_TAG)} on {host}"
+    command = "python scripts/sweep.py"
+    store_of = store.option(uri)
+    raise RequestError(
+        f"this sweep is running: run {parent.run_id}, {where}; see {command} status{store_of}\n"
+        f"If that host is gone: {command} resume{store_of} {parent.run_id} --assume-dead {host}"
+    )
+
+
+def unfinished(jobs: Sequence[Job], *, resumed: str | None = None) -> list[Job]:
+    """Return the jobs to train: no finished run of their identity, each identity once.
+
+    Where ``tracking.reuse`` is false, the finished runs of the sweep that is resumed count only.
+    """
+    tracking = jobs[0].plan.config.tracking
+    finished: set[str | None] = set()
+    if tracking.reuse or resumed:
+        of_sweep = {} if tracking.reuse else {"fitgap.sweep": str(resumed)}
+        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment, tags=of_sweep)
+        finished = {run.tags.get("fitgap.identity") for run in runs}
+    waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
+    return list(waiting.values())
+
+
+def failed_before(jobs: Sequence[Job]) -> set[str]:
+    """Return the identities whose runs have failed."""
+    plan = jobs[0].plan
+    experiment_name = plan.config.tracking.experiment
+    runs = store.find_runs(plan.uri, experiment=experiment_name, statuses=("FAILED",))
+    return {run.tags.get("fitgap.identity", "") for run in runs}
+
+
+def describe(
+    jobs: Sequence[Job],
+    grid: Sequence[Overrides],
+    *,
+    workers: int,
+    request: Request,
+    parent: str | None,
+) -> SweepPlan:
+    """Return what a sweep's parent run keeps: its command, and its jobs with those reused."""
+    tracking = jobs[0].plan.config.tracking
+    reused: dict[str, str] = {}
+    if tracking.reuse:
+        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment)
+        reused = {
+            run.tags.get("fitgap.identity", ""): run.run_id
+            for run in reversed(runs)  # the newest stays
+            if run.tags.get("fitgap.sweep") != parent
+        }
+    return SweepPlan(
+        hydra=request.hydra,
+        task=request.task,
+        workers=workers,
+        reuse=tracking.reuse,
+        jobs=[
+            PlannedJob(
+                name=_name_of_job(job, jobs, grid),
+                identity=job.plan.identity,
+                overrides=job.overrides,
+                reused=reused.get(job.plan.identity),
+            )
+            for job in {job.plan.identity: job for job in jobs}.values()
+        ],
+    )
+
+
+def in_order_for_reuse(jobs: Sequence[Job], *, workers: int) -> list[Job]:
+    """Order jobs so that each worker meets those that share a compiled graph one after the other.
+
+    Workers take the next job as they become free, so as many kinds of graph are dealt out in
+    turns as there are workers. Runs that differ only in seed or learning rate share a graph.
+    """
+    kinds: dict[str, list[Job]] = {}
+    for job in jobs:
+        settings = decisive(flatten(to_plain(job.plan.config)))
+        graph = {k: v for k, v in settings.items() if k not in ("seed", "optimizer.learning_rate")}
+        kinds.setdefault(json.dumps(graph, sort_keys=True), []).append(job)
+    ordered: list[Job] = []
+    waiting = list(kinds.values())
+    lanes: list[list[Job]] = []
+    while waiting or lanes:
+        lanes += [waiting.pop(0) for _ in range(min(workers - len(lanes), len(waiting)))]
+        ordered += [lane.pop(0) for lane in lanes]
+        lanes = [lane for lane in lanes if lane]
+    return ordered
+
+
+def _name_of_sweep(grid: Sequence[Overrides]) -> str:
+    varying = [override.partition("=")[0] for override in _varying(grid[0], grid)]
+    return f"sweep over {', '.join(varying)}" if varying else "sweep"
+
+
+def _varying(overrides: Overrides, grid: Sequence[Overrides]) -> list[str]:
+    """Return those of a job's overrides that not every job of the grid has."""
+    return [o for o in overrides if not all(o in others for others in grid)]
+
+
+def _name_of_job(job: Job, jobs: Sequence[Job], grid: Sequence[Overrides]) -> str:
+    """Return a name by which a run is told from the others of its sweep."""
+    name = job.plan.config.name
+    varying = " ".join(_varying(job.overrides, grid))
+    if not varying or any(other.plan.config.name != name for other in jobs):
+        return experiment.run_name(job.plan.config)
+    return f"{name}: {varying}" if name else varying
+
+
+def _child_overrides(job: Job, *, name: str, parent: str) -> Overrides:
+    return [
+        *job.overrides,
+        f"++tracking.parent={parent}",
+        # The store by name: a worker on a cluster may have another environment than this process.
+        f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}",
+        f"name={sweep_plan.quoted(name)}",
+    ]

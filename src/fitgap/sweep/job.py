@@ -1,0 +1,139 @@
+"""One Hydra job: a composed configuration in, an experiment run, its outcome said and returned.
+
+Alone, a job's error ends the command. In a sweep it must not end the others, so there it becomes
+an outcome, which the sweep counts and lists at its end.
+"""
+
+import time
+from dataclasses import dataclass
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from fitgap import experiment, processes, store
+from fitgap.commands import exit_codes
+from fitgap.config import settings
+from fitgap.experiment import Plan, Result
+from fitgap.sweep.plan import STOPPED_TAG
+from fitgap.tracking import delivery
+from fitgap.training.pruning import PrunedError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sweep's job ended.
+
+    Attributes
+    ----------
+    name
+        Of the run.
+    result
+        None where it failed or, after another's failure, was not started.
+    failure
+        Why it failed; None where it did not.
+    pruned
+        Why a search stopped it; None where it did not.
+    said
+        The line that the job printed about it, for a launcher whose jobs print where nobody reads.
+    """
+
+    name: str
+    result: Result | None
+    failure: str | None
+    pruned: str | None = None
+    said: str = ""
+
+
+def run_job(composed: DictConfig) -> Outcome | Result:
+    """Run one job and say what came out.
+
+    Raises
+    ------
+    SystemExit
+        With the exit code, if a job that runs alone fails.
+    """
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN:
+        fail_fast = bool(hydra.sweeper.get("fail_fast", False))
+        return _run_in_sweep(composed, number=hydra.job.num, fail_fast=fail_fast)
+    try:
+        return _run_alone(composed)
+    except Exception as error:
+        # Raised as it is, Hydra would print a line of its own before it.
+        raise SystemExit(exit_codes.report(error)) from error
+
+
+def _run_alone(composed: DictConfig) -> Result:
+    planned = experiment.plan(settings.from_hydra(composed))
+    print(f"{experiment.run_name(planned.config)}: engine {_engine(planned)}", flush=True)
+    store.check(planned.uri)
+    delivery.deliver_waiting(planned.uri)
+    result = experiment.finished(planned)
+    if result is None:
+        result = experiment.run(planned)
+    else:
+        print(f"already finished: run {result.run_id} (tracking.reuse=false trains again)")
+    print(_scores(result))
+    print(f"run {result.run_id} in {store.redact(planned.uri)}")
+    return result
+
+
+def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outcome:
+    processes.end_with_sweep()
+    name = f"job {number}"
+    planned: Plan | None = None
+    started = time.perf_counter()
+    try:
+        planned = experiment.plan(settings.from_hydra(composed))
+        name = experiment.run_name(planned.config)
+        if fail_fast and _is_stopped(planned):
+            return Outcome(name, result=None, failure=None)
+        result = experiment.run(planned)
+    except PrunedError as error:
+        said = _say(f"#{number} {name}: {error}")
+        return Outcome(name, result=None, failure=None, pruned=str(error), said=said)
+    except Exception as error:
+        # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
+        reason = str(error).strip().partition("\n")[0]
+        failure = f"{type(error).__name__}: {reason}"
+        said = _say(f"#{number} {name}: FAILED, {failure}")
+        if fail_fast and planned is not None and planned.config.tracking.parent:
+            from fitgap.tracking import sweep_writer
+
+            sweep_writer.stop_sweep(planned.uri, planned.config.tracking.parent)
+        return Outcome(name, result=None, failure=failure, said=said)
+    seconds = time.perf_counter() - started
+    said = _say(f"#{number} {name}: {_scores(result)}, {seconds:.1f} s")
+    return Outcome(name, result=result, failure=None, said=said)
+
+
+def _say(line: str) -> str:
+    print(line, flush=True)
+    return line
+
+
+def _is_stopped(planned: Plan) -> bool:
+    """Tell whether another job of the sweep failed since it was started."""
+    tracking = planned.config.tracking
+    stopped = store.find_runs(
+        planned.uri,
+        experiment=tracking.experiment,
+        statuses=("RUNNING",),
+        tags={STOPPED_TAG: "true"},
+    )
+    return tracking.parent in {run.run_id for run in stopped}
+
+
+def _engine(planned: experiment.Plan) -> str:
+    choice = planned.choice
+    return f"{choice.name}{' with XLA' if choice.xla else ''} ({choice.reason})"
+
+
+def _scores(result: Result) -> str:
+    unseen = "val" if "val/accuracy" in result.metrics else "test"
+    gap = "gap" if unseen == "val" else "test_gap"
+    return (
+        f"{unseen}/accuracy {result.metrics[f'{unseen}/accuracy']:.4f}, "
+        f"{gap}/accuracy {result.metrics[f'{gap}/accuracy']:+.4f}"
+    )

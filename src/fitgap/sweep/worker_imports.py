@@ -1,0 +1,29 @@
+"""What a run imports, imported: joblib's workers are forked from a process that has done so."""
+
+import os
+from importlib import import_module
+
+from fitgap import processes
+from fitgap.training import backend
+
+MODULES = (
+    "mlflow.tensorflow",
+    "fitgap.tracking.artifacts",
+    "fitgap.sweep.job",
+    "fitgap.models.build",
+    "fitgap.training.loop",
+)
+
+with backend.quick_imports():
+    backend.load()
+    for module in MODULES:
+        import_module(module)
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    from fitgap.tracking.run_writer import pip_requirements
+
+    # The first model of a process that MLflow saves has it look into every installed package.
+    warn_dependency_requirement_mismatches(pip_requirements())
+
+# A worker whose sweep is killed before its first job would wait for that for five minutes.
+os.register_at_fork(after_in_child=processes.watch_sweep)

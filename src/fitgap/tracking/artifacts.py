@@ -1,0 +1,76 @@
+"""The files of a run's record, made from its results."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.schema import Config
+from fitgap.data.datasets import Dataset
+from fitgap.store import predictions
+from fitgap.tracking import run_pictures
+from fitgap.tracking.run_writer import dump_config, score_metrics
+from fitgap.training.engines.choice import Engine
+from fitgap.training.loop import Fitted
+
+
+def write(
+    folder: Path, *, config: Config, fitted: Fitted, engine: Engine, dataset: Dataset
+) -> None:
+    """Write settings, history, pictures and the network's summary into a folder.
+
+    Parameters
+    ----------
+    folder
+        Must exist.
+    config
+        The resolved settings: ``config.yaml``.
+    fitted
+        ``history.csv`` with a line per epoch, and ``learning_curves.png``.
+    engine
+        Its model: ``model_summary.txt``; its predictions of the test images:
+        ``confusion_matrix.png`` and ``predictions.npz``.
+    dataset
+        Of the test images and the class names.
+    """
+    dump_config(config, folder / "config.yaml")
+    _write_history(folder / "history.csv", fitted)
+    run_pictures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
+    probabilities = engine.predict(dataset.x_test)
+    predictions.save(folder, true=dataset.y_test, probabilities=probabilities)
+    counts = confusion_counts(
+        dataset.y_test, probabilities.argmax(axis=1), num_classes=dataset.num_classes
+    )
+    run_pictures.save_confusion_matrix(counts, dataset.class_names, folder / "confusion_matrix.png")
+    title = config.architecture.get("title") or config.architecture["name"]
+    lines = [title]
+    engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
+    (folder / "model_summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def confusion_counts(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], *, num_classes: int
+) -> NDArray[np.int64]:
+    """Count how often each class (row) was taken for each (column).
+
+    >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), num_classes=2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    np.add.at(counts, (true, predicted), 1)
+    return counts
+
+
+def _write_history(path: Path, fitted: Fitted) -> None:
+    rows = [
+        {"epoch": epoch.number, "learning_rate": epoch.learning_rate}
+        | score_metrics(train=epoch.train, val=epoch.val, running=epoch.running)
+        | {"fit_seconds": epoch.fit_seconds}
+        for epoch in fitted.epochs
+    ]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

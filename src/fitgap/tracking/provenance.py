@@ -1,0 +1,122 @@
+"""Where a run comes from: commit, uncommitted changes, versions, processor.
+
+All of it is asked once per process, at its first run: later edits of a file do not reach the code
+that is loaded already.
+"""
+
+import functools
+import importlib.metadata
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitgap import identity, store
+from fitgap.config import settings
+
+CHECKOUT = settings.CONFIG_DIR.parent  # the package, its scripts and its settings
+COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
+SOURCE_TAG, CPU_TAG = "fitgap.source_digest", "fitgap.cpu"
+VERSION_PREFIX = "fitgap.version."
+
+DIFF_FILE = "uncommitted.diff"
+MOST_DIFF_BYTES = 1_000_000
+SOURCE_FOLDERS = ("conf", "scripts", "src")  # where a file that git does not know decides a run
+PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "mlflow", "hydra-core")
+GIT_SECONDS = 10.0  # a status that takes longer is not worth a run's waiting
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The state of a git checkout.
+
+    Attributes
+    ----------
+    commit
+        Its SHA-1.
+    diff
+        What of tracked files is not committed, and the names of source files that git does not
+        know; None if there is nothing of either.
+    """
+
+    commit: str
+    diff: str | None
+
+
+@functools.cache
+def tags() -> dict[str, str]:
+    """Return the tags that say where the runs of this process come from."""
+    found = {SOURCE_TAG: identity.source_digest(), CPU_TAG: _cpu()}
+    found |= {f"{VERSION_PREFIX}{name}": version for name, version in _versions().items()}
+    state = checkout(CHECKOUT)
+    if state is not None:
+        found |= {COMMIT_TAG: state.commit, DIRTY_TAG: "true" if state.diff else "false"}
+    return found
+
+
+def uncommitted() -> str | None:
+    """Return what of this process's code is in no commit; see `Checkout.diff`."""
+    state = checkout(CHECKOUT)
+    return state.diff if state is not None else None
+
+
+@functools.cache
+def checkout(root: Path) -> Checkout | None:
+    """Return the state of the checkout in a folder; None where there is none, or no git.
+
+    The diff has no more than `MOST_DIFF_BYTES`, and no passwords of URLs.
+    """
+    try:
+        options = ("--porcelain=v2", "--branch", "--untracked-files=no")
+        status = _git(root, "status", *options, "--", ".")
+        found = re.search(r"^# branch\.oid ([0-9a-f]{40,})$", status, re.MULTILINE)
+        if found is None:
+            return None  # no commit yet
+        unknown = _git(root, "ls-files", "--others", "--exclude-standard", "--", *SOURCE_FOLDERS)
+        changed = any(not line.startswith("#") for line in status.splitlines())
+        # Neither a person's own diff program nor her converters are run.
+        options = ("--no-color", "--no-ext-diff", "--no-textconv")
+        diff = _git(root, "diff", *options, "HEAD", "--", ".") if changed else ""
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return Checkout(found[1], _bounded(diff, unknown.splitlines()) if changed or unknown else None)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    # Without optional locks, several processes may ask at once.
+    command = ["git", "--no-optional-locks", "-c", "core.quotePath=false", "-C", str(root)]
+    done = subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        check=True,
+        timeout=GIT_SECONDS,
+        encoding="utf-8",
+        errors="replace",
+    )
+    return done.stdout
+
+
+def _bounded(diff: str, unknown: list[str]) -> str:
+    diff = re.sub(r"\S+://\S+", lambda url: store.redact(url[0]), diff)
+    size = len(diff.encode())
+    if size > MOST_DIFF_BYTES:
+        kept = diff.encode()[:MOST_DIFF_BYTES].decode(errors="ignore").rpartition("\n")[0]
+        diff = f"{kept}\n# cut off here: {size} bytes in all\n"
+    names = "".join(f"# not known to git: {name}\n" for name in unknown)
+    return diff + names
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def _cpu() -> str:
+    """Return the processor's name: another one may add up in another order."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        lines = ""
+    found = re.search(r"^model name\s*:\s*(.+)$", lines, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()

@@ -1,0 +1,349 @@
+"""The record of a run in MLflow: parameters, metrics, tags, data, artifacts, model, status.
+
+A run is open inside one ``with``; it leaves it FINISHED, FAILED or KILLED, whatever happens. What
+it records is written in batches, through `fitgap.tracking.delivery`, which copes with a server that
+goes away. Reading the record back is `fitgap.store`'s work.
+"""
+
+import functools
+import json
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import yaml
+from mlflow.models import Model, ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from fitgap import processes, store
+from fitgap.config.schema import Config
+from fitgap.config.settings import flatten, to_plain, to_text
+from fitgap.data.datasets import Dataset
+from fitgap.evaluation.scores import Scores, gap
+from fitgap.tracking import delivery, provenance
+from fitgap.tracking.delivery import Delivery
+from fitgap.tracking.outbox import Operation
+from fitgap.tracking.setup import FAILURE_TAG
+from fitgap.training.pruning import PrunedError
+
+if TYPE_CHECKING:
+    from fitgap.training.loop import Epoch
+
+# Metrics of a long run reach the server while it trains; a short run is one batch at its end.
+FLUSH_SECONDS = 5.0
+MAX_PARAM_LENGTH = 6000
+PRUNED_TAG = "fitgap.pruned"
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived; like KeyboardInterrupt, no ordinary handler may swallow it."""
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What is known of a run before it starts.
+
+    Attributes
+    ----------
+    name
+        Shown in MLflow's table.
+    parameters
+        Derived ones, besides the resolved settings.
+    tags
+        Besides the user's own.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+class RunRecord:
+    """One open MLflow run, to which epochs, scores and artifacts are added.
+
+    Parameters
+    ----------
+    client
+        From `fitgap.tracking.delivery.client_for`.
+    uri
+        Of its store.
+    run_id
+        Of a run that exists.
+    experiment_id
+        Of its experiment.
+    """
+
+    def __init__(
+        self, client: mlflow.MlflowClient, *, uri: str, run_id: str, experiment_id: str
+    ) -> None:
+        self.run_id = run_id
+        self._client = client
+        self._uri = uri
+        self._delivery = Delivery(client, uri=uri, run_id=run_id)
+        self._experiment_id = experiment_id
+        self._goes_on = False
+        self._waiting: list[tuple[str, float, int, int]] = []
+        self._logged: set[tuple[str, int]] = set()
+        self._last_flush = time.monotonic()
+
+    def log_epoch(self, epoch: "Epoch") -> None:
+        """Add an epoch's figures under its number."""
+        metrics = {"learning_rate": epoch.learning_rate} | score_metrics(
+            train=epoch.train, val=epoch.val, running=epoch.running
+        )
+        self.log_metrics(metrics, step=epoch.number)
+        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            self.flush()
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
+        """Add metrics under a step, unless they have a value there; the next flush sends them."""
+        now = int(time.time() * 1000)
+        new = {key: value for key, value in metrics.items() if (key, step) not in self._logged}
+        self._waiting += [(key, value, now, step) for key, value in new.items()]
+        self._logged |= {(key, step) for key in new}
+
+    def log_dataset(self, dataset: Dataset, *, digest: str, context: str) -> None:
+        """Add the dataset as an input, under the digest of all its bytes.
+
+        MLflow's own digest looks at the first few images only, and its field holds 36
+        characters; the whole digest is in the run's tags.
+        """
+        profile = {
+            "train_shape": dataset.x_train.shape,
+            "test_shape": dataset.x_test.shape,
+            "classes": dataset.class_names,
+        }
+        entity = {
+            "name": dataset.name,
+            "digest": digest[:36],
+            "source_type": "local",
+            "source": json.dumps({"uri": dataset.source}),
+            "profile": json.dumps(profile, ensure_ascii=False),
+        }
+        self._delivery.send(Operation("dataset", {"dataset": entity, "context": context}))
+
+    def take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
+        """Go on with a run that was interrupted, and return what it lacks of its parameters.
+
+        What was sent before is not sent again: a metric has one value per step, a parameter
+        cannot change.
+        """
+        return delivery.patiently(lambda: self._take_over(params), uri=self._uri)
+
+    def _take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
+        self._goes_on = True
+        run = self._client.get_run(self.run_id)
+        for key in run.data.metrics:
+            history = self._client.get_metric_history(self.run_id, key)
+            self._logged |= {(key, metric.step) for metric in history}
+        for tag in {FAILURE_TAG, PRUNED_TAG} & set(run.data.tags):
+            self._client.delete_tag(self.run_id, tag)
+        return {key: value for key, value in params.items() if key not in run.data.params}
+
+    def log_artifacts(self, folder: Path) -> None:
+        """Add all files of a folder."""
+        self._delivery.send(Operation("artifacts", {}, folder))
+
+    def log_text(self, text: str, file_name: str) -> None:
+        """Add a text file."""
+        send_text(self._delivery, text, file_name)
+
+    def log_model(self, model: Any, *, example: np.ndarray[Any, Any]) -> None:
+        """Add a Keras model that takes raw uint8 images, with signature and input example.
+
+        Parameters
+        ----------
+        model
+            A built `keras.Model`.
+        example
+            uint8 of shape (n, *image_shape): a few images.
+        """
+        import mlflow.tensorflow
+
+        # What Model.log does, without its loading the model again to try the input example.
+        outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
+        inputs = [TensorSpec(example.dtype, (-1, *example.shape[1:]))]
+        with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+            mlflow.tensorflow.save_model(
+                model,
+                path=f"{folder}/model",
+                mlflow_model=Model(),
+                signature=ModelSignature(Schema(inputs), Schema(outputs)),
+                input_example=example,
+                # Given, since MLflow otherwise starts a process to find them out.
+                pip_requirements=pip_requirements(),
+            )
+            content = {"experiment_id": self._experiment_id, "again": self._goes_on}
+            self._delivery.send(Operation("model", content, Path(folder) / "model"))
+
+    def log_params(self, params: Mapping[str, str]) -> None:
+        """Add parameters."""
+        items = list(params.items())
+        # MLflow takes at most 100 parameters in a batch.
+        for start in range(0, len(items), 100):
+            self._delivery.send(Operation("batch", {"params": dict(items[start : start + 100])}))
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Add or replace tags."""
+        self._delivery.send(Operation("batch", {"tags": dict(tags)}))
+
+    def flush(self) -> None:
+        """Send the metrics that wait."""
+        # MLflow takes at most 1,000 metrics in a batch.
+        while self._waiting:
+            self._delivery.send(Operation("batch", {"metrics": self._waiting[:1000]}))
+            del self._waiting[:1000]
+        self._last_flush = time.monotonic()
+
+    def end(self, status: str, *, reason: str | None = None) -> None:
+        """Close the run with a status and, if it went wrong, the reason as a tag."""
+        self.flush()
+        if reason is not None:
+            self.set_tags({FAILURE_TAG: reason})
+        self._delivery.send(Operation("end", {"status": status, "time": int(time.time() * 1000)}))
+        self._delivery.close()
+
+
+@contextmanager
+def open_run(
+    config: Config,
+    description: RunDescription,
+    *,
+    uri: str,
+    experiment_id: str,
+    interrupted: str | None = None,
+) -> Iterator[RunRecord]:
+    """Create a run, or go on with an interrupted one, and end it as the block is left.
+
+    FINISHED without an exception, KILLED on Ctrl-C or SIGTERM or where a search pruned it (the
+    tag ``fitgap.pruned`` says so), else FAILED with the reason in the tag ``fitgap.failure``. The
+    exception goes on.
+    """
+    mlflow.set_tracking_uri(uri)
+    client = delivery.client_for(uri)
+    tags = {
+        **{f"fitgap.user.{key}": str(value) for key, value in config.tags.items()},
+        **description.tags,
+        **provenance.tags(),
+        **processes.this_process(),
+    }
+    settings = {**flatten(to_plain(config)), **description.parameters}
+    settings["tracking.uri"] = store.redact(uri)
+    # A tag says the parent. Both may change when a run goes on, and a parameter must not.
+    of_the_sweep = ("tracking.parent", "tracking.pruning")
+    params: Mapping[str, str] = {
+        key: _param_value(value)
+        for key, value in settings.items()
+        if not key.startswith(of_the_sweep)
+    }
+    with sigterm_raises():
+        run_id = interrupted or delivery.create_run(
+            client, uri=uri, experiment_id=experiment_id, tags=tags, name=description.name
+        )
+        record = RunRecord(client, uri=uri, run_id=run_id, experiment_id=experiment_id)
+        if interrupted is not None:
+            # Before it says RUNNING: with the tags of its dead process, others would end it.
+            record.set_tags(tags)
+            delivery.patiently(lambda: client.update_run(run_id, status="RUNNING"), uri=uri)
+        try:
+            if interrupted is not None:
+                params = record.take_over(params)
+            record.log_params(params)
+            if diff := provenance.uncommitted():
+                record.log_text(diff, provenance.DIFF_FILE)
+            yield record
+        # SystemExit: a launcher that ends its job, as submitit does to have it queued again.
+        except (KeyboardInterrupt, SystemExit, Terminated) as error:
+            record.end("KILLED", reason=f"stopped by {type(error).__name__}")
+            raise
+        except PrunedError as error:
+            record.set_tags({PRUNED_TAG: "true"})
+            record.end("KILLED", reason=str(error))
+            raise
+        except BaseException as error:
+            record.end("FAILED", reason=f"{type(error).__name__}: {error}"[:500])
+            raise
+        record.end("FINISHED")
+
+
+def send_text(sender: Delivery, text: str, file_name: str) -> None:
+    """Add a text file to the run of a sender."""
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        (Path(folder) / file_name).write_text(text, encoding="utf-8")
+        sender.send(Operation("artifacts", {}, Path(folder)))
+
+
+def score_metrics(
+    *,
+    train: Scores | None,
+    val: Scores | None,
+    running: Scores | None = None,
+    test: Scores | None = None,
+) -> dict[str, float]:
+    """Return the metrics of one set of weights under the names that the record uses."""
+    metrics: dict[str, float] = {}
+    for name, scores in (("train", train), ("val", val), ("test", test), ("running", running)):
+        if scores is not None:
+            metrics |= _named(name, scores)
+    for name, unseen in (("gap", val), ("test_gap", test)):
+        if train is not None and unseen is not None:
+            metrics |= _named(name, gap(train, unseen))
+    return metrics
+
+
+def _named(prefix: str, scores: Scores) -> dict[str, float]:
+    return {f"{prefix}/loss": scores.loss, f"{prefix}/accuracy": scores.accuracy}
+
+
+def _param_value(value: Any) -> str:
+    text = to_text(value)
+    if len(text) > MAX_PARAM_LENGTH:
+        # MLflow would cut it without a word.
+        return text[: MAX_PARAM_LENGTH - 40] + f"... ({len(text)} characters, see config.yaml)"
+    return text
+
+
+def dump_config(config: Config, path: Path) -> None:
+    """Write the resolved settings as YAML, the tracking URI without credentials."""
+    plain = to_plain(config)
+    if plain["tracking"]["uri"]:
+        plain["tracking"]["uri"] = store.redact(plain["tracking"]["uri"])
+    path.write_text(
+        yaml.dump(plain, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False),
+        encoding="utf-8",
+    )
+
+
+@functools.cache
+def pip_requirements() -> list[str]:
+    """Return what a recorded model needs to be loaded, in the versions at hand."""
+    import importlib.metadata
+
+    names = ("mlflow", "tensorflow", "keras", "numpy")
+    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+
+
+@contextmanager
+def sigterm_raises() -> Iterator[None]:
+    """Have SIGTERM raise `Terminated` within the block, so that what is open is ended."""
+
+    def handler(_signum: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        previous = signal.signal(signal.SIGTERM, handler)
+    except ValueError:  # not the main thread, which alone may set handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,121 @@
+"""What must be there before a run can be recorded: the store, the experiment, no dead runs."""
+
+import logging
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow.entities import Experiment
+from sqlalchemy.engine import make_url
+
+from fitgap import processes, store
+from fitgap.config.settings import PROJECT_ROOT
+from fitgap.errors import RequestError
+from fitgap.tracking import delivery, mlflow_ui, outbox
+
+FAILURE_TAG = "fitgap.failure"
+
+# MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
+# before it raises it.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+def prepare(uri: str, experiment: str) -> str:
+    """Make sure that store and experiment exist, and return the experiment's id.
+
+    The first use of an empty database migrates its schema, which several processes at once
+    would break; a lock lets one do it.
+    """
+    path = sqlite_path(uri)
+    if path is None:
+        return delivery.patiently(lambda: _prepared(uri, experiment), uri=uri)
+    lock = path.with_name(path.name + ".lock")
+    try:
+        lock.touch()
+    except OSError as error:
+        raise RequestError(
+            f"tracking.uri names {path}, which cannot be written: {error}"
+        ) from error
+    with FileLock(lock):
+        if not path.exists():
+            _create_database(path)
+        return _prepared(uri, experiment)
+
+
+def _create_database(path: Path) -> None:
+    """Make MLflow's tables in a file that appears as a whole: a half-made one stays broken."""
+    unfinished = path.with_name(f"{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    mlflow.MlflowClient(f"sqlite:///{unfinished}").get_experiment_by_name("Default")
+    unfinished.replace(path)
+
+
+def _prepared(uri: str, experiment: str) -> str:
+    delivery.deliver_waiting(uri)
+    experiment_id = _experiment_id(uri, experiment)
+    end_dead_runs(uri, experiment)
+    return experiment_id
+
+
+def end_dead_runs(
+    uri: str, experiment: str, *, dead_host: str | None = None, dead_sweep: str | None = None
+) -> None:
+    """Mark runs KILLED that say RUNNING while their process is gone.
+
+    A kill that cannot be caught leaves them so. They can still be gone on with. A run of which
+    something waits to be sent is left alone: its end may be among it.
+
+    Parameters
+    ----------
+    uri, experiment
+        Where the runs are.
+    dead_host
+        A host that a person knows to be gone: from here, its processes cannot be looked at.
+    dead_sweep
+        Run id of a sweep whose workers have all ended.
+    """
+    waiting = {box.folder.name for box in outbox.waiting(uri)}
+    for run in store.find_runs(uri, experiment=experiment, statuses=("RUNNING",)):
+        if run.run_id in waiting:
+            continue
+        on_dead_host = dead_host is not None and run.tags.get(processes.HOST_TAG) == dead_host
+        in_dead_sweep = dead_sweep is not None and run.tags.get("fitgap.sweep") == dead_sweep
+        said_to_be_gone = in_dead_sweep or (on_dead_host and not processes.can_be_seen(run.tags))
+        if said_to_be_gone or processes.is_gone(run.tags):
+            client = delivery.client_for(uri)
+            client.set_tag(run.run_id, FAILURE_TAG, "its process ended without a word")
+            client.set_terminated(run.run_id, "KILLED")
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Return the file of an SQLite store, absolute; None for any other store."""
+    url = make_url(uri) if uri.startswith("sqlite") else None
+    return Path(url.database).absolute() if url is not None and url.database else None
+
+
+def _experiment_id(uri: str, name: str) -> str:
+    client = delivery.client_for(uri)
+    found = client.get_experiment_by_name(name)
+    if found is None or found.lifecycle_stage == "deleted":
+        try:
+            return _create_or_restore(client, found, uri=uri, name=name)
+        except mlflow.MlflowException:
+            # Of several that use a server first only one gets it done; the others find it there.
+            found = client.get_experiment_by_name(name)
+            if found is None or found.lifecycle_stage == "deleted":
+                raise
+    return str(found.experiment_id)
+
+
+def _create_or_restore(
+    client: mlflow.MlflowClient, found: Experiment | None, *, uri: str, name: str
+) -> str:
+    if found is not None:
+        client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    location = None  # a tracking server knows best
+    if store.kind_of(uri) != "server":
+        beside = sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
+        location = beside.with_name("mlartifacts").as_uri()
+    tags = mlflow_ui.experiment_tags()
+    return str(client.create_experiment(name, artifact_location=location, tags=tags))

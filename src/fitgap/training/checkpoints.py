@@ -1,0 +1,140 @@
+"""Where an interrupted run goes on: its claim, and its state after the last whole epoch.
+
+Both lie beside the store, under a name made of store, experiment and identity. The claim is a
+lock of the operating system, which the death of its holder releases, however it died. The
+checkpoint is one file of arrays, replaced as a whole, so it is never half written.
+"""
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from sqlalchemy.engine import make_url
+
+from fitgap.config import settings
+
+FOLDER = ".fitgap"
+# How NumPy says that a file is not, or no longer, an archive of arrays.
+_DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+def path_for(identity: str, *, uri: str, experiment: str) -> Path:
+    """Return the path, without suffix, that a run's claim and checkpoint share."""
+    url = make_url(uri) if uri.startswith("sqlite") else None
+    beside = Path(url.database).absolute().parent if url and url.database else settings.PROJECT_ROOT
+    place = hashlib.sha256(f"{uri} {experiment}".encode()).hexdigest()
+    return beside / FOLDER / "runs" / f"{identity[:32]}-{place[:8]}"
+
+
+@contextmanager
+def claim(path: Path) -> Iterator[None]:
+    """Hold the claim to train a run, waiting while another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        yield
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that the rest of a training depends on.
+
+    Attributes
+    ----------
+    epochs
+        The figures so far, as plain dicts.
+    state
+        The engine's arrays: weights, optimizer, random states.
+    callbacks
+        Per callback, its attributes that are plain values or lists of arrays.
+    stopped
+        Whether a callback had asked to stop.
+    """
+
+    epochs: Sequence[Mapping[str, Any]]
+    state: Sequence[NDArray[Any]]
+    callbacks: Sequence[Mapping[str, Any]]
+    stopped: bool
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint in the place of the one before it.
+
+    Parameters
+    ----------
+    path
+        From `path_for`.
+    checkpoint
+        Its arrays go in as they are, all else as JSON.
+    """
+    arrays = {f"state.{i}": array for i, array in enumerate(checkpoint.state)}
+    callbacks: list[dict[str, Any]] = []
+    for i, attributes in enumerate(checkpoint.callbacks):
+        plain = {}
+        for name, value in attributes.items():
+            if isinstance(value, list):
+                arrays |= {f"callback.{i}.{name}.{j}": array for j, array in enumerate(value)}
+            else:
+                plain[name] = value
+        callbacks.append(plain)
+    about = {"epochs": checkpoint.epochs, "callbacks": callbacks, "stopped": checkpoint.stopped}
+    # In memory first: the archive's many small writes cost more than the arrays.
+    archive = io.BytesIO()
+    np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    unfinished = path.with_suffix(".part")
+    unfinished.write_bytes(archive.getbuffer())
+    unfinished.replace(path.with_suffix(".npz"))
+
+
+def load(path: Path) -> Checkpoint | None:
+    """Read a checkpoint, or return None where there is none that can be read.
+
+    A power cut can damage a file that was replaced as a whole; the training then starts again.
+    """
+    file = path.with_suffix(".npz")
+    try:
+        # Opened here, since NumPy leaves a damaged file open.
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        about = json.loads(str(arrays.pop("about")))
+    except FileNotFoundError:
+        return None
+    except _DAMAGED as error:
+        print(f"{file} is damaged ({error}); the training starts again", flush=True)
+        return None
+    callbacks: list[dict[str, Any]] = about["callbacks"]
+    state = []
+    for key, array in arrays.items():  # in the order they were written
+        if key.startswith("state."):
+            state.append(array)
+        else:
+            _, i, name, _ = key.split(".")
+            callbacks[int(i)].setdefault(name, []).append(array)
+    return Checkpoint(about["epochs"], state, callbacks, about["stopped"])
+
+
+def epochs_done(path: Path) -> int:
+    """Return how many epochs a checkpoint holds; 0 where there is none that can be read."""
+    try:
+        with (
+            path.with_suffix(".npz").open("rb") as opened,
+            np.load(opened, allow_pickle=False) as archive,
+        ):
+            return len(json.loads(str(archive["about"]))["epochs"])
+    except (FileNotFoundError, *_DAMAGED):
+        return 0
+
+
+def remove(path: Path) -> None:
+    """Remove the checkpoint of a run that has ended, and what a kill left of writing one."""
+    path.with_suffix(".npz").unlink(missing_ok=True)
+    path.with_suffix(".part").unlink(missing_ok=True)

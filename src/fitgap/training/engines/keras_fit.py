@@ -1,0 +1,182 @@
+"""The engine ``fit``: Keras's own ``model.fit``, an epoch at a time.
+
+Images on disk are read batch by batch, with the results of the same images in memory.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.schema import Config
+from fitgap.data.datasets import Images
+from fitgap.data.disk_arrays import DiskRows
+from fitgap.data.splits import Indices
+from fitgap.evaluation.scores import (
+    Partition,
+    Scores,
+    class_probabilities,
+    encode_labels,
+    evaluation_batch,
+)
+from fitgap.models import build
+
+BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+
+
+def acts_on_batches(callback: keras.callbacks.Callback) -> bool:
+    """Tell whether a callback does something between two batches."""
+    base = keras.callbacks.Callback
+    return any(getattr(type(callback), hook) is not getattr(base, hook) for hook in BATCH_HOOKS)
+
+
+class _BatchEvents(keras.callbacks.Callback):  # type: ignore[misc]
+    """Pass on the events between batches; those between epochs are the training loop's."""
+
+    def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        super().__init__()
+        self._callbacks = callbacks
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self._callbacks:
+            callback.on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        for callback in self._callbacks:
+            callback.on_train_batch_end(batch, logs)
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Images on disk, and labels if there are any, one batch after the other.
+
+    Parameters
+    ----------
+    x
+        Images.
+    y
+        Encoded labels; None: the images alone.
+    order
+        Indices in which they are taken; None: as they are.
+    batch_size
+        Of all batches but the last, which may be smaller.
+    """
+
+    def __init__(
+        self,
+        x: DiskRows,
+        y: NDArray[Any] | None = None,
+        *,
+        order: Indices | None = None,
+        batch_size: int,
+    ) -> None:
+        super().__init__()
+        self._x, self._y, self._batch_size = x, y, batch_size
+        self._order = np.arange(len(x)) if order is None else order
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+        start = index * self._batch_size
+        rows = self._order[start : start + self._batch_size]
+        return (self._x[rows],) if self._y is None else (self._x[rows], self._y[rows])
+
+
+class _KeepLearning(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keep the weights that learn, where Keras ends every fit with their averages instead.
+
+    The averages stay in the optimizer, and `fitgap.training.loop` puts them in place to be scored.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        self._weights = [variable.numpy() for variable in self.model.trainable_variables]
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
+            variable.assign(value)
+
+
+class FitEngine:
+    """Train by ``model.fit``: the slowest way, and the one that serves whatever Keras does.
+
+    Parameters
+    ----------
+    model
+        Compiled.
+    train
+        The training partition.
+    config
+        The experiment; batch size and form of the labels are used.
+    callbacks
+        Those of the run; what they do between batches happens here.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        train: Partition,
+        config: Config,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> None:
+        self.model = model
+        self._train = train
+        self._batch_size = config.training.batch_size
+        self._label_format = config.loss.labels
+        on_batches = [callback for callback in callbacks if acts_on_batches(callback)]
+        self._events: list[keras.callbacks.Callback] = []
+        if on_batches:
+            self._events.append(_BatchEvents(on_batches))
+        if getattr(model.optimizer, "use_ema", False):
+            self._events.append(_KeepLearning())
+
+    def run_epoch(self, order: Indices) -> Scores:
+        """See `fitgap.training.engines.choice.Engine`."""
+        x, y = self._train.x, self._labels(self._train)
+        if isinstance(x, DiskRows):
+            data: dict[str, Any] = {"x": _Batches(x, y, order=order, batch_size=self._batch_size)}
+        else:
+            data = {"x": x[order], "y": y[order], "batch_size": self._batch_size}
+        history = self.model.fit(
+            **data,
+            shuffle=False,  # the order is given
+            callbacks=self._events,
+            verbose=0,
+        ).history
+        return Scores(loss=history["loss"][0], accuracy=history["accuracy"][0])
+
+    def evaluate(self, partition: Partition) -> Scores:
+        """See `fitgap.training.engines.choice.Engine`."""
+        x, y = partition.x, self._labels(partition)
+        size = evaluation_batch(x.shape[1:])
+        if isinstance(x, DiskRows):
+            data: dict[str, Any] = {"x": _Batches(x, y, batch_size=size)}
+        else:
+            data = {"x": x, "y": y, "batch_size": size}
+        scores = self.model.evaluate(**data, verbose=0, return_dict=True)
+        return Scores(loss=scores["loss"], accuracy=scores["accuracy"])
+
+    def state(self) -> list[NDArray[Any]]:
+        """See `fitgap.training.engines.choice.Engine`."""
+        return [variable.numpy() for variable in build.state(self.model)]
+
+    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
+        """See `fitgap.training.engines.choice.Engine`."""
+        for variable, value in zip(build.state(self.model), state, strict=True):
+            variable.assign(value)
+
+    def predict(self, x: Images) -> NDArray[np.float32]:
+        """See `fitgap.training.engines.choice.Engine`."""
+        size = evaluation_batch(x.shape[1:])
+        if isinstance(x, DiskRows):
+            data: dict[str, Any] = {"x": _Batches(x, batch_size=size)}
+        else:
+            data = {"x": x, "batch_size": size}
+        return class_probabilities(self.model.predict(**data, verbose=0))
+
+    def _labels(self, partition: Partition) -> Any:
+        units = self.model.output_shape[-1]
+        return encode_labels(partition.y, self._label_format, num_classes=units)

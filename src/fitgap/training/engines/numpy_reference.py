@@ -1,0 +1,146 @@
+"""The engine ``numpy``: the reference of `fitgap.reference` trains, Keras holds the weights.
+
+Slower than ``compiled`` and limited to plain dense networks, but no line of its arithmetic is
+Keras's or TensorFlow's: a result that both engines give does not rest on one implementation.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from fitgap.config.schema import Config
+from fitgap.data.datasets import Images
+from fitgap.data.splits import Indices
+from fitgap.errors import RequestError
+from fitgap.evaluation.scores import (
+    Partition,
+    Scores,
+    class_probabilities,
+    encode_labels,
+    evaluation_batch,
+)
+from fitgap.reference.batches import batch_slices
+from fitgap.training.engines import reference_settings
+
+if TYPE_CHECKING:
+    import keras
+
+
+class NumpyEngine:
+    """Train by NumPy; after each epoch the Keras model gets the weights.
+
+    Callbacks may change the model's weights and learning rate: both are read from it each time.
+    The optimizer's moving averages stay here, so the saved model's optimizer hasn't got them.
+
+    Parameters
+    ----------
+    model
+        Compiled by Keras; its weights are what training starts from.
+    train
+        The training partition.
+    config
+        The experiment.
+    callbacks
+        Those of the run; none may act between batches.
+
+    Raises
+    ------
+    RequestError
+        If a callback acts between batches, or the reference does not know a setting.
+    """
+
+    def __init__(
+        self,
+        model: "keras.Model",
+        *,
+        train: Partition,
+        config: Config,
+        callbacks: "Sequence[keras.callbacks.Callback]",
+    ) -> None:
+        from fitgap.training.engines.keras_fit import acts_on_batches
+
+        for callback in callbacks:
+            if acts_on_batches(callback):
+                raise RequestError(
+                    f"training.callbacks: {type(callback).__name__} acts between batches, where "
+                    "training.engine=numpy has no place; use training.engine=fit"
+                )
+        self.model = model
+        self._train = train
+        self._config = config
+        self._network = reference_settings.network(model.get_weights(), config=config)
+
+    def run_epoch(self, order: Indices) -> Scores:
+        """See `fitgap.training.engines.choice.Engine`."""
+        training = self._config.training
+        x, y = self._train.x, self._labels(self._train)
+        ours, keras_optimizer = self._network.optimizer, self.model.optimizer
+        loss_sum, correct = 0.0, 0
+        with self._computing():
+            ours.learning_rate = float(keras_optimizer.learning_rate)
+            for batch in batch_slices(len(order), batch_size=training.batch_size):
+                if training.schedule:  # a Keras object that follows Keras's count of steps
+                    keras_optimizer.iterations.assign(ours.iterations)
+                    ours.learning_rate = float(keras_optimizer.learning_rate)
+                indices = order[batch]
+                loss, num_right = self._network.train_step(x[indices], y[indices])
+                loss_sum += loss * len(indices)
+                correct += num_right
+        keras_optimizer.iterations.assign(ours.iterations)
+        self.model.set_weights(self._network.weights)
+        return Scores(loss=loss_sum / len(order), accuracy=correct / len(order))
+
+    def evaluate(self, partition: Partition) -> Scores:
+        """See `fitgap.training.engines.choice.Engine`."""
+        with self._computing():
+            loss, accuracy = self._network.evaluate(
+                np.asarray(partition.x),
+                self._labels(partition),
+                batch_size=evaluation_batch(partition.x.shape[1:]),
+            )
+        return Scores(loss=loss, accuracy=accuracy)
+
+    def state(self) -> list[NDArray[Any]]:
+        """See `fitgap.training.engines.choice.Engine`."""
+        from fitgap.models import build
+
+        keras_state = [variable.numpy() for variable in build.state(self.model)]
+        return [*keras_state, *self._network.optimizer.state()]
+
+    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
+        """See `fitgap.training.engines.choice.Engine`."""
+        from fitgap.models import build
+
+        variables = build.state(self.model)
+        for variable, value in zip(variables, state, strict=False):
+            variable.assign(value)
+        self._network.optimizer.set_state(state[len(variables) :], weights=self.model.get_weights())
+
+    def predict(self, x: Images) -> NDArray[np.float32]:
+        """See `fitgap.training.engines.choice.Engine`."""
+        with self._computing():
+            outputs = self._network.predict(np.asarray(x), batch_size=evaluation_batch(x.shape[1:]))
+        return class_probabilities(outputs.astype(np.float32))
+
+    def _labels(self, partition: Partition) -> NDArray[np.generic]:
+        units = self.model.output_shape[-1]
+        return encode_labels(partition.y, self._config.loss.labels, num_classes=units)
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """Take the model's present weights, and compute with the settings' number of threads.
+
+        NumPy's matrix products come from a BLAS library that divides them among its threads;
+        another number of them could give other last digits.
+        """
+        self._network.set_weights(self.model.get_weights())
+        # A loss that overflows is for the training loop to report, not for NumPy's warnings.
+        with (
+            threadpool_limits(self._config.training.threads, user_api="blas"),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):
+            yield

@@ -1,0 +1,273 @@
+"""The training loop that all engines share: epochs, exact figures, callbacks, divergence.
+
+One epoch at a time: the engine runs over a batch order that follows from seed and epoch alone,
+the new weights are scored over whole partitions, the callbacks hear of it. What an epoch's
+figures are used for (a progress bar, MLflow) is the observer's matter.
+"""
+
+import inspect
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from fitgap.config.schema import Config
+from fitgap.data.splits import Indices
+from fitgap.errors import DivergedError
+from fitgap.evaluation.scores import Partitions, Scores
+from fitgap.models import build
+from fitgap.training.checkpoints import Checkpoint
+from fitgap.training.engines.choice import Engine
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The figures of one epoch.
+
+    Attributes
+    ----------
+    number
+        From 1.
+    running
+        Keras's averages while the weights changed, dropout on.
+    train, val
+        Exact figures of the epoch's final weights; ``train`` is None where
+        ``training.train_metrics_every_epoch`` is false, ``val`` under ``split=none``.
+    learning_rate
+        Of the epoch's last step.
+    fit_seconds
+        Time in training steps, without evaluation and callbacks.
+    """
+
+    number: int
+    running: Scores
+    train: Scores | None
+    val: Scores | None
+    learning_rate: float
+    fit_seconds: float
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        """The figures that there are, by name."""
+        named = {"running": self.running, "train": self.train, "val": self.val}
+        return {name: scores for name, scores in named.items() if scores is not None}
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every loss is a number to go on with."""
+        return all(scores.is_finite for scores in self.scores.values())
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training.
+
+    Attributes
+    ----------
+    epochs
+        In order; fewer than asked for where a callback stopped early.
+    train, val
+        Exact figures of the weights the model has now.
+    restored
+        Whether those are an earlier epoch's: a callback brought back its best weights.
+    """
+
+    epochs: tuple[Epoch, ...]
+    train: Scores
+    val: Scores | None
+    restored: bool
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Number of the epoch with the lowest validation loss; None without validation."""
+        scored = [(epoch.val.loss, epoch.number) for epoch in self.epochs if epoch.val]
+        return min(scored)[1] if scored else None
+
+    @property
+    def fit_seconds(self) -> float:
+        """Time in training steps over all epochs, the first one's compilation included."""
+        return sum(epoch.fit_seconds for epoch in self.epochs)
+
+
+def batch_order(n: int, *, seed: int, epoch: int) -> Indices:
+    """Return the order in which an epoch sees the training images.
+
+    It depends on nothing but its arguments, so an epoch can be run again after an interruption.
+
+    Parameters
+    ----------
+    n
+        Number of training images.
+    seed
+        The experiment's seed.
+    epoch
+        From 1.
+
+    Returns
+    -------
+    ndarray
+        int32 permutation of shape (n,).
+    """
+    return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int32)
+
+
+def fit(
+    engine: Engine,
+    *,
+    partitions: Partitions,
+    config: Config,
+    callbacks: Sequence[keras.callbacks.Callback],
+    observe: Callable[[Epoch], None],
+    save: Callable[[Checkpoint], None] | None = None,
+    resume: Checkpoint | None = None,
+) -> Fitted:
+    """Train for the epochs that the settings name, or until a callback stops.
+
+    Parameters
+    ----------
+    engine
+        Runs the epochs on its model.
+    partitions
+        Training and validation are used; the test partition is not looked at.
+    config
+        The experiment.
+    callbacks
+        Keras's callbacks; their ``logs`` hold ``loss`` and ``accuracy`` (running), ``val_loss``
+        and ``val_accuracy`` (exact).
+    observe
+        Called with each epoch's figures, those from before an interruption included.
+    save
+        Called after each epoch with all that the rest depends on; not called where a callback
+        is not one of Keras's, since nobody knows what it remembers.
+    resume
+        What `save` was given last, if the training was interrupted; it ends with the same bits
+        as if it had not been.
+
+    Returns
+    -------
+    Fitted
+
+    Raises
+    ------
+    DivergedError
+        At the first epoch with a loss that is not finite.
+    """
+    training = config.training
+    model = engine.model
+    listeners = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=training.epochs, verbose=0
+    )
+    epochs: list[Epoch] = []
+    plain_epochs: list[Mapping[str, Any]] = []
+    model.stop_training = False
+    listeners.on_train_begin()
+    if resume is not None:
+        plain_epochs = list(resume.epochs)
+        epochs = [_epoch_from_plain(plain) for plain in plain_epochs]
+        engine.set_state(resume.state)
+        for callback, attributes in zip(callbacks, resume.callbacks, strict=True):
+            vars(callback).update(attributes)
+        model.stop_training = resume.stopped
+        for epoch in epochs:
+            observe(epoch)
+    while len(epochs) < training.epochs and not model.stop_training:
+        number = len(epochs) + 1
+        listeners.on_epoch_begin(number - 1)
+        epoch = _run_epoch(engine, number, partitions, config)
+        epochs.append(epoch)
+        plain_epochs.append(asdict(epoch))
+        observe(epoch)
+        _stop_if_diverged(epoch)
+        listeners.on_epoch_end(number - 1, _keras_logs(epoch))
+        if save is not None and all(map(_is_of_keras, callbacks)):
+            save(
+                Checkpoint(
+                    epochs=plain_epochs,
+                    state=engine.state(),
+                    callbacks=[_memory(callback) for callback in callbacks],
+                    stopped=model.stop_training,
+                )
+            )
+
+    last_weights = model.get_weights()
+    listeners.on_train_end()
+    restored = not all(map(np.array_equal, last_weights, model.get_weights()))
+    last = epochs[-1]
+    if restored or last.train is None:
+        train = engine.evaluate(partitions.train)
+        val = engine.evaluate(partitions.val) if partitions.val else None
+    else:
+        train, val = last.train, last.val
+    return Fitted(epochs=tuple(epochs), train=train, val=val, restored=restored)
+
+
+def _run_epoch(engine: Engine, number: int, partitions: Partitions, config: Config) -> Epoch:
+    order = batch_order(len(partitions.train), seed=config.seed, epoch=number)
+    # Between epochs the model holds the averaged weights, if any are kept: those are scored, heard
+    # of by callbacks, and in the end saved. The weights that learn wait in the optimizer.
+    if number > 1:
+        build.swap_averages(engine.model)
+    started = time.perf_counter()
+    running = engine.run_epoch(order)
+    fit_seconds = time.perf_counter() - started
+    build.swap_averages(engine.model)
+    wants_train = config.training.train_metrics_every_epoch
+    return Epoch(
+        number=number,
+        running=running,
+        train=engine.evaluate(partitions.train) if wants_train else None,
+        val=engine.evaluate(partitions.val) if partitions.val else None,
+        learning_rate=float(engine.model.optimizer.learning_rate),
+        fit_seconds=fit_seconds,
+    )
+
+
+def _is_of_keras(callback: keras.callbacks.Callback) -> bool:
+    return type(callback).__module__.startswith("keras.")
+
+
+def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Return what a callback remembers of the training: plain values, and weights it keeps.
+
+    Functions, files and the model are left out, since a new instance has its own; its settings
+    too, since Keras turns the sign of ``min_delta`` at the first epoch of each instance.
+    """
+    settings = inspect.signature(type(callback)).parameters
+
+    def is_weights(value: object) -> bool:
+        return isinstance(value, list) and all(isinstance(item, np.ndarray) for item in value)
+
+    return {
+        name: value
+        for name, value in vars(callback).items()
+        if name not in settings
+        and (value is None or isinstance(value, bool | int | float | str) or is_weights(value))
+    }
+
+
+def _epoch_from_plain(plain: Mapping[str, Any]) -> Epoch:
+    scores = {
+        name: Scores(**plain[name]) if plain[name] is not None else None
+        for name in ("running", "train", "val")
+    }
+    return Epoch(**{**plain, **scores})
+
+
+def _stop_if_diverged(epoch: Epoch) -> None:
+    for name, scores in epoch.scores.items():
+        if not scores.is_finite:
+            raise DivergedError(f"{name}/loss is {scores.loss} in epoch {epoch.number}")
+
+
+def _keras_logs(epoch: Epoch) -> dict[str, float]:
+    logs = {
+        "loss": epoch.running.loss,
+        "accuracy": epoch.running.accuracy,
+        "learning_rate": epoch.learning_rate,
+    }
+    if epoch.val is not None:
+        logs |= {"val_loss": epoch.val.loss, "val_accuracy": epoch.val.accuracy}
+    return logs

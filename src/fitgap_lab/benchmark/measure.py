@@ -1,0 +1,366 @@
+"""What the benchmark measures: epochs, a sweep, the record's share, memory.
+
+Everything that is compared runs in processes of its own, and the comparisons are interleaved:
+one measurement of each way, then the next of each, so that a machine which grows slower or faster
+does so for all. Ratios are taken within a round. Nothing here trains or imports TensorFlow, and
+everything is written to a temporary folder. `fitgap_lab.benchmark.results` counts with it.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+from fitgap.config.schema import DatasetConfig, SplitConfig
+from fitgap.config.settings import CONFIG_DIR
+from fitgap.data import datasets, splits
+from fitgap.data.datasets import Dataset
+from fitgap_lab.benchmark.processes import PROJECT_ROOT, BenchmarkError, Child, machine_cores, run
+from fitgap_lab.benchmark.results import (
+    PLAIN_FIT,
+    Case,
+    CaseTimes,
+    EpochTimes,
+    Memory,
+    RecordTimes,
+    Sweep,
+    SweepTimes,
+    scale_up,
+)
+
+TRAIN = str(PROJECT_ROOT / "scripts" / "train.py")
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+SWEEP_SEEDS = 4
+
+
+CASES = (
+    Case("dense_relu_100", "adam", 32, goal=8.0, jax=True),
+    Case("dense_relu_512", "rmsprop", 128, goal=3.0),
+    Case("dense_batch_norm_dropout", "adam", 64, goal=3.0),
+    Case("cnn_small", "adam", 64, goal=1.8),
+)
+GRID_BATCH_SIZES = (16, 64, 256, 1024)
+
+
+def grid_cases() -> tuple[Case, ...]:
+    """Return every architecture of ``conf/`` with batch sizes from 16 to 1,024."""
+    names = sorted(path.stem for path in (CONFIG_DIR / "architecture").glob("*.yaml"))
+    return tuple(
+        Case(name, "adam", batch_size, goal=1.0)
+        for name in names
+        for batch_size in GRID_BATCH_SIZES
+    )
+
+
+def real_dataset() -> str | None:
+    """Return the dataset of the benchmark, or None if its files are not on this machine."""
+    found = datasets.fingerprint(DatasetConfig("fashion_mnist"))
+    return None if found is None else "fashion_mnist"
+
+
+def write_images(folder: Path, *, limit: int | None) -> tuple[Path, Path, str]:
+    """Write the images whose epochs are timed to NumPy files.
+
+    Parameters
+    ----------
+    folder
+        Must exist.
+    limit
+        Use the first so many only; None for all 48,000.
+
+    Returns
+    -------
+    x, y : Path
+        uint8 images, int64 labels.
+    description : str
+        For the tables.
+    """
+    name = real_dataset()
+    if name is None:
+        # The time of a step does not depend on what the pixels show.
+        random = np.random.default_rng(0)
+        x = random.integers(0, 256, (48_000, 28, 28), np.uint8)
+        y = random.integers(0, 10, 48_000)
+        description = "random images of Fashion-MNIST's shape (its files are not here)"
+    else:
+        dataset, split = _load(name)
+        x, y = dataset.x_train[split.train], dataset.y_train[split.train]
+        description = "Fashion-MNIST's training partition"
+    x, y = x[:limit], y[:limit]
+    paths = folder / "x.npy", folder / "y.npy"
+    np.save(paths[0], x)
+    np.save(paths[1], y)
+    return *paths, f"{len(x):,} images, {description}"
+
+
+def _load(name: str) -> tuple[Dataset, splits.Split]:
+    dataset = datasets.load(DatasetConfig(name))
+    holdout = SplitConfig("holdout", validation_fraction=0.2, seed=42)
+    split = splits.split(dataset.y_train, holdout, num_classes=dataset.num_classes)
+    return dataset, split
+
+
+def measure_epochs(
+    cases: Sequence[Case],
+    *,
+    rounds: int,
+    folder: Path,
+    limit: int | None = None,
+    jax_python: str | None = None,
+    variants: Sequence[str] | None = None,
+) -> list[CaseTimes]:
+    """Time epochs of several cases, each way of training in one process for all of them.
+
+    Parameters
+    ----------
+    cases
+        What to train.
+    rounds
+        Epochs timed per case and way, after one in which everything is compiled.
+    folder
+        For data and logs.
+    limit
+        Number of images; None for all.
+    jax_python
+        An interpreter that can import JAX; None leaves JAX out.
+    variants
+        Those of `epoch_variants` to measure; None for all.
+    """
+    x, y, images = write_images(folder, limit=limit)
+    files = {"x": str(x), "y": str(y)}
+    results = []
+    with ExitStack() as stack:
+        children = {
+            name: stack.enter_context(Child(*command, folder=folder))
+            for name, command in epoch_variants().items()
+            if variants is None or name in variants
+        }
+        if jax_python is not None and any(case.jax for case in cases):
+            module = "fitgap_lab.benchmark.jax_worker"
+            jax = stack.enter_context(Child(module, folder=folder, python=jax_python))
+        for case in cases:
+            label = f"{case.architecture}, {case.optimizer}, batch {case.batch_size}"
+            say(f"{label}: compiling")
+            taking_part, builds = dict(children), {}
+            for name, child in children.items():
+                builds[name] = child.ask("build", overrides=case.overrides, seed=0, **files)
+            if jax_python is not None and case.jax:
+                taking_part["JAX scan by hand"] = jax
+                builds["JAX scan by hand"] = jax.ask(
+                    "build", batch_size=case.batch_size, seed=0, **files
+                )
+            seconds: dict[str, list[float]] = {name: [] for name in taking_part}
+            for number in range(1, rounds + 1):
+                for name, child in taking_part.items():
+                    seconds[name].append(child.ask("epoch")["seconds"])
+                say(f"{label}: round {number} of {rounds}")
+            times = tuple(
+                EpochTimes(
+                    name,
+                    builds[name].get("way", ""),
+                    builds[name]["build_seconds"],
+                    builds[name]["first_seconds"],
+                    tuple(seconds[name]),
+                )
+                for name in taking_part
+            )
+            results.append(CaseTimes(case, images, times))
+    return results
+
+
+def epoch_variants() -> dict[str, tuple[str, str, str]]:
+    """Return the ways of training with Keras: their names, and the children that have them."""
+    cores = machine_cores()
+    engine = {"fitgap, 1 thread": {"threads": 1}}
+    if cores > 1:
+        engine[f"fitgap, {cores} threads"] = {"threads": cores}
+    float_pixels, uint8_pixels = PLAIN_FIT
+    fit = {
+        float_pixels: {"pixels": "float32", "tuned": False},
+        uint8_pixels: {"pixels": "uint8", "tuned": False},
+        "fit, tuned": {"pixels": "uint8", "tuned": True},
+    }
+    workers = "fitgap_lab.benchmark.workers"
+    return {name: (workers, "engine", json.dumps(how)) for name, how in engine.items()} | {
+        name: (workers, "fit", json.dumps(how)) for name, how in fit.items()
+    }
+
+
+def measure_grid(*, rounds: int, folder: Path, limit: int | None = None) -> list[CaseTimes]:
+    """Time the engine against ``model.fit`` for every architecture and four batch sizes."""
+    tuned = "fit, tuned"
+    variants = [name for name in epoch_variants() if name != tuned]
+    return measure_epochs(
+        grid_cases(), rounds=rounds, folder=folder, limit=limit, variants=variants
+    )
+
+
+def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
+    """Time a sweep of six optimizers by four seeds: this project, and two plain loops.
+
+    Parameters
+    ----------
+    rounds
+        How often each of the three is done.
+    runs
+        How many of the sweep's runs the plain loops do; the rest is scaled up.
+    folder
+        For data, databases and logs.
+    """
+    name = real_dataset() or "digits"
+    data = _write_partitions(folder, name=name)
+    grid = [(optimizer, seed) for seed in range(SWEEP_SEEDS) for optimizer in OPTIMIZERS]
+    seconds: dict[str, list[float]] = {"fitgap": [], "manual": [], "autolog": []}
+    with Child("fitgap_lab.benchmark.workers", "store", "{}", folder=folder) as store:
+        for number in range(1, rounds + 1):
+            prepared = database(folder, f"fitgap-{number}")
+            store.ask("prepare", uri=prepared, experiment_name="fitgap")
+            command = [sys.executable, TRAIN, *sweep_overrides(name), f"tracking.uri={prepared}"]
+            seconds["fitgap"].append(run(command, folder=folder)[0])
+            say(f"sweep {number} of {rounds}: this project, {seconds['fitgap'][-1]:.0f} s")
+            for loop in ("manual", "autolog"):
+                prepared = database(folder, f"{loop}-{number}")
+                store.ask("prepare", uri=prepared, experiment_name="baseline")
+                arguments = json.dumps({"data": str(data), "uri": prepared})
+                lifetime, of_runs = _time_loop(loop, arguments, grid=grid[:runs], folder=folder)
+                seconds[loop].append(scale_up(lifetime, run_seconds=of_runs, total_runs=len(grid)))
+                say(f"sweep {number} of {rounds}: {loop} loop, {seconds[loop][-1]:.0f} s")
+    labels = {
+        "fitgap": "fitgap",
+        "manual": "Keras, logged by hand",
+        "autolog": "Keras, mlflow autolog",
+    }
+    times = tuple(
+        SweepTimes(
+            labels[way],
+            total_runs=len(grid),
+            measured_runs=len(grid) if way == "fitgap" else min(runs, len(grid)),
+            seconds=tuple(seconds[way]),
+        )
+        for way in seconds
+    )
+    return Sweep(dataset=name, times=times)
+
+
+def sweep_overrides(dataset: str) -> list[str]:
+    """Return what a command line says to ask for the sweep that is measured."""
+    seeds = ",".join(str(seed) for seed in range(SWEEP_SEEDS))
+    return [
+        "-m",
+        "hydra/launcher=joblib",
+        f"dataset={dataset}",
+        "architecture=dense_relu_100",
+        f"optimizer={','.join(OPTIMIZERS)}",
+        f"seed={seeds}",
+        "training.epochs=5",
+        "training.batch_size=32",
+    ]
+
+
+def database(folder: Path, name: str) -> str:
+    """Return the URI of a database in a folder of its own, for the artifacts lie beside it."""
+    (folder / name).mkdir()
+    return f"sqlite:///{folder / name / 'mlflow.db'}"
+
+
+def _write_partitions(folder: Path, *, name: str) -> Path:
+    dataset, split = _load(name)
+    x, y = dataset.x_train, dataset.y_train
+    path = folder / "partitions.npz"
+    np.savez(
+        path,
+        x_train=x[split.train],
+        y_train=y[split.train],
+        x_val=x[split.val],
+        y_val=y[split.val],
+        x_test=np.asarray(dataset.x_test),
+        y_test=dataset.y_test,
+    )
+    return path
+
+
+def _time_loop(
+    loop: str, arguments: str, *, grid: Sequence[tuple[str, int]], folder: Path
+) -> tuple[float, list[float]]:
+    """Do some runs in one process; return the seconds it lived and those of each run."""
+    run_seconds = []
+    with Child("fitgap_lab.benchmark.loops", loop, arguments, folder=folder) as child:
+        child.ask("start")  # the first answer comes when everything is imported and loaded
+        for optimizer, seed in grid:
+            started = time.perf_counter()
+            child.ask("run", optimizer=optimizer, seed=seed)
+            run_seconds.append(time.perf_counter() - started)
+    return child.lifetime, run_seconds
+
+
+def measure_tracking(*, rounds: int, folder: Path) -> RecordTimes:
+    """Time warm runs of five epochs with and without their record, in pairs in one process."""
+    name = real_dataset() or "digits"
+    overrides = [
+        f"dataset={name}",
+        "architecture=dense_relu_100",
+        "optimizer=adam",
+        "training.epochs=5",
+        "training.batch_size=32",
+        f"tracking.uri={database(folder, 'tracking')}",
+        "tracking.reuse=false",  # the same run again and again, trained each time
+    ]
+    recorded, unrecorded = [], []
+    with Child("fitgap_lab.benchmark.workers", "runs", "{}", folder=folder) as child:
+        for number in range(rounds + 1):
+            with_record = child.ask("recorded", overrides=overrides)["seconds"]
+            without = child.ask("unrecorded", overrides=overrides)["seconds"]
+            say(f"tracking: pair {number} of {rounds}")
+            if number > 0:  # the first pair compiles and sets up the database
+                recorded.append(with_record)
+                unrecorded.append(without)
+    return RecordTimes(dataset=name, recorded=tuple(recorded), unrecorded=tuple(unrecorded))
+
+
+def measure_memory(*, runs: int, folder: Path) -> Memory:
+    """Run many small experiments in one process, as a sweep orders them, and watch its memory.
+
+    Each optimizer has four seeds and then the next has its turn, so that compiled functions are
+    both used again and replaced.
+
+    Raises
+    ------
+    BenchmarkError
+        If this system does not say what a process's memory is.
+    """
+    if not Path("/proc/self/statm").exists():
+        raise BenchmarkError("resident memory is read from /proc, which this system does not have")
+    uri = database(folder, "memory")
+    megabytes = []
+    with Child("fitgap_lab.benchmark.workers", "runs", "{}", folder=folder) as child:
+        for number in range(runs):
+            overrides = [
+                "dataset=digits",
+                f"optimizer={OPTIMIZERS[number // SWEEP_SEEDS % len(OPTIMIZERS)]}",
+                f"seed={number}",
+                "training.epochs=2",
+                f"tracking.uri={uri}",
+            ]
+            megabytes.append(child.ask("recorded", overrides=overrides)["resident_mb"])
+            if (number + 1) % 10 == 0:
+                say(f"memory: {number + 1} of {runs} runs, {megabytes[-1]:.0f} MB")
+    return Memory(tuple(megabytes))
+
+
+def find_jax(python: str) -> bool:
+    """Tell whether an interpreter can import JAX."""
+    try:
+        run([python, "-c", "import jax"], folder=Path.cwd())
+    except (BenchmarkError, OSError):
+        return False
+    return True
+
+
+def say(text: str) -> None:
+    """Tell on stderr how far the benchmark is."""
+    print(text, file=sys.stderr, flush=True)

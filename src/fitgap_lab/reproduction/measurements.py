@@ -1,0 +1,124 @@
+"""The published experiments trained here: the sweep that does it, and what its runs measured."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fitgap import experiment, store
+from fitgap.config import settings as config
+from fitgap.experiment import Plan
+from fitgap_lab.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One finished run of a preset.
+
+    Attributes
+    ----------
+    run_id, seed
+        Which one it is.
+    final
+        Metrics of the weights at the end.
+    by_epoch
+        The running averages, epoch by epoch.
+    """
+
+    run_id: str
+    seed: int
+    final: Mapping[str, float]
+    by_epoch: Mapping[str, Sequence[float]]
+
+    def value(self, figure: Figure) -> float:
+        """Return what this run has where the source printed ``figure``."""
+        if figure.epoch is None:
+            return self.final[figure.metric]
+        return self.by_epoch[figure.metric][figure.epoch - 1]
+
+
+def sweep_overrides(seeds: int, *, experiment_name: str) -> list[str]:
+    """Return the arguments of ``scripts/train.py`` that train all presets over some seeds."""
+    quoted = experiment_name.replace("\\", "\\\\").replace("'", "\\'")
+    return [
+        "-m",
+        "hydra/launcher=joblib",
+        f"experiment={','.join(PRESETS)}",
+        f"seed={','.join(map(str, range(seeds)))}",
+        f"tracking.experiment='{quoted}'",
+    ]
+
+
+def plans(seeds: int, *, experiment_name: str) -> dict[str, list[Plan]]:
+    """Return the checked experiments of every preset, a seed each; train nothing.
+
+    Raises
+    ------
+    RequestError
+        If a dataset is not to be had.
+    """
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(version_base="1.3", config_dir=str(config.CONFIG_DIR)):
+        planned: dict[str, list[Plan]] = {}
+        for preset in PRESETS:
+            planned[preset] = []
+            for seed in range(seeds):
+                composed = compose("train", overrides=[f"experiment={preset}", f"seed={seed}"])
+                settings = config.from_hydra(composed)
+                settings.tracking.experiment = experiment_name
+                planned[preset].append(experiment.plan(settings))
+    return planned
+
+
+def measure(planned: Mapping[str, Sequence[Plan]]) -> dict[str, list[Measurement]]:
+    """Read from the record what the finished runs of some experiments measured.
+
+    Parameters
+    ----------
+    planned
+        From `plans`; an experiment without a finished run is left out.
+    """
+    first = next(iter(planned.values()))[0]
+    runs: dict[str, store.StoredRun] = {}
+    for run in store.find_runs(first.uri, experiment=first.config.tracking.experiment):
+        runs.setdefault(run.tags.get("fitgap.identity", ""), run)  # the newest of each
+    return {
+        preset: [
+            _measurement(runs[plan.identity], plan, preset=preset)
+            for plan in of_preset
+            if plan.identity in runs
+        ]
+        for preset, of_preset in planned.items()
+    }
+
+
+def _measurement(run: store.StoredRun, plan: Plan, *, preset: str) -> Measurement:
+    figures = [figure for figure in PUBLISHED if figure.preset == preset]
+    final = dict(run.metrics)
+    if any(figure.metric == FIRST_IMAGE for figure in figures):
+        final[FIRST_IMAGE] = _probability_of_7(run.run_id, uri=plan.uri)
+    return Measurement(
+        run_id=run.run_id,
+        seed=plan.config.seed,
+        final=final,
+        by_epoch={
+            metric: _history(run.run_id, metric, uri=plan.uri)
+            for metric in sorted({figure.metric for figure in figures if figure.epoch is not None})
+        },
+    )
+
+
+def _history(run_id: str, metric: str, *, uri: str) -> list[float]:
+    from mlflow import MlflowClient
+
+    history = MlflowClient(uri).get_metric_history(run_id, metric)
+    return [entry.value for entry in sorted(history, key=lambda entry: entry.step)]
+
+
+def _probability_of_7(run_id: str, *, uri: str) -> float:
+    from fitgap import prediction
+    from fitgap.store import recorded
+
+    run = recorded.open_run(run_id, uri=uri)
+    model = prediction.load_model(run)
+    found = prediction.predict_test_images(model, prediction.load_dataset(run), [0])
+    return float(found.probabilities[0, found.class_names.index("7")])

@@ -1,0 +1,145 @@
+"""Keras against the NumPy reference: every operation once, then whole epochs of training.
+
+`fitgap_lab.verification.checks` has the rules by which they agree.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+
+from fitgap.config import settings as config
+from fitgap.reference.arrays import AnyArray
+from fitgap.training import backend
+from fitgap.training.engines import choice as engines
+from fitgap.training.engines.choice import EngineChoice
+from fitgap_lab.verification import steps
+from fitgap_lab.verification.checks import (
+    PERTURBATION,
+    EpochCheck,
+    Verification,
+    relative_difference,
+)
+from fitgap_lab.verification.experiment import SPARSE, Experiment
+
+if TYPE_CHECKING:
+    import keras
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw")
+LOSSES = (
+    "mse",
+    "mae",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+    "binary_crossentropy",
+)
+
+# (activation, optimizer, loss) of every network that is trained for an epoch.
+EPOCH_CASES = (
+    *(("sigmoid", optimizer, SPARSE) for optimizer in OPTIMIZERS),
+    *(("sigmoid", "sgd", loss) for loss in LOSSES if loss != SPARSE),
+    *((activation, "sgd", SPARSE) for activation in ("tanh", "softmax", "linear")),
+    *(("relu", optimizer, SPARSE) for optimizer in OPTIMIZERS),
+    *(("relu", "sgd", loss) for loss in LOSSES if loss != SPARSE),
+)
+
+
+def verify(
+    *,
+    dataset: str,
+    train_samples: int | None = None,
+    seed: int = 0,
+    cases: Sequence[tuple[str, str, str]] = EPOCH_CASES,
+    control_seeds: Sequence[int] = (1, 2, 3),
+    show: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """Hold Keras against the reference, one step and one epoch at a time.
+
+    Parameters
+    ----------
+    dataset : {"fashion_mnist", "digits"}
+    train_samples
+        How many images of the training partition the epochs see; None for all.
+    seed
+        Of initial weights and batch order.
+    cases
+        Which networks are trained for an epoch, each by (activation, optimizer, loss).
+    control_seeds
+        Of the controls' perturbations; at least one.
+    show
+        Called with a phrase for what comes next.
+
+    Raises
+    ------
+    RequestError
+        If the dataset is not to be had.
+    """
+    backend.start(1)
+    with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+        base = config.from_hydra(compose("train", [f"dataset={dataset}", f"seed={seed}"]))
+    make = partial(Experiment, base, train_samples=train_samples)
+    show("one step of each")
+    first = make()
+    step_checks = (
+        *steps.operations(first),
+        *steps.layers(first),
+        *steps.activations(first),
+        *(steps.loss(make(loss=loss)) for loss in LOSSES),
+        *(steps.optimizer(make(optimizer=optimizer)) for optimizer in OPTIMIZERS),
+    )
+    epochs = []
+    for activation, optimizer, loss in cases:
+        show(f"an epoch: {activation}, {optimizer}, {loss}")
+        experiment = make(activation=activation, optimizer=optimizer, loss=loss)
+        epochs.append(_epoch(experiment, control_seeds=control_seeds))
+    return Verification(
+        dataset=dataset,
+        train_samples=len(first.train),
+        batch_size=first.config.training.batch_size,
+        steps=step_checks,
+        epochs=tuple(epochs),
+    )
+
+
+def _epoch(experiment: Experiment, *, control_seeds: Sequence[int]) -> EpochCheck:
+    model = experiment.build()
+    initial = model.get_weights()
+    theirs, accuracy_keras = _train_epoch("compiled", model, experiment)
+    model.set_weights(initial)
+    ours, accuracy_numpy = _train_epoch("numpy", model, experiment)
+    controls = []
+    for seed in control_seeds:
+        rng = np.random.default_rng(seed)
+        model.set_weights([w * (1 + PERTURBATION * rng.standard_normal(w.shape)) for w in initial])
+        controls.append(relative_difference(_train_epoch("numpy", model, experiment)[0], ours))
+    settings = experiment.config
+    return EpochCheck(
+        activation=settings.architecture["activation"],
+        optimizer=settings.optimizer["name"],
+        loss=settings.loss.name,
+        difference=relative_difference(ours, theirs),
+        control=max(controls),
+        accuracy_numpy=accuracy_numpy,
+        accuracy_keras=accuracy_keras,
+        val_samples=len(experiment.val),
+    )
+
+
+def _train_epoch(
+    engine_name: str, model: "keras.Model", experiment: Experiment
+) -> tuple[list[AnyArray], float]:
+    """Return weights and validation accuracy after an engine's epoch from the model's weights.
+
+    ``compiled`` without XLA calls Keras's own train step for every batch, as ``model.fit`` does.
+    """
+    from fitgap.training import loop
+
+    choice = EngineChoice(engine_name, xla=False, reason="verification")
+    engine = engines.make(
+        choice, model=model, train=experiment.train, config=experiment.config, callbacks=()
+    )
+    seed = experiment.config.seed
+    engine.run_epoch(loop.batch_order(len(experiment.train), seed=seed, epoch=1))
+    return engine.model.get_weights(), engine.evaluate(experiment.val).accuracy
