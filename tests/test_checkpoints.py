@@ -130,7 +130,7 @@ def test_another_store_experiment_or_identity_has_another_path(tmp_path: Path, c
 def test_a_killed_holder_loses_its_claim(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "run"
     holds = (
-        "import sys, time, pathlib; from fitgap import checkpoints\n"
+        "import sys, time, pathlib; from fitgap.training import checkpoints\n"
         f"with checkpoints.claim(pathlib.Path({str(path)!r})):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )

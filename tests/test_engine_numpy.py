@@ -263,7 +263,8 @@ def test_a_run_is_recorded_like_any_other(compose, tracking_uri):
 
 
 def test_every_module_that_computes_counts_for_the_identity():
-    folder = Path(reference_settings.__file__).parents[1] / "reference"
+    folder = Path(reference_settings.__file__).parents[2] / "reference"
     computing = {path.stem for path in folder.glob("*.py")} - {"__init__", "naive"}
     assert {f"reference/{name}" for name in computing} <= set(identity.RESULT_MODULES)
-    assert {"engine/numpy_reference", "engine/reference_settings"} <= set(identity.RESULT_MODULES)
+    engines = {"training/engines/numpy_reference", "training/engines/reference_settings"}
+    assert engines <= set(identity.RESULT_MODULES)
