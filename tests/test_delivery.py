@@ -255,7 +255,7 @@ def test_patience_ends(monkeypatch):
 
     started = time.monotonic()
     with pytest.raises(StoreAwayError, match="did not answer for 0 s"):
-        delivery.patiently(refuse, uri=SERVER)
+        delivery.retry_while_away(refuse, uri=SERVER)
     assert time.monotonic() - started < 10
 
 
@@ -264,7 +264,7 @@ def test_only_absence_is_waited_for():
         raise RestException({"error_code": "INVALID_PARAMETER_VALUE", "message": "no"})
 
     with pytest.raises(RestException):
-        delivery.patiently(refuse, uri=SERVER)
+        delivery.retry_while_away(refuse, uri=SERVER)
 
 
 def answer(status):

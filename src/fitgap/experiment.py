@@ -163,7 +163,7 @@ def run(planned: Plan) -> Result:
     )
     with disk_full.named_when_full(path.parent), checkpoints.claim(path):
         try:
-            result = delivery.patiently(lambda: finished(planned), uri=planned.uri)
+            result = delivery.retry_while_away(lambda: finished(planned), uri=planned.uri)
             return result or _train(planned, path)
         except (DivergedError, pruning.PrunedError):
             checkpoints.remove(path)  # it would end the same way again
@@ -194,7 +194,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     dataset, split, partitions = _data(config)
 
     backend.start(config.training.threads)
-    with backend.quick_imports():
+    with backend.paused_garbage_collection():
         from fitgap.models import build
         from fitgap.tracking import artifacts, run_writer, setup
         from fitgap.training import loop
@@ -226,7 +226,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         tags=_tags(planned),
     )
     experiment_id = setup.prepare(planned.uri, config.tracking.experiment)
-    run_id = delivery.patiently(lambda: interrupted(planned), uri=planned.uri)
+    run_id = delivery.retry_while_away(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     done = len(checkpoint.epochs) if checkpoint else 0
     with run_writer.open_run(

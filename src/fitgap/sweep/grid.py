@@ -108,7 +108,7 @@ def run(
         print(f"goes on in its parent run {parent_run.run_id}")
 
     with workers:
-        with backend.quick_imports():
+        with backend.paused_garbage_collection():
             from fitgap.report import sweep_page
             from fitgap.tracking import setup, sweep_writer
 
@@ -126,7 +126,7 @@ def run(
                 jobs, grid, workers=workers.number, request=request, parent=parent.run_id
             )
             parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
-            ordered = in_order_for_reuse(waiting, workers=workers.number)
+            ordered = same_networks_together(waiting, workers=workers.number)
             if request.fail_fast:  # what failed before does not keep the others from their turn
                 failed = failed_before(ordered)
                 ordered.sort(key=lambda job: job.plan.identity in failed)
@@ -292,7 +292,7 @@ def describe(
     )
 
 
-def in_order_for_reuse(jobs: Sequence[Job], *, workers: int) -> list[Job]:
+def same_networks_together(jobs: Sequence[Job], *, workers: int) -> list[Job]:
     """Order jobs so that each worker meets those that share a compiled graph one after the other.
 
     Workers take the next job as they become free, so as many kinds of graph are dealt out in

@@ -144,7 +144,7 @@ def _find(
 ) -> list[StoredRun]:
     """Find runs, also where the server comes back only after a while."""
     experiment_name = plan.config.tracking.experiment
-    return delivery.patiently(
+    return delivery.retry_while_away(
         lambda: store.find_runs(plan.uri, experiment=experiment_name, statuses=statuses, tags=tags),
         uri=plan.uri,
     )

@@ -14,7 +14,7 @@ MODULES = (
     "fitgap.training.loop",
 )
 
-with backend.quick_imports():
+with backend.paused_garbage_collection():
     backend.load()
     for module in MODULES:
         import_module(module)

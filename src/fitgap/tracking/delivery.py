@@ -164,7 +164,7 @@ def deliver_waiting(uri: str) -> None:
                 _tell(f"recorded {delivered} parts of run {run_id} that waited for {_server(uri)}")
 
 
-def patiently(action: Callable[[], T], *, uri: str) -> T:
+def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
     """Return what ``action`` returns, trying again for a while where the server is away.
 
     Raises
@@ -209,7 +209,7 @@ def create_run(
         run = client.create_run(experiment_id, tags={**tags, **request}, run_name=name)
         return str(run.info.run_id)
 
-    return patiently(create, uri=uri)
+    return retry_while_away(create, uri=uri)
 
 
 def perform(

@@ -136,7 +136,7 @@ class RunRecord:
         What was sent before is not sent again: a metric has one value per step, a parameter
         cannot change.
         """
-        return delivery.patiently(lambda: self._take_over(params), uri=self._uri)
+        return delivery.retry_while_away(lambda: self._take_over(params), uri=self._uri)
 
     def _take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
         self._goes_on = True
@@ -252,7 +252,7 @@ def open_run(
         if interrupted is not None:
             # Before it says RUNNING: with the tags of its dead process, others would end it.
             record.set_tags(tags)
-            delivery.patiently(lambda: client.update_run(run_id, status="RUNNING"), uri=uri)
+            delivery.retry_while_away(lambda: client.update_run(run_id, status="RUNNING"), uri=uri)
         try:
             if interrupted is not None:
                 params = record.take_over(params)

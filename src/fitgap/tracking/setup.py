@@ -28,7 +28,7 @@ def prepare(uri: str, experiment: str) -> str:
     """
     path = sqlite_path(uri)
     if path is None:
-        return delivery.patiently(lambda: _prepared(uri, experiment), uri=uri)
+        return delivery.retry_while_away(lambda: _prepared(uri, experiment), uri=uri)
     lock = path.with_name(path.name + ".lock")
     try:
         lock.touch()

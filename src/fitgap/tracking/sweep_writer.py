@@ -31,7 +31,7 @@ class SweepRecord:
 
     def end_dead_children(self) -> None:
         """Mark the sweep's runs KILLED that say RUNNING; its workers must all have ended."""
-        delivery.patiently(
+        delivery.retry_while_away(
             lambda: end_dead_runs(self._uri, self._experiment, dead_sweep=self.run_id),
             uri=self._uri,
         )
@@ -95,7 +95,7 @@ def open_sweep(
             )
         else:
             run_id = reopen.run_id
-            delivery.patiently(lambda: _reopen(client, run_id, tags), uri=uri)
+            delivery.retry_while_away(lambda: _reopen(client, run_id, tags), uri=uri)
         sender = Delivery(client, uri=uri, run_id=run_id)
         record = SweepRecord(sender, run_id=run_id, uri=uri, experiment=experiment)
         try:
@@ -122,4 +122,4 @@ def _reopen(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -
 def stop_sweep(uri: str, parent: str) -> None:
     """Have the jobs of a sweep that have not started not start."""
     client = delivery.client_for(uri)
-    delivery.patiently(lambda: client.set_tag(parent, STOPPED_TAG, "true"), uri=uri)
+    delivery.retry_while_away(lambda: client.set_tag(parent, STOPPED_TAG, "true"), uri=uri)

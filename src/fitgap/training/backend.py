@@ -10,7 +10,7 @@ from fitgap.errors import RequestError
 
 
 @contextmanager
-def quick_imports() -> Iterator[None]:
+def paused_garbage_collection() -> Iterator[None]:
     """Import modules of many thousand objects without looking for garbage among them.
 
     There is none, and looking takes a sixth of the time; as much again at the end of the process,
@@ -33,7 +33,7 @@ def load() -> None:
     # processors only. Fixed, so that the machine does not decide; on, since they convolve two to
     # five times as fast.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
-    with quick_imports(), silent_stderr():
+    with paused_garbage_collection(), silent_stderr():
         import tensorflow as tf
     # Each run traces functions of its own; TensorFlow takes that for a mistake.
     tf.get_logger().setLevel("ERROR")
