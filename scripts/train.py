@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from fitgap.commands.exit_codes import run_command
+from fitgap.commands.exit_codes import report, run_command
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -12,7 +12,11 @@ def main(composed: DictConfig) -> object:
     # Neither --help nor a misspelt override waits for what a job imports.
     from fitgap.sweep.job import run_job
 
-    return run_job(composed)
+    try:
+        return run_job(composed)
+    except Exception as error:
+        # Raised as it is, Hydra would print a line of its own before it.
+        raise SystemExit(report(error)) from error
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fitgap.comparison import disagreement
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun, predictions
 
@@ -45,7 +46,7 @@ def test_models_are_compared_on_the_images_that_only_one_got_right(run):
     first = predictions.load(run, uri="")
     second = replace(first, predicted=np.array([1, 1, 2, 2, 1]))
     # First: right at 0 and 3. Second: at 1, 2, 3, 4. 2 * (1 + 4) / 2**4.
-    found = predictions.compare(first, second)
+    found = disagreement.compare(first, second)
     assert (found.only_first, found.only_second) == (1, 3)
     assert found.p == pytest.approx(2 * 5 / 16)
 
@@ -53,7 +54,7 @@ def test_models_are_compared_on_the_images_that_only_one_got_right(run):
 def test_other_test_images_are_not_compared(run):
     first = predictions.load(run, uri="")
     with pytest.raises(RequestError, match="not the same"):
-        predictions.compare(first, replace(first, true=first.true[::-1]))
+        disagreement.compare(first, replace(first, true=first.true[::-1]))
 
 
 def damage(path, how):

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fitgap import store
+from fitgap import heavy_imports, store
 from fitgap.config.checks import check_loss, check_values
 from fitgap.config.schema import Config, SplitConfig
 from fitgap.data import datasets, splits
@@ -194,7 +194,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     dataset, split, partitions = _data(config)
 
     backend.start(config.training.threads)
-    with backend.paused_garbage_collection():
+    with heavy_imports.paused_garbage_collection():
         from fitgap.models import build
         from fitgap.tracking import artifacts, run_writer, setup
         from fitgap.training import loop

@@ -4,6 +4,7 @@ Hydra takes plugins from the package ``hydra_plugins`` only and imports all of t
 start, so nothing heavy may be imported here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,7 @@ class FitgapSweeper(BasicSweeper):
             grid,
             settings,
             workers=launchers.Workers(launcher, number),
+            publish=_publish,
             request=sweeps.Request(
                 hydra=list(master.hydra.overrides.hydra),
                 task=arguments,
@@ -70,6 +72,12 @@ class FitgapSweeper(BasicSweeper):
                 resume=self._resume,
             ),
         )
+
+
+def _publish(parent: str, plans: Sequence[Any]) -> None:
+    from fitgap.report import sweep_page  # only a sweep that ran needs it
+
+    sweep_page.publish(parent, plans)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import DatasetConfig, PublishedConfig
 from fitgap.data import cifar
 from fitgap.errors import RequestError
-from fitgap.training.backend import silent_stderr
+from fitgap.heavy_imports import silent_stderr
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 

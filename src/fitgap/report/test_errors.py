@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.comparison import disagreement
+from fitgap.comparison.disagreement import Disagreement
 from fitgap.comparison.estimates import higher_is_better
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.varying_settings import parse
@@ -20,7 +22,7 @@ from fitgap.data.datasets import Dataset
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store import predictions as stored_predictions
-from fitgap.store.predictions import Disagreement, StoredPredictions
+from fitgap.store.predictions import StoredPredictions
 
 MOST_ERRORS = 12  # images
 MOST_TESTED = 20  # groups; each is a file to read
@@ -163,7 +165,7 @@ def _tested(best: Group, group: Group, *, load: Callable[[StoredRun], StoredPred
     seed = pair[1].params.get("seed", "")
     try:
         first, second = map(load, pair)
-        return Tested(seed, stored_predictions.compare(first, second), "")
+        return Tested(seed, disagreement.compare(first, second), "")
     except RequestError as error:
         return Tested(seed, None, str(error))
 

@@ -18,7 +18,6 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 
 from fitgap import experiment, store
-from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.search import optuna_study as search_study
@@ -99,7 +98,7 @@ def run(
                 failures = search.go_on()
             print(f"recorded in {store.redact(base.plan.uri)}; the search's memory is {path}")
             if failures:
-                raise SystemExit(exit_codes.FAILED)
+                raise SystemExit(1)
         else:
             print("\n".join(search.summary()))
 
@@ -230,9 +229,7 @@ class _Search:
             try:
                 jobs[number] = self._job(parameters)
             except (RequestError, HydraException) as error:
-                reason = (
-                    exit_codes.describe(error) if isinstance(error, HydraException) else str(error)
-                )
+                reason = " ".join(str(error).splitlines()[:2])
                 print(f"#{number} FAILED, {reason}", flush=True)
                 outcomes[number] = Outcome(f"trial {number}", result=None, failure=reason)
         pruned_below = self._pruning(self.trials[: numbers.start])

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
-from fitgap.comparison.estimates import higher_is_better
 from fitgap.config.checks import require
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 
 # What a search may choose by. The test set chooses nothing, and training figures would choose
 # the network that learns by heart.
-METRICS = ("val/accuracy", "val/loss", "gap/accuracy", "gap/loss")
+METRICS = {
+    "val/accuracy": "maximize",
+    "val/loss": "minimize",
+    "gap/accuracy": "minimize",
+    "gap/loss": "minimize",
+}
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("none", "median")
 DIRECTIONS = ("maximize", "minimize")
@@ -55,7 +59,7 @@ class SearchSettings:
         """Return a direction per metric."""
         if self.directions is not None:
             return list(self.directions)
-        return ["maximize" if higher_is_better(name) else "minimize" for name in self.metrics]
+        return [METRICS[name] for name in self.metrics]
 
 
 def check(settings: SearchSettings) -> None:

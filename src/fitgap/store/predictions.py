@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.comparison.significance import mcnemar
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
@@ -56,23 +55,6 @@ class StoredPredictions:
         wrong = np.flatnonzero(~self.is_right)
         order = np.argsort(-self.confidence[wrong], kind="stable")
         return [int(i) for i in wrong[order][:count]]
-
-
-@dataclass(frozen=True, slots=True)
-class Disagreement:
-    """Two models on the same test images, and McNemar's exact test of a difference.
-
-    Attributes
-    ----------
-    only_first, only_second
-        Images that only the one, and only the other, classified rightly.
-    p
-        Two-sided.
-    """
-
-    only_first: int
-    only_second: int
-    p: float
 
 
 def save(folder: Path, *, true: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
@@ -123,21 +105,6 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     except DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise RequestError(f"{FILE_NAME} of run {run.run_id} cannot be read: {reason}") from error
-
-
-def compare(first: StoredPredictions, second: StoredPredictions) -> Disagreement:
-    """Hold two models' predictions of the same test images against each other.
-
-    Raises
-    ------
-    RequestError
-        If the images were not the same.
-    """
-    if not np.array_equal(first.true, second.true):
-        raise RequestError("their test images are not the same")
-    only_first = int(np.count_nonzero(first.is_right & ~second.is_right))
-    only_second = int(np.count_nonzero(second.is_right & ~first.is_right))
-    return Disagreement(only_first, only_second, mcnemar(only_first, only_second))
 
 
 def _checked(

@@ -7,11 +7,10 @@ A sweep that ended before its time goes on in its parent run.
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fitgap import experiment, processes, store
-from fitgap.commands import exit_codes
+from fitgap import experiment, heavy_imports, processes, store
 from fitgap.config.schema import Config
 from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.errors import RequestError, StoreAwayError
@@ -25,7 +24,9 @@ from fitgap.sweep.launch import Child
 from fitgap.sweep.launchers import Workers
 from fitgap.sweep.plan import PlannedJob, SweepPlan
 from fitgap.tracking import delivery
-from fitgap.training import backend
+
+# Takes the parent run's id, and the plans of all jobs.
+Publish = Callable[[str, Sequence[Plan]], None]
 
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
@@ -64,6 +65,7 @@ def run(
     settings: Iterable[Config],
     *,
     workers: Workers,
+    publish: Publish,
     request: Request = Request(),
 ) -> list[Outcome]:
     """Run a sweep to its end.
@@ -76,6 +78,8 @@ def run(
         What each job's overrides make, in that order; see `fitgap.sweep.composition`.
     workers
         What runs the jobs; their number decides the order.
+    publish
+        Shows at the parent run what came of the sweep, after the last job.
     request
         The rest of the command.
 
@@ -108,8 +112,7 @@ def run(
         print(f"goes on in its parent run {parent_run.run_id}")
 
     with workers:
-        with backend.paused_garbage_collection():
-            from fitgap.report import sweep_page
+        with heavy_imports.paused_garbage_collection():
             from fitgap.tracking import setup, sweep_writer
 
         experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
@@ -155,12 +158,12 @@ def run(
             # What workers that have ended could not send: the sweep's page is made of the record.
             with contextlib.suppress(StoreAwayError):
                 delivery.deliver_waiting(plan.uri)
-            sweep_page.publish(parent.run_id, [job.plan for job in jobs])
+            publish(parent.run_id, [job.plan for job in jobs])
     print(f"recorded in {store.redact(plan.uri)}")
     asked = f"--experiment {plan.config.tracking.experiment}{store.option(plan.uri)}"
     print(f'compare them: make compare ARGS="{asked}"')
     if failures:
-        raise SystemExit(exit_codes.FAILED)
+        raise SystemExit(1)
     return outcomes
 
 

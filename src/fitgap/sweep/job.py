@@ -12,11 +12,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fitgap import experiment, processes, store
-from fitgap.commands import exit_codes
 from fitgap.config import settings
 from fitgap.experiment import Plan, Result
-from fitgap.sweep.plan import STOPPED_TAG
 from fitgap.tracking import delivery
+from fitgap.tracking.tag_names import STOPPED_TAG
 from fitgap.training.pruning import PrunedError
 
 
@@ -46,22 +45,12 @@ class Outcome:
 
 
 def run_job(composed: DictConfig) -> Outcome | Result:
-    """Run one job and say what came out.
-
-    Raises
-    ------
-    SystemExit
-        With the exit code, if a job that runs alone fails.
-    """
+    """Run one job and say what came out."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN:
         fail_fast = bool(hydra.sweeper.get("fail_fast", False))
         return _run_in_sweep(composed, number=hydra.job.num, fail_fast=fail_fast)
-    try:
-        return _run_alone(composed)
-    except Exception as error:
-        # Raised as it is, Hydra would print a line of its own before it.
-        raise SystemExit(exit_codes.report(error)) from error
+    return _run_alone(composed)
 
 
 def _run_alone(composed: DictConfig) -> Result:

@@ -13,7 +13,6 @@ from fitgap import store
 
 FILE_NAME = "plan.json"
 IDENTITY_TAG = "fitgap.sweep_identity"
-STOPPED_TAG = "fitgap.stopped"  # by a failure, under fail_fast
 
 
 @dataclass(frozen=True)

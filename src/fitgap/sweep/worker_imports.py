@@ -3,7 +3,7 @@
 import os
 from importlib import import_module
 
-from fitgap import processes
+from fitgap import heavy_imports, processes
 from fitgap.training import backend
 
 MODULES = (
@@ -14,7 +14,7 @@ MODULES = (
     "fitgap.training.loop",
 )
 
-with backend.paused_garbage_collection():
+with heavy_imports.paused_garbage_collection():
     backend.load()
     for module in MODULES:
         import_module(module)

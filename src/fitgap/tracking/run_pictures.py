@@ -5,14 +5,15 @@ matplotlib's figures are used without pyplot, so nothing global is kept and no w
 
 import functools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
-from matplotlib import rcParams
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import FillBetweenPolyCollection
@@ -46,14 +47,24 @@ _OTHER_FONTS = (
     "Microsoft YaHei",
     "Arial Unicode MS",
 )
-_INSTALLED = {font.name for font in fontManager.ttflist}
-rcParams["font.sans-serif"] = ["DejaVu Sans", *(f for f in _OTHER_FONTS if f in _INSTALLED)]
-warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning)
 
 MOST_IMAGES = 100  # of a picture of predictions: more are too small to see
 IMAGES_PER_ROW = 5
 
 
+@contextmanager
+def _fonts_of_all_languages() -> Iterator[None]:
+    """Draw with the fonts that are installed; matplotlib's own settings come back afterwards."""
+    installed = {font.name for font in fontManager.ttflist}
+    fonts = ["DejaVu Sans", *(font for font in _OTHER_FONTS if font in installed)]
+    with rc_context({"font.sans-serif": fonts}), warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=r"Glyph \d+ .* missing from font", category=UserWarning
+        )
+        yield
+
+
+@_fonts_of_all_languages()
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG; seconds count here more than bytes, so it is packed lightly."""
     figure.savefig(path, dpi=100, pil_kwargs={"compress_level": 1})
@@ -124,6 +135,7 @@ def _line(axes: Axes, style: str, **properties: Any) -> Line2D:
     return line
 
 
+@_fonts_of_all_languages()
 def save_confusion_matrix(
     counts: NDArray[np.int64], class_names: Sequence[str], path: Path
 ) -> None:

@@ -15,10 +15,6 @@ from fitgap.tracking import delivery, mlflow_ui, outbox
 
 FAILURE_TAG = "fitgap.failure"
 
-# MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
-# before it raises it.
-logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
 
 def prepare(uri: str, experiment: str) -> str:
     """Make sure that store and experiment exist, and return the experiment's id.
@@ -36,6 +32,9 @@ def prepare(uri: str, experiment: str) -> str:
         raise RequestError(
             f"tracking.uri names {path}, which cannot be written: {error}"
         ) from error
+    # MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
+    # before it raises it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with FileLock(lock):
         if not path.exists():
             _create_database(path)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from fitgap import experiment
+from fitgap import experiment, heavy_imports
 from fitgap.config import settings as config
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
@@ -117,7 +117,7 @@ class FitEpochs:
     def __init__(self, *, pixels: str, tuned: bool) -> None:
         if tuned:
             os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
-        with backend.silent_stderr():
+        with heavy_imports.silent_stderr():
             import keras
         self._keras = keras
         self._pixels, self._tuned = pixels, tuned

@@ -1,0 +1,45 @@
+"""Importing a module of the package changes nothing of the process."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+STATE = """
+import json, logging, os, sys, warnings
+
+def state():
+    import matplotlib
+    return {
+        "environment": dict(os.environ),
+        "warnings": [str(each) for each in warnings.filters],
+        "matplotlib": {k: str(v) for k, v in matplotlib.rcParams.items()},
+        "loggers": {n: logging.getLogger(n).level for n in ("mlflow", "mlflow.store.db.utils")},
+    }
+
+import matplotlib, mlflow, numpy, pandas, sklearn.metrics, sqlalchemy
+import keras
+import fitgap
+before = state()
+from importlib import import_module
+for name in sys.argv[1:]:
+    import_module(name)
+after = state()
+print(json.dumps([[k, before[k], after[k]] for k in before if before[k] != after[k]]))
+"""
+
+
+def test_importing_a_module_changes_no_global_state():
+    names = [
+        ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((SOURCE / "fitgap").rglob("*.py"))
+        # A module that exists to have workers forked from it: importing is all that it does.
+        if path.stem != "worker_imports"
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", STATE, *names], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []

@@ -1,0 +1,87 @@
+"""Imports between the rooms of the package run one way."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+# From the ground up. A room may import those of the layers above it in this list, and rooms of
+# one layer do not know each other. What stands in no room is named by its module.
+LAYERS = (
+    ("errors", "heavy_imports", "processes"),
+    ("config",),
+    ("reference",),
+    ("data",),
+    ("models",),
+    ("evaluation",),
+    ("training",),
+    ("identity",),
+    ("store",),
+    ("tracking",),
+    ("experiment",),
+    ("prediction", "rerun"),
+    ("sweep",),
+    ("search",),
+    ("comparison",),
+    ("report",),
+    ("registry",),
+    ("commands",),
+)
+HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}
+
+
+def imported_by(path: Path) -> Iterator[str]:
+    """Give the modules of this package that a file imports, also inside of functions.
+
+    What is imported for type checkers alone is left out: nothing of it runs.
+    """
+
+    def visit(node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            return
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child)
+
+    return visit(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(SOURCE / "fitgap").parts[0].removesuffix(".py")
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((SOURCE / folder).rglob("*.py"))
+
+
+def test_every_room_has_its_place_in_the_order():
+    assert {room_of(path) for path in sources("fitgap")} - {"__init__"} == set(HEIGHT)
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids="-".join)
+def test_imports_run_one_way(layer):
+    wrong = []
+    for path in sources("fitgap"):
+        room = room_of(path)
+        if room not in layer:
+            continue
+        for module in imported_by(path):
+            package, _, rest = module.partition(".")
+            other = rest.partition(".")[0]
+            of_another = package == "fitgap" and other in HEIGHT and other != room
+            if of_another and HEIGHT[other] >= HEIGHT[room]:
+                wrong.append(f"{path.relative_to(SOURCE)} imports {module}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", ["fitgap", "hydra_plugins"])
+def test_nothing_that_a_person_installs_imports_what_proves_it(folder):
+    for path in sources(folder):
+        for module in imported_by(path):
+            assert module.partition(".")[0] != "fitgap_lab", f"{path} imports {module}"
