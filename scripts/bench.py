@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fitgap.commands.exit_codes import TERMINATED, count, run_command
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap_lab.benchmark import measure, report, startup
 from fitgap_lab.benchmark.processes import machine_cores
@@ -23,7 +23,7 @@ from fitgap_lab.benchmark.report import Part, Result
 
 PARTS = ("epochs", "grid", "sweep", "tracking", "startup", "memory")
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")
-DOCS = PROJECT_ROOT / "docs" / "BENCHMARKS.md"
+DOCS = CHECKOUT / "docs" / "BENCHMARKS.md"
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from fitgap import identity
 from fitgap.commands import exit_codes
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap_lab.verification.naive_speed import Speed, measure
 
 HEADERS = ("operation", "shapes", "loops", "NumPy", "Keras", "loops/NumPy", "loops/Keras")
@@ -34,7 +34,7 @@ def main() -> None:
         table.add_row(*_cells(speed))
     console.print(table)
     if arguments.docs:
-        page = PROJECT_ROOT / "docs" / "NAIVE_AGAINST_FAST.md"
+        page = CHECKOUT / "docs" / "NAIVE_AGAINST_FAST.md"
         page.write_text(_markdown(speeds))
         print(f"written to {page}")
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 
 from fitgap.commands.exit_codes import FAILED, OK, TERMINATED, count, run_command
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap_lab.chaos import check, report
 from fitgap_lab.chaos import kills as chaos
 
-DOCS = PROJECT_ROOT / "docs" / "CHAOS.md"
+DOCS = CHECKOUT / "docs" / "CHAOS.md"
 
 
 def main() -> int:
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--output",
         type=Path,
-        default=PROJECT_ROOT / "reports" / "chaos.json",
+        default=CHECKOUT / "reports" / "chaos.json",
         metavar="FILE",
         help="the result is added to it (reports/chaos.json)",
     )

@@ -6,13 +6,14 @@ import hydra
 from omegaconf import DictConfig
 
 from fitgap.commands.exit_codes import report, run_command
+from fitgap.config import project
 from fitgap.config import settings as config
 from fitgap.data import datasets, splits
 from fitgap.data import report as data_report
 from fitgap.data.image_folder import UnreadableImagesError
 
 
-@hydra.main(version_base="1.3", config_path=str(config.CONFIG_DIR), config_name="train")
+@hydra.main(version_base="1.3", config_path=str(project.CONFIG_DIR), config_name="train")
 def main(composed: DictConfig) -> None:
     """Check the data that the overrides name and print what was found."""
     try:

@@ -1,10 +1,10 @@
 """Run the code of docs/HOW_A_NETWORK_LEARNS.md and draw its pictures into docs/images."""
 
 from fitgap.commands import exit_codes
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap_lab.verification import walkthrough
 
-PAGE = PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
+PAGE = CHECKOUT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fitgap import registry, store
 from fitgap.commands.exit_codes import run_command
+from fitgap.config import project
 
 
 def main() -> None:
@@ -16,7 +17,10 @@ def main() -> None:
         "--register", required=True, metavar="NAME", help="name of the registered model"
     )
     parser.add_argument(
-        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
+        "--experiment",
+        default=project.experiment(),
+        metavar="NAME",
+        help="MLflow experiment (%(default)s)",
     )
     parser.add_argument("--run", metavar="RUN_ID", help="this run instead of the best")
     parser.add_argument(

@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 
 from fitgap.commands.exit_codes import run_command
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.tracking import postgres_server
 
 
 def main() -> None:
     """Parse the arguments and run both servers."""
-    folder = settings.PROJECT_ROOT / ".fitgap" / "server"
+    folder = project.state_folder() / "server"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=5000, help="port to listen on (%(default)s)")

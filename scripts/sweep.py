@@ -7,11 +7,11 @@ from typing import NoReturn
 
 from fitgap import store
 from fitgap.commands.exit_codes import run_command
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap.sweep import status as state
 
 ENVIRONMENT = dict(os.environ)  # before `run_command` adds to it
-TRAIN = PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = CHECKOUT / "scripts" / "train.py"
 
 
 def main() -> None:

@@ -4,9 +4,10 @@ import hydra
 from omegaconf import DictConfig
 
 from fitgap.commands.exit_codes import report, run_command
+from fitgap.config.project import CONFIG_DIR
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="train")
+@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")
 def main(composed: DictConfig) -> object:
     """Run one Hydra job."""
     # Neither --help nor a misspelt override waits for what a job imports.

@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from fitgap.commands import exit_codes
+from fitgap.config.project import CHECKOUT
 from fitgap.config.schema import DatasetConfig
-from fitgap.config.settings import PROJECT_ROOT
 from fitgap.data import datasets
 from fitgap.errors import RequestError
 from fitgap_lab.verification.report import conclusion, print_tables, to_json, to_markdown
@@ -50,7 +50,7 @@ def main() -> int:
     (arguments.output / "verification.json").write_text(to_json(result))
     print(f"{conclusion(result)}; tables and rule in {arguments.output}/verification.md")
     if arguments.docs:
-        page = PROJECT_ROOT / "docs" / "VERIFICATION.md"
+        page = CHECKOUT / "docs" / "VERIFICATION.md"
         page.write_text(markdown)
         print(f"and in {page}")
     return exit_codes.OK if result.agrees else exit_codes.FAILED

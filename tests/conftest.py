@@ -15,13 +15,12 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from fitgap import identity
-from fitgap.config import settings
+from fitgap.config import project, settings
 from fitgap.config.schema import Config
 from fitgap.data import datasets
 from fitgap.training import backend
 
-TRAIN = settings.PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = project.CHECKOUT / "scripts" / "train.py"
 # The same examples each time, and no deadline on a busy machine.
 hypothesis.settings.register_profile("fitgap", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("fitgap")
@@ -42,13 +41,12 @@ class Finished:
 @pytest.fixture(scope="session", autouse=True)
 def isolated_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep the tests away from this checkout's state and from the machine's settings."""
-    root = tmp_path_factory.mktemp("project")
+    root = tmp_path_factory.mktemp("fitgap", numbered=False)  # the experiment's name, too
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "FITGAP_DATA_DIR"):
             patch.delenv(name, raising=False)
         patch.setenv("KERAS_HOME", str(root / "keras"))
-        patch.setattr(settings, "PROJECT_ROOT", root)
-        patch.setattr(identity, "CACHE_FILE", root / ".fitgap" / "digests.json")
+        patch.setenv(project.VARIABLE, str(root))
         if "tensorflow" in sys.modules:
             # Later than its first operation, the number of threads could not be fixed.
             backend.start(threads=1)
@@ -86,7 +84,7 @@ def compose() -> Callable[..., Config]:
     """Return a function from overrides, as of the command line, to checked settings."""
 
     def compose_settings(*overrides: str) -> Config:
-        with initialize_config_dir(str(settings.CONFIG_DIR), version_base="1.3"):
+        with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
             return settings.from_hydra(hydra_compose("train", list(overrides)))
 
     return compose_settings

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from fitgap import experiment
+from fitgap.config.project import CHECKOUT
 from fitgap.config.schema import Config
-from fitgap.config.settings import PROJECT_ROOT
 from fitgap.training import checkpoints
 from fitgap_lab.chaos import check as chaos_check
 from fitgap_lab.chaos import kills as chaos
@@ -195,7 +195,7 @@ def test_the_page_tells_what_was_hit_and_what_differs() -> None:
 def test_a_sweep_survives_kills_to_the_bit(tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, str(PROJECT_ROOT / "scripts" / "chaos.py")),
+            *(sys.executable, str(CHECKOUT / "scripts" / "chaos.py")),
             *("--kills", "4", "--seed", "1", "--output", str(tmp_path / "chaos.json")),
         ],
         env={**os.environ, "TMPDIR": str(tmp_path)},

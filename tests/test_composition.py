@@ -10,7 +10,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
 
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.sweep import composition
 
@@ -20,7 +20,7 @@ def compose_job():
     """Return the function that a sweep composes a job's settings by."""
 
     def compose_overrides(overrides):
-        with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+        with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
             return hydra_compose("train", overrides)
 
     return compose_overrides

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitgap.config import checks, schema
+from fitgap.config import checks, project, schema
 from fitgap.config import settings as config
 from fitgap.errors import RequestError
 
@@ -25,14 +25,14 @@ NEEDED = {
 
 def options(group):
     """Return `group=option` for each of a config group's files."""
-    return [f"{group}={path.stem}" for path in sorted((config.CONFIG_DIR / group).glob("*.yaml"))]
+    return [f"{group}={path.stem}" for path in sorted((project.CONFIG_DIR / group).glob("*.yaml"))]
 
 
 GROUPS = sorted(
     {
-        path.parent.relative_to(config.CONFIG_DIR).as_posix()
-        for path in config.CONFIG_DIR.rglob("*.yaml")
-        if path.parent != config.CONFIG_DIR
+        path.parent.relative_to(project.CONFIG_DIR).as_posix()
+        for path in project.CONFIG_DIR.rglob("*.yaml")
+        if path.parent != project.CONFIG_DIR
     }
 )
 
@@ -65,7 +65,7 @@ def test_the_plain_request_is_the_documented_default(compose):
 
 @pytest.mark.parametrize("preset", options("experiment"))
 def test_a_preset_holds_only_differences(preset):
-    path = config.CONFIG_DIR / "experiment" / f"{preset.partition('=')[2]}.yaml"
+    path = project.CONFIG_DIR / "experiment" / f"{preset.partition('=')[2]}.yaml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(content) <= {"defaults", "architecture", "training", "split", "name"}
 

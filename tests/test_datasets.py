@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.config.schema import PublishedConfig
 from fitgap.data import datasets, published
 from fitgap.errors import RequestError
@@ -133,5 +133,5 @@ def test_the_fingerprint_knows_the_classes_and_of_no_file_is_none(tmp_path, monk
 
 
 def test_every_dataset_has_an_option():
-    options = {path.stem for path in (config.CONFIG_DIR / "dataset").glob("*.yaml")}
+    options = {path.stem for path in (project.CONFIG_DIR / "dataset").glob("*.yaml")}
     assert options == set(datasets.DATASETS)

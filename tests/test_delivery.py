@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
 from fitgap import processes, store
+from fitgap.config import project as config_project
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.store import server
 from fitgap.tracking import delivery, outbox, run_writer, setup
@@ -54,7 +55,7 @@ class Unreliable:
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     """Have each test's outbox in a folder of its own, and no waiting."""
-    monkeypatch.setattr(outbox.settings, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setenv(config_project.VARIABLE, str(tmp_path))
     monkeypatch.setattr(delivery, "RETRY_SECONDS", 0.0)
 
 

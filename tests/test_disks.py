@@ -11,13 +11,13 @@ import sys
 import pytest
 
 from fitgap import experiment, store
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap.errors import DiskFullError
 from fitgap.tracking import artifacts, disk_full, run_writer
 from fitgap.training import checkpoints
 
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
-TRAIN = PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = CHECKOUT / "scripts" / "train.py"
 
 
 @pytest.fixture

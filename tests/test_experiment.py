@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from fitgap import experiment, store
-from fitgap.config import schema
+from fitgap.config import project, schema
 from fitgap.config import settings as config
 from fitgap.data import datasets, splits
 from fitgap.errors import DivergedError
@@ -249,7 +249,7 @@ def test_tags_tell_identity_digests_origin_and_purpose(recorded):
 
 
 def test_tags_name_the_commit(recorded):
-    git = ["git", "-C", str(config.CONFIG_DIR.parent)]
+    git = ["git", "-C", str(project.CONFIG_DIR.parent)]
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     if head.returncode:
         pytest.skip("not a git checkout")

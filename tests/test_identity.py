@@ -4,11 +4,12 @@ import ast
 import copy
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from fitgap import identity
-from fitgap.config import settings
+from fitgap.config import project, settings
 from fitgap.data import datasets
 from fitgap.identity import DataFacts
 from fitgap.training.engines.choice import EngineChoice
@@ -23,7 +24,7 @@ FACTS = DataFacts(
     leakage="",
 )
 CHOICE = EngineChoice("compiled", xla=True, reason="by rule")
-PACKAGE = settings.Path(identity.__file__).parent
+PACKAGE = Path(identity.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -176,8 +177,8 @@ def has_code(path):
 
 
 def test_the_source_covers_all_that_its_modules_import():
-    # An error's text changes no result.
-    known = {*identity.RESULT_MODULES, "errors"}
+    # Neither an error's text nor the place of a file changes a result.
+    known = {*identity.RESULT_MODULES, "errors", "config/project"}
     missing = {
         f"{module} imports {imported}"
         for module in identity.RESULT_MODULES
@@ -229,9 +230,8 @@ def test_any_change_of_the_source_changes_its_digest(tmp_path, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def cache_file(tmp_path, monkeypatch):
-    path = tmp_path / ".fitgap" / "digests.json"
-    monkeypatch.setattr(identity, "CACHE_FILE", path)
-    return path
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path))
+    return tmp_path / ".fitgap" / "digests.json"
 
 
 @pytest.fixture
@@ -300,6 +300,6 @@ def test_a_damaged_memory_is_computed_anew(cache_file, loads, digits, content):
 def test_without_a_place_to_remember_the_answer_is_the_same(tmp_path, monkeypatch, loads, digits):
     # Permissions do not bind root, as whom containers run tests; a file in the way does.
     (tmp_path / "in_the_way").touch()
-    monkeypatch.setattr(identity, "CACHE_FILE", tmp_path / "in_the_way" / "digests.json")
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path / "in_the_way"))
     assert identity.data_facts(digits) == identity.data_facts(digits)
     assert len(loads) == 2

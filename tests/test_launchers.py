@@ -24,12 +24,12 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from fitgap import store
-from fitgap.config import settings as config
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config import project
+from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap.sweep import launchers
 
-TRAIN = PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = CHECKOUT / "scripts" / "train.py"
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 TIMEOUT = 500
 SHORT = ("architecture=dense_softmax", "training.epochs=2")
@@ -45,7 +45,7 @@ SLURM_SETTINGS = (
 
 
 def composed(*overrides: str):
-    with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
         return hydra_compose("train", list(overrides), return_hydra_config=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.config.schema import CsvConfig, ImageFolderConfig, NpzConfig, SplitConfig
 from fitgap.data import checks, datasets, disk_arrays, splits
 from fitgap.data.labels import hold_out
@@ -438,7 +438,7 @@ def test_not_finite_features_are_found_while_they_are_unpacked(tmp_path):
     x[29, 5, 7] = np.inf
     with pytest.raises(RequestError, match=r"x_train\[29, 5, 7\] is inf"):
         npz(tmp_path, 1, x_train=x, y_train=np.arange(30) % 2)
-    left = list((config.PROJECT_ROOT / ".fitgap" / "data").glob("tmp*"))
+    left = list((project.state_folder() / "data").glob("tmp*"))
     assert left == []
 
 

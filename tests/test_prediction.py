@@ -13,12 +13,12 @@ from PIL import Image
 from rich.console import Console
 
 from fitgap import experiment, prediction, store
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
 from fitgap.store import recorded
 
-SCRIPT = config.PROJECT_ROOT / "scripts" / "predict.py"
+SCRIPT = project.CHECKOUT / "scripts" / "predict.py"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 

@@ -15,14 +15,14 @@ import pytest
 from mlflow import MlflowClient
 
 from fitgap import experiment, processes, store
+from fitgap.config.project import CHECKOUT
 from fitgap.config.schema import Config
-from fitgap.config.settings import PROJECT_ROOT
 from fitgap.experiment import Plan, Result
 from fitgap.tracking import run_writer, setup
 from fitgap.training import checkpoints
 
 Compose = Callable[..., Config]
-TRAIN = PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = CHECKOUT / "scripts" / "train.py"
 ALL = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 TIMES = ("time/fit_seconds", "throughput/samples_per_second")
 

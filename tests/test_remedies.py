@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 from fitgap.comparison import remedies, sweep_results
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.report import remedies_chart
 from fitgap.store import StoredRun
@@ -183,7 +183,7 @@ def ask(monkeypatch, capsys, tmp_path):
     """Return a function that runs a script with an output folder, and returns what it said."""
 
     def run(name):
-        path = settings.CONFIG_DIR.parent / "scripts" / f"{name}.py"
+        path = project.CONFIG_DIR.parent / "scripts" / f"{name}.py"
         monkeypatch.setattr(sys, "argv", [str(path), "--output", str(tmp_path / "out")])
         with pytest.raises(SystemExit) as caught:
             runpy.run_path(str(path), run_name="__main__")

@@ -17,7 +17,7 @@ import pytest
 from fitgap import store
 from fitgap.comparison.query import Query
 from fitgap.comparison.verdicts import Curve
-from fitgap.config import schema
+from fitgap.config import project, schema
 from fitgap.config import settings as config
 from fitgap.data import datasets
 from fitgap.errors import RequestError
@@ -27,7 +27,7 @@ from fitgap.report.content import report_on
 from fitgap.report.page import to_html
 from fitgap.store import predictions, server
 
-SCRIPT = config.PROJECT_ROOT / "scripts" / "report.py"
+SCRIPT = project.CHECKOUT / "scripts" / "report.py"
 NAME = '<script>alert("이름")</script>'
 REASON = "DivergedError: <img src=x onerror=alert(1)>"
 CHROMIUM = shutil.which("chromium")

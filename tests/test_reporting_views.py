@@ -13,12 +13,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from fitgap.comparison.groups import compare_experiment
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.report.terminal_details import effects_text, gaps_text, print_effects, print_gaps
 from fitgap_lab.benchmark import generated_runs
 
-COMPARE = settings.PROJECT_ROOT / "scripts" / "compare.py"
+COMPARE = project.CHECKOUT / "scripts" / "compare.py"
 RUNS = 300
 
 

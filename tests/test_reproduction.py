@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap_lab.reproduction import findings, measurements
@@ -23,7 +23,7 @@ from fitgap_lab.reproduction.measurements import Measurement
 from fitgap_lab.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
 from fitgap_lab.reproduction.report import print_tables, to_json, to_markdown
 
-SCRIPT = config.PROJECT_ROOT / "scripts" / "reproduce.py"
+SCRIPT = project.CHECKOUT / "scripts" / "reproduce.py"
 
 
 def figure(printed, **fields):

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from fitgap import experiment, rerun, store
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.store import recorded
 
-SCRIPT = config.PROJECT_ROOT / "scripts" / "rerun.py"
+SCRIPT = project.CHECKOUT / "scripts" / "rerun.py"
 # Dropout and momentum: random states and an optimizer's memory are compared, too.
 SETTINGS = (
     "architecture=dense",

@@ -20,14 +20,13 @@ import psutil
 import pytest
 
 from fitgap import store
-from fitgap.config import settings
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap.tracking import outbox
 from fitgap.tracking import postgres_server as server
 
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
-TRAIN = PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = CHECKOUT / "scripts" / "train.py"
 WORKERS, RUNS, STEPS, KEYS = 8, 3, 25, 8
 START_SECONDS = 240.0
 
@@ -43,7 +42,7 @@ from fitgap.tracking import run_writer as tracking, setup as preparation
 from fitgap.tracking.outbox import Operation
 
 uri, worker = sys.argv[1:]
-with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
     settings = config.from_hydra(compose("train"))
 for number in range({RUNS}):
     description = tracking.RunDescription(f"{{worker}}.{{number}}", {{}}, {{"fitgap.role": "run"}})
@@ -154,7 +153,7 @@ def postgres_server():
     with tempfile.TemporaryDirectory(prefix="fitgap-server-") as folder:
         Path(folder).chmod(0o755)
         port = free_port()
-        script = PROJECT_ROOT / "scripts" / "server.py"
+        script = CHECKOUT / "scripts" / "server.py"
         arguments = ["--port", str(port), "--folder", f"{folder}/server"]
         running = Server([sys.executable, str(script), *arguments], Path(folder) / "log", port)
         running.folder = Path(folder) / "server"
@@ -324,9 +323,7 @@ def test_a_run_killed_while_its_record_waits_goes_on_as_if_nothing_had_happened(
     process = begin(uri, epochs=epochs)
     run = wait_for_a_run(uri, process)
     sqlite_server.kill()
-    # Of the command's project, which is not that of the tests' own process.
-    project = settings.PROJECT_ROOT
-    waiting = PROJECT_ROOT / outbox.folder_for(uri).relative_to(project) / run.run_id
+    waiting = outbox.folder_for(uri) / run.run_id
     while len(list(waiting.glob("*.json"))) < 2:  # the second, of a server that is still away
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)

@@ -18,13 +18,13 @@ from contextlib import contextmanager
 import pytest
 
 from fitgap import store
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.store import base, database
 from fitgap.store import server as store_server
 
 HEAVY = {"mlflow", "tensorflow", "keras", "sklearn", "pandas", "scipy.stats"}
-COMPARE = settings.PROJECT_ROOT / "scripts" / "compare.py"
+COMPARE = project.CHECKOUT / "scripts" / "compare.py"
 
 
 @contextmanager
@@ -242,7 +242,7 @@ def test_the_client_and_the_tables_give_the_same_runs(record, monkeypatch):
     ],
 )
 def test_the_record_is_where_said_first(monkeypatch, given, environment, expected):
-    monkeypatch.setattr(settings, "PROJECT_ROOT", settings.Path("/project"))
+    monkeypatch.setenv(project.VARIABLE, "/project")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     if environment is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", environment)

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
 from fitgap import processes, store
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import grid as sweeps
@@ -25,7 +25,7 @@ from fitgap.sweep.status import State, Sweep
 from fitgap.tracking import setup, sweep_writer
 from fitgap.training import checkpoints
 
-SWEEP = PROJECT_ROOT / "scripts" / "sweep.py"
+SWEEP = CHECKOUT / "scripts" / "sweep.py"
 ELSEWHERE = {processes.HOST_TAG: "elsewhere", processes.PID_TAG: "1"}
 GONE = processes.this_process() | {processes.START_TAG: "1.00"}
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.data import datasets
 from fitgap.errors import RequestError
 from fitgap.reference.optimizers import SGD
@@ -18,7 +18,7 @@ from fitgap_lab.verification import naive_speed, steps, verify
 from fitgap_lab.verification.checks import EpochCheck, StepCheck, Verification, relative_difference
 from fitgap_lab.verification.report import conclusion, print_tables, to_json, to_markdown
 
-VERIFY = config.PROJECT_ROOT / "scripts" / "verify.py"
+VERIFY = project.CHECKOUT / "scripts" / "verify.py"
 
 
 @pytest.fixture(scope="session")

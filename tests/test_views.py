@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.tracking import mlflow_ui, setup
 
-SCRIPT = settings.PROJECT_ROOT / "scripts" / "ui.py"
+SCRIPT = project.CHECKOUT / "scripts" / "ui.py"
 # The last step, becoming MLflow's server, is left out.
 WITHOUT_SERVER = """
 import os, runpy, sys

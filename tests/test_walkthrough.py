@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap_lab.verification import walkthrough
 
-PAGE = settings.PROJECT_ROOT / "docs" / "HOW_A_NETWORK_LEARNS.md"
+PAGE = project.CHECKOUT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 
 
 @pytest.fixture

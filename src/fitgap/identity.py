@@ -12,12 +12,11 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fitgap.config import project
 from fitgap.config.schema import Config
-from fitgap.config.settings import PROJECT_ROOT, decisive, flatten, to_plain
+from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.data import checks, datasets, splits
 from fitgap.training.engines.choice import EngineChoice
-
-CACHE_FILE = PROJECT_ROOT / ".fitgap" / "digests.json"
 
 # The modules whose source decides a run's bits, as paths from this package: whatever `experiment`
 # calls between the settings and the scores. What records, compares or prints a run is not among
@@ -157,9 +156,13 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
+def _cache_file() -> Path:
+    return project.state_folder() / "digests.json"
+
+
 def _read_cache() -> dict[str, DataFacts]:
     try:
-        entries = json.loads(CACHE_FILE.read_text())
+        entries = json.loads(_cache_file().read_text())
         return {
             key: DataFacts(**facts | {"image_shape": tuple(facts["image_shape"])})
             for key, facts in entries.items()
@@ -171,11 +174,12 @@ def _read_cache() -> dict[str, DataFacts]:
 def _write_cache(cache: dict[str, DataFacts]) -> None:
     """Replace the file as a whole, so that no process ever reads half of it."""
     try:
-        CACHE_FILE.parent.mkdir(parents=True, exist_ok=True)
+        path = _cache_file()
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(
-            "w", dir=CACHE_FILE.parent, prefix=CACHE_FILE.name, delete=False
+            "w", dir=path.parent, prefix=path.name, delete=False
         ) as file:
             json.dump({key: asdict(facts) for key, facts in cache.items()}, file)
-        Path(file.name).replace(CACHE_FILE)
+        Path(file.name).replace(path)
     except OSError:
         pass  # a read-only checkout computes the digests each time

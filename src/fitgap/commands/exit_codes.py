@@ -20,8 +20,8 @@ from hydra.errors import (
 from omegaconf import Container
 from omegaconf.errors import OmegaConfBaseException
 
+from fitgap.config import project
 from fitgap.config.checks import did_you_mean
-from fitgap.config.settings import CONFIG_DIR
 from fitgap.errors import RequestError
 
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
@@ -136,5 +136,9 @@ def _keys(node: Container) -> Sequence[str]:
 
 
 def _groups() -> list[str]:
-    folders = {path.parent for path in CONFIG_DIR.rglob("*.yaml")} - {CONFIG_DIR}
-    return sorted(folder.relative_to(CONFIG_DIR).as_posix() for folder in folders)
+    folders = {
+        path.parent.relative_to(root).as_posix()
+        for root in project.config_dirs()
+        for path in root.rglob("*.yaml")
+    }
+    return sorted(folders - {"."})

@@ -5,12 +5,16 @@ from pathlib import Path
 
 from fitgap import store
 from fitgap.comparison.query import Query
+from fitgap.config import project
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--experiment``, ``--uri`` and the parts of a `Query`."""
     parser.add_argument(
-        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
+        "--experiment",
+        default=project.experiment(),
+        metavar="NAME",
+        help="MLflow experiment (%(default)s)",
     )
     parser.add_argument(
         "--sort", metavar="METRIC", help="rank by this metric's mean (val/accuracy)"
@@ -49,7 +53,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def add_sweep_options(parser: argparse.ArgumentParser, *, preset: str) -> None:
     """Add the options of a script that reads one recorded sweep and writes files named after it."""
     parser.add_argument(
-        "--experiment", default="fitgap", metavar="NAME", help="MLflow experiment (%(default)s)"
+        "--experiment",
+        default=project.experiment(),
+        metavar="NAME",
+        help="MLflow experiment (%(default)s)",
     )
     parser.add_argument("--sweep", metavar="RUN_ID", help=f"parent run (the newest sweep={preset})")
     parser.add_argument(

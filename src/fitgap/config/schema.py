@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
+
+from fitgap.config import project
 
 
 @dataclass
@@ -112,7 +114,7 @@ class TrackingConfig:
     """Where the record goes, and whether a finished run of the same identity answers."""
 
     uri: str | None = MISSING  # under a default, `uri: ???` of tracking=server would be lost
-    experiment: str = "fitgap"
+    experiment: str = field(default_factory=project.experiment)
     reuse: bool = True
     parent: str | None = None  # run id of the sweep's parent run, set by the sweep
     pruning: Any = None  # when a trial is stopped, set by a search; see `fitgap.training.pruning`
@@ -135,6 +137,7 @@ class Config:
     tags: Any = field(default_factory=dict)
 
 
+OmegaConf.register_new_resolver("fitgap.experiment", project.experiment, replace=True)
 ConfigStore.instance().store(name="base_config", node=Config)
 OWN_DATASETS: dict[str, type[OwnConfig]] = {
     "csv": CsvConfig,

@@ -8,7 +8,6 @@ data or Keras is checked where those are at hand.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
@@ -26,9 +25,6 @@ from fitgap.config.schema import (
     TrainingConfig,
 )
 from fitgap.errors import RequestError
-
-PROJECT_ROOT = Path(__file__).resolve().parents[3]
-CONFIG_DIR = PROJECT_ROOT / "conf"
 
 _SECTIONS = {
     "split": SplitConfig,

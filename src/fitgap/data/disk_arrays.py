@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config import settings
+from fitgap.config import project
 
 BLOCK_BYTES = 2**24
 
@@ -97,7 +97,7 @@ def blocks(x: Images) -> Iterator[NDArray[Any]]:
 
 def cache_file(name: str) -> Path:
     """Return the place of a file that can be made again at any time."""
-    return settings.PROJECT_ROOT / ".fitgap" / "data" / name
+    return project.state_folder() / "data" / name
 
 
 def write(

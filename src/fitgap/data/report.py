@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.data import checks
 from fitgap.data.checks import NEAR_RULE, DataFindings, Matches, PartitionFacts
 from fitgap.data.datasets import Dataset
@@ -25,7 +25,7 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
     # Names stand in the findings, and no digest of the arrays covers them.
     named = json.dumps([dataset.name, dataset.source, dataset.class_names, *dataset.train_names])
     key = hashlib.sha256(f"{dataset.digest} {split.digest} {named}".encode() + source).hexdigest()
-    path = settings.PROJECT_ROOT / ".fitgap" / "data_reports" / f"{key}.json"
+    path = project.state_folder() / "data_reports" / f"{key}.json"
     try:
         return from_plain(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from fitgap.comparison.varying_settings import DERIVED, GROUPS
+from fitgap.config import project
 from fitgap.config import settings as config
 from fitgap.config.settings import decisive
 from fitgap.errors import RequestError
@@ -97,7 +98,9 @@ def _training_options() -> dict[str, dict[str, str]]:
     import yaml
 
     found: dict[str, dict[str, str]] = {}
-    for path in sorted((config.CONFIG_DIR / "training").glob("*/*.yaml")):
+    # The first folder's options win, so they come last.
+    folders = reversed(project.config_dirs())
+    for path in [p for f in folders for p in sorted((f / "training").glob("*/*.yaml"))]:
         content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         if "_target_" in content:
             found.setdefault(path.parent.name, {})[content["_target_"]] = path.stem
@@ -120,7 +123,7 @@ def _compose(overrides: tuple[str, ...]) -> dict[str, str]:
 
     # A sweep that reports on itself runs within Hydra, which cannot be started twice.
     is_running = GlobalHydra.instance().is_initialized()
-    folder = str(config.CONFIG_DIR)
+    folder = str(project.CONFIG_DIR)
     try:
         with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
             settings = config.from_hydra(compose("train", list(overrides)))

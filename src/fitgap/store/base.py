@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.errors import RequestError, StoreAwayError
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # the dialects MLflow itself takes
@@ -63,7 +63,7 @@ def resolve_uri(uri: str | None) -> str:
 
 
 def _own_file() -> str:
-    return f"sqlite:///{settings.PROJECT_ROOT / 'mlflow.db'}"
+    return f"sqlite:///{project.folder() / 'mlflow.db'}"
 
 
 def option(uri: str) -> str:

@@ -339,7 +339,9 @@ def _child_overrides(job: Job, *, name: str, parent: str) -> Overrides:
     return [
         *job.overrides,
         f"++tracking.parent={parent}",
-        # The store by name: a worker on a cluster may have another environment than this process.
+        # The record by name: a worker on a cluster may have another environment or folder than
+        # this process.
+        f"++tracking.experiment={sweep_plan.quoted(job.plan.config.tracking.experiment)}",
         f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}",
         f"name={sweep_plan.quoted(name)}",
     ]

@@ -12,7 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from fitgap import experiment, processes, store
-from fitgap.config import settings
+from fitgap.config import project, settings
 from fitgap.experiment import Plan, Result
 from fitgap.tracking import delivery
 from fitgap.tracking.tag_names import STOPPED_TAG
@@ -46,6 +46,7 @@ class Outcome:
 
 def run_job(composed: DictConfig) -> Outcome | Result:
     """Run one job and say what came out."""
+    project.make_importable()
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN:
         fail_fast = bool(hydra.sweeper.get("fail_fast", False))

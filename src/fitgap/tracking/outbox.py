@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from fitgap.config import settings
+from fitgap.config import project
 from fitgap.training import checkpoints
 
 
@@ -93,7 +93,7 @@ class Outbox:
 def folder_for(uri: str) -> Path:
     """Return the folder of all that waits for a store."""
     place = hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:16]
-    return settings.PROJECT_ROOT / checkpoints.FOLDER / "outbox" / place
+    return project.folder() / checkpoints.FOLDER / "outbox" / place
 
 
 def waiting(uri: str) -> list[Outbox]:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitgap import identity, store
-from fitgap.config import settings
+from fitgap.config import project
 
-CHECKOUT = settings.CONFIG_DIR.parent  # the package, its scripts and its settings
 COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
 SOURCE_TAG, CPU_TAG = "fitgap.source_digest", "fitgap.cpu"
 VERSION_PREFIX = "fitgap.version."
 
 DIFF_FILE = "uncommitted.diff"
 MOST_DIFF_BYTES = 1_000_000
-SOURCE_FOLDERS = ("conf", "scripts", "src")  # where a file that git does not know decides a run
+# Where a file that git does not know may decide a run.
+SOURCE_FOLDERS = ("conf", "scripts", "src", "*.py")
 PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "mlflow", "hydra-core")
 GIT_SECONDS = 10.0  # a status that takes longer is not worth a run's waiting
 
@@ -49,7 +49,7 @@ def tags() -> dict[str, str]:
     """Return the tags that say where the runs of this process come from."""
     found = {SOURCE_TAG: identity.source_digest(), CPU_TAG: _cpu()}
     found |= {f"{VERSION_PREFIX}{name}": version for name, version in _versions().items()}
-    state = checkout(CHECKOUT)
+    state = _project_checkout()
     if state is not None:
         found |= {COMMIT_TAG: state.commit, DIRTY_TAG: "true" if state.diff else "false"}
     return found
@@ -57,8 +57,13 @@ def tags() -> dict[str, str]:
 
 def uncommitted() -> str | None:
     """Return what of this process's code is in no commit; see `Checkout.diff`."""
-    state = checkout(CHECKOUT)
+    state = _project_checkout()
     return state.diff if state is not None else None
+
+
+def _project_checkout() -> Checkout | None:
+    """Return the state of the project; of fitgap's own repository if the project is in none."""
+    return checkout(project.folder()) or checkout(project.CHECKOUT)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ from mlflow.entities import Experiment
 from sqlalchemy.engine import make_url
 
 from fitgap import processes, store
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.tracking import delivery, mlflow_ui, outbox
 
@@ -114,7 +114,7 @@ def _create_or_restore(
         return str(found.experiment_id)
     location = None  # a tracking server knows best
     if store.kind_of(uri) != "server":
-        beside = sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
+        beside = sqlite_path(uri) or project.folder() / "mlflow.db"
         location = beside.with_name("mlartifacts").as_uri()
     tags = mlflow_ui.experiment_tags()
     return str(client.create_experiment(name, artifact_location=location, tags=tags))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import mlflow
 
 from fitgap import processes
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config import project
 from fitgap.errors import StoreAwayError
 from fitgap.store import StoredRun
 from fitgap.tracking import delivery, disk_full, provenance
@@ -87,7 +87,7 @@ def open_sweep(
         **provenance.tags(),
         **processes.this_process(),
     }
-    beside = sqlite_path(uri) or PROJECT_ROOT / "mlflow.db"
+    beside = sqlite_path(uri) or project.folder() / "mlflow.db"
     with disk_full.named_when_full(beside.parent), sigterm_raises():
         if reopen is None:
             run_id = delivery.create_run(

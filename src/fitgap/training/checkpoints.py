@@ -21,7 +21,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from sqlalchemy.engine import make_url
 
-from fitgap.config import settings
+from fitgap.config import project
 
 FOLDER = ".fitgap"
 # How NumPy says that a file is not, or no longer, an archive of arrays.
@@ -31,7 +31,7 @@ _DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 def path_for(identity: str, *, uri: str, experiment: str) -> Path:
     """Return the path, without suffix, that a run's claim and checkpoint share."""
     url = make_url(uri) if uri.startswith("sqlite") else None
-    beside = Path(url.database).absolute().parent if url and url.database else settings.PROJECT_ROOT
+    beside = Path(url.database).absolute().parent if url and url.database else project.folder()
     place = hashlib.sha256(f"{uri} {experiment}".encode()).hexdigest()
     return beside / FOLDER / "runs" / f"{identity[:32]}-{place[:8]}"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fitgap.config.project import CONFIG_DIR
 from fitgap.config.schema import DatasetConfig, SplitConfig
-from fitgap.config.settings import CONFIG_DIR
 from fitgap.data import datasets, splits
 from fitgap.data.datasets import Dataset
 from fitgap_lab.benchmark.processes import PROJECT_ROOT, BenchmarkError, Child, machine_cores, run

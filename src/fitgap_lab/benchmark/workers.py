@@ -18,6 +18,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 
 from fitgap import experiment, heavy_imports
+from fitgap.config import project
 from fitgap.config import settings as config
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
@@ -34,7 +35,7 @@ MAX_STEPS_PER_EXECUTION = 375
 
 def settings(overrides: Sequence[str]) -> Config:
     """Return the settings of one experiment, as a command with these overrides would have them."""
-    with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
         return config.from_hydra(compose("train", overrides=list(overrides)))
 
 

@@ -19,11 +19,11 @@ import psutil
 
 from fitgap import processes, store
 from fitgap.commands import exit_codes
-from fitgap.config.settings import PROJECT_ROOT
+from fitgap.config.project import CHECKOUT
 from fitgap.training import checkpoints
 from fitgap_lab.chaos.server import Server, database_uri
 
-TRAIN = PROJECT_ROOT / "scripts" / "train.py"
+TRAIN = CHECKOUT / "scripts" / "train.py"
 EXPERIMENT = "chaos"
 EPOCHS = 120  # some seconds on the digits: long enough to be hit
 SWEEP = (

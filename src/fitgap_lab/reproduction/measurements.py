@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap import experiment, store
+from fitgap.config import project
 from fitgap.config import settings as config
 from fitgap.experiment import Plan
 from fitgap_lab.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
@@ -57,7 +58,7 @@ def plans(seeds: int, *, experiment_name: str) -> dict[str, list[Plan]]:
     """
     from hydra import compose, initialize_config_dir
 
-    with initialize_config_dir(version_base="1.3", config_dir=str(config.CONFIG_DIR)):
+    with initialize_config_dir(version_base="1.3", config_dir=str(project.CONFIG_DIR)):
         planned: dict[str, list[Plan]] = {}
         for preset in PRESETS:
             planned[preset] = []

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import OmegaConf
 
-from fitgap.config import settings
+from fitgap.config import project, settings
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
 from fitgap.errors import RequestError
@@ -69,5 +69,5 @@ class Experiment:
 
 def _option(group: str, name: str) -> dict[str, Any]:
     """Read one option of a group; those asked for here hold nothing that Hydra must compose."""
-    read = OmegaConf.to_container(OmegaConf.load(settings.CONFIG_DIR / group / f"{name}.yaml"))
+    read = OmegaConf.to_container(OmegaConf.load(project.CONFIG_DIR / group / f"{name}.yaml"))
     return cast(dict[str, Any], read)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from hydra import compose, initialize_config_dir
 
+from fitgap.config import project
 from fitgap.config import settings as config
 from fitgap.reference.arrays import AnyArray
 from fitgap.training import backend
@@ -77,7 +78,7 @@ def verify(
         If the dataset is not to be had.
     """
     backend.start(1)
-    with initialize_config_dir(str(config.CONFIG_DIR), version_base="1.3"):
+    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
         base = config.from_hydra(compose("train", [f"dataset={dataset}", f"seed={seed}"]))
     make = partial(Experiment, base, train_samples=train_samples)
     show("one step of each")

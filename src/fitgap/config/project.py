@@ -1,0 +1,69 @@
+"""Where things lie: the options that come with fitgap, and the project folder of a person's own.
+
+Everything that fitgap writes (runs, artifacts, claims, caches, reports) lands in the project folder
+unless it is told another place; nothing is ever written beside an installed package.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+VARIABLE = "FITGAP_PROJECT"  # set for the processes that a command starts
+MARKS = ("conf", ".fitgap")
+
+# The repository that this package lies in. Installed from a wheel it lies in none, and this is just
+# a folder of the environment.
+CHECKOUT = Path(__file__).resolve().parents[3]
+_IN_WHEEL = Path(__file__).resolve().parents[1] / "conf"
+CONFIG_DIR = _IN_WHEEL if _IN_WHEEL.is_dir() else CHECKOUT / "conf"
+
+
+def folder() -> Path:
+    """Return the project folder, absolute.
+
+    It is ``$FITGAP_PROJECT`` if that is set, else the nearest folder from the working directory
+    upwards that holds ``conf/`` or ``.fitgap/``, else the working directory.
+    """
+    if told := os.environ.get(VARIABLE):
+        return Path(told).absolute()
+    here = Path.cwd()
+    for candidate in (here, *here.parents):
+        if any((candidate / mark).is_dir() for mark in MARKS):
+            return candidate
+    return here
+
+
+def use(chosen: Path) -> None:
+    """Have this process, and those that it starts, work in a project folder."""
+    os.environ[VARIABLE] = str(chosen.absolute())
+
+
+def state_folder() -> Path:
+    """Return the folder of claims, caches and what waits for a server: ``.fitgap``."""
+    return folder() / ".fitgap"
+
+
+def own_config_dir() -> Path | None:
+    """Return the ``conf/`` that a person added to the packaged one; None if there is none."""
+    own = folder() / "conf"
+    return own if own.is_dir() and own.resolve() != CONFIG_DIR else None
+
+
+def config_dirs() -> list[Path]:
+    """Return the folders with options; of two options by one name the first folder's wins."""
+    own = own_config_dir()
+    return [CONFIG_DIR] if own is None else [own, CONFIG_DIR]
+
+
+def experiment() -> str:
+    """Return the MLflow experiment that runs belong to unless told: the project folder's name."""
+    here = folder()
+    is_own_repository = (here / "conf").resolve() == CONFIG_DIR
+    return "fitgap" if is_own_repository else here.name or "fitgap"
+
+
+def make_importable() -> None:
+    """Have the project's own modules importable, as if Python were started in its folder."""
+    here = str(folder())
+    if here not in sys.path:
+        sys.path.insert(0, here)

@@ -1,0 +1,25 @@
+"""Has the options in a project's own ``conf/`` stand before the packaged ones.
+
+Hydra imports this module in every application of an environment, so it changes nothing unless the
+application reads fitgap's ``conf/``.
+"""
+
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+PROVIDER = "fitgap-project"
+
+
+class FitgapProject(SearchPathPlugin):
+    """Puts the project's ``conf/`` on the search path, where an option by the same name wins."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add the folder before the application's own."""
+        from fitgap.config import project
+
+        main = {element.path for element in search_path.get_path() if element.provider == "main"}
+        if not {str(project.CONFIG_DIR), f"file://{project.CONFIG_DIR}"} & main:
+            return
+        own = project.own_config_dir()
+        if own is not None:
+            search_path.prepend(PROVIDER, f"file://{own}", anchor=SearchPathQuery("main", None))
