@@ -1,0 +1,122 @@
+"""Where the names beside points and lines go, so that none lies on another.
+
+Worked out before the picture is drawn, in its own units, which a chart's data can then hold.
+"""
+
+import unicodedata
+from collections.abc import Sequence
+
+CHARACTER, WIDE_CHARACTER, LINE = 6.2, 11.5, 13.0  # units of a name in 11 units high letters
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+def width_of(text: str) -> float:
+    """Return about how wide a text is drawn; Chinese, Japanese and Korean letters are wide."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return wide * WIDE_CHARACTER + (len(text) - wide) * CHARACTER
+
+
+def shortened(text: str, *, most: int = 36) -> str:
+    """Return a text without its middle where it is longer than ``most`` characters.
+
+    >>> shortened("dense_relu_100, adam", most=9)
+    'dens…adam'
+    """
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+
+
+def spread(wanted: Sequence[float], *, distance: float = LINE) -> list[float]:
+    """Move positions on a line apart, each as little as may be, in their order.
+
+    Parameters
+    ----------
+    wanted
+        Where each would be.
+    distance
+        Least distance between two.
+
+    Returns
+    -------
+    list of float
+        In the order of ``wanted``.
+
+    Examples
+    --------
+    >>> spread([10, 10, 50], distance=4)
+    [8.0, 12.0, 50.0]
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    # Blocks of names that touch; each lies around the middle of what its names want.
+    blocks: list[list[int]] = []
+    for i in order:
+        blocks.append([i])
+        while len(blocks) > 1 and _first(blocks[-1], wanted, distance) < (
+            _first(blocks[-2], wanted, distance) + len(blocks[-2]) * distance
+        ):
+            last = blocks.pop()
+            blocks[-1] += last
+    placed = [0.0] * len(wanted)
+    for block in blocks:
+        first = _first(block, wanted, distance)
+        for row, i in enumerate(block):
+            placed[i] = first + row * distance
+    return placed
+
+
+def _first(block: Sequence[int], wanted: Sequence[float], distance: float) -> float:
+    middle = sum(wanted[i] for i in block) / len(block)
+    return middle - (len(block) - 1) * distance / 2
+
+
+def beside(
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    *,
+    size: tuple[float, float],
+    around: float = 7.0,
+) -> list[tuple[float, float] | None]:
+    """Find for each point a free place for its name.
+
+    Parameters
+    ----------
+    points
+        In units of the picture, from its upper left corner; the first are named first.
+    names
+        One for each.
+    size
+        Width and height of the picture, beyond which no name reaches.
+    around
+        How far from its point a name begins.
+
+    Returns
+    -------
+    list
+        Left end and middle line of each name; None where every place is taken.
+    """
+    taken: list[Box] = [(x - 4, y - 4, x + 4, y + 4) for x, y in points]
+    found: list[tuple[float, float] | None] = []
+    for (x, y), name in zip(points, names, strict=True):
+        width = width_of(name)
+        places = [
+            (x + around, y),
+            (x - around - width, y),
+            *((x + shift, y + rise) for rise in (-13.0, 13.0) for shift in (3.0, -width / 2)),
+            *((x - width - 3.0, y + rise) for rise in (-13.0, 13.0)),
+            *((x - width / 2, y + rise) for rise in (-25.0, 25.0)),
+        ]
+        free = None
+        for left, middle in places:
+            box = (left, middle - LINE / 2, left + width, middle + LINE / 2)
+            inside = box[0] >= 0 and box[2] <= size[0] and box[1] >= 0 and box[3] <= size[1]
+            if inside and not any(_overlap(box, other) for other in taken):
+                free = (left, middle)
+                taken.append(box)
+                break
+        found.append(free)
+    return found
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,250 @@
+"""Pictures of comparisons: what they show, in which colours, and as which files."""
+
+import io
+import itertools
+import re
+from xml.etree import ElementTree
+
+import PIL.Image
+import pytest
+from click.testing import CliRunner
+
+from fitgap import store
+from fitgap.commands import plot
+from fitgap.comparison.estimates import estimate
+from fitgap.comparison.groups import Comparison, Group, Section
+from fitgap.errors import RequestError
+from fitgap.report import comparison_charts, drawing, labels
+from fitgap.report.drawing import DARK, LIGHT, PAGE
+from fitgap.store import StoredRun
+
+SEEDS = 2
+EPOCHS = 4
+
+
+def make_run(run_id, settings, *, val, gap):
+    params = {"train_samples": "100", "seed": run_id[-1]}
+    params |= {f"{key}.name" if key in ("optimizer",) else key: v for key, v in settings.items()}
+    metrics = {"val/accuracy": val, "gap/accuracy": gap, "time/fit_seconds": 8.0}
+    return StoredRun(run_id, "", "FINISHED", 0, params, metrics, {})
+
+
+def make_section(variants):
+    groups = []
+    for number, (settings, val, gap) in enumerate(variants):
+        runs = tuple(
+            make_run(f"r{number}-{seed}", settings, val=val + seed / 100, gap=gap)
+            for seed in range(SEEDS)
+        )
+        names = runs[0].metrics
+        metrics = {name: estimate([run.metrics[name] for run in runs]) for name in names}
+        groups.append(Group(dict(settings), runs, metrics))
+    keys = tuple(dict.fromkeys(key for settings, _, _ in variants for key in settings))
+    return Section(
+        "digits", "d", "holdout", "s", {}, keys, "val/accuracy", tuple(groups), differing=keys
+    )
+
+
+SECTION = make_section(
+    [
+        ({"optimizer": "adam", "training.epochs": "4"}, 0.9, 0.05),
+        ({"optimizer": "sgd", "training.epochs": "4"}, 0.8, 0.01),
+        ({"optimizer": "adam", "training.epochs": "8"}, 0.85, 0.06),
+        ({"optimizer": "<b>&한글", "training.epochs": "8"}, 0.7, 0.02),
+    ]
+)
+
+
+def make_histories(section):
+    histories = {}
+    for i, group in enumerate(section.groups):
+        for seed, run in enumerate(group.runs):
+            epochs = range(1, EPOCHS + 1)
+            val = {e: 0.5 + e / 20 - i / 50 + seed / 100 for e in epochs}
+            train = {e: value + 0.05 for e, value in val.items()}
+            running = dict.fromkeys(epochs, 1.0)
+            # A step after the last epoch: the saved weights' figures, which are no epoch's.
+            val[EPOCHS + 1] = 0.0
+            histories[run.run_id] = {
+                "val/accuracy": val,
+                "train/accuracy": train,
+                "running/loss": running,
+            }
+    return histories
+
+
+HISTORIES = make_histories(SECTION)
+
+
+def values_of(spec):
+    """Return the data of every layer of a chart."""
+    # Altair lifts data that all layers share.
+    return [layer.get("data", spec.get("data"))["values"] for layer in spec["layer"]]
+
+
+def test_every_group_is_in_one_chart_with_training_and_validation():
+    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy").spec()
+    rows = values_of(spec)[1]
+    assert len({row["group"] for row in rows}) == len(SECTION.groups)
+    assert {row["part"] for row in rows} == {"training", "validation"}
+    assert max(row["x"] for row in rows) == EPOCHS
+    first = next(r for r in rows if r["group"].startswith("adam") and r["part"] == "validation")
+    # By hand: 0.5 + 1/20 of the first seed, 1/100 more of the second.
+    assert first["mean"] == pytest.approx(0.555)
+    assert (first["low"], first["high"]) == pytest.approx((0.55, 0.56))
+
+
+def test_an_epoch_is_as_many_images_as_the_training_partition_has():
+    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy", x="images").spec()
+    assert {row["x"] for row in values_of(spec)[1]} == {100.0, 200.0, 300.0, 400.0}
+    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy", x="seconds").spec()
+    assert {row["x"] for row in values_of(spec)[1]} == {2.0, 4.0, 6.0, 8.0}
+
+
+@pytest.mark.parametrize("log", ["x", "y", "xy"])
+def test_axes_can_be_logarithmic(log):
+    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy", log=log).spec()
+    found = {axis: spec["layer"][1]["encoding"][axis]["scale"]["type"] for axis in "xy"}
+    assert found == {axis: "log" if axis in log else "linear" for axis in "xy"}
+
+
+def test_a_metric_without_curves_is_refused_by_name():
+    with pytest.raises(RequestError, match="'f1_macro'"):
+        comparison_charts.curves(SECTION, HISTORIES, metric="f1_macro")
+
+
+def test_groups_with_the_same_short_name_stay_apart():
+    long = "x" * 80
+    section = make_section([({"name": f"{long}{i}{long}"}, 0.5, 0.1) for i in range(2)])
+    spec = comparison_charts.curves(section, make_histories(section), metric="accuracy").spec()
+    assert len({row["group"] for row in values_of(spec)[1]}) == 2
+
+
+def test_the_gap_picture_names_the_groups_and_marks_the_front():
+    spec = comparison_charts.gap_against_metric(SECTION, metric="accuracy").spec()
+    rows = values_of(spec)[0]
+    on_front = {row["rank"] for row in rows if row["kind"] != "beaten"}
+    # 3 has less accuracy and a larger gap than 1; 4 has both less than 2.
+    assert on_front == {1, 2}
+    assert {row["name"] for row in values_of(spec)[-1]} == {row["group"] for row in rows}
+
+
+def test_parallel_coordinates_go_through_each_setting_and_both_figures():
+    spec = comparison_charts.parallel_coordinates(SECTION, metric="accuracy").spec()
+    columns = [row["column"] for row in values_of(spec)[0]]
+    assert columns == ["optimizer", "training.epochs", "val/accuracy", "gap/accuracy"]
+    lines = values_of(spec)[1]
+    best = {row["column"]: row["y"] for row in lines if row["line"] == 0}
+    assert best["val/accuracy"] == 1.0
+    assert best["training.epochs"] == 0.0
+    assert best["gap/accuracy"] == pytest.approx(0.8)  # (0.05 - 0.01) / (0.06 - 0.01)
+
+
+def test_a_matrix_averages_over_the_runs_of_a_cell():
+    spec = comparison_charts.matrix(SECTION, metric="accuracy").spec()
+    cells = {(row["x"], row["y"]): row["score"] for row in values_of(spec)[0]}
+    assert cells["adam", "4"] == pytest.approx(0.905)
+    assert len(cells) == 4
+
+
+def test_a_matrix_needs_two_settings_that_differ():
+    with pytest.raises(RequestError, match="those that differ: optimizer"):
+        comparison_charts.matrix(SECTION, metric="accuracy", settings=("seed", "optimizer"))
+
+
+def drawn(kind, **options):
+    picture = {
+        "curves": lambda: comparison_charts.curves(SECTION, HISTORIES, metric="accuracy"),
+        "gap": lambda: comparison_charts.gap_against_metric(SECTION, metric="accuracy"),
+        "parallel": lambda: comparison_charts.parallel_coordinates(SECTION, metric="accuracy"),
+        "matrix": lambda: comparison_charts.matrix(SECTION, metric="accuracy"),
+    }[kind]()
+    return drawing.Picture(picture.chart, options.get("title", ""))
+
+
+@pytest.mark.parametrize("kind", comparison_charts.KINDS)
+def test_every_kind_is_drawn_with_its_names_as_text(kind):
+    root = ElementTree.fromstring(drawn(kind, title="제목 <&>").svg())
+    texts = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert "제목 <&>" in texts
+    assert any("<b>&한글" in (text or "") for text in texts)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_groups_and_text_stand_out_from_the_paper(theme):
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(a, b):
+        low, high = sorted((luminance(a), luminance(b)))
+        return (high + 0.05) / (low + 0.05)
+
+    assert min(contrast(colour, theme.paper) for colour in theme.groups) >= 3
+    assert min(contrast(colour, theme.paper) for colour in (theme.ink, theme.muted)) >= 4.5
+    assert len(set(theme.groups)) == len(PAGE.groups)
+
+
+def test_a_group_that_is_called_like_a_colour_keeps_its_name():
+    section = make_section([({"name": "ink"}, 0.5, 0.1), ({"name": "paper"}, 0.6, 0.1)])
+    spec = comparison_charts.gap_against_metric(section, metric="accuracy").spec()
+    assert {row["name"] for row in values_of(spec)[-1]} == {"name=ink", "name=paper"}
+
+
+def test_a_png_has_the_resolution_asked_for(tmp_path):
+    sizes = []
+    for dpi in (96, 192):
+        path = drawn("matrix").save(tmp_path / "a" / f"{dpi}.png", dpi=dpi)
+        sizes.append(PIL.Image.open(io.BytesIO(path.read_bytes())).size)
+    assert sizes[1] == pytest.approx((2 * sizes[0][0], 2 * sizes[0][1]), abs=2)
+
+
+def test_a_page_is_whole_and_takes_its_readers_colours(tmp_path):
+    text = drawn("curves", title="</script><b>").save(tmp_path / "p.html").read_text("utf-8")
+    assert text.count("<script>") == text.count("</script>") == 2
+    assert "prefers-color-scheme: dark" in text
+    assert "var(--group-1)" in text
+    assert not re.search(r"<(?:script src|link|iframe)", text)
+
+
+def test_another_ending_is_refused(tmp_path):
+    with pytest.raises(RequestError, match=r"\.svg, \.png, \.pdf, \.html"):
+        drawn("matrix").save(tmp_path / "p.gif")
+
+
+def test_letters_that_no_font_has_are_said_once(monkeypatch, capsys):
+    monkeypatch.setattr(drawing, "_without_font", lambda letters: letters)
+    monkeypatch.setattr(drawing, "_told", set())
+    for _ in range(2):
+        drawn("matrix").pdf()
+    assert capsys.readouterr().err.count("no installed font has") == 1
+
+
+def test_names_keep_their_order_and_distance():
+    wanted = [50.0, 52.0, 51.0, 10.0]
+    placed = labels.spread(wanted, distance=10)
+    assert placed == [41.0, 61.0, 51.0, 10.0]
+    assert labels.spread([]) == []
+
+
+def test_names_beside_points_do_not_lie_on_each_other():
+    points = [(100.0 + i, 100.0 + i) for i in range(6)]
+    places = labels.beside(points, ["name"] * 6, size=(300, 300))
+    boxes = [(x, y, x + labels.width_of("name"), y + labels.LINE) for x, y in filter(None, places)]
+    assert len(boxes) > 2
+    for a, b in itertools.combinations(boxes, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_the_command_writes_the_picture_and_says_where(monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "metric_histories", lambda *_, **__: HISTORIES)
+    monkeypatch.setattr(
+        "fitgap.comparison.groups.compare_experiment", lambda *_, **__: Comparison((SECTION,), ())
+    )
+    path = tmp_path / "curves.svg"
+    arguments = ["curves", "-o", str(path), "--metric", "accuracy", "--size", "300x200"]
+    result = CliRunner().invoke(plot.command, arguments)
+    assert (result.exit_code, result.output) == (0, f"picture: {path}\n")
+    assert path.read_text("utf-8").startswith("<svg")
+    assert CliRunner().invoke(plot.command, ["curves", "--size", "9"]).exit_code == 2
