@@ -1,5 +1,6 @@
 """Grouping, ranking and naming, on runs made by hand: no store, no training."""
 
+import dataclasses
 import itertools
 import math
 
@@ -293,6 +294,14 @@ def test_no_interval_without_two_finite_values(values):
     assert (found.sd, found.low, found.high) == (None, None, None)
 
 
+def test_what_is_not_finite_is_counted_and_not_averaged():
+    found = estimate([0.5, math.nan, 0.7, math.inf])
+    assert (found.mean, found.n, found.not_finite) == (pytest.approx(0.6), 2, 2)
+    assert estimate([0.5, 0.7, math.nan]).low == estimate([0.5, 0.7]).low
+    assert math.isnan(estimate([math.nan]).mean)
+    assert estimate([math.nan]).n == 0
+
+
 def test_equal_values_have_an_interval_without_width():
     found = estimate([0.5] * 3)
     assert (found.mean, found.sd, found.low, found.high) == (0.5, 0.0, 0.5, 0.5)
@@ -362,6 +371,64 @@ def test_a_clear_difference_is_no_tie():
     values = [(0.90, 0.91, 0.90, 0.91), (0.50, 0.51, 0.51, 0.50)]
     (_, other) = only_section(grid(values)).groups
     assert other.against_best.is_tie is False
+
+
+def test_a_group_that_is_better_over_the_common_seeds_is_not_shown_as_worse():
+    # adam is first by its seeds 3 and 4 alone; over the common ones rmsprop is better each time.
+    values = [(0.90, 0.911, 0.92, 0.97, 0.972), (0.901, 0.9125, 0.9212)]
+    _, other = only_section(grid(values)).groups
+    assert other.against_best.difference.mean < 0
+    assert other.against_best.p_holm < 0.05
+    assert other.against_best.is_tie is True
+
+
+@pytest.mark.parametrize("metric", ["gap/accuracy", "test/accuracy", "time/fit_seconds"])
+def test_an_order_by_what_nobody_should_choose_by_has_no_winner_and_says_why(metric):
+    runs = [
+        make_run({"training.epochs": n, "seed": seed}, metrics={metric: n + seed / 10})
+        for n in (5, 9)
+        for seed in (0, 1, 2)
+    ]
+    comparison = compare_newest_first(runs, sort=metric)
+    (section,) = comparison.sections
+    assert not section.has_winner
+    assert [group.against_best for group in section.groups] == [None, None]
+    assert f"Sorted by {metric}, so no group is marked as best" in comparison.notes[0]
+
+
+def with_status(run, status):
+    return dataclasses.replace(run, status=status)
+
+
+def test_a_group_with_a_failed_seed_ranks_after_the_complete_ones_and_says_so():
+    runs = [run for run in grid([(0.95, 0.94, 0.1), (0.8, 0.7, 0.75)]) if run.metrics]
+    lost = with_status(runs.pop(2), "FAILED")
+    comparison = compare(runs, failed=[lost, lost])
+    first, second = comparison.sections[0].groups
+    assert (first.settings["optimizer"], first.failed) == ("sgd", 0)
+    assert (second.settings["optimizer"], second.failed, len(second.runs)) == ("adam", 1, 2)
+    assert any("Groups with failed runs: 1 of 2 (1 runs)" in note for note in comparison.notes)
+
+
+def test_a_failure_that_a_later_run_made_good_does_not_count():
+    runs = grid([(0.9, 0.8), (0.8, 0.7)])
+    comparison = compare(runs, failed=[with_status(runs[0], "FAILED")])
+    assert [group.failed for group in comparison.sections[0].groups] == [0, 0]
+
+
+def test_a_failure_on_other_data_is_of_no_group():
+    runs = grid([(0.9, 0.8), (0.8, 0.7)])
+    other = make_run({"optimizer.name": "adam", "seed": 9}, data="d2")
+    comparison = compare(runs, failed=[with_status(other, "FAILED")])
+    assert [group.failed for group in comparison.sections[0].groups] == [0, 0]
+
+
+def test_a_group_with_a_figure_that_is_not_finite_ranks_after_the_others():
+    comparison = compare(grid([(0.95, 0.94, math.nan), (0.8, 0.7, 0.75)]))
+    first, second = comparison.sections[0].groups
+    assert first.settings["optimizer"] == "sgd"
+    assert (second.metrics["val/accuracy"].n, second.metrics["val/accuracy"].not_finite) == (2, 1)
+    assert any("not a finite number: 1" in note for note in comparison.notes)
 
 
 def test_one_common_seed_cannot_be_tested():

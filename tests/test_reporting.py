@@ -245,11 +245,33 @@ def marked():
 def test_best_ties_and_what_cannot_be_tested_are_marked_and_explained(marked):
     text = table_text(marked)
     rows = [line.split()[:3] for line in text.splitlines()]
-    assert ["1", "*", "adam"] in rows
+    assert ["1", "=", "adam"] in rows
     assert ["2", "=", "rmsprop"] in rows
     assert ["3", "sgd", "3"] in rows
     assert ["4", "?", "adagrad"] in rows
-    assert all(meaning in text for meaning in ("* best.", "= not told apart", "? cannot be tested"))
+    assert all(meaning in text for meaning in ("= not told apart", "? cannot be tested"))
+    assert "* best" not in text
+
+
+def test_the_first_is_marked_as_best_where_all_others_are_shown_to_be_worse():
+    groups = [make_group({"optimizer": "adam"}), make_group({"optimizer": "sgd"})]
+    groups[1] = replace(groups[1], against_best=with_p(0.04))
+    text = table_text(make_comparison(*groups))
+    assert "1 *" in text
+    assert "* best: all others are shown to be worse." in text
+
+
+@pytest.mark.parametrize("sort", ["gap/accuracy", "test/accuracy", "train/accuracy"])
+def test_nobody_is_marked_in_an_order_that_nobody_should_choose_by(sort):
+    metrics = {sort: Estimate(0.1, 0.01, 0.09, 0.11, 3)}
+    groups = [make_group({"optimizer": name}, metrics=metrics) for name in ("adam", "sgd")]
+    assert "*" not in table_text(make_comparison(*groups, sort=sort))
+
+
+def test_n_says_what_failed_and_what_is_not_finite():
+    found = {"val/accuracy": Estimate(0.9, 0.1, 0.8, 1.0, 2, not_finite=1)}
+    text = table_text(make_comparison(replace(make_group(metrics=found), failed=1)))
+    assert "2 of 4, 1 failed, 1 not finite" in text
 
 
 def test_a_group_alone_has_no_marks():

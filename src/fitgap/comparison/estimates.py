@@ -17,13 +17,15 @@ class Estimate:
     Attributes
     ----------
     mean
-        Over the runs that have the metric.
+        Over the runs that have the metric as a finite number; NaN if none has.
     sd
         Sample standard deviation (n - 1 in the denominator); None for n = 1.
     low, high
-        95 % interval of the mean by Student's t; None for n = 1 and for values not finite.
+        95 % interval of the mean by Student's t; None for n < 2.
     n
-        How many runs have the metric, >= 1.
+        How many values the mean is over.
+    not_finite
+        How many runs have NaN or infinity for it: a mean over the others flatters the group.
     """
 
     mean: float
@@ -31,6 +33,7 @@ class Estimate:
     low: float | None
     high: float | None
     n: int
+    not_finite: int = 0
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -39,7 +42,7 @@ def estimate(values: Sequence[float]) -> Estimate:
     Parameters
     ----------
     values
-        At least one, one per run.
+        At least one, one per run; those that are not finite are counted, not averaged.
 
     Notes
     -----
@@ -51,15 +54,16 @@ def estimate(values: Sequence[float]) -> Estimate:
     >>> estimate([0.25, 0.5, 0.75]).sd
     0.25
     """
-    n = len(values)
-    if not all(map(math.isfinite, values)):
-        return Estimate(sum(values) / n, None, None, None, n)
-    mean = math.fsum(values) / n
+    finite = [value for value in values if math.isfinite(value)]
+    n, not_finite = len(finite), len(values) - len(finite)
+    if not finite:
+        return Estimate(math.nan, None, None, None, 0, not_finite)
+    mean = math.fsum(finite) / n
     if n == 1:
-        return Estimate(mean, None, None, None, 1)
-    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+        return Estimate(mean, None, None, None, 1, not_finite)
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1))
     half_width = t_quantile(n - 1) * sd / math.sqrt(n)
-    return Estimate(mean, sd, mean - half_width, mean + half_width, n)
+    return Estimate(mean, sd, mean - half_width, mean + half_width, n, not_finite)
 
 
 def higher_is_better(metric: str) -> bool:

@@ -29,6 +29,7 @@ from fitgap.comparison.varying_settings import (
 from fitgap.store import StoredRun
 
 PARTITIONS = ("train", "val", "test")
+CHOSEN_BY = "val/"
 EVERYTHING = Query()
 
 
@@ -46,12 +47,20 @@ class Group:
         By name; a metric that no run has is absent.
     against_best
         What the paired test says; None for the best group and for those that are not ranked.
+    failed
+        How many of its seeds have a FAILED run and no finished one.
     """
 
     settings: dict[str, Setting]
     runs: tuple[StoredRun, ...]
     metrics: dict[str, Estimate]
     against_best: AgainstBest | None = None
+    failed: int = 0
+
+    def is_complete(self, metric: str) -> bool:
+        """Whether no seed failed and every run has a finite figure, or none at all, of a metric."""
+        found = self.metrics.get(metric)
+        return not self.failed and (found is None or not found.not_finite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,11 @@ class Section:
         """Whether groups hold runs of different settings."""
         return not set(self.differing) <= {*self.keys}
 
+    @property
+    def has_winner(self) -> bool:
+        """Whether the order is by what a person may choose by: figures of validation data."""
+        return self.sort is not None and self.sort.startswith(CHOSEN_BY)
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -135,13 +149,18 @@ def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) 
         If the experiment is unknown or holds no finished run, or as `compare` does.
     """
     tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
-    runs = store.find_runs(uri, experiment=experiment, tags=tags)
+    ended = store.find_runs(uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags=tags)
+    runs = [run for run in ended if run.status == "FINISHED"]
+    failed = [run for run in ended if run.status == "FAILED"]
     if not runs:
         raise nothing_to_compare(uri, experiment=experiment, sweep=query.sweep)
-    return replace(compare(runs, query), searches=searches_of(uri, experiment=experiment))
+    found = compare(runs, query, failed=failed)
+    return replace(found, searches=searches_of(uri, experiment=experiment))
 
 
-def compare(runs: Sequence[StoredRun], query: Query = EVERYTHING) -> Comparison:
+def compare(
+    runs: Sequence[StoredRun], query: Query = EVERYTHING, *, failed: Sequence[StoredRun] = ()
+) -> Comparison:
     """Group, summarise and rank runs; the parent runs of sweeps are left out.
 
     Parameters
@@ -150,6 +169,8 @@ def compare(runs: Sequence[StoredRun], query: Query = EVERYTHING) -> Comparison:
         Newest first, as the store returns them.
     query
         Which of them, and how.
+    failed
+        Runs that ended FAILED: they have no figures, and their groups say that they are there.
 
     Raises
     ------
@@ -166,6 +187,7 @@ def compare(runs: Sequence[StoredRun], query: Query = EVERYTHING) -> Comparison:
     kept = [run for run in own if all(one.holds(run) for one in found)]
     if own and not kept:
         raise nothing_left(found, own)
+    lost = [run for run in failed if all(one.is_metric or one.holds(run) for one in found)]
     decide = deciding_keys(kept)
     newest = _once_per_seed(kept, decide=decide)
     by_data: dict[tuple[str, str], list[StoredRun]] = {}
@@ -175,7 +197,9 @@ def compare(runs: Sequence[StoredRun], query: Query = EVERYTHING) -> Comparison:
     parts = sorted(
         by_data.values(), key=lambda part: (-len(part), _names(part[0]), _data_of(part[0]))
     )
-    sections = tuple(_section(part, decide=decide, sort=query.sort, by=by) for part in parts)
+    sections = tuple(
+        _section(part, decide=decide, sort=query.sort, by=by, failed=lost) for part in parts
+    )
     notes = notes_on(sections, query=query, conditions=found, found=len(own), kept=kept)
     return Comparison(sections, tuple(notes), query.metrics)
 
@@ -231,7 +255,12 @@ def _once_per_seed(runs: Iterable[StoredRun], *, decide: Sequence[str]) -> list[
 
 
 def _section(
-    runs: Sequence[StoredRun], *, decide: Sequence[str], sort: str | None, by: tuple[str, ...]
+    runs: Sequence[StoredRun],
+    *,
+    decide: Sequence[str],
+    sort: str | None,
+    by: tuple[str, ...],
+    failed: Sequence[StoredRun],
 ) -> Section:
     variants: dict[tuple[str | None, ...], list[StoredRun]] = {}
     for run in runs:
@@ -243,12 +272,21 @@ def _section(
         for run in runs:
             members.setdefault(tuple(value_of(run, key) for key in by), []).append(run)
     keys = by or differing
-    groups = [_group(part, keys=keys) for part in members.values()]
+    groups = [
+        replace(_group(part, keys=keys), failed=_lost(part, failed, keys=by or decide))
+        for part in members.values()
+    ]
     metric = sort or DEFAULT_SORT
     ranked = any(metric in group.metrics for group in groups)
     groups.sort(key=lambda group: _by_settings(group, keys=keys))
     if ranked:
-        groups.sort(key=lambda group: _badness(group.metrics.get(metric), metric=metric))
+        groups.sort(
+            key=lambda group: (
+                not group.is_complete(metric),
+                _badness(group.metrics.get(metric), metric=metric),
+            )
+        )
+    if ranked and metric.startswith(CHOSEN_BY):
         # Averaged over other settings, two runs are a pair if they agree in those too.
         others = [*others_than(by, differing), *(() if "seed" in by else ("seed",))] if by else []
         groups = _held_against_the_first(groups, metric=metric, shared=others or ["seed"])
@@ -277,9 +315,27 @@ def _held_against_the_first(
         [group.runs for group in ranked],
         metric=metric,
         block_of=lambda run: tuple(value_of(run, key) for key in shared),
+        higher_is_better=higher_is_better(metric),
     )
     tested = [replace(group, against_best=one) for group, one in zip(ranked, found, strict=True)]
     return [*tested, *(group for group in groups if metric not in group.metrics)]
+
+
+def _lost(members: Sequence[StoredRun], failed: Sequence[StoredRun], *, keys: Sequence[str]) -> int:
+    """Count what failed of a group's settings and data, and was not made good by another run."""
+
+    def replicate(run: StoredRun) -> tuple[str | None, ...]:
+        return tuple(value_of(run, key) for key in (*keys, "seed"))
+
+    of_group = {(_data_of(run), replicate(run)[:-1]) for run in members}
+    finished = {replicate(run) for run in members}
+    return len(
+        {
+            replicate(run)
+            for run in failed
+            if (_data_of(run), replicate(run)[:-1]) in of_group and replicate(run) not in finished
+        }
+    )
 
 
 def _images(runs: Sequence[StoredRun]) -> dict[str, int]:

@@ -84,7 +84,8 @@ class PowerLaw:
         """Return by how much the error falls from so many images to twice as many.
 
         The interval is by the delta method: to first order in the fitted numbers, whose
-        covariance follows from the scatter of the points about the law.
+        covariance follows from the scatter of the points about the law; its ``n`` is the number
+        of sizes that the law is fitted to.
         """
         fitted = _parameters(self)
 
@@ -104,7 +105,8 @@ class PowerLaw:
 
         half_width = float(stdtrit(self.degrees, 0.975)) * deviation
         mean = of(fitted)
-        return Estimate(mean, deviation, mean - half_width, mean + half_width, self.degrees)
+        sizes = self.degrees + len(fitted)
+        return Estimate(mean, deviation, mean - half_width, mean + half_width, sizes)
 
 
 @dataclass(frozen=True, slots=True)

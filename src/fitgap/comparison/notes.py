@@ -76,8 +76,19 @@ def _on_the_test_set(query: Query, conditions: Sequence[Condition]) -> list[str]
     notes = []
     if query.sort is not None and query.sort.startswith(TEST_PREFIXES):
         notes.append(
-            f"Sorted by {query.sort}: that is choosing on the test set, and makes the winner's own "
-            f"test figure too good. Choose by {DEFAULT_SORT}."
+            f"Sorted by {query.sort}, so no group is marked as best: that would be choosing on the "
+            f"test set, and would make the winner's own test figure too good. Choose by "
+            f"{DEFAULT_SORT}."
+        )
+    elif query.sort is not None and query.sort.startswith("gap/"):
+        notes.append(
+            f"Sorted by {query.sort}, so no group is marked as best: the smallest gap is often "
+            f"that of the network that learned least. Choose by {DEFAULT_SORT}."
+        )
+    elif query.sort is not None and not query.sort.startswith("val/"):
+        notes.append(
+            f"Sorted by {query.sort}, so no group is marked as best: that figure says nothing of "
+            f"unseen data. Choose by {DEFAULT_SORT}."
         )
     by_test = [one.name for one in conditions if one.name.startswith(TEST_PREFIXES)]
     if by_test:
@@ -133,8 +144,24 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
             f"Groups with one seed ({alone} of {len(groups)}) have no interval; more seeds give "
             "one: seed=0,1,2."
         )
+    failed = [group.failed for group in groups if group.failed]
+    if failed:
+        notes.append(
+            f"Groups with failed runs: {len(failed)} of {len(groups)} ({sum(failed)} runs). Their "
+            "means are over what finished and flatter them, so they rank after the complete "
+            "groups; their n says how many failed."
+        )
+    not_finite = sum(
+        found.not_finite for group in groups if (found := group.metrics.get(by)) is not None
+    )
+    if not_finite:
+        notes.append(
+            f"Runs whose {by} is not a finite number: {not_finite}. They count in no mean, and "
+            "their groups rank after the complete ones."
+        )
     lacking = sum(
-        len(group.runs) - (group.metrics[by].n if by in group.metrics else 0)
+        len(group.runs)
+        - (found.n + found.not_finite if (found := group.metrics.get(by)) is not None else 0)
         for section in sections
         if section.sort
         for group in section.groups

@@ -28,20 +28,33 @@ class AgainstBest:
         Best minus this group over them; None for fewer than two.
     p_holm
         Its p-value, corrected for all groups tested in this ranking; None where there is none.
+    first_is_better
+        Whether the sign of the difference, in the metric's direction, agrees with the ranking.
     """
 
     common: int
     difference: Paired | None
     p_holm: float | None
+    first_is_better: bool = True
 
     @property
     def is_tie(self) -> bool | None:
-        """Whether the runs do not tell both apart at 5 %; None where that cannot be tested."""
-        return None if self.p_holm is None else self.p_holm >= ALPHA
+        """Whether the runs do not show this group to be worse, at 5 %; None where not testable.
+
+        A group that is better than the first over their common seeds is never shown as worse: it
+        ranks below only by seeds that it was not trained with.
+        """
+        if self.p_holm is None or self.difference is None:
+            return None
+        return self.p_holm >= ALPHA or not self.first_is_better
 
 
 def against_best(
-    groups: Sequence[Sequence[StoredRun]], *, metric: str, block_of: BlockOf
+    groups: Sequence[Sequence[StoredRun]],
+    *,
+    metric: str,
+    block_of: BlockOf,
+    higher_is_better: bool = True,
 ) -> list[AgainstBest | None]:
     """Hold every group's runs against the first group's.
 
@@ -53,6 +66,8 @@ def against_best(
         By which they are ranked.
     block_of
         Gives what the two runs of a pair share.
+    higher_is_better
+        The metric's direction.
 
     Returns
     -------
@@ -71,9 +86,13 @@ def against_best(
         i: one.p for i, (_, one) in enumerate(compared) if one is not None and one.p is not None
     }
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    sign = 1 if higher_is_better else -1
     return [
         None,
-        *(AgainstBest(n, found, corrected.get(i)) for i, (n, found) in enumerate(compared)),
+        *(
+            AgainstBest(n, found, corrected.get(i), found is None or sign * found.mean >= 0)
+            for i, (n, found) in enumerate(compared)
+        ),
     ]
 
 

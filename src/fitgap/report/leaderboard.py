@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.varying_settings import GROUPS, show
 
@@ -105,11 +106,16 @@ def figure_names(section: Section, metrics: Sequence[str] = ()) -> list[str]:
 
 
 def mark_of(section: Section, group: Group) -> str:
-    """Return the mark beside a group's rank: best, tied with it, or not to be told."""
-    if len(section.groups) == 1 or section.sort not in group.metrics:
+    """Return the mark beside a group's rank: best, tied with it, or not to be told.
+
+    The first is marked as best only where all others are shown to be worse; where some are not,
+    it is one of those.
+    """
+    if len(section.groups) == 1 or not section.has_winner or section.sort not in group.metrics:
         return ""
     if group.against_best is None:
-        return BEST
+        others = {one.against_best.is_tie for one in section.groups if one.against_best}
+        return TIE if True in others else BEST if others == {False} else ""
     tie = group.against_best.is_tie
     return UNTESTED if tie is None else TIE if tie else ""
 
@@ -175,11 +181,20 @@ def _ranks(section: Section) -> list[_Column]:
 def _counts(section: Section) -> _Column:
     """Return how many runs the ranked mean is over; of all metrics, where nothing is ranked."""
     ranked = [group.metrics.get(section.sort or "") for group in section.groups]
-    numbers = (
-        len(group.runs) if one is None else one.n
-        for group, one in zip(section.groups, ranked, strict=True)
+    return _Column(
+        "n", tuple(count_of(group, one) for group, one in zip(section.groups, ranked, strict=True))
     )
-    return _Column("n", tuple(map(str, numbers)))
+
+
+def count_of(group: Group, found: Estimate | None) -> str:
+    """Return how many runs a mean is over: ``3``, or ``2 of 3, 1 failed``."""
+    n = len(group.runs) if found is None else found.n
+    not_finite = 0 if found is None else found.not_finite
+    if not group.failed and not not_finite:
+        return str(n)
+    missing = [f"{group.failed} failed"] if group.failed else []
+    missing += [f"{not_finite} not finite"] if not_finite else []
+    return f"{n} of {n + group.failed + not_finite}, {', '.join(missing)}"
 
 
 def _settings(section: Section) -> list[_Column]:

@@ -40,6 +40,7 @@ from fitgap.report.leaderboard import (
     MOST_DECIMALS,
     TIE,
     UNTESTED,
+    count_of,
     label_of,
     median_of,
 )
@@ -92,6 +93,7 @@ def to_html(report: Report) -> str:
         "curve_pictures": curve_pictures,
         "bar": charts.bar,
         "confusions": confusions,
+        "count_of": count_of,
         "effect_limits": effect_limits,
         "gap_limits": gap_limits,
         "higher_is_better": higher_is_better,

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from fitgap import store
 from fitgap.comparison.groups import Comparison, Section, compare
 from fitgap.experiment import Plan
-from fitgap.report.leaderboard import label_of
+from fitgap.report.leaderboard import BEST, TIE, label_of, mark_of
 from fitgap.report.terminal import to_csv, to_json, to_markdown
 from fitgap.report.text_tables import escape
 from fitgap.store import StoredRun
@@ -174,7 +174,15 @@ def _summary(section: Section) -> str:
     compared = f"Compared: {runs} runs, {len(section.groups)} groups{differ}.\n"
     if section.sort is None:
         return compared
-    return f"{compared}\n**Best by {section.sort}: {escape(label_of(section.groups[0]))}**\n"
+    first = f"{escape(label_of(section.groups[0]))}"
+    tied = sum(mark_of(section, group) == TIE for group in section.groups)
+    if tied:
+        return (
+            f"{compared}\n**First by {section.sort}: {first}; groups not told apart from it: "
+            f"{tied - 1}**\n"
+        )
+    best = mark_of(section, section.groups[0]) == BEST
+    return f"{compared}\n**{'Best' if best else 'First'} by {section.sort}: {first}**\n"
 
 
 def _in_one_line(text: str) -> str:

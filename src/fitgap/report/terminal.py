@@ -169,10 +169,10 @@ def _legend(section: Section) -> list[str]:
     """Say what the marks beside the ranks mean, of those that occur."""
     marks = {mark_of(section, group) for group in section.groups}
     meaning = {
-        BEST: f"{BEST} best.",
+        BEST: f"{BEST} best: all others are shown to be worse.",
         TIE: (
-            f"{TIE} not told apart from the best: paired t-test over common seeds, p ≥ {ALPHA:g} "
-            "after Holm's correction. More seeds tell more apart."
+            f"{TIE} not told apart: the best is one of these. Paired t-test against the first over "
+            f"common seeds, p ≥ {ALPHA:g} after Holm's correction."
         ),
         UNTESTED: (
             f"{UNTESTED} cannot be tested: fewer than two common seeds, or the same difference in "
