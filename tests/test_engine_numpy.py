@@ -178,7 +178,7 @@ def test_a_diverging_run_is_reported_as_such(make_engine):
 
 
 REFUSED = [
-    (["architecture=cnn_small"], r"architecture must be fitgap.models.dense .*Conv2D"),
+    (["architecture=cnn_small"], r"architecture must be fitgap.models.dense .*sequential"),
     (["architecture.dropout=0.5"], r"architecture.dropout must be off .* got 0.5"),
     (["architecture.batch_norm=true"], r"architecture.batch_norm must be off"),
     (["architecture.l2=0.01"], r"architecture.l2 must be off"),

@@ -20,6 +20,7 @@ PRELU = {"_target_": "keras.layers.PReLU"}
 NOISE = {"_target_": "keras.layers.GaussianNoise", "stddev": 0.1}
 PLATEAU = {"_target_": "keras.callbacks.ReduceLROnPlateau"}
 CHECKPOINT = {"_target_": "keras.callbacks.ModelCheckpoint", "filepath": "x.keras"}
+OWN = {"_target_": "my.Own"}
 STOPPING = {"_target_": "keras.callbacks.EarlyStopping"}
 
 
@@ -63,11 +64,16 @@ def with_layers(plain, *nodes):
         ({"architecture.batch_norm": True}, 0, ("compiled", True), "every layer is fast"),
         ({"architecture.dropout": 0.5}, 0, ("compiled", False), "Dropout"),
         ({"training.augmentation": {"a": ROTATION}}, 0, ("compiled", False), "RandomRotation"),
-        ({"training.augmentation": {"a": {"_target_": "my.Own"}}}, 0, ("fit", False), "my.Own"),
+        (
+            {"training.augmentation": {"a": {"_target_": "my.Own"}}},
+            0,
+            ("auto", None),
+            "built model",
+        ),
         ({"training.early_stopping": STOPPING}, 0, ("compiled", True), "every layer is fast"),
         ({"training.callbacks": {"a": PLATEAU}}, 0, ("compiled", True), "every layer is fast"),
         ({"training.callbacks": {"a": CHECKPOINT}}, 0, ("fit", False), "ModelCheckpoint"),
-        ({"training.callbacks": {"a": {"_target_": "my.Own"}}}, 0, ("fit", False), "my.Own"),
+        ({"training.callbacks": {"a": {"_target_": "my.Own"}}}, 0, ("auto", None), "built model"),
         ({}, 4096 * MIB, ("compiled", True), "every layer is fast"),
         ({}, 4096 * MIB + 1, ("fit", False), "memory_limit_mb=4096"),
         ({"training.memory_limit_mb": 1}, 2 * MIB, ("fit", False), "2 MB exceed"),
@@ -95,10 +101,8 @@ def test_the_rule_for_dense_networks(plain_dense, changes, image_bytes, expected
     [
         ([FLATTEN, PRELU], "auto", ("compiled", True), "every layer is fast"),
         ([FLATTEN, NOISE], "auto", ("compiled", False), "GaussianNoise"),
-        ([LSTM], "auto", ("fit", False), "LSTM"),
-        ([LSTM], "compiled", ("compiled", False), "LSTM"),
-        ([{"_target_": "my.Layer"}, FLATTEN], "auto", ("fit", False), "my.Layer"),
-        ([], "auto", ("fit", False), "fitgap.models.sequential"),
+        ([{"_target_": "my.Layer"}, FLATTEN], "auto", ("auto", None), "built model"),
+        ([{"_target_": "my.Layer"}], "compiled", ("compiled", None), "built model"),
     ],
 )
 def test_the_rule_for_layers_as_given(plain_dense, nodes, engine, expected, reason):
@@ -108,11 +112,43 @@ def test_the_rule_for_layers_as_given(plain_dense, nodes, engine, expected, reas
     assert reason in choice.reason
 
 
-def test_an_architecture_of_ones_own_is_left_to_keras(plain_dense):
+def test_an_architecture_of_ones_own_waits_for_the_built_model(plain_dense):
     own = plain_dense | {"architecture": {"_target_": "my.network", "name": "mine"}}
     choice = engines.choose(changed(own, {}), image_bytes=0)
-    assert (choice.name, choice.xla) == ("fit", False)
-    assert "my.network" in choice.reason
+    assert (choice.name, choice.xla) == ("auto", None)
+
+
+@pytest.mark.parametrize(
+    ("engine", "callbacks", "expected", "reason"),
+    [
+        ("auto", [], ("fit", False), "PlainLayer"),
+        ("compiled", [], ("compiled", False), "PlainLayer"),
+    ],
+)
+def test_a_layer_nobody_measured_is_left_to_keras(plain_dense, engine, callbacks, expected, reason):
+    made = changed(plain_dense, {"training.engine": engine})
+    model = keras.Sequential([keras.layers.Input((3,)), PlainLayer()])
+    waiting = EngineChoice(engine, xla=None, reason="by the layers of the built model")
+    choice = engines.resolve(waiting, model=model, config=made, callbacks=callbacks)
+    assert (choice.name, choice.xla) == expected
+    assert reason in choice.reason
+
+
+class PlainLayer(keras.layers.Layer):
+    """Does nothing, which nobody can see from outside."""
+
+    def call(self, x):
+        return x
+
+
+def test_models_within_models_and_wrapped_layers_are_looked_into():
+    inner = keras.Sequential([keras.layers.Dense(2), keras.layers.Dropout(0.5)])
+    x = inputs = keras.layers.Input((4, 3))
+    x = keras.layers.TimeDistributed(inner)(x)
+    x = keras.layers.Bidirectional(keras.layers.LSTM(2))(x)
+    model = keras.Model(inputs, keras.ops.abs(x))
+    found = engines.layers_of(keras.Sequential([keras.layers.Input((4, 3)), model]))
+    assert {"TimeDistributed", "Bidirectional", "LSTM", "Absolute", "Dropout"} <= found
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def interrupted(planned: Plan) -> str | None:
 
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
-    config, choice = planned.config, planned.choice
+    config = planned.config
     dataset, split, partitions = _data(config)
 
     backend.start(config.training.threads)
@@ -206,8 +206,10 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         num_classes=dataset.num_classes,
         total_steps=steps_per_epoch * config.training.epochs,
         scaling=feature_scaling(partitions.train.x),
+        say=print if config.tracking.parent is None else lambda _line: None,
     )
     callbacks = build.callbacks(config)
+    choice = engines.resolve(planned.choice, model=model, config=config, callbacks=callbacks)
     engine = engines.make(
         choice, model=model, train=partitions.train, config=config, callbacks=callbacks
     )

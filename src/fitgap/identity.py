@@ -23,6 +23,7 @@ from fitgap.training.engines.choice import EngineChoice
 # them, nor are the loops of `reference.naive`, which nothing calls.
 RESULT_MODULES = (
     "config/checks",
+    "config/own_code",
     "config/schema",
     "config/settings",
     "data/cifar",
@@ -39,6 +40,7 @@ RESULT_MODULES = (
     "models/__init__",
     "models/architectures",
     "models/build",
+    "models/network",
     "models/scaling",
     "reference/activations",
     "reference/arrays",

@@ -70,7 +70,8 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
     RequestError
         If a layer for images would meet vectors, or the NumPy reference features.
     """
-    layers = config.architecture.get("layers") or []
+    is_list = config.architecture["_target_"] == "fitgap.models.sequential"
+    layers = config.architecture["layers"] if is_list else []
     kinds = [str(layer["_target_"]).rpartition(".")[2] for layer in layers]
     for_images = [kind for kind in kinds if kind.endswith("2D")]
     if for_images and len(image_shape) == 1:

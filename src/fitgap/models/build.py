@@ -2,7 +2,7 @@
 
 Every network takes raw uint8 images, or raw features: scaling them is its first layer, so a saved
 model needs no preprocessing that somebody could forget. The output layer follows from the classes
-and the form of the labels, so an architecture describes only what lies between.
+and the form of the labels; what lies between is the architecture's (`fitgap.models.network`).
 """
 
 from typing import Any, cast
@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
+from fitgap.models import network
 from fitgap.models.scaling import FeatureScaling
 
 Layers = list[keras.layers.Layer]
@@ -25,6 +26,7 @@ def build(
     num_classes: int,
     total_steps: int,
     scaling: FeatureScaling | None = None,
+    say: network.Say = print,
 ) -> keras.Model:
     """Build and compile the network, with the weights that ``config.seed`` draws.
 
@@ -41,6 +43,8 @@ def build(
         Optimizer steps of the whole run, for schedules over all of it.
     scaling
         Of float32 features; None: the network takes uint8 images.
+    say
+        Takes what a person should know of how her model is used.
 
     Returns
     -------
@@ -55,58 +59,29 @@ def build(
     # Names and seeds start afresh, so a run's bits do not depend on the runs before it.
     keras.backend.clear_session(free_memory=False)  # a collection of garbage takes 0.3 s
     keras.utils.set_random_seed(config.seed)
-    hidden = _instantiate(
-        "architecture", _without(config.architecture, "name", "title"), image_shape=image_shape
+    is_binary = config.loss.labels == "binary"
+    num_outputs = 1 if is_binary else num_classes
+    loss = dict(config.loss.function)
+    takes_logits = bool(loss.pop("from_logits", False))
+    model = network.make(
+        config.architecture,
+        image_shape=image_shape,
+        scaling=scaling,
+        num_outputs=num_outputs,
+        augmentation=lambda: _augmentation(config, image_shape=image_shape),
+        head=lambda: keras.layers.Dense(
+            num_outputs, activation="sigmoid" if is_binary else "softmax", name="output"
+        ),
+        takes_logits=takes_logits,
+        say=say,
     )
-    output = (
-        keras.layers.Dense(1, activation="sigmoid", name="output")
-        if config.loss.labels == "binary"
-        else keras.layers.Dense(num_classes, activation="softmax", name="output")
-    )
-    try:
-        model = keras.Sequential(
-            [
-                *_inputs(image_shape, scaling),
-                *_augmentation(config, image_shape=image_shape),
-                *hidden,
-                output,
-            ],
-            # TensorFlow makes a scope of a model's name and takes ASCII only; a title in any
-            # language is architecture.title.
-            name="model",
-        )
-    except (ValueError, TypeError) as error:
-        name = config.architecture["name"]
-        raise RequestError(f"architecture={name}: {_first_line(error)}") from error
-    if model.output_shape != (None, output.units):
-        raise RequestError(
-            f"architecture={config.architecture['name']} must end in a flat layer; its output "
-            f"has the shape {model.output_shape}"
-        )
     model.compile(
         optimizer=_optimizer(config, total_steps=total_steps),
-        loss=_instantiate("loss.function", config.loss.function),
+        loss=_instantiate("loss.function", loss),
         metrics=["accuracy"],
     )
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None) -> Layers:
-    if scaling is None:
-        return [
-            keras.layers.Input(image_shape, dtype="uint8", name="image"),
-            keras.layers.Rescaling(1 / 255, name="rescaling"),
-        ]
-    return [
-        keras.layers.Input(image_shape, dtype="float32", name="features"),
-        keras.layers.Normalization(
-            axis=scaling.axis,
-            mean=scaling.mean,
-            variance=scaling.variance,
-            name="normalization",
-        ),
-    ]
 
 
 def _augmentation(config: Config, *, image_shape: tuple[int, ...]) -> Layers:
@@ -181,10 +156,6 @@ def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
     except InstantiationException as error:
         reason = error.__cause__ or error
         raise RequestError(f"{name} ({node['_target_']}): {_first_line(reason)}") from error
-
-
-def _without(node: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in node.items() if key not in keys}
 
 
 def _first_line(error: BaseException) -> str:

@@ -58,15 +58,16 @@ class EngineChoice:
     Attributes
     ----------
     name
-        ``compiled``, ``fit`` or ``numpy``.
+        ``compiled``, ``fit`` or ``numpy``; ``auto`` where the built model's layers decide.
     xla
-        Whether the compiled epoch goes through XLA; False for the others.
+        Whether the compiled epoch goes through XLA; False for the others. None where the built
+        model's layers decide: `resolve` does it then.
     reason
         One phrase for the log.
     """
 
     name: str
-    xla: bool
+    xla: bool | None
     reason: str
 
 
@@ -74,14 +75,18 @@ class EngineChoice:
 # numbers or convolves; every other layer is faster with it.
 _XLA_LAYERS = {
     "Activation",
+    "Add",
     "BatchNormalization",
     "Dense",
     "ELU",
     "Flatten",
+    "InputLayer",
     "LayerNormalization",
     "LeakyReLU",
+    "Normalization",
     "PReLU",
     "ReLU",
+    "Rescaling",
     "Reshape",
     "Softmax",
     "UnitNormalization",
@@ -106,6 +111,7 @@ _PLAIN_LAYERS = {
     "SpatialDropout2D",
     "ZeroPadding2D",
 }
+_CELLS = ("GRUCell", "LSTMCell", "SimpleRNNCell")  # each within the layer of its name
 # Callbacks that act between epochs only; the compiled epoch has no place between two batches.
 _EPOCH_CALLBACKS = {"CSVLogger", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"}
 
@@ -134,29 +140,83 @@ def choose(config: Config, *, image_bytes: int) -> EngineChoice:
         reference_settings.check(config)
     if training.engine in ("fit", "numpy"):
         return EngineChoice(training.engine, xla=False, reason=f"training.engine={training.engine}")
-    layers = _layer_names(config)
-    if training.engine == "auto":
-        if image_bytes > training.memory_limit_mb * 2**20:
-            megabytes = image_bytes / 2**20
-            return EngineChoice(
-                "fit",
-                xla=False,
-                reason=f"images of {megabytes:.0f} MB exceed "
-                f"training.memory_limit_mb={training.memory_limit_mb}: streamed",
-            )
-        unknown = sorted(layers - _XLA_LAYERS - _PLAIN_LAYERS) + sorted(
-            _callback_names(training) - _EPOCH_CALLBACKS
+    if training.engine == "auto" and image_bytes > training.memory_limit_mb * 2**20:
+        return EngineChoice(
+            "fit",
+            xla=False,
+            reason=f"images of {image_bytes / 2**20:.0f} MB exceed "
+            f"training.memory_limit_mb={training.memory_limit_mb}: streamed",
         )
-        if unknown and training.xla is None:
-            return EngineChoice(
-                "fit", xla=False, reason=f"{unknown[0]} is not known to compile: model.fit"
-            )
+    layers, callbacks = _layer_names(config), _callback_names(training)
+    if layers is None or any("." in name for name in callbacks):
+        if training.xla is not None:
+            return EngineChoice("compiled", xla=training.xla, reason=f"training.xla={training.xla}")
+        return EngineChoice(training.engine, xla=None, reason="by the layers of the built model")
+    return _by_rule(training, layers, sorted(callbacks - _EPOCH_CALLBACKS))
+
+
+def resolve(
+    choice: EngineChoice,
+    *,
+    model: "keras.Model",
+    config: Config,
+    callbacks: "Sequence[keras.callbacks.Callback]",
+) -> EngineChoice:
+    """Return a choice as it is or, where the built model was waited for, what its layers decide."""
+    if choice.xla is not None:
+        return choice
+    from fitgap.training.engines.keras_fit import acts_on_batches
+
+    on_batches = [type(each).__name__ for each in callbacks if acts_on_batches(each)]
+    return _by_rule(config.training, layers_of(model), on_batches)
+
+
+def _by_rule(
+    training: TrainingConfig, layers: set[str], batch_callbacks: Sequence[str]
+) -> EngineChoice:
     if training.xla is not None:
         return EngineChoice("compiled", xla=training.xla, reason=f"training.xla={training.xla}")
+    unknown = [*sorted(layers - _XLA_LAYERS - _PLAIN_LAYERS), *batch_callbacks]
+    if unknown and training.engine == "auto":
+        reason = f"{unknown[0]} is not known to compile: model.fit"
+        return EngineChoice("fit", xla=False, reason=reason)
     slow = sorted(layers - _XLA_LAYERS)
     if slow:
         return EngineChoice("compiled", xla=False, reason=f"{slow[0]} is slow in XLA's loop")
     return EngineChoice("compiled", xla=True, reason="every layer is fast in XLA's loop")
+
+
+def layers_of(model: "keras.Model") -> set[str]:
+    """Return the kinds of layers that a model consists of, however it was made.
+
+    Models within models, and what a wrapper wraps, are looked into. Keras's layers and operations
+    go by their class's name; a class that is not Keras's, and whose inside nobody can see, by its
+    whole path.
+    """
+    import keras
+
+    found: set[str] = set()
+    for part in getattr(model, "operations", None) or model.layers:
+        kind = type(part)
+        if kind is keras.Sequential or kind.__name__ == "Functional":
+            found |= layers_of(part)
+        elif kind.__module__.startswith("keras."):
+            found.add(kind.__name__)
+            wrapped = [vars(part).get(name) for name in ("layer", "forward_layer", "cell")]
+            for each in wrapped:
+                if isinstance(each, keras.Model):
+                    found |= layers_of(each)
+                elif isinstance(each, keras.layers.Layer) and _kind(each) not in _CELLS:
+                    found.add(_kind(each))
+        else:
+            found.add(_kind(part))
+    return found
+
+
+def _kind(part: Any) -> str:
+    kind = type(part)
+    is_of_keras = kind.__module__.startswith("keras.")
+    return kind.__name__ if is_of_keras else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def make(
@@ -184,23 +244,23 @@ def make(
         return FitEngine(model, train=train, config=config, callbacks=callbacks)
     from fitgap.training.engines.compiled import CompiledEngine
 
-    return CompiledEngine(model, train=train, config=config, xla=choice.xla, callbacks=callbacks)
+    xla = bool(choice.xla)
+    return CompiledEngine(model, train=train, config=config, xla=xla, callbacks=callbacks)
 
 
-def _layer_names(config: Config) -> set[str]:
+def _layer_names(config: Config) -> set[str] | None:
+    """Return the kinds of layers that the settings name; None where only the model can tell."""
     architecture = config.architecture
-    augmentation = {
-        _short_name(str(node["_target_"])) for node in config.training.augmentation.values()
-    }
+    used = {_short_name(str(node["_target_"])) for node in config.training.augmentation.values()}
     if architecture["_target_"] == "fitgap.models.dense":
-        used = {"Dense"} | augmentation
+        used |= {"Dense"}
         used |= {"Dropout"} if architecture["dropout"] else set()
         used |= {"BatchNormalization"} if architecture["batch_norm"] else set()
-        return used
-    layers = architecture.get("layers", [])
-    if not layers:
-        return {str(architecture["_target_"])} | augmentation
-    return {_short_name(str(layer.get("_target_"))) for layer in layers} | augmentation
+    elif architecture["_target_"] == "fitgap.models.sequential":
+        used |= {_short_name(str(layer.get("_target_"))) for layer in architecture["layers"]}
+    else:
+        return None
+    return used if used <= _XLA_LAYERS | _PLAIN_LAYERS else None
 
 
 def _callback_names(training: TrainingConfig) -> set[str]:

@@ -166,9 +166,14 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
     if not config.training.schedule:
         optimizer.pop("learning_rate", None)
     settings = {
-        "architecture": config.architecture | {"title": None},
+        "architecture": _architecture_key(model, config.architecture),
         "shapes": [model.input_shape, model.output_shape],
-        "scaling": model.layers[0].get_config(),  # constants of the training partition's features
+        # Constants of the training partition's features.
+        "scaling": [
+            layer.get_config()
+            for layer in model.layers[:2]
+            if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)
+        ],
         "augmentation": config.training.augmentation,
         "optimizer": optimizer,
         "schedule": config.training.schedule,
@@ -176,7 +181,28 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
         "batch_size": config.training.batch_size,
         "xla": xla,
     }
-    return json.dumps(settings, sort_keys=True)
+    return json.dumps(settings, sort_keys=True, default=str)
+
+
+def _architecture_key(model: keras.Model, architecture: dict[str, Any]) -> Any:
+    """Return what stands for a network's graph, but for its scaling.
+
+    A person's own function may be another one by now, under the same name and with the same
+    settings; there, it is the graph itself, and the classes whose code it calls.
+    """
+    if architecture["_target_"] in ("fitgap.models.dense", "fitgap.models.sequential"):
+        return architecture | {"title": None}
+    classes = {f"{type(layer).__qualname__} {id(type(layer))}" for layer in _all_layers(model)}
+    return [keras.saving.serialize_keras_object(model), sorted(classes)]
+
+
+def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    found = []
+    for layer in model.layers:
+        found.append(layer)
+        if isinstance(layer, keras.Model):
+            found += _all_layers(layer)
+    return found
 
 
 def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:

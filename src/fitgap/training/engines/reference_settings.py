@@ -95,9 +95,7 @@ def network(weights: Sequence[AnyArray], *, config: Config) -> Network:
 def _check_architecture(architecture: Mapping[str, Any]) -> None:
     target = architecture["_target_"]
     if target != "fitgap.models.dense":
-        layers = [layer.get("_target_") for layer in architecture.get("layers", [])]
-        described = f"{target} with {layers[0]}" if layers else target
-        require("architecture", described, f"fitgap.models.dense {_UNDER}", when=False)
+        require("architecture", target, f"fitgap.models.dense {_UNDER}", when=False)
     for key in ("batch_norm", "dropout", "l1", "l2"):
         value = architecture.get(key, 0)
         require(f"architecture.{key}", value, f"off (0 or false) {_UNDER}", when=not value)

@@ -1,0 +1,418 @@
+"""From an architecture's function to a network: three kinds of functions, one form of model.
+
+A *tensor function* ``f(x, **settings)`` gets the scaled input and returns features; a function
+that returns a *list of layers* gives the same in another form; either gets the head that the task
+needs. One that returns a *whole model* keeps its own head, and what stands before it is the
+scaling. docs/ARCHITECTURES.md is for those who write such functions.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from weakref import WeakSet
+
+import keras
+import numpy as np
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from fitgap.config import own_code
+from fitgap.errors import RequestError
+from fitgap.models.scaling import FeatureScaling
+
+Layers = list[keras.layers.Layer]
+Say = Callable[[str], None]
+
+# Facts of the experiment, handed to a function whose signature names them.
+HANDED = ("image_shape", "input_shape", "num_outputs")
+# Keys of an architecture's settings that are not the function's.
+NOT_SETTINGS = ("_target_", "name", "title", "scaling")
+_SCALERS = (keras.layers.Rescaling, keras.layers.Normalization)
+_PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "hard_sigmoid")
+
+_returned: "WeakSet[keras.Model]" = WeakSet()
+
+
+def make(
+    architecture: Mapping[str, Any],
+    *,
+    image_shape: tuple[int, ...],
+    scaling: FeatureScaling | None,
+    num_outputs: int,
+    augmentation: Callable[[], Layers],
+    head: Callable[[], keras.layers.Layer],
+    takes_logits: bool,
+    say: Say,
+) -> keras.Model:
+    """Make a network with the scaling as its first layer and probabilities as its output.
+
+    Parameters
+    ----------
+    architecture
+        Its settings; ``_target_`` names the function.
+    image_shape
+        Of one image, or (features,).
+    scaling
+        Of float32 features; None: the network takes uint8 images.
+    num_outputs
+        How many outputs the task needs.
+    augmentation
+        Makes the layers between the scaling and the network.
+    head
+        Makes the output layer that the task needs; its ``units`` and ``activation`` are what a
+        whole model's output is held against. Each layer draws its seed when it is made, so these
+        are made in a fixed order: a list's layers, its head, the augmentation.
+    takes_logits
+        Whether the loss was told ``from_logits: true``; a whole model may then end without its
+        activation, which is added.
+    say
+        Takes what a person should know of how her model is used.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled.
+
+    Raises
+    ------
+    RequestError
+        If the function does not exist, fails or returns something else, or what it returns does
+        not fit data or task.
+    """
+    name = str(architecture["name"])
+    own = architecture.get("scaling", "auto")
+    if own not in ("auto", "none", None):
+        raise RequestError(f"architecture.scaling must be auto or none, got {own!r}")
+    function = _function(name, architecture)
+    settings = _settings(
+        name, architecture, function, image_shape=image_shape, num_outputs=num_outputs
+    )
+    is_raw = own != "auto"
+    if is_tensor_function(function, settings):
+        inputs = [*_inputs(image_shape, scaling, raw=is_raw), *augmentation()]
+        return _of_tensor_function(name, function, settings, inputs=inputs, head=head)
+    made = _call(name, function, settings)
+    if isinstance(made, keras.Model):
+        if not is_raw and (scaler := _own_scaling(made)):
+            is_raw = True
+            say(f"architecture={name} begins with a {scaler} of its own: it gets the raw values")
+        if made.compiled:
+            say(
+                f"architecture={name} is compiled already: its optimizer, loss and metrics are "
+                "left out, those of the settings are used"
+            )
+        return _of_whole_model(
+            name,
+            made,
+            inputs=[*_inputs(image_shape, scaling, raw=is_raw), *augmentation()],
+            image_shape=image_shape,
+            head=head(),
+            takes_logits=takes_logits,
+        )
+    if not isinstance(made, list | tuple) or not all(
+        isinstance(layer, keras.layers.Layer) for layer in made
+    ):
+        raise RequestError(
+            f"architecture={name}: {architecture['_target_']} must return a tensor, a list of "
+            f"Keras layers or a keras.Model, got {_kind(made)}"
+        )
+    output = head()
+    inputs = _inputs(image_shape, scaling, raw=is_raw)
+    return _of_layers(name, [*inputs, *augmentation(), *made, output])
+
+
+def is_tensor_function(function: Callable[..., Any], settings: Mapping[str, Any]) -> bool:
+    """Tell whether a function is one from a tensor to a tensor, by its signature alone.
+
+    It is, if its first parameter can be given by position, has no default, and is neither among
+    the settings nor one of `HANDED`.
+
+    >>> is_tensor_function(lambda x, width=64: x, {"width": 32})
+    True
+    >>> is_tensor_function(lambda width: width, {"width": 32})
+    False
+    """
+    first = next(iter(_parameters(function)), None)
+    return (
+        first is not None
+        and first.kind in (first.POSITIONAL_ONLY, first.POSITIONAL_OR_KEYWORD)
+        and first.default is first.empty
+        and first.name not in settings
+        and first.name not in HANDED
+    )
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (ValueError, TypeError):  # some of those that are written in C have none
+        return []
+
+
+def _function(name: str, architecture: Mapping[str, Any]) -> Callable[..., Any]:
+    target = str(architecture["_target_"])
+    try:
+        function = own_code.locate(target)
+    except RequestError as error:
+        raise RequestError(f"architecture={name}: {error}") from error
+    if not callable(function):
+        raise RequestError(
+            f"architecture={name}: {target} must be a function, got {_kind(function)}"
+        )
+    made: Callable[..., Any] = function
+    return made
+
+
+def _settings(
+    name: str,
+    architecture: Mapping[str, Any],
+    function: Callable[..., Any],
+    *,
+    image_shape: tuple[int, ...],
+    num_outputs: int,
+) -> dict[str, Any]:
+    """Return a function's arguments: its settings, what they name instantiated, and the facts."""
+    plain = {key: value for key, value in architecture.items() if key not in NOT_SETTINGS}
+    try:
+        settings = dict(instantiate(plain, _convert_="all")) if plain else {}
+    except InstantiationException as error:
+        reason = own_code.describe_failure(error.__cause__ or error)
+        target = architecture["_target_"]
+        raise RequestError(f"architecture={name} ({target}): {reason}") from error
+    facts = dict(zip(HANDED, (image_shape, image_shape, num_outputs), strict=True))
+    parameters = _parameters(function)
+    taken = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
+    settings = {key: facts[key] for key in HANDED if key in taken} | settings
+    takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    unknown = [key for key in settings if key not in taken]
+    if parameters and unknown and not takes_any:
+        raise RequestError(
+            f"architecture.{unknown[0]}: {architecture['_target_']} has no such parameter"
+        )
+    return settings
+
+
+def _call(
+    name: str, function: Callable[..., Any], settings: Mapping[str, Any], *tensors: Any
+) -> Any:
+    try:
+        return function(*tensors, **settings)
+    except RequestError:
+        raise
+    except Exception as error:
+        described = own_code.describe_failure(error)
+        hint = ""
+        if "ndim=4" in described and tensors and len(tensors[0].shape) == 3:
+            shape = (*tensors[0].shape[1:], 1)
+            hint = f"; grey images need a channel axis: keras.layers.Reshape({shape})(x)"
+        raise RequestError(f"architecture={name}: {described}{hint}") from error
+
+
+def _of_layers(name: str, layers: Layers) -> keras.Model:
+    try:
+        # TensorFlow makes a scope of a model's name and takes ASCII only; a title in any
+        # language is architecture.title.
+        model = keras.Sequential(layers, name="model")
+    except (ValueError, TypeError) as error:
+        described = own_code.describe_failure(error)
+        raise RequestError(f"architecture={name}: {described}") from error
+    if model.output_shape != (None, layers[-1].units):
+        raise _not_flat(name, model.output_shape)
+    return model
+
+
+def _of_tensor_function(
+    name: str,
+    function: Callable[..., Any],
+    settings: Mapping[str, Any],
+    *,
+    inputs: Layers,
+    head: Callable[[], keras.layers.Layer],
+) -> keras.Model:
+    start, x = _applied(inputs)
+    features = _call(name, function, settings, x)
+    if not isinstance(features, keras.KerasTensor):
+        first = _parameters(function)[0].name
+        raise RequestError(
+            f"architecture={name}: a function whose first parameter ({first}) has no value in the "
+            f"settings gets the input tensor there and must return a tensor, got {_kind(features)}"
+        )
+    if len(features.shape) != 2:
+        raise _not_flat(name, features.shape)
+    return _closed(name, start, head()(features))
+
+
+def _of_whole_model(
+    name: str,
+    whole: keras.Model,
+    *,
+    inputs: Layers,
+    image_shape: tuple[int, ...],
+    head: keras.layers.Layer,
+    takes_logits: bool,
+) -> keras.Model:
+    if whole in _returned:
+        raise RequestError(
+            f"architecture={name} returns the same model again, which has been trained: "
+            "make a new one at each call"
+        )
+    _returned.add(whole)
+    for method in ("train_step", "test_step", "compute_loss"):
+        if getattr(type(whole), method) is not getattr(keras.Model, method):
+            raise RequestError(
+                f"architecture={name}: {type(whole).__name__} has a {method} of its own, which a "
+                "run would not use; train such a model with fitgap.fit"
+            )
+    start, x = _applied(inputs)
+    x = _fitted_to(name, whole, x, image_shape)
+    outputs = _call(name, whole, {}, x)
+    if not isinstance(outputs, keras.KerasTensor):
+        raise RequestError(f"architecture={name} must have one output, got {_kind(outputs)}")
+    if tuple(outputs.shape) != (None, head.units):
+        raise RequestError(
+            f"architecture={name} must end in {head.units} outputs, as the task needs, got the "
+            f"shape {tuple(outputs.shape)}"
+        )
+    wanted = keras.activations.serialize(head.activation)
+    ends_in = _last_activation(whole)
+    if wanted in _PROBABILITY_ACTIVATIONS and takes_logits and ends_in in (None, "linear"):
+        activation = keras.layers.Activation(wanted, name="probabilities")
+        return _closed(name, start, activation(outputs))
+    model = _closed(name, start, outputs)
+    if wanted in _PROBABILITY_ACTIVATIONS:
+        _check_probabilities(name, model, wanted=wanted, ends_in=ends_in)
+    return model
+
+
+def _applied(layers: Layers) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    start, *others = layers
+    x = start
+    for layer in others:
+        x = layer(x)
+    return start, x
+
+
+def _closed(name: str, start: keras.KerasTensor, outputs: keras.KerasTensor) -> keras.Model:
+    try:
+        return keras.Model(start, outputs, name="model")
+    except (ValueError, TypeError) as error:
+        described = own_code.describe_failure(error)
+        raise RequestError(f"architecture={name}: {described}") from error
+
+
+def _fitted_to(
+    name: str, whole: keras.Model, x: keras.KerasTensor, image_shape: tuple[int, ...]
+) -> keras.KerasTensor:
+    """Return the input in the form a model takes: grey images may get a channel axis."""
+    inputs = getattr(whole, "inputs", None)
+    if not inputs:
+        return x  # it takes what it is called with
+    if len(inputs) != 1:
+        raise RequestError(f"architecture={name} must have one input, got {len(inputs)}")
+    wanted = tuple(inputs[0].shape[1:])
+    for shape in (image_shape, (*image_shape, 1)):
+        if len(wanted) == len(shape) and all(
+            size in (None, given) for size, given in zip(wanted, shape, strict=True)
+        ):
+            return x if shape == image_shape else keras.layers.Reshape(shape, name="channel")(x)
+    raise RequestError(
+        f"architecture={name} takes an input of shape {wanted}, but the data have {image_shape}"
+    )
+
+
+def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None, *, raw: bool) -> Layers:
+    if scaling is None:
+        # A factor of one: the network gets 0 to 255 as float32.
+        factor, name = (1.0, "raw_values") if raw else (1 / 255, "rescaling")
+        return [
+            keras.layers.Input(image_shape, dtype="uint8", name="image"),
+            keras.layers.Rescaling(factor, name=name),
+        ]
+    features = keras.layers.Input(image_shape, dtype="float32", name="features")
+    if raw:
+        return [features]
+    return [
+        features,
+        keras.layers.Normalization(
+            axis=scaling.axis,
+            mean=scaling.mean,
+            variance=scaling.variance,
+            name="normalization",
+        ),
+    ]
+
+
+def _own_scaling(model: keras.Model) -> str | None:
+    """Return the kind of layer with which a model scales its input; None if it does not begin so.
+
+    Models within models are looked into; one that is no graph of layers cannot be.
+    """
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, keras.layers.InputLayer):
+            continue
+        takes_input = not isinstance(model, keras.Sequential) and any(
+            isinstance(history.operation, keras.layers.InputLayer)
+            for tensor in _inputs_of(layer)
+            if (history := getattr(tensor, "_keras_history", None))
+        )
+        if not takes_input and not isinstance(model, keras.Sequential):
+            continue
+        if isinstance(layer, _SCALERS):
+            return type(layer).__name__
+        return _own_scaling(layer) if isinstance(layer, keras.Model) else None
+    return None
+
+
+def _inputs_of(layer: keras.layers.Layer) -> Sequence[Any]:
+    nodes = getattr(layer, "_inbound_nodes", ())  # a layer used twice has no single `input`
+    return [tensor for node in nodes[-1:] for tensor in node.input_tensors]
+
+
+def _last_activation(model: keras.Model) -> str | None:
+    """Return the name of the activation in which a model ends; None where it cannot be seen."""
+    outputs = getattr(model, "outputs", None)
+    history = getattr(outputs[0], "_keras_history", None) if outputs else None
+    last = history.operation if history else None
+    if last is None and getattr(model, "layers", None):
+        last = model.layers[-1] if isinstance(model, keras.Sequential) else None
+    if isinstance(last, keras.Model):
+        return _last_activation(last)
+    if isinstance(last, keras.layers.Softmax):
+        return "softmax"
+    activation = getattr(last, "activation", None)
+    return str(keras.activations.serialize(activation)) if callable(activation) else None
+
+
+def _check_probabilities(
+    name: str, model: keras.Model, *, wanted: str, ends_in: str | None
+) -> None:
+    if ends_in == wanted:
+        return
+    says = f"its last activation is {ends_in}" if ends_in else ""
+    if not ends_in:
+        shape = (4, *model.input_shape[1:])
+        values = np.random.default_rng(0).integers(0, 256, shape)
+        outputs = np.asarray(model(values.astype(model.inputs[0].dtype), training=False), float)
+        is_in_range = bool(np.all((outputs >= 0) & (outputs <= 1)))
+        adds_up = wanted != "softmax" or bool(np.allclose(outputs.sum(axis=-1), 1, atol=1e-2))
+        if is_in_range and adds_up:
+            return
+        says = "its outputs " + ("do not add up to 1" if is_in_range else "are not in [0, 1]")
+    raise RequestError(
+        f"architecture={name} must end in probabilities ({wanted}), but {says}; end it so, or say "
+        "with +loss.function.from_logits=true that these are logits"
+    )
+
+
+def _not_flat(name: str, shape: Sequence[int | None]) -> RequestError:
+    return RequestError(
+        f"architecture={name} must end in a flat layer; its output has the shape {tuple(shape)}"
+    )
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "None"
+    kind = type(value)
+    is_builtin = kind.__module__ == "builtins"
+    return kind.__name__ if is_builtin else f"{kind.__module__}.{kind.__name__}"
