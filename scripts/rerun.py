@@ -24,10 +24,17 @@ def main() -> int:
     parser.add_argument(
         "--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db of this project)"
     )
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module of your own whose classes the record may name; may be repeated",
+    )
     arguments = parser.parse_args()
 
     run = recorded.open_run(arguments.run_id, uri=store.resolve_uri(arguments.uri))
-    planned = rerun.plan(run)
+    planned = rerun.plan(run, modules=arguments.trust)
     print(f"{run.name} of experiment {run.experiment}, run {run.run_id}")
     differences = rerun.differences(run, planned)
     _print_differences(differences)

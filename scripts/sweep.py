@@ -43,6 +43,14 @@ def main() -> None:
         help="end what says RUNNING on this host: it cannot be looked at from here",
     )
 
+    resume.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="a module of your own whose classes the sweep's plan may name; may be repeated",
+    )
+
     # argparse takes no positional arguments after an option that stands among them.
     arguments, rest = parser.parse_known_args()
     unknown = [word for word in rest if word.startswith("-") or arguments.command != "resume"]
@@ -64,7 +72,13 @@ def main() -> None:
         state.show_status(uri, sweep)
         return
     planned = state.read_plan(uri, sweep)
-    command = state.resume_arguments(uri, sweep, planned, overrides=[*arguments.overrides, *rest])
+    command = state.resume_arguments(
+        uri,
+        sweep,
+        planned,
+        overrides=[*arguments.overrides, *rest],
+        modules=arguments.trust,
+    )
     if arguments.assume_dead is not None:
         state.assume_dead(uri, sweep, host=arguments.assume_dead)
     _train(command, MLFLOW_TRACKING_URI=uri)

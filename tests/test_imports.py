@@ -13,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     ("errors", "heavy_imports", "processes"),
     ("config",),
+    ("trust",),
     ("reference",),
     ("data",),
     ("models",),

@@ -6,7 +6,7 @@ every metric but times, and every array in the file of the network.
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import experiment, identity, processes, store
+from fitgap.config import settings as config
 from fitgap.config.settings import to_text
 from fitgap.experiment import Plan
 from fitgap.store import recorded
 from fitgap.store.recorded import RecordedRun
 from fitgap.tracking import provenance
+from fitgap.trust import targets
 
 RERUN_TAG = "fitgap.rerun_of"
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
@@ -67,14 +69,25 @@ class Agreement:
         return not self.different_metrics and not self.different_arrays
 
 
-def plan(run: RecordedRun) -> Plan:
+def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
     """Plan the repetition of a run, in its experiment, as a run of its own.
+
+    Parameters
+    ----------
+    run
+        Of the record.
+    modules
+        Those whose classes the record may name besides Keras's and fitgap's; see `fitgap.trust`.
 
     Raises
     ------
     RequestError
-        If its data or its network are not to be had, or its settings are not possible today.
+        If its data or its network are not to be had, its settings are not possible today, or it
+        names a class that a record may not.
     """
+    targets.check(
+        config.to_plain(run.config), what=f"the record of run {run.run_id}", modules=modules
+    )
     with recorded.model_file(run):
         pass  # before anything is trained that could then not be compared
     tracking = replace(

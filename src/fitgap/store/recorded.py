@@ -1,7 +1,8 @@
 """One finished run of the record, opened to be used: settings, form of its data, network's file.
 
 Records outlive the code: a setting that does not exist any more is set aside, not refused. Nothing
-of a record is run: settings are plain YAML, the network is Keras's own file.
+of a record is run: settings are plain YAML, the network is Keras's own file. What they may hold is
+said in `fitgap.trust`.
 """
 
 import json
@@ -14,13 +15,13 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
 from omegaconf import MISSING
 
 from fitgap import store
 from fitgap.config import settings as config
 from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
 from fitgap.errors import RequestError
+from fitgap.trust import settings as trust
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,15 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         kind = "a sweep" if run.data.tags.get("fitgap.role") == "sweep" else run.info.status
         raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
     try:
-        plain = yaml.safe_load(load_text(f"{run.info.artifact_uri}/config.yaml"))
+        what = f"config.yaml of run {run_id}"
+        plain = trust.read(load_text(f"{run.info.artifact_uri}/config.yaml"), what=what)
         known, unknown = _split_off_unknown(plain)
+        trust.check_types(known, what=what)
         settings = config.from_plain(known)
         experiment = client.get_experiment(run.info.experiment_id).name
-    except (MlflowException, OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
+    except RequestError:
+        raise
+    except (MlflowException, OSError, ValueError, TypeError, KeyError) as error:
         raise _unreadable(run_id, error) from error
     flat = config.flatten(config.to_plain(settings))
     if lacking := [key for key, value in flat.items() if value == MISSING]:
@@ -175,11 +180,11 @@ def _split_off_unknown(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     unknown: dict[str, Any] = {}
     for key, value in plain.items():
         schema = hints.get(key)
-        if key == "dataset":
+        if key == "dataset" and isinstance(value, Mapping):
             schema = config.dataset_schema(value.get("name"))
         if schema is None:
             unknown[key] = value
-        elif is_dataclass(schema):
+        elif is_dataclass(schema) and isinstance(value, Mapping):
             names = {field.name for field in fields(schema)}
             known[key] = {name: item for name, item in value.items() if name in names}
             unknown |= {f"{key}.{name}": item for name, item in value.items() if name not in names}

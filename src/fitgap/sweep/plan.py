@@ -85,9 +85,23 @@ def from_json(text: str) -> SweepPlan:
     try:
         plain = json.loads(text)
         jobs = [PlannedJob(**job) for job in plain.pop("jobs")]
-        return SweepPlan(**plain, jobs=jobs)
-    except (KeyError, TypeError, AttributeError) as error:
+        plan = SweepPlan(**plain, jobs=jobs)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a sweep's plan: {error}") from error
+    texts = [*_each(plan.hydra), *_each(plan.task)]
+    for job in jobs:
+        texts += [job.name, job.identity, job.reused or "", *_each(job.overrides)]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("not a sweep's plan: a text is no text")
+    if type(plan.workers) is not int or plan.workers < 1 or type(plan.reuse) is not bool:
+        raise ValueError("not a sweep's plan: its workers or reuse are none")
+    return plan
+
+
+def _each(texts: object) -> list[object]:
+    if not isinstance(texts, list):
+        raise ValueError("not a sweep's plan: a list is no list")
+    return texts
 
 
 def quoted(text: str) -> str:

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,7 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.plan import SweepPlan
+from fitgap.trust import overrides as trust
 
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED")
 # A run on another host that has been silent for so long is worth a word. A healthy one logs an
@@ -317,7 +318,12 @@ def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
 
 
 def resume_arguments(
-    uri: str, sweep: Sweep, plan: SweepPlan, *, overrides: Sequence[str] = ()
+    uri: str,
+    sweep: Sweep,
+    plan: SweepPlan,
+    *,
+    overrides: Sequence[str] = (),
+    modules: Collection[str] = (),
 ) -> list[str]:
     """Return the command line of scripts/train.py that goes on with a sweep.
 
@@ -329,11 +335,14 @@ def resume_arguments(
         From `choose_sweep` and `read_plan`.
     overrides
         Of Hydra's settings, in addition: another launcher, another number of workers.
+    modules
+        Those whose classes the plan may name besides Keras's and fitgap's; see `fitgap.trust`.
 
     Raises
     ------
     RequestError
-        If an override is of the experiment: that would be another sweep.
+        If an override is of the experiment: that would be another sweep. If the plan brings along
+        what a record may not.
     """
     for override in overrides:
         if not override.lstrip("+~").startswith(("hydra/", "hydra.")):
@@ -342,6 +351,8 @@ def resume_arguments(
                 f"got {override!r}\nOther runs are another sweep: python scripts/train.py -m ..."
             )
     recorded = [o for o in plan.hydra if not o.lstrip("+").startswith(_NOT_RESUMED)]
+    what = f"{sweep_plan.FILE_NAME} of sweep {sweep.parent.run_id}"
+    trust.check([*recorded, *plan.task], what=what, modules=modules)
     if any(override.startswith("hydra/launcher=") for override in overrides):
         recorded = [o for o in recorded if not o.lstrip("+").startswith(_OF_LAUNCHER)]
     task = [

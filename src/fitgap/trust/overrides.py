@@ -1,0 +1,144 @@
+"""Which overrides a sweep's recorded plan may bring along when the sweep is resumed.
+
+What Hydra does at its own settings' bidding reaches far: a callback, a search path or a folder of
+its own is code that runs and files that appear. So a plan brings the experiment's settings, and
+by name those of the launcher and the sweeper that decide how many jobs run where.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from fitgap.config.schema import Config
+from fitgap.errors import RequestError
+from fitgap.trust import targets
+
+LAUNCHERS = ("basic", "joblib", "ray", "submitit_local", "submitit_slurm")
+SWEEPERS = ("fitgap", "optuna")
+_LAUNCHER_SETTINGS = """
+n_jobs backend prefer require verbose timeout pre_dispatch batch_size
+jobs_at_once array_parallelism timeout_min nodes tasks_per_node cpus_per_task mem_gb gpus_per_node
+partition account qos constraint signal_delay_s max_num_timeout
+ray.init.num_cpus ray.init.num_gpus ray.remote.num_cpus ray.remote.num_gpus ray.remote.max_retries
+"""  # of joblib; of submitit; of Ray
+_SWEEPER_SETTINGS = """
+fail_fast n_trials n_jobs metrics directions sampler seed startup_trials pruner
+pruning_startup_trials pruning_warmup_epochs study
+"""
+HYDRA_SETTINGS = frozenset(
+    [f"hydra.launcher.{name}" for name in _LAUNCHER_SETTINGS.split()]
+    + [f"hydra.sweeper.{name}" for name in _SWEEPER_SETTINGS.split()]
+)
+# Groups that set several of an experiment's settings at once.
+PRESETS = ("experiment", "sweep", "remedy")
+TRACKING = ("tracking", "tracking.uri", "tracking.experiment", "tracking.reuse")
+PARAMS = "hydra.sweeper.params."  # the experiment's settings that a preset sweeps over
+
+# `${seed}`: another setting of the experiment. No resolver but the number of the job.
+_INTERPOLATION = re.compile(r"\$\{([^${}]*)\}")
+_PLAIN_REFERENCE = re.compile(r"(?!hydra\b)\w+(\.\w+)*|hydra[.:]job\.(num|id)")
+
+
+def check(overrides: Iterable[str], *, what: str, modules: Collection[str] = ()) -> None:
+    """Check the overrides of a record, as a command line would have them.
+
+    Parameters
+    ----------
+    overrides
+        Of Hydra's settings or the experiment's.
+    what
+        Where they come from, for the message.
+    modules
+        See `fitgap.trust.targets.is_allowed`.
+
+    Raises
+    ------
+    RequestError
+        Naming the first one that a record may not bring.
+    """
+    for text in overrides:
+        if not isinstance(text, str) or text.startswith("-"):
+            raise _refused(what, text)
+        try:
+            (override,) = OverridesParser.create().parse_overrides([text])
+        except HydraException as error:
+            raise _refused(what, text) from error
+        if not (_is_of_hydra(override) or _is_of_experiment(override)):
+            raise _refused(what, text)
+        for inside in _INTERPOLATION.findall(text):
+            if not _PLAIN_REFERENCE.fullmatch(inside):
+                raise _refused(what, text)
+        if "${" in _INTERPOLATION.sub("", text):
+            raise _refused(what, text)
+        if override.key_or_group.startswith(PARAMS):
+            value = override.value()
+            text = value if isinstance(value, str) else override.get_value_element_as_str()
+            becomes = f"{override.key_or_group.removeprefix(PARAMS)}={text}"
+            check([becomes], what=what, modules=modules)
+        else:
+            _check_values(override, what=what, modules=modules)
+
+
+def _is_of_hydra(override: Override) -> bool:
+    key, value = override.key_or_group, override.value()
+    if override.package is not None:
+        return False
+    if key == "hydra/launcher":
+        return value in LAUNCHERS
+    if key == "hydra/sweeper":
+        return value in SWEEPERS
+    if key.startswith(PARAMS):
+        return True  # checked as the override that it becomes
+    return key in HYDRA_SETTINGS and "${" not in str(value)
+
+
+def _is_of_experiment(override: Override) -> bool:
+    key = override.key_or_group
+    if key == "tracking" and override.value() not in ("local", "server"):
+        return False
+    return override.package is None and _is_experiments_name(key)
+
+
+def _is_experiments_name(key: str) -> bool:
+    first = re.split(r"[./]", key)[0]
+    if first == "tracking":  # where a record lies is the command's to say
+        return key in TRACKING
+    return ".." not in key and first in (*Config.__annotations__, *PRESETS)
+
+
+def _check_values(override: Override, *, what: str, modules: Collection[str]) -> None:
+    """Check the classes that a value names, in a sweep's every choice."""
+    last = override.key_or_group.rpartition(".")[2]
+    if override.is_delete():
+        return
+    if override.is_sweep_override():
+        sweep = override.value()
+        values = list(getattr(sweep, "list", None) or [])
+        if last == "_target_" and not values:
+            raise _refused(what, override.input_line)
+    else:
+        values = [override.value()]
+    for value in values:
+        plain = getattr(value, "text", value)  # a quoted string of Hydra's
+        targets.check({last: _without_references(plain)}, what=what, modules=modules)
+
+
+def _without_references(value: object) -> object:
+    """Return a value with its references, which were checked, left out."""
+    if isinstance(value, str):
+        return _INTERPOLATION.sub("", value)
+    if isinstance(value, dict):
+        return {getattr(k, "text", k): _without_references(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_references(getattr(item, "text", item)) for item in value]
+    return getattr(value, "text", value)
+
+
+def _refused(what: str, override: object) -> RequestError:
+    return RequestError(
+        f"{what} brings along {targets.shown(override)}, which a record may not\n"
+        "If you know what it does, start the sweep by its own command: fitgap train -m ..."
+    )

@@ -1,0 +1,318 @@
+"""What comes out of a store runs nothing, reads nothing and writes nothing that it should not."""
+
+import inspect
+import json
+import pickle
+import runpy
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from fitgap import experiment, store
+from fitgap.config import settings as config
+from fitgap.errors import RequestError
+from fitgap.store import recorded
+from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep import status
+from fitgap.trust import overrides, settings, targets
+
+SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
+SCRIPTS = config.PROJECT_ROOT / "scripts"
+
+
+class Marks:
+    """Unpickled, it would create a file."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+@pytest.fixture(scope="module")
+def trained(compose, template_database, tmp_path_factory):
+    """Return a store and a finished run in it, which tests copy and change."""
+    folder = tmp_path_factory.mktemp("trust")
+    uri = f"sqlite:///{shutil.copy(template_database, folder / 'mlflow.db')}"
+    done = experiment.run(experiment.plan(compose(*SMALL, f"tracking.uri={uri}")))
+    return uri, done.run_id
+
+
+@pytest.fixture
+def recorded_settings(trained):
+    """Return a function that changes the settings in a run's record; they come back afterwards."""
+    uri, run_id = trained
+    (run,) = [r for r in store.find_runs(uri, experiment="fitgap") if r.run_id == run_id]
+    file = Path(run.artifact_uri.removeprefix("file://")) / "config.yaml"
+    before = file.read_text()
+
+    def change(where, value):
+        plain = yaml.safe_load(before)
+        node = plain
+        *path, last = where.split(".")
+        for key in path:
+            node = node[key]
+        node[last] = value
+        file.write_text(yaml.safe_dump(plain))
+
+    yield change
+    file.write_text(before)
+
+
+@pytest.fixture
+def script(monkeypatch, capsys):
+    """Return a function that runs a script in this process."""
+
+    def run(name, *arguments):
+        path = SCRIPTS / name
+        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(path), run_name="__main__")
+        return caught.value.code, capsys.readouterr()
+
+    return run
+
+
+ATTACKS = (
+    "numpy", "joblib", "pandas", "logging", "csv_logger", "shell", "hydra", "partial", "list",
+    "keras form", "environment", "file", "not a text",
+)  # fmt: skip
+
+
+def attacks(folder):
+    """Return nodes that a record might have made, each of which would create ``mark``."""
+    mark = folder / "mark"
+    pickled = folder / "pickled.npy"
+    pickled.write_bytes(pickle.dumps(Marks(mark)))
+    return {
+        "numpy": {"_target_": "numpy.load", "file": str(pickled), "allow_pickle": True},
+        "joblib": {"_target_": "joblib.load", "filename": str(pickled)},
+        "pandas": {"_target_": "pandas.read_pickle", "filepath_or_buffer": str(pickled)},
+        "logging": {"_target_": "logging.FileHandler", "filename": str(mark)},
+        "csv_logger": {"_target_": "keras.callbacks.CSVLogger", "filename": str(mark)},
+        "shell": {"_target_": "subprocess.check_call", "args": ["touch", str(mark)]},
+        "hydra": {"_target_": "hydra.utils.get_object", "path": "os.system"},
+        "partial": {"_target_": "keras.layers.Dense", "units": {"_target_": "os.getpid"}},
+        "list": [{"_target_": "pathlib.Path.touch", "self": str(mark)}],
+        "keras form": {"class_name": "Lambda", "module": "keras.layers", "config": {}},
+        "environment": {"_target_": "keras.layers.Dense", "name": "${oc.env:HOME}"},
+        "file": {"_target_": "keras.layers.StringLookup", "vocabulary": "/etc/passwd"},
+        "not a text": {"_target_": ["os.system"]},
+    }
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_a_record_names_is_not_made(attack, trained, recorded_settings, script, tmp_path):
+    uri, run_id = trained
+    recorded_settings("training.callbacks", {"x": attacks(tmp_path)[attack]})
+    before = sorted(tmp_path.rglob("*"))
+    runs = len(store.find_runs(uri, experiment="fitgap"))
+    code, said = script("rerun.py", run_id, "--uri", uri)
+    assert code == 2
+    assert said.err.startswith("error: the record of run ")
+    assert len(said.err.splitlines()) <= 2
+    assert "Traceback" not in said.err
+    assert sorted(tmp_path.rglob("*")) == before
+    assert len(store.find_runs(uri, experiment="fitgap")) == runs
+
+
+def test_a_module_that_a_person_trusts_may_be_named():
+    node = {"_target_": "nets.blocks.wide", "units": 3}
+    with pytest.raises(RequestError, match=r"--trust nets\.blocks"):
+        targets.check(node, what="the record")
+    targets.check(node, what="the record", modules=["nets"])
+    with pytest.raises(RequestError):
+        targets.check({"_target_": "netsuite.wide"}, what="the record", modules=["nets"])
+
+
+def test_what_the_packaged_options_name_may_come_from_a_record():
+    for path in sorted(config.CONFIG_DIR.rglob("*.yaml")):
+        if "hydra" not in path.parts:
+            node = yaml.safe_load(path.read_text()) or {}
+            plain = json.loads(json.dumps(node).replace("${", "$"))
+            targets.check(plain, what=path.name)
+
+
+BASES = {
+    "keras.layers": ("layers", "Layer"),
+    "keras.optimizers": ("optimizers", "Optimizer"),
+    "keras.optimizers.schedules": ("optimizers.schedules", "LearningRateSchedule"),
+    "keras.losses": ("losses", "Loss"),
+    "keras.metrics": ("metrics", "Metric"),
+    "keras.callbacks": ("callbacks", "Callback"),
+    "keras.initializers": ("initializers", "Initializer"),
+    "keras.regularizers": ("regularizers", "Regularizer"),
+    "keras.constraints": ("constraints", "Constraint"),
+}
+# Of Keras's public classes, those that a record may not name, with the reason.
+LEFT_OUT = {
+    "keras.layers": {
+        *("Lambda", "TFSMLayer", "TorchModuleWrapper", "FlaxLayer", "JaxLayer"),  # given code
+        *("Layer", "Wrapper"),  # nothing by themselves
+    },
+    "keras.optimizers": {"Optimizer", "MultiOptimizer", "OptimizerMap"},
+    "keras.optimizers.schedules": {"LearningRateSchedule"},
+    "keras.losses": {"Loss"},
+    "keras.metrics": {"Metric", "MeanMetricWrapper"},
+    "keras.callbacks": {
+        *("BackupAndRestore", "CSVLogger", "ModelCheckpoint", "OrbaxCheckpoint", "TensorBoard"),
+        "RemoteMonitor",  # sends
+        *("LambdaCallback", "LearningRateScheduler"),  # given code
+        *("Callback", "CallbackList", "History", "ProgbarLogger"),
+    },
+    "keras.initializers": {"Initializer"},
+    "keras.regularizers": {"Regularizer"},
+    "keras.constraints": {"Constraint"},
+}
+
+
+@pytest.mark.parametrize("namespace", BASES)
+def test_every_public_class_of_keras_is_allowed_or_left_out_on_purpose(namespace):
+    import keras
+
+    module = keras
+    for part in namespace.split(".")[1:]:
+        module = getattr(module, part)
+    public = {
+        name for name in dir(module) if name[0].isupper() and inspect.isclass(getattr(module, name))
+    }
+    assert public == targets.ALLOWED[namespace] | LEFT_OUT[namespace]
+    base = getattr(module, BASES[namespace][1])
+    for name in targets.ALLOWED[namespace] - {"InputSpec"}:
+        assert issubclass(getattr(module, name), base), name
+
+
+def test_fitgaps_own_names_are_those_that_it_offers():
+    from fitgap import models
+
+    assert set(models.__all__) <= targets.ALLOWED["fitgap.models"]
+
+
+HARMLESS = (
+    "seed=0,1",
+    "seed=range(3)",
+    "optimizer=choice(adam,sgd)",
+    "optimizer.learning_rate=tag(log, interval(1e-4, 1e-1))",
+    "++training.callbacks.x={_target_:keras.callbacks.EarlyStopping}",
+    "training.schedule=cosine",
+    "~training.callbacks.x",
+    "split.seed=${seed}",
+    "name='첫 실험 (3), a=b'",
+    "name=job_${hydra:job.num}",
+    "tracking.uri='sqlite:////a b/x.db'",
+    "tracking.experiment=other",
+    "sweep=quickstart",
+    "hydra/launcher=joblib",
+    "hydra.launcher.n_jobs=2",
+    "hydra/sweeper=optuna",
+    "hydra.sweeper.n_trials=8",
+    "hydra.sweeper.params.seed='0,1'",
+)
+HARMFUL = (
+    "+hydra.callbacks.x={_target_: os.system}",
+    "hydra.searchpath=[file:///tmp/evil]",
+    "hydra.run.dir=/tmp/elsewhere",
+    "hydra.sweep.dir=/tmp/elsewhere",
+    "hydra/launcher=evil",
+    "hydra.launcher._target_=os.system",
+    "hydra.launcher.setup=[rm -rf x]",
+    "hydra.launcher.additional_parameters={wrap: x}",
+    "hydra.launcher.submitit_folder=/tmp/elsewhere",
+    "hydra.launcher.ray.init.address=evil:6379",
+    "+hydra.launcher.ray.init.runtime_env={working_dir: x}",
+    "hydra.sweeper._target_=os.system",
+    "hydra.sweeper.params={+hydra.callbacks.x: 1}",
+    "hydra.sweeper.params.training.callbacks='{x:{_target_:os.system}}'",
+    "hydra.sweeper.params.architecture._target_='keras.layers.Dense,os.system'",
+    "hydra.sweeper.params.hydra.run.dir=/tmp",
+    "hydra.job.chdir=true",
+    "name='${oc.env:AWS_SECRET_ACCESS_KEY}'",
+    "name='${oc.env:${name}}'",
+    "name='${oc.create:x}'",
+    "tags={a: '${oc.env:HOME}'}",
+    "dataset@hydra.callbacks=mnist",
+    "tracking.parent=abc",
+    "tracking={uri: 'sqlite:////elsewhere.db'}",
+    "architecture._target_=numpy.load",
+    "architecture._target_=keras.layers.Dense,os.system",
+    "architecture._target_=\"os.system\"",
+    "architecture._target_=${name}",
+    "architecture._target_=choice(os.system)",
+    "architecture._target_=glob(*)",
+    "architecture.layers=[{_target_: joblib.load}]",
+    "+training.callbacks.x=choice({_target_: os.system})",
+    "--config-dir=/tmp",
+    "-cn=x",
+    "no override",
+    "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("override", HARMLESS)
+def test_a_plan_brings_along_the_experiments_settings(override):
+    overrides.check([override], what="plan.json")
+
+
+@pytest.mark.parametrize("override", HARMFUL)
+def test_a_plan_brings_along_nothing_else(override):
+    with pytest.raises(RequestError, match=r"^plan\.json"):
+        overrides.check([override], what="plan.json")
+
+
+def test_resuming_refuses_a_plan_that_brings_a_callback_of_hydras(train, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert train("-m", "seed=0", *SMALL).code == 0
+    sweep = status.choose_sweep(uri, run_id=None)
+    file = Path(sweep.parent.artifact_uri.removeprefix("file://")) / sweep_plan.FILE_NAME
+    plan = json.loads(file.read_text())
+    mark = tmp_path / "mark"
+    attack = f"+hydra.callbacks.x={{_target_: logging.FileHandler, filename: {mark}}}"
+    file.write_text(json.dumps(plan | {"hydra": [*plan["hydra"], attack]}))
+    with pytest.raises(RequestError, match="which a record may not"):
+        status.resume_arguments(uri, sweep, status.read_plan(uri, sweep))
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("!!python/object/apply:os.system [ls]", "cannot be read"),
+        ("a: &x [1]\nb: *x", "refers to itself"),
+        ("[1, 2]", "holds no settings"),
+        ("3: 4", "holds no settings"),
+        ("a: [" * 10_000, "cannot be read"),
+        ("a: " + "9" * 5_000, "cannot be read"),
+        ("x: y\n" * 300_000, "more than 1000000 characters"),
+        ("a: \x00", "cannot be read"),
+        ("", "holds no settings"),
+    ],
+)
+def test_a_file_of_settings_is_plain_values(text, expected):
+    with pytest.raises(RequestError, match=expected):
+        settings.read(text, what="config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("seed", "abc"),
+        ("seed", True),
+        ("training.epochs", "many"),
+        ("training.epochs", [3]),
+        ("dataset.classes", {"a": 1}),
+        ("split.validation_fraction", "half"),
+        ("architecture", [1]),
+        ("loss", 3),
+        ("tracking", None),
+    ],
+)
+def test_recorded_settings_of_another_type_are_named(where, value, trained, recorded_settings):
+    uri, run_id = trained
+    recorded_settings(where, value)
+    with pytest.raises(RequestError, match=where.partition(".")[0]):
+        recorded.open_run(run_id, uri=uri)
