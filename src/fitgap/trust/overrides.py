@@ -75,8 +75,8 @@ def check(overrides: Iterable[str], *, what: str, modules: Collection[str] = ())
             raise _refused(what, text)
         if override.key_or_group.startswith(PARAMS):
             value = override.value()
-            text = value if isinstance(value, str) else override.get_value_element_as_str()
-            becomes = f"{override.key_or_group.removeprefix(PARAMS)}={text}"
+            assigned = value if isinstance(value, str) else override.get_value_element_as_str()
+            becomes = f"{override.key_or_group.removeprefix(PARAMS)}={assigned}"
             check([becomes], what=what, modules=modules)
         else:
             _check_values(override, what=what, modules=modules)
