@@ -19,8 +19,8 @@ def main(composed: DictConfig) -> None:
     try:
         settings = config.from_hydra(composed)
         limit = settings.training.memory_limit_mb
-        dataset = datasets.load(settings.dataset, memory_limit_mb=limit)
-        split = splits.split(dataset.y_train, settings.split, num_classes=dataset.num_classes)
+        dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
+        split = splits.split_dataset(dataset, settings.split)
         sys.stdout.write(data_report.to_markdown(data_report.findings(dataset, split)))
     except UnreadableImagesError as error:
         print("\n".join(error.reasons))

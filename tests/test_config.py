@@ -51,7 +51,9 @@ def test_every_option_composes(compose, choice):
 def test_the_plain_request_is_the_documented_default(compose):
     composed = compose()
     assert composed.dataset == schema.PublishedConfig(name="digits")
-    assert composed.split == schema.SplitConfig("holdout", validation_fraction=0.2, seed=42)
+    assert composed.split == schema.SplitConfig(
+        "holdout", validation_fraction=0.2, seed=42, stratify=None
+    )
     assert composed.architecture["units"] == [100]
     assert composed.optimizer["name"] == "rmsprop"
     assert composed.loss.labels == "integer"

@@ -11,7 +11,7 @@ from PIL import Image
 from fitgap.config import project
 from fitgap.config.schema import CsvConfig, ImageFolderConfig, NpzConfig, SplitConfig
 from fitgap.data import checks, datasets, disk_arrays, splits
-from fitgap.data.labels import hold_out
+from fitgap.data.labels import NumberedPart, hold_out
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -89,8 +89,10 @@ def test_other_numbers_are_features(tmp_path, dtype):
         (["고양이", "chien", "고양이", "chien"], ("chien", "고양이"), [1, 0, 1, 0]),
         ([b"b", b"a", b"\xc3\xa9", b"a"], ("a", "b", "é"), [1, 0, 2, 0]),
         ([[1], [0], [1], [0]], ("0", "1"), [1, 0, 1, 0]),
+        (["10", "2", "1", "2"], ("1", "2", "10"), [2, 1, 0, 1]),
+        (["a10", "b", "a9", "a"], ("a", "a9", "a10", "b"), [2, 3, 1, 0]),
     ],
-    ids=["whole numbers", "whole floats", "booleans", "text", "bytes", "a column"],
+    ids=["whole numbers", "floats", "booleans", "text", "bytes", "a column", "numerals", "mixed"],
 )
 def test_labels_become_numbers_in_their_own_order(tmp_path, labels, names, numbers):
     x, y = images(4, 2, 2), np.array(labels)
@@ -98,6 +100,15 @@ def test_labels_become_numbers_in_their_own_order(tmp_path, labels, names, numbe
     assert dataset.class_names == names
     assert dataset.y_train.tolist() == numbers
     assert dataset.y_test.tolist() == numbers[:1]
+
+
+def test_other_class_names_are_other_data(tmp_path):
+    x, y = images(6, 2, 2), np.array(["a", "b", "a", "b", "a", "b"])
+    first = npz(tmp_path, x_train=x, y_train=y)
+    datasets._load.cache_clear()
+    renamed = npz(tmp_path, x_train=x, y_train=np.char.add(y, "!"))
+    assert first.arrays_digest == renamed.arrays_digest
+    assert first.digest != renamed.digest
 
 
 class Trap:
@@ -191,9 +202,10 @@ def test_a_held_out_image_is_called_by_its_row_in_the_file(tmp_path):
 
 def test_what_is_held_out_follows_from_seed_and_fraction_alone():
     y = np.arange(40) % 4
+    part = NumberedPart(np.zeros((40, 1)), y, [""] * 40)
 
     def held(fraction=0.2, seed=42):
-        train, test = hold_out(y, fraction=fraction, seed=seed, class_names="abcd")
+        train, test = hold_out(part, fraction=fraction, seed=seed, class_names="abcd")
         assert sorted([*train, *test]) == list(range(40))
         return test.tolist()
 

@@ -1,20 +1,28 @@
 """The split: scikit-learn's, index for index, and refused where it would leave nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, train_test_split
 
 from fitgap.config.schema import SplitConfig
-from fitgap.data.splits import split
+from fitgap.data.labels import NumberedPart, hold_out
+from fitgap.data.splits import split, stratifies
 from fitgap.errors import RequestError
 
 NONE = SplitConfig("none")
+GIVEN = SplitConfig("given")
 
 
 def holdout(fraction=0.2, *, seed=42, stratify=False, train_fraction=1.0):
     return SplitConfig("holdout", fraction, seed, stratify, train_fraction)
+
+
+def kfold(fold, *, folds=5, seed=42, stratify=None, group=None):
+    return SplitConfig("kfold", None, seed, stratify, folds=folds, fold=fold, group=group)
 
 
 def one_class(n):
@@ -180,3 +188,144 @@ def test_a_part_is_drawn_by_the_seed_and_without_one_too():
 def test_a_part_without_a_class_names_the_fraction():
     with pytest.raises(RequestError, match=r"split\.train_fraction=0\.01 leaves 2 images, none of"):
         split(balanced(200, 10), holdout(train_fraction=0.01), num_classes=10)
+
+
+# Folds.
+
+
+@given(st.integers(10, 300), st.integers(2, 8), seeds)
+def test_folds_are_disjoint_cover_everything_and_are_those_of_scikit_learn(n, folds, seed):
+    made = [
+        split(one_class(n), kfold(i, folds=folds, seed=seed, stratify=False), num_classes=1)
+        for i in range(folds)
+    ]
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([each.val for each in made])), np.arange(n)
+    )
+    expected = KFold(folds, shuffle=True, random_state=seed).split(np.arange(n))
+    for each, (train, val) in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(each.train, train)
+        np.testing.assert_array_equal(each.val, val)
+
+
+def test_folds_of_few_or_uneven_classes_are_stratified_unless_told_otherwise():
+    labels = np.repeat([0, 1], [900, 100])
+    by_default = [split(labels, kfold(i), num_classes=2) for i in range(5)]
+    assert [np.bincount(labels[each.val]).tolist() for each in by_default] == [[180, 20]] * 5
+    unstratified = split(labels, kfold(0, stratify=False), num_classes=2)
+    assert np.bincount(labels[unstratified.val]).tolist() != [180, 20]
+
+
+def test_same_seed_gives_same_folds_and_another_seed_others():
+    digests = [split(balanced(200, 4), kfold(1, seed=s), num_classes=4).digest for s in (0, 0, 1)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_folds_that_leave_a_class_out_are_refused():
+    labels = np.repeat([0, 1], [40, 3])
+    with pytest.raises(RequestError, match=r"folds=5 would leave a class out.* at most 3 folds"):
+        split(labels, kfold(0), num_classes=2)
+    folds = KFold(5, shuffle=True, random_state=42).split(labels)
+    without = next(i for i, (_, val) in enumerate(folds) if 1 not in labels[val])
+    with pytest.raises(RequestError, match=r"leaves no image of class b to validate on"):
+        split(labels, kfold(without, stratify=False), num_classes=2, class_names=("a", "b"))
+    with pytest.raises(RequestError, match=r"split\.folds=5 needs as many images, got 4"):
+        split(one_class(4), kfold(0), num_classes=1)
+
+
+# What stratifies where nobody said.
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_own", "expected"),
+    [
+        (balanced(200, 4), True, True),
+        (balanced(200, 4), False, False),
+        (balanced(20_000, 4), True, False),
+        (np.repeat([0, 1], [19_000, 1_000]), True, True),
+        (np.repeat([0, 1], [20, 1]), True, False),
+        (np.linspace(0, 1, 200, dtype=np.float32), True, False),
+    ],
+    ids=["few", "published", "many and even", "uneven", "a class of one", "quantities"],
+)
+def test_own_data_of_few_or_uneven_classes_are_stratified(labels, is_own, expected):
+    assert stratifies(labels, holdout(stratify=None), is_own=is_own) is expected
+
+
+# Groups, time, a validation part of the data's own.
+
+
+@pytest.mark.parametrize("config", [holdout(stratify=None), kfold(2)], ids=["holdout", "kfold"])
+@given(groups=st.lists(st.integers(0, 30), min_size=80, max_size=80), seed=seeds)
+def test_no_group_is_in_two_partitions(config, groups, seed):
+    groups = np.array(groups)
+    assume(len(np.unique(groups)) >= 5)
+    made = split(
+        one_class(80), replace(config, seed=seed, group="who"), num_classes=1, groups=groups
+    )
+    assert not set(groups[made.train]) & set(groups[made.val])
+    np.testing.assert_array_equal(np.sort(np.r_[made.train, made.val]), np.arange(80))
+
+
+def test_a_held_out_test_part_has_whole_groups_and_every_class():
+    groups, labels = np.repeat(np.arange(50), 4), np.repeat(np.arange(50) % 2, 4)
+    part = NumberedPart(np.zeros((200, 1)), labels, [""] * 200, groups=groups)
+    train, test = hold_out(part, fraction=0.2, seed=3, class_names=("a", "b"))
+    assert not set(groups[train]) & set(groups[test])
+    assert np.bincount(labels[test]).tolist() == [20, 20]
+
+
+def test_a_group_that_the_data_put_into_two_parts_is_refused():
+    groups = np.array(["ann", "bo", "ann", "cy"])
+    config = SplitConfig("given", group="who")
+    is_val = np.array([False, False, True, False])
+    with pytest.raises(RequestError, match=r"1 groups are in the validation .*first: 'ann'"):
+        split(one_class(4), config, num_classes=1, groups=groups, is_val=is_val)
+    with pytest.raises(RequestError, match=r"1 groups are in the test part and .*first: 'bo'"):
+        split(
+            one_class(4),
+            SplitConfig("none", group="who"),
+            num_classes=1,
+            groups=groups,
+            test_groups=np.array(["bo"]),
+        )
+
+
+@given(st.lists(st.integers(0, 1000), min_size=20, max_size=60, unique=True))
+def test_by_time_the_newest_are_unseen(times):
+    order = np.array(times)
+    config = replace(holdout(0.25, stratify=None), order="date")
+    made = split(one_class(len(order)), config, num_classes=1, order=order)
+    assert len(made.val) == np.ceil(0.25 * len(order))
+    assert order[made.train].max() < order[made.val].min()
+    part = NumberedPart(order[:, None], one_class(len(order)), [""] * len(order), order=order)
+    train, test = hold_out(part, fraction=0.25, seed=0, class_names=("a",))
+    assert order[train].max() < order[test].min()
+
+
+def test_rows_of_one_time_stay_together():
+    order = np.array([1, 2, 3, 3, 3, 0])
+    config = replace(holdout(0.2, stratify=None), order="date")
+    made = split(one_class(6), config, num_classes=1, order=order)
+    assert made.val.tolist() == [2, 3, 4]
+    with pytest.raises(RequestError, match="no older row to train on"):
+        split(one_class(6), config, num_classes=1, order=np.zeros(6))
+
+
+def test_given_takes_the_validation_part_that_the_data_bring():
+    is_val = np.array([False] * 6 + [True] * 2)
+    made = split(balanced(8, 2), GIVEN, num_classes=2, is_val=is_val)
+    assert (made.train.tolist(), made.val.tolist()) == ([0, 1, 2, 3, 4, 5], [6, 7])
+    with pytest.raises(RequestError, match="needs a validation part that the data bring"):
+        split(balanced(8, 2), GIVEN, num_classes=2)
+    with pytest.raises(RequestError, match="split=given"):
+        split(balanced(8, 2), holdout(), num_classes=2, is_val=is_val)
+
+
+def test_what_the_data_bring_for_validation_is_never_held_out_for_testing():
+    is_val = np.arange(40) >= 30
+    part = NumberedPart(np.zeros((40, 1)), balanced(40, 2), [""] * 40, is_val=is_val)
+    train, test = hold_out(part, fraction=0.2, seed=0, class_names=("a", "b"))
+    assert len(test) == 6
+    assert not is_val[test].any()
+    assert is_val[train].sum() == 10

@@ -3,7 +3,7 @@
 import functools
 import tempfile
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,8 @@ def plan(config: Config) -> Plan:
         partitions, or loss, architecture or engine do not fit the data.
     """
     facts = data_facts(config)
+    if config.split.stratify is None:
+        config = replace(config, split=replace(config.split, stratify=facts.stratified))
     check_loss(config, num_classes=facts.num_classes)
     check_values(config, image_shape=facts.image_shape, value_type=facts.value_type)
     if facts.leakage and not config.dataset.allow_duplicates:
@@ -283,13 +285,15 @@ def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
 
     A sweep's runs then share the engine's tensors too.
     """
-    dataset = datasets.load(config.dataset, memory_limit_mb=config.training.memory_limit_mb)
+    dataset = datasets.load(
+        config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
+    )
     return dataset, *_partitions(dataset, astuple(config.split))
 
 
 @functools.lru_cache(maxsize=2)
 def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> tuple[Split, Partitions]:
-    indices = splits.split(dataset.y_train, SplitConfig(*split), num_classes=dataset.num_classes)
+    indices = splits.split_dataset(dataset, SplitConfig(*split))
     return indices, partition(dataset, indices)
 
 

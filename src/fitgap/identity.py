@@ -77,6 +77,8 @@ class DataFacts:
         Of one image; see `fitgap.data.datasets.Dataset`.
     leakage
         Which images lie in two partitions, in a phrase; empty if none does.
+    stratified
+        What ``split.stratify`` comes to, where it is null.
     """
 
     dataset_digest: str
@@ -86,6 +88,7 @@ class DataFacts:
     image_shape: tuple[int, ...]
     value_type: str
     leakage: str
+    stratified: bool = False
 
 
 def data_facts(config: Config) -> DataFacts:
@@ -102,8 +105,10 @@ def data_facts(config: Config) -> DataFacts:
     remembered = _read_cache()
     if fingerprint is not None and key in remembered:
         return remembered[key]
-    dataset = datasets.load(config.dataset, memory_limit_mb=config.training.memory_limit_mb)
-    split = splits.split(dataset.y_train, config.split, num_classes=dataset.num_classes)
+    dataset = datasets.load(
+        config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
+    )
+    split = splits.split_dataset(dataset, config.split)
     facts = DataFacts(
         dataset_digest=dataset.digest,
         split_digest=split.digest,
@@ -112,6 +117,7 @@ def data_facts(config: Config) -> DataFacts:
         image_shape=dataset.image_shape,
         value_type=dataset.value_type,
         leakage=checks.find_leakage(dataset, split),
+        stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
     )
     _write_cache(_read_cache() | {key: facts})
     return facts

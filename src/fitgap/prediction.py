@@ -91,9 +91,10 @@ def load_dataset(run: RecordedRun) -> Dataset:
     RequestError
         If they are not to be had, or are not the same bytes.
     """
-    dataset = datasets.load(run.dataset, memory_limit_mb=run.config.training.memory_limit_mb)
+    limit = run.config.training.memory_limit_mb
+    dataset = datasets.load(run.dataset, memory_limit_mb=limit, split=run.config.split)
     digest = run.tags.get("fitgap.dataset_digest", "")
-    if dataset.digest != digest:
+    if digest not in (dataset.digest, dataset.arrays_digest):
         raise RequestError(
             f"dataset={dataset.name} from {dataset.source} is not what run {run.run_id} had: "
             f"digest {dataset.digest[:8]}, recorded {digest[:8] or 'none'}"

@@ -144,8 +144,11 @@ def _check_size(name: str, size: Sequence[int]) -> None:
     require(name, size, "[height, width] in pixels", when=holds)
 
 
+_SPLITS = ("holdout", "kfold", "given", "none")
+
+
 def _check_split(split: SplitConfig) -> None:
-    require("split.name", split.name, "holdout or none", when=split.name in ("holdout", "none"))
+    require("split.name", split.name, " or ".join(_SPLITS), when=split.name in _SPLITS)
     share = split.train_fraction
     in_range = is_number(share) and 0 < share <= 1
     require("split.train_fraction", share, "a number in (0, 1]", when=in_range)
@@ -153,7 +156,28 @@ def _check_split(split: SplitConfig) -> None:
         fraction = split.validation_fraction
         inside = fraction is not None and is_number(fraction) and 0 < fraction < 1
         require("split.validation_fraction", fraction, "a number in (0, 1)", when=inside)
+    if split.name in ("holdout", "kfold"):
         _check_seed("split.seed", split.seed)
+    if split.name == "kfold":
+        folds, fold = split.folds, split.fold
+        require("split.folds", folds, "an integer >= 2", when=folds is not None and folds >= 2)
+        valid = fold is not None and folds is not None and 0 <= fold < folds
+        require("split.fold", fold, f"an integer from 0 to {(folds or 2) - 1}", when=valid)
+    _check_order(split)
+
+
+def _check_order(split: SplitConfig) -> None:
+    if split.order is None:
+        return
+    if split.name == "kfold":
+        raise RequestError(
+            "split.order belongs to split=holdout: folds would train on what is newer than their "
+            "validation partition"
+        )
+    if split.stratify:
+        raise RequestError("split.order and split.stratify=true contradict each other")
+    if split.group is not None:
+        raise RequestError("split.order and split.group cannot be used together")
 
 
 def _check_architecture(architecture: Mapping[str, Any]) -> None:

@@ -64,8 +64,13 @@ class SplitConfig:
     name: str = MISSING
     validation_fraction: float | None = None
     seed: int | None = None
-    stratify: bool = False
+    # Null: where it matters; see `fitgap.data.splits.stratifies`.
+    stratify: bool | None = False
     train_fraction: float = 1.0
+    folds: int | None = None
+    fold: int | None = None
+    group: str | None = None  # a column: no value of it is in two partitions
+    order: str | None = None  # a column: what is newest by it is unseen
 
 
 @dataclass

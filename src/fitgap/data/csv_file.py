@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import CsvConfig
-from fitgap.data.labels import Part, RawLabels
+from fitgap.data.labels import Part, RawLabels, SplitColumns
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def files(config: CsvConfig) -> list[Path]:
     return found
 
 
-def read(config: CsvConfig, *, memory_limit: int | None, key: str) -> tuple[Part, Part | None]:
+def read(
+    config: CsvConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
+) -> tuple[Part, Part | None]:
     """Read training part and test part into memory; a table is never streamed.
 
     Parameters
@@ -57,11 +59,17 @@ def read(config: CsvConfig, *, memory_limit: int | None, key: str) -> tuple[Part
         try:
             _check_columns(frame, frames[0], config.label)
             labels = _labels(frame, config.label)
-            x = _values(frame.drop(columns=config.label), config)
+            groups, order = (
+                split_column(frame, name, setting)
+                for setting, name in (("group", columns.group), ("order", columns.order))
+            )
+            not_features = {config.label, columns.group, columns.order}
+            x = _values(frame[[c for c in frame.columns if c not in not_features]], config)
         except RequestError as error:
             raise RequestError(f"{path}: {error}") from error
         names = [f"{path.name}, row {row}" for row in range(1, len(frame) + 1)]
-        parts.append(Part(x, labels, f"column {config.label!r} of {path.name}", names))
+        name = f"column {config.label!r} of {path.name}"
+        parts.append(Part(x, labels, name, names, groups=groups, order=order))
     return parts[0], parts[1] if len(parts) > 1 else None
 
 
@@ -140,6 +148,39 @@ def _values(frame: "pd.DataFrame", config: CsvConfig) -> NDArray[Any]:
     outside = (values != np.rint(values)) | (values < 0) | (values > 255)
     _refuse_cells(frame, values, outside, "a pixel: a whole number from 0 to 255")
     return values.astype(np.uint8).reshape(-1, height, width)
+
+
+def split_column(frame: "pd.DataFrame", name: str | None, setting: str) -> RawLabels | None:
+    """Return the column of ``split.group`` as it is, or of ``split.order`` as numbers or dates.
+
+    Raises
+    ------
+    RequestError
+        If there is no such column, or one of its cells is no number and no date.
+    """
+    import pandas as pd
+
+    if name is None:
+        return None
+    known = [str(column) for column in frame.columns]
+    if name not in known:
+        shown = ", ".join(known[:8]) + (", ..." if len(known) > 8 else "")
+        raise RequestError(
+            f"split.{setting}={name} is no column of {shown}{did_you_mean(name, known)}"
+        )
+    cells = frame[name]
+    if setting == "group":
+        groups: RawLabels = cells.astype(str).to_numpy(np.str_)
+        return groups
+    if not pd.api.types.is_numeric_dtype(cells):
+        cells = pd.to_datetime(cells, errors="coerce", format="ISO8601")
+    if cells.isna().any():
+        row = int(cells.isna().to_numpy().argmax())
+        raise _wrong_cell(
+            row, name, frame[name].tolist()[row], "a number or a date as 2024-05-31 (split.order)"
+        )
+    values: RawLabels = cells.to_numpy()
+    return values
 
 
 def _numbers(cells: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fitgap.config.schema import OWN_DATASETS, DatasetConfig, OwnConfig
+from fitgap.config.schema import OWN_DATASETS, DatasetConfig, OwnConfig, SplitConfig
 from fitgap.data import csv_file, disk_arrays, image_folder, images, npz, published
 from fitgap.data import labels as dataset_parts
 from fitgap.data.disk_arrays import blocks
-from fitgap.data.labels import NumberedPart, hold_out, number_classes, row_names
+from fitgap.data.labels import (
+    NumberedPart,
+    RawLabels,
+    SplitColumns,
+    hold_out,
+    number_classes,
+    row_names,
+)
 from fitgap.errors import RequestError
 
 # The types of a dataset's fields, for all that take some of them.
@@ -53,9 +61,18 @@ class Dataset:
     source
         Where the bytes came from, for the record.
     digest
-        SHA-256 over all arrays: bytes, shapes and types.
+        SHA-256 over all arrays: bytes, shapes and types; of one's own data, over the names of
+        the classes too.
+    arrays_digest
+        SHA-256 over the arrays alone, which is what older records hold of one's own data.
     train_names, test_names
         What messages call each image, such as its file; empty: its number.
+    is_own
+        Whether a person brought it; else it is published.
+    is_val
+        bool of shape (n,): which of the training part the data bring as validation part.
+    train_groups, test_groups, train_order
+        Of shape (n,): the values of ``split.group`` and ``split.order``; None without.
     """
 
     name: str
@@ -68,6 +85,12 @@ class Dataset:
     digest: str
     train_names: Sequence[str] = ()
     test_names: Sequence[str] = ()
+    arrays_digest: str = ""
+    is_own: bool = False
+    is_val: NDArray[np.bool_] | None = None
+    train_groups: RawLabels | None = None
+    test_groups: RawLabels | None = None
+    train_order: RawLabels | None = None
 
     @property
     def num_classes(self) -> int:
@@ -85,7 +108,12 @@ class Dataset:
         return str(self.x_train.dtype)
 
 
-def load(config: DatasetConfig, *, memory_limit_mb: int | None = None) -> Dataset:
+def load(
+    config: DatasetConfig,
+    *,
+    memory_limit_mb: int | None = None,
+    split: SplitConfig | None = None,
+) -> Dataset:
     """Load a dataset.
 
     Parameters
@@ -95,6 +123,9 @@ def load(config: DatasetConfig, *, memory_limit_mb: int | None = None) -> Datase
     memory_limit_mb
         ``training.memory_limit_mb``: images of one's own that are larger in total stay on disk.
         None: all are taken into memory.
+    split
+        Its columns ``group`` and ``order`` are read, and decide which rows are held out for
+        testing; None: neither.
 
     Returns
     -------
@@ -110,8 +141,14 @@ def load(config: DatasetConfig, *, memory_limit_mb: int | None = None) -> Datase
     if config.name not in DATASETS:
         raise RequestError(f"dataset.name must be one of {', '.join(DATASETS)}, got {config.name}")
     settings = _decisive(config)
+    columns = (split.group, split.order) if split else (None, None)
     if isinstance(config, OwnConfig):
-        return _load(settings, None, memory_limit_mb)
+        return _load(settings, None, memory_limit_mb, *columns)
+    if any(columns):
+        raise RequestError(
+            f"split.group and split.order name a column of your own data; dataset={config.name} "
+            "has none"
+        )
     return _load(settings, published.data_dir(config), None)
 
 
@@ -122,15 +159,34 @@ def _decisive(config: DatasetConfig) -> str:
 
 # A sweep's jobs in one process share the arrays; two datasets are what a sweep rarely exceeds.
 @functools.lru_cache(maxsize=2)
-def _load(settings: str, data_dir: Path | None, memory_limit_mb: int | None) -> Dataset:
+def _load(
+    settings: str,
+    data_dir: Path | None,
+    memory_limit_mb: int | None,
+    group: str | None = None,
+    order: str | None = None,
+) -> Dataset:
     plain = json.loads(settings)
     if plain["name"] in OWN_DATASETS:
-        dataset = _own(OWN_DATASETS[plain["name"]](**plain), memory_limit_mb)
+        config = OWN_DATASETS[plain["name"]](**plain)
+        dataset = _own(config, memory_limit_mb, columns=SplitColumns(group, order))
     else:
         dataset = _published(plain["name"], data_dir)
     if plain["classes"] is not None:
         dataset = _keep_classes(dataset, plain["classes"])
-    return replace(dataset, digest=digest_arrays(*_arrays(dataset)))
+    arrays_digest = digest_arrays(*_arrays(dataset))
+    return replace(dataset, digest=_digest(dataset, arrays_digest), arrays_digest=arrays_digest)
+
+
+def _digest(dataset: Dataset, arrays_digest: str) -> str:
+    """Return the digest over all that decides a run: of one's own data the names too.
+
+    Those of published data never change, so that their digest is that of their arrays.
+    """
+    if not dataset.is_own:
+        return arrays_digest
+    text = json.dumps([arrays_digest, dataset.class_names], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _published(name: str, data_dir: Path | None) -> Dataset:
@@ -147,15 +203,17 @@ def _published(name: str, data_dir: Path | None) -> Dataset:
     )
 
 
-def _own(config: OwnConfig, memory_limit_mb: int | None) -> Dataset:
+def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumns) -> Dataset:
     memory_limit = None if memory_limit_mb is None else memory_limit_mb * 2**20
     key = _cache_key(config)
-    raw_train, raw_test = _READERS[config.name].read(config, memory_limit=memory_limit, key=key)
+    raw_train, raw_test = _READERS[config.name].read(
+        config, memory_limit=memory_limit, key=key, columns=columns
+    )
     try:
         train, test, class_names = number_classes(raw_train, raw_test)
         if test is None:
             train_rows, test_rows = hold_out(
-                train.y,
+                train,
                 fraction=config.test_fraction,
                 seed=config.test_seed,
                 class_names=class_names,
@@ -189,6 +247,11 @@ def _from_parts(
         digest="",
         train_names=train.names,
         test_names=test.names,
+        is_own=True,
+        is_val=train.is_val,
+        train_groups=train.groups,
+        test_groups=test.groups,
+        train_order=train.order,
     )
 
 
@@ -241,11 +304,23 @@ def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
     new_label = np.full(dataset.num_classes, -1)
     new_label[list(classes)] = np.arange(len(classes))
     parts = []
-    for array, x, y, names in (
-        ("x_train", dataset.x_train, dataset.y_train, dataset.train_names),
-        ("x_test", dataset.x_test, dataset.y_test, dataset.test_names),
+    for array, x, y, names, columns in (
+        (
+            "x_train",
+            dataset.x_train,
+            dataset.y_train,
+            dataset.train_names,
+            (dataset.is_val, dataset.train_groups, dataset.train_order),
+        ),
+        (
+            "x_test",
+            dataset.x_test,
+            dataset.y_test,
+            dataset.test_names,
+            (None, dataset.test_groups, None),
+        ),
     ):
-        numbered = NumberedPart(x, new_label[y], names or row_names(array, len(x)))
+        numbered = NumberedPart(x, new_label[y], names or row_names(array, len(x)), *columns)
         parts.append(numbered.select(np.flatnonzero(numbered.y >= 0)))
     train, test = parts
     return replace(
@@ -257,4 +332,8 @@ def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
         class_names=tuple(dataset.class_names[c] for c in classes),
         train_names=train.names,
         test_names=test.names,
+        is_val=train.is_val,
+        train_groups=train.groups,
+        test_groups=test.groups,
+        train_order=train.order,
     )

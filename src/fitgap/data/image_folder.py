@@ -17,7 +17,7 @@ from fitgap.config.schema import ImageFolderConfig
 from fitgap.data import disk_arrays
 from fitgap.data.disk_arrays import Images
 from fitgap.data.images import SUFFIXES, read_image
-from fitgap.data.labels import Part
+from fitgap.data.labels import Part, SplitColumns
 from fitgap.errors import RequestError
 
 # What systems leave in folders unasked, besides hidden files.
@@ -66,7 +66,7 @@ def files(config: ImageFolderConfig) -> list[Path]:
 
 
 def read(
-    config: ImageFolderConfig, *, memory_limit: int | None, key: str
+    config: ImageFolderConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
 ) -> tuple[Part, Part | None]:
     """Read training part and test part, keeping them on disk where they exceed the memory limit.
 
@@ -84,6 +84,7 @@ def read(
     RequestError
         If the folder is laid out otherwise, or images cannot be read.
     """
+    columns.refuse("a folder of images has no columns")
     found = _find(config)
     shape = (*config.image_size, *([3] if config.channels == 3 else []))
     paths = [path for part in found for path in part.paths]

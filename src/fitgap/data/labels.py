@@ -4,8 +4,12 @@ A reader knows a file format; this knows what a classifier needs: at least two c
 them in the training part, and a test part, which is held out where there is none.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +19,20 @@ from fitgap.errors import RequestError
 
 Labels = NDArray[np.int64]
 RawLabels = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class SplitColumns:
+    """The names of the columns ``split.group`` and ``split.order``, where they are asked for."""
+
+    group: str | None = None
+    order: str | None = None
+
+    def refuse(self, reason: str) -> None:
+        """Raise a `RequestError` if a column is asked for, for data that have none."""
+        for setting, name in (("group", self.group), ("order", self.order)):
+            if name is not None:
+                raise RequestError(f"split.{setting}={name}: {reason}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +49,20 @@ class Part:
         What a message calls the labels, such as ``y_train``.
     names
         What a message calls each image, such as its file; empty: its number.
+    is_val
+        bool of shape (n,): what the data bring as their validation part, at the end of the
+        training part; None: they bring none.
+    groups, order
+        Of shape (n,): the values of the columns ``split.group`` and ``split.order``.
     """
 
     x: Images
     labels: RawLabels
     labels_name: str
     names: Sequence[str] = ()
+    is_val: NDArray[np.bool_] | None = None
+    groups: RawLabels | None = None
+    order: RawLabels | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,16 +77,27 @@ class NumberedPart:
         int64 of shape (n,), from 0.
     names
         What a message calls each image; see `row_names` where its source does not name it.
+    is_val, groups, order
+        As of `Part`.
     """
 
     x: Images
     y: Labels
     names: Sequence[str]
+    is_val: NDArray[np.bool_] | None = None
+    groups: RawLabels | None = None
+    order: RawLabels | None = None
 
     def select(self, rows: NDArray[np.int64]) -> "NumberedPart":
         """Return some of the images."""
-        names = [self.names[row] for row in rows.tolist()]
-        return replace(self, x=select(self.x, rows), y=self.y[rows], names=names)
+        return NumberedPart(
+            x=select(self.x, rows),
+            y=self.y[rows],
+            names=[self.names[row] for row in rows.tolist()],
+            is_val=None if self.is_val is None else self.is_val[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            order=None if self.order is None else self.order[rows],
+        )
 
 
 def row_names(array: str, n: int) -> list[str]:
@@ -78,7 +115,8 @@ def number_classes(
     train, test : NumberedPart
         ``test`` is None where it was.
     class_names : tuple of str
-        The labels as text: numbers in their own order, text in that of Unicode.
+        The labels as text: numbers in their own order, text in that of Unicode, but numbers
+        within it as numbers: 1, 2, 10.
 
     Raises
     ------
@@ -88,14 +126,17 @@ def number_classes(
     """
     train_labels = _checked(train)
     classes, y_train = np.unique(train_labels, return_inverse=True)
-    names = tuple(str(label) for label in classes.tolist())
+    in_order = np.array(sorted(range(len(classes)), key=lambda i: natural_key(classes[i])))
+    place = np.argsort(in_order)  # of each class, sorted by text, in the order of their numbers
+    y_train = place[y_train]
+    names = tuple(str(classes[i].item()) for i in in_order)
     if len(classes) < 2:
         raise RequestError(
             f"{train.labels_name} must name at least two classes, "
             f"got only {names[0]!r} ({len(train_labels)} images)"
         )
     train_names = train.names or row_names("x_train", len(train.x))
-    numbered = NumberedPart(train.x, y_train.astype(np.int64), train_names)
+    numbered = _numbered(train, y_train.astype(np.int64), train_names)
     if test is None:
         return numbered, None, names
     if test.x.shape[1:] != train.x.shape[1:]:
@@ -115,9 +156,26 @@ def number_classes(
             f"{test.labels_name} has the class {str(unseen[0])!r}, "
             f"which {train.labels_name} has not: it cannot be learnt"
         )
-    y_test = np.searchsorted(classes, test_labels).astype(np.int64)
+    y_test = place[np.searchsorted(classes, test_labels)].astype(np.int64)
     test_names = test.names or row_names("x_test", len(test.x))
-    return numbered, NumberedPart(test.x, y_test, test_names), names
+    return numbered, _numbered(test, y_test, test_names), names
+
+
+def natural_key(label: Any) -> tuple[Any, ...]:
+    """Return what sorts labels, and numbers within text by their value.
+
+    >>> sorted(["10", "2", "b", "a10", "a9"], key=natural_key)
+    ['2', '10', 'a9', 'a10', 'b']
+    """
+    if not isinstance(label, str):
+        return (label,)
+    pieces = re.split(r"([0-9]+)", label)
+    key = [(int(p), "") if i % 2 else (-1, p) for i, p in enumerate(pieces)]
+    return (*key, (-2, label))  # 01 and 1 are two labels
+
+
+def _numbered(part: Part, y: Labels, names: Sequence[str]) -> NumberedPart:
+    return NumberedPart(part.x, y, names, part.is_val, part.groups, part.order)
 
 
 def _checked(part: Part) -> RawLabels:
@@ -163,14 +221,17 @@ def _refuse_first(part: Part, labels: RawLabels, wrong: NDArray[np.bool_], what:
 
 
 def hold_out(
-    y: Labels, *, fraction: float, seed: int, class_names: Sequence[str]
+    part: NumberedPart, *, fraction: float, seed: int, class_names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose a test part: of each class the share that is asked for, at random.
+    """Choose a test part of what the data do not bring as their validation part.
+
+    Of each class the share that is asked for, at random. With groups: whole groups, about as many
+    rows, each class where that is possible. With an order: the newest rows.
 
     Parameters
     ----------
-    y
-        int64 of shape (n,), class numbers from 0.
+    part
+        Its classes, groups and order are looked at.
     fraction
         In (0, 1). Each class gives ``round(fraction * its images)``, but at least one image, and
         keeps at least one.
@@ -182,13 +243,28 @@ def hold_out(
     Returns
     -------
     train, test : ndarray
-        int64 indices, ascending.
+        int64 indices, ascending; ``train`` has what the data bring as validation part too.
 
     Raises
     ------
     RequestError
-        If a class has a single image.
+        If a class has a single image, or there is a single group.
     """
+    n = len(part.y)
+    own = np.arange(n) if part.is_val is None else np.flatnonzero(~part.is_val)
+    if part.order is not None:
+        test = np.sort(own[newest(part.order[own], fraction=fraction)])
+    elif part.groups is not None:
+        _, test = whole_groups(part.y[own], part.groups[own], fraction=fraction, seed=seed)
+        test = np.sort(own[test])
+    else:
+        test = own[_of_each_class(part.y[own], fraction, seed, class_names)]
+    return np.setdiff1d(np.arange(n), test), test
+
+
+def _of_each_class(
+    y: Labels, fraction: float, seed: int, class_names: Sequence[str]
+) -> NDArray[np.int64]:
     random = np.random.RandomState(seed)
     chosen = []
     for number, name in enumerate(class_names):
@@ -200,5 +276,86 @@ def hold_out(
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         chosen.append(random.permutation(members)[:count])
-    test = np.sort(np.concatenate(chosen))
-    return np.setdiff1d(np.arange(len(y)), test), test
+    return np.sort(np.concatenate(chosen))
+
+
+def whole_groups(
+    y: Labels, groups: RawLabels, *, fraction: float, seed: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose whole groups for an unseen part, with the classes in like proportions.
+
+    Parameters
+    ----------
+    y
+        Of shape (n,): class numbers; else, quantities, which nothing is made of.
+    groups
+        Of shape (n,).
+    fraction
+        About the share of the rows: one of ``round(1 / fraction)`` folds.
+    seed
+        Of the order in which groups are dealt.
+
+    Returns
+    -------
+    seen, unseen : ndarray
+        int64 indices.
+
+    Raises
+    ------
+    RequestError
+        If there are fewer groups than folds.
+    """
+    from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold
+
+    folds = max(2, round(1 / fraction))
+    count = len(np.unique(groups))
+    if count < folds:
+        raise RequestError(
+            f"split.group: {count} groups cannot give {fraction:g} of the rows as whole groups"
+        )
+    is_classes = y.ndim == 1 and y.dtype.kind == "i"
+    if fraction <= 0.5 and is_classes and np.bincount(y).max() >= folds:
+        dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        seen, unseen = next(quietly(dealt.split(y, y, groups)))
+    else:
+        drawn = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
+        seen, unseen = next(drawn.split(y, y, groups))
+    return seen, unseen
+
+
+def quietly(folds: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """Leave out the warning of classes with fewer rows than there are folds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield from folds
+
+
+def newest(order: RawLabels, *, fraction: float) -> NDArray[np.int64]:
+    """Choose the newest rows; rows of one time stay together.
+
+    Parameters
+    ----------
+    order
+        Of shape (n,): larger is newer.
+    fraction
+        Of the rows, rounded up; more where the oldest of them share their time with others.
+
+    Returns
+    -------
+    ndarray
+        int64 indices, oldest first.
+
+    Raises
+    ------
+    RequestError
+        If no older rows would be left.
+    """
+    by_time = np.argsort(order, kind="stable")
+    first = len(order) - math.ceil(fraction * len(order))
+    while first > 0 and order[by_time[first]] == order[by_time[first - 1]]:
+        first -= 1
+    if first <= 0:
+        raise RequestError(
+            "split.order: too many rows have the same time; there is no older row to train on"
+        )
+    return by_time[first:]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import NpzConfig
 from fitgap.data import disk_arrays
 from fitgap.data.disk_arrays import Images
-from fitgap.data.labels import Part
+from fitgap.data.labels import Part, SplitColumns
 from fitgap.errors import RequestError
 
 _NEEDED = ("x_train", "y_train")
@@ -31,7 +31,9 @@ def files(config: NpzConfig) -> list[Path]:
     return [path]
 
 
-def read(config: NpzConfig, *, memory_limit: int | None, key: str) -> tuple[Part, Part | None]:
+def read(
+    config: NpzConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
+) -> tuple[Part, Part | None]:
     """Read training part and test part, onto disk where they exceed the memory limit.
 
     Parameters
@@ -49,6 +51,7 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str) -> tuple[Part
         If the file is damaged, an array is missing, unknown, of objects or of a wrong shape, or
         a value is not finite.
     """
+    columns.refuse("arrays have no columns")
     [path] = files(config)
     try:
         with zipfile.ZipFile(path) as archive:

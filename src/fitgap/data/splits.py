@@ -4,13 +4,15 @@ The split has a seed of its own: two runs with different ``seed`` still see the 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import SplitConfig
-from fitgap.data.datasets import Labels, digest_arrays
+from fitgap.data.datasets import Dataset, Labels, digest_arrays
+from fitgap.data.labels import RawLabels, newest, quietly, whole_groups
 from fitgap.errors import RequestError
 
 Indices = NDArray[np.int64]
@@ -35,21 +37,60 @@ class Split:
     digest: str
 
 
-def split(labels: Labels, config: SplitConfig, *, num_classes: int) -> Split:
+def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
+    """Divide a dataset's training part; see `split`."""
+    return split(
+        dataset.y_train,
+        config,
+        num_classes=dataset.num_classes,
+        class_names=dataset.class_names,
+        is_val=dataset.is_val,
+        groups=dataset.train_groups,
+        test_groups=dataset.test_groups,
+        order=dataset.train_order,
+        is_own=dataset.is_own,
+    )
+
+
+def split(
+    labels: Labels,
+    config: SplitConfig,
+    *,
+    num_classes: int,
+    class_names: Sequence[str] = (),
+    is_val: NDArray[np.bool_] | None = None,
+    groups: RawLabels | None = None,
+    test_groups: RawLabels | None = None,
+    order: RawLabels | None = None,
+    is_own: bool = True,
+) -> Split:
     """Divide the training part.
 
     Parameters
     ----------
     labels
-        int64 of shape (n,), the class numbers of the training part.
+        int64 of shape (n,), the class numbers of the training part; or quantities.
     config
         ``holdout`` is `sklearn.model_selection.train_test_split` with ``test_size`` =
-        ``validation_fraction`` and ``random_state`` = ``seed``; ``none`` keeps all for training.
+        ``validation_fraction`` and ``random_state`` = ``seed``; ``kfold`` is fold number ``fold``
+        of ``KFold(folds, shuffle=True, random_state=seed)``, with ``group`` of ``GroupKFold``;
+        ``given`` takes the validation part that the data bring; ``none`` keeps all for training.
         ``train_fraction`` then keeps the first part of the training images, in an order drawn by
         ``seed``: each smaller fraction is a part of every larger one, and ``val`` is the same for
-        all. Under ``stratify`` each part has the classes in the same proportions.
+        all. Under ``stratify`` each part has the classes in the same proportions. Under ``group``
+        no group is in two partitions, under ``order`` the newest are the validation partition.
     num_classes
         How many classes there are; each must occur in the training partition.
+    class_names
+        For messages; empty: their numbers.
+    is_val
+        bool of shape (n,): what the data bring as validation part.
+    groups, order
+        Of shape (n,): the columns ``split.group`` and ``split.order``.
+    test_groups
+        The groups of the test part.
+    is_own
+        Whether it is data of one's own; published ones are stratified on request only.
 
     Returns
     -------
@@ -58,44 +99,202 @@ def split(labels: Labels, config: SplitConfig, *, num_classes: int) -> Split:
     Raises
     ------
     RequestError
-        If a partition would be empty, a class cannot be stratified, or a class is missing from
-        the training partition.
+        If a partition would be empty, a class cannot be stratified, a class is missing from
+        the training partition or from a fold, or a group is in two partitions.
     """
-    everything = np.arange(len(labels))
-    if config.name == "none":
-        train, val = everything, everything[:0]
-    else:
-        try:
-            train, val = _holdout(labels, config)
-        except ValueError as error:
-            raise RequestError(
-                f"split.validation_fraction={config.validation_fraction} cannot divide "
-                f"{len(labels)} images: {error}"
-            ) from error
+    stratified = stratifies(labels, config, is_own=is_own)
+    try:
+        train, val = _divided(
+            labels, config, stratified=stratified, is_val=is_val, groups=groups, order=order
+        )
+    except ValueError as error:
+        raise RequestError(
+            f"split.validation_fraction={config.validation_fraction} cannot divide "
+            f"{len(labels)} images: {error}"
+        ) from error
     everything_to_train_on = train
     if config.train_fraction < 1:
-        train = _nested_subset(train, labels, config)
-    missing = np.setdiff1d(np.arange(num_classes), labels[train])
-    if missing.size and np.isin(missing[0], labels[everything_to_train_on]):
-        raise RequestError(
-            f"split.train_fraction={config.train_fraction} leaves {len(train)} images, none of "
-            f"class {missing[0]}; take a larger fraction or split.stratify=true"
+        train = _nested_subset(train, labels, config, stratified=stratified)
+    if labels.ndim == 1 and labels.dtype.kind == "i":
+        _refuse_missing_classes(
+            labels,
+            config,
+            class_names=class_names or [str(number) for number in range(num_classes)],
+            everything_to_train_on=everything_to_train_on,
+            train=train,
+            val=val,
         )
-    if missing.size and config.name == "none":
-        raise RequestError(f"the dataset has no image of class {missing[0]} to train on")
-    if missing.size:
-        raise RequestError(
-            f"split.validation_fraction={config.validation_fraction} leaves no image of class "
-            f"{missing[0]} to train on; take a smaller fraction or split.stratify=true"
-        )
+    if groups is not None:
+        _refuse_torn_groups(config, groups, train=train, val=val, test_groups=test_groups)
     return Split(train=train, val=val, digest=digest_arrays(train, val))
 
 
-def _nested_subset(train: Indices, labels: Labels, config: SplitConfig) -> Indices:
+# Above as many images the shares of like classes differ by less than a hundredth of themselves
+# or so, drawn at random; and at most as often as the rarest may the most frequent class occur.
+_FEW_IMAGES, _EVEN_RATIO = 10_000, 2
+
+
+def stratifies(labels: Labels, config: SplitConfig, *, is_own: bool = True) -> bool:
+    """Tell whether a split takes each class in proportion.
+
+    Parameters
+    ----------
+    labels
+        Of the training part.
+    config
+        ``stratify`` answers, unless it is null. Then classes are stratified in folds and in data
+        of one's own, where they are few (below 10,000 images) or uneven (the most frequent class
+        is more than twice as frequent as the rarest) and each has the images for it.
+    is_own
+        See `split`.
+    """
+    if config.stratify is not None:
+        return config.stratify
+    if config.name not in ("holdout", "kfold") or config.order is not None:
+        return False
+    if labels.ndim != 1 or labels.dtype.kind != "i" or (config.name == "holdout" and not is_own):
+        return False
+    counts = np.unique(labels, return_counts=True)[1]
+    if config.name == "holdout":
+        assert config.validation_fraction is not None  # checked with the settings
+        n_val = math.ceil(config.validation_fraction * len(labels))
+        if counts.min() < 2 or min(n_val, len(labels) - n_val) < len(counts):
+            return False
+    return len(labels) < _FEW_IMAGES or bool(counts.max() > _EVEN_RATIO * counts.min())
+
+
+def _divided(
+    labels: Labels,
+    config: SplitConfig,
+    *,
+    stratified: bool,
+    is_val: NDArray[np.bool_] | None,
+    groups: RawLabels | None,
+    order: RawLabels | None,
+) -> tuple[Indices, Indices]:
+    everything = np.arange(len(labels))
+    if is_val is not None and config.name in ("holdout", "none"):
+        raise RequestError(
+            f"split={config.name}: the data bring a validation part ({is_val.sum()} images); take "
+            "it with split=given, or pool it with the training part with split=kfold"
+        )
+    if config.name == "none":
+        return everything, everything[:0]
+    if config.name == "given":
+        if is_val is None:
+            raise RequestError(
+                "split=given needs a validation part that the data bring (val/ beside train/, or "
+                "x_val and y_val); without one take split=holdout or split=kfold"
+            )
+        return np.flatnonzero(~is_val), np.flatnonzero(is_val)
+    if config.name == "kfold":
+        return _fold(labels, config, groups, stratified=stratified)
+    if order is not None:
+        assert config.validation_fraction is not None  # checked with the settings
+        val = newest(order, fraction=config.validation_fraction)
+        return np.setdiff1d(everything, val), np.sort(val)
+    if groups is not None:
+        assert config.validation_fraction is not None
+        return whole_groups(labels, groups, fraction=config.validation_fraction, seed=config.seed)
+    return _holdout(labels, config, stratified=stratified)
+
+
+def _fold(
+    labels: Labels, config: SplitConfig, groups: RawLabels | None, *, stratified: bool
+) -> tuple[Indices, Indices]:
+    from sklearn import model_selection
+
+    assert config.folds is not None  # checked with the settings
+    assert config.fold is not None
+    units = "groups" if groups is not None else "images"
+    count = len(labels if groups is None else np.unique(groups))
+    if count < config.folds:
+        raise RequestError(f"split.folds={config.folds} needs as many {units}, got {count}")
+    names = {
+        (False, False): "KFold",
+        (True, False): "StratifiedKFold",
+        (False, True): "GroupKFold",
+        (True, True): "StratifiedGroupKFold",
+    }
+    if stratified and groups is None:
+        classes, counts = np.unique(labels, return_counts=True)
+        if counts.min() < config.folds:
+            raise RequestError(
+                f"split.folds={config.folds} would leave a class out of a fold: class "
+                f"{classes[counts.argmin()]} has {counts.min()} images; take at most "
+                f"{counts.min()} folds or more images of it"
+            )
+    kind = getattr(model_selection, names[stratified, groups is not None])
+    folds = kind(config.folds, shuffle=True, random_state=config.seed)
+    train, val = list(quietly(folds.split(labels, labels, groups)))[config.fold]
+    return train, val
+
+
+def _refuse_missing_classes(
+    labels: Labels,
+    config: SplitConfig,
+    *,
+    class_names: Sequence[str],
+    everything_to_train_on: Indices,
+    train: Indices,
+    val: Indices,
+) -> None:
+    missing = np.setdiff1d(np.arange(len(class_names)), labels[train])
+    if config.name == "kfold":
+        missing_in_fold = np.setdiff1d(np.arange(len(class_names)), labels[val])
+        for part, lacking in (("train on", missing), ("validate on", missing_in_fold)):
+            if lacking.size and config.train_fraction == 1:
+                raise RequestError(
+                    f"split.folds={config.folds}, split.fold={config.fold} leaves no image of "
+                    f"class {class_names[lacking[0]]} to {part}; take fewer folds"
+                )
+    if missing.size and np.isin(missing[0], labels[everything_to_train_on]):
+        raise RequestError(
+            f"split.train_fraction={config.train_fraction} leaves {len(train)} images, none of "
+            f"class {class_names[missing[0]]}; take a larger fraction or split.stratify=true"
+        )
+    if missing.size and config.name in ("none", "given"):
+        raise RequestError(
+            f"the dataset has no image of class {class_names[missing[0]]} to train on"
+        )
+    if missing.size:
+        way = {"group": "more groups of it", "order": "a smaller fraction"}
+        by = "group" if config.group else "order" if config.order else ""
+        raise RequestError(
+            f"split.validation_fraction={config.validation_fraction} leaves no image of class "
+            f"{class_names[missing[0]]} to train on; take "
+            + (way[by] if by else "a smaller fraction or split.stratify=true")
+        )
+
+
+def _refuse_torn_groups(
+    config: SplitConfig,
+    groups: RawLabels,
+    *,
+    train: Indices,
+    val: Indices,
+    test_groups: RawLabels | None,
+) -> None:
+    test = groups[:0] if test_groups is None else test_groups
+    for unseen, seen, both in (
+        ("validation", "training", np.intersect1d(groups[val], groups[train])),
+        ("test", "training", np.intersect1d(test, groups[train])),
+        ("test", "validation", np.intersect1d(test, groups[val])),
+    ):
+        if both.size:
+            raise RequestError(
+                f"split.group={config.group}: {len(both)} groups are in the {unseen} part and in "
+                f"the {seen} part (first: {both[0].item()!r})"
+            )
+
+
+def _nested_subset(
+    train: Indices, labels: Labels, config: SplitConfig, *, stratified: bool
+) -> Indices:
     """Return the first of the training images, at least one, in an order that the seed draws."""
     rng = np.random.default_rng([0 if config.seed is None else config.seed, len(train)])
     shuffled = train[rng.permutation(len(train))]
-    if config.stratify:
+    if stratified:
         # The i-th of a class's n images goes to the place (i + 1/2) / n of the whole, so that
         # every beginning has all classes in proportion.
         place = np.empty(len(shuffled))
@@ -106,9 +305,9 @@ def _nested_subset(train: Indices, labels: Labels, config: SplitConfig) -> Indic
     return shuffled[: max(1, round(config.train_fraction * len(train)))]
 
 
-def _holdout(labels: Labels, config: SplitConfig) -> tuple[Indices, Indices]:
+def _holdout(labels: Labels, config: SplitConfig, *, stratified: bool) -> tuple[Indices, Indices]:
     assert config.validation_fraction is not None  # checked with the settings
-    if config.stratify:
+    if stratified:
         from sklearn.model_selection import train_test_split
 
         train, val = train_test_split(

@@ -15,7 +15,7 @@ from fitgap.comparison.disagreement import Disagreement
 from fitgap.comparison.estimates import higher_is_better
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.varying_settings import parse
-from fitgap.config.schema import DatasetConfig, PublishedConfig
+from fitgap.config.schema import DatasetConfig, PublishedConfig, SplitConfig
 from fitgap.config.settings import dataset_schema
 from fitgap.data import datasets
 from fitgap.data.datasets import Dataset
@@ -200,12 +200,22 @@ def _dataset_of(run: StoredRun) -> Dataset:
     reason = f"dataset={settings.name} is not on this machine"
     for one in candidates:
         try:
-            dataset = None if datasets.fingerprint(one) is None else datasets.load(one)
+            found = datasets.fingerprint(one)
+            dataset = None if found is None else datasets.load(one, split=_split_columns(run))
         except RequestError as error:
             reason = str(error)
             continue
         if dataset is not None:
-            if dataset.digest == run.tags.get("fitgap.dataset_digest"):
+            digest = run.tags.get("fitgap.dataset_digest")
+            if digest in (dataset.digest, dataset.arrays_digest):
                 return dataset
             reason = f"dataset={settings.name} on this machine has other bytes than the run's"
     raise RequestError(reason)
+
+
+def _split_columns(run: StoredRun) -> SplitConfig:
+    """Return those settings of a run's split that decide which rows are its test part."""
+    group, order = (parse(run.params.get(f"split.{key}", "null")) for key in ("group", "order"))
+    return SplitConfig(
+        group=None if group is None else str(group), order=None if order is None else str(order)
+    )

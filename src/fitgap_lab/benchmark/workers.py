@@ -197,10 +197,7 @@ class Runs:
 
         dataset = datasets.load(chosen.dataset)
         if self._partitions is None:
-            self._partitions = partition(
-                dataset,
-                splits.split(dataset.y_train, chosen.split, num_classes=dataset.num_classes),
-            )
+            self._partitions = partition(dataset, splits.split_dataset(dataset, chosen.split))
         partitions = self._partitions
         started = time.perf_counter()
         steps = -(-len(partitions.train) // chosen.training.batch_size)

@@ -38,10 +38,8 @@ class Experiment:
         if loss == "binary_crossentropy":
             plain["dataset"]["classes"] = _TWO_CLASSES[base.dataset.name]
         self.config = settings.from_plain(plain)
-        self.dataset = datasets.load(self.config.dataset)
-        split = splits.split(
-            self.dataset.y_train, self.config.split, num_classes=self.dataset.num_classes
-        )
+        self.dataset = datasets.load(self.config.dataset, split=self.config.split)
+        split = splits.split_dataset(self.dataset, self.config.split)
         parts = partition(self.dataset, split)
         if parts.val is None:
             raise RequestError("split=none leaves no images to score; use split=holdout")
