@@ -172,7 +172,7 @@ def default_plain(composed_once):
     [
         ("seed", -1, "an integer from 0 to 4294967295"),
         ("seed", 2**32, "an integer from 0 to 4294967295"),
-        ("split.name", "third", "holdout or none"),
+        ("split.name", "third", "holdout or kfold or given or none"),
         ("split.validation_fraction", 1.2, "a number in (0, 1)"),
         ("split.validation_fraction", 1.0, "a number in (0, 1)"),
         ("split.validation_fraction", 0.0, "a number in (0, 1)"),
