@@ -77,17 +77,30 @@ def report(error: BaseException) -> int:
         print("terminated", file=sys.stderr)
         return TERMINATED
     if isinstance(error, RequestError):
-        print(f"error: {error}", file=sys.stderr)
+        _say("error", str(error))
         return WRONG_REQUEST
     if isinstance(error, HydraException | OmegaConfBaseException):
-        print(f"error: {describe(error)}", file=sys.stderr)
+        _say("error", describe(error))
         return WRONG_REQUEST
     if isinstance(error, ValueError) and str(error).startswith("Config group override"):
         # Hydra's answer to group=3 and to group=null; it does not say which group.
-        print(f"error: group=option needs the option's name ({error})", file=sys.stderr)
+        _say("error", f"group=option needs the option's name ({error})")
         return WRONG_REQUEST
-    print(f"failed: {type(error).__name__}: {error}", file=sys.stderr)
+    _say("failed", f"{type(error).__name__}: {error}")
     return FAILED
+
+
+def _say(word: str, message: str) -> None:
+    """Print a message on stderr, its first word red where a terminal shows colours."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.text import Text
+
+        # Rich follows NO_COLOR and TERM=dumb. Text, since a message is not Rich's markup.
+        text = Text.assemble((f"{word}:", "bold red"), " ", message)
+        Console(stderr=True).print(text, soft_wrap=True)
+    else:
+        print(f"{word}: {message}", file=sys.stderr)
 
 
 def describe(error: HydraException | OmegaConfBaseException) -> str:

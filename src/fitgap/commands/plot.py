@@ -56,7 +56,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 )
 @click.option("--dpi", type=click.IntRange(30, 1200), default=200, show_default=True)
 @click.option("--theme", type=click.Choice(("light", "dark")), default="light", show_default=True)
-@click.option("--experiment", default="fitgap", show_default=True, help="MLflow experiment.")
+@click.option("--experiment", metavar="NAME", help="MLflow experiment (the project's).")
 @click.option("--sort", metavar="METRIC", help="Rank by this metric's mean (val/accuracy).")
 @click.option("--where", multiple=True, metavar="CONDITION", help="Only runs with optimizer=adam.")
 @click.option("--by", multiple=True, metavar="SETTING", help="Group by it; average over others.")
@@ -74,7 +74,7 @@ def command(
     size: tuple[int, int] | None,
     dpi: int,
     theme: "ThemeName",
-    experiment: str,
+    experiment: str | None,
     sort: str | None,
     where: tuple[str, ...],
     by: tuple[str, ...],
@@ -94,13 +94,14 @@ def command(
     from fitgap import store
     from fitgap.comparison.groups import compare_experiment
     from fitgap.comparison.query import Query
+    from fitgap.config import project
     from fitgap.report import comparison_charts
 
     path = output or Path("reports") / f"{kind}.svg"
     found = store.resolve_uri(uri)
     query = Query(sort=sort, where=where, by=by, sweep=sweep)
     pictures = comparison_charts.draw(
-        compare_experiment(found, experiment=experiment, query=query),
+        compare_experiment(found, experiment=experiment or project.experiment(), query=query),
         kind,
         uri=found,
         metrics=metrics,

@@ -16,6 +16,7 @@ from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
+from fitgap.sweep import endings
 from fitgap.sweep import launch as sweep_launch
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Overrides
@@ -141,9 +142,13 @@ def run(
                 )
                 for job in ordered
             ]
-            outcomes = sweep_launch.launch_all(
-                children, workers.launch, parent=parent, fail_fast=request.fail_fast
-            )
+            plans = [job.plan for job in jobs]
+            with endings.said_if_stopped(
+                lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)
+            ):
+                outcomes = sweep_launch.launch_all(
+                    children, workers.launch, parent=parent, fail_fast=request.fail_fast
+                )
             failures = [outcome for outcome in outcomes if outcome.failure is not None]
             if failures:
                 reason = f"{len(failures)} of {len(waiting)} runs failed"
@@ -152,16 +157,15 @@ def run(
                 not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
                 if not_run:
                     print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
-                resume = f"python scripts/sweep.py resume{store.option(plan.uri)} {parent.run_id}"
+                resume = endings.resume_command(plan.uri, parent.run_id)
                 print(f"run them again: {resume}", flush=True)
                 parent.fail(reason)
             # What workers that have ended could not send: the sweep's page is made of the record.
             with contextlib.suppress(StoreAwayError):
                 delivery.deliver_waiting(plan.uri)
-            publish(parent.run_id, [job.plan for job in jobs])
+            publish(parent.run_id, plans)
     print(f"recorded in {store.redact(plan.uri)}")
-    asked = f"--experiment {plan.config.tracking.experiment}{store.option(plan.uri)}"
-    print(f'compare them: make compare ARGS="{asked}"')
+    print("\n".join(endings.of_sweep(plan)))
     if failures:
         raise SystemExit(1)
     return outcomes

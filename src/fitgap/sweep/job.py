@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from fitgap import experiment, processes, store
 from fitgap.config import project, settings
 from fitgap.experiment import Plan, Result
+from fitgap.sweep import endings
 from fitgap.tracking import delivery
 from fitgap.tracking.tag_names import STOPPED_TAG
 from fitgap.training.pruning import PrunedError
@@ -61,11 +62,12 @@ def _run_alone(composed: DictConfig) -> Result:
     delivery.deliver_waiting(planned.uri)
     result = experiment.finished(planned)
     if result is None:
-        result = experiment.run(planned)
+        task = HydraConfig.get().overrides.task
+        with endings.said_if_stopped(lambda: endings.say_run_stopped(planned, task)):
+            result = experiment.run(planned)
     else:
         print(f"already finished: run {result.run_id} (tracking.reuse=false trains again)")
-    print(_scores(result))
-    print(f"run {result.run_id} in {store.redact(planned.uri)}")
+    print("\n".join(endings.of_run(result, planned)))
     return result
 
 
@@ -94,7 +96,7 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             sweep_writer.stop_sweep(planned.uri, planned.config.tracking.parent)
         return Outcome(name, result=None, failure=failure, said=said)
     seconds = time.perf_counter() - started
-    said = _say(f"#{number} {name}: {_scores(result)}, {seconds:.1f} s")
+    said = _say(f"#{number} {name}: {endings.figures(result.metrics)}, {seconds:.1f} s")
     return Outcome(name, result=result, failure=None, said=said)
 
 
@@ -118,12 +120,3 @@ def _is_stopped(planned: Plan) -> bool:
 def _engine(planned: experiment.Plan) -> str:
     choice = planned.choice
     return f"{choice.name}{' with XLA' if choice.xla else ''} ({choice.reason})"
-
-
-def _scores(result: Result) -> str:
-    unseen = "val" if "val/accuracy" in result.metrics else "test"
-    gap = "gap" if unseen == "val" else "test_gap"
-    return (
-        f"{unseen}/accuracy {result.metrics[f'{unseen}/accuracy']:.4f}, "
-        f"{gap}/accuracy {result.metrics[f'{gap}/accuracy']:+.4f}"
-    )

@@ -1,0 +1,132 @@
+"""What a run or a sweep says as it ends: its figures, where it lies, and what to do next."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fitgap import store
+from fitgap.experiment import Plan, Result
+from fitgap.store import StoredRun
+from fitgap.training import checkpoints
+
+SHOWN_ID = 8  # characters of a run id: enough to name it in a command
+_PARTS = ("train", "val", "gap", "test", "test_gap")
+
+
+def figures(metrics: Mapping[str, float]) -> str:
+    """Return the primary metric of each partition and its gap in one line.
+
+    Parameters
+    ----------
+    metrics
+        Of a run, by name. The gap against the test set stands in where there is no validation
+        partition.
+
+    Examples
+    --------
+    >>> figures({"train/accuracy": 0.9, "val/accuracy": 0.8, "gap/accuracy": 0.1})
+    'train/accuracy 0.9000, val/accuracy 0.8000, gap/accuracy +0.1000'
+    """
+    name = primary_metric(metrics)
+    has_validation = f"val/{name}" in metrics
+    found = []
+    for part in _PARTS:
+        value = metrics.get(f"{part}/{name}")
+        if value is None or (part == "test_gap" and has_validation):
+            continue
+        found.append(f"{part}/{name} {value:{'+' if 'gap' in part else ''}.4f}")
+    return ", ".join(found)
+
+
+def primary_metric(metrics: Mapping[str, float]) -> str:
+    """Return what a run is ranked by, without its partition: its first metric but the loss."""
+    names = [name.partition("/")[2] for name in metrics if name.startswith(("val/", "test/"))]
+    others = [name for name in names if name != "loss"]
+    return others[0] if others and "accuracy" not in others else "accuracy"
+
+
+def of_run(result: Result, planned: Plan) -> list[str]:
+    """Return the lines with which a run that stands alone ends."""
+    short = result.run_id[:SHOWN_ID]
+    experiment = planned.config.tracking.experiment
+    uri = store.option(planned.uri)
+    lines = [figures(result.metrics), f"run {result.run_id} in {store.redact(planned.uri)}"]
+    if folder := artifact_folder(planned, result.run_id):
+        lines.append(f"files:    {folder}")
+    asked = f"--experiment {shlex.quote(experiment)}{uri}"
+    lines += [
+        f"picture:  fitgap plot run {short} {asked}",
+        f"compare:  fitgap compare {asked}",
+        f"predict:  fitgap predict {short} IMAGE...{uri}",
+        f"look:     fitgap ui{uri}",
+    ]
+    return lines
+
+
+def of_sweep(plan: Plan) -> list[str]:
+    """Return the commands that look at what a sweep has found; ``plan`` is of any of its jobs."""
+    experiment = shlex.quote(plan.config.tracking.experiment)
+    asked = f"--experiment {experiment}{store.option(plan.uri)}"
+    return [
+        f"compare them: fitgap compare {asked}",
+        f"picture:      fitgap plot curves {asked} -o curves.svg",
+        f"report:       fitgap report {asked}",
+    ]
+
+
+def resume_command(uri: str, parent: str) -> str:
+    """Return the command that goes on with a sweep."""
+    return f"fitgap sweep resume {parent[:SHOWN_ID]}{store.option(uri)}"
+
+
+def artifact_folder(planned: Plan, run_id: str) -> Path | None:
+    """Return the folder of a run's files where it is on this machine, else None."""
+    found = store.find_runs(planned.uri, experiment=planned.config.tracking.experiment)
+    location = next((run.artifact_uri for run in found if run.run_id == run_id), "")
+    parts = urlsplit(location)
+    path = Path(unquote(parts.path))
+    return path if parts.scheme in ("", "file") and location and path.is_dir() else None
+
+
+@contextmanager
+def said_if_stopped(say: Callable[[], None]) -> Iterator[None]:
+    """Say something if the block is left by Ctrl-C or SIGTERM."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        say()
+        raise
+
+
+def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
+    """Say on stderr what a stopped run has kept, and the command that goes on with it."""
+    config = planned.config
+    path = checkpoints.path_for(
+        planned.identity, uri=planned.uri, experiment=config.tracking.experiment
+    )
+    done = checkpoints.epochs_done(path)
+    of = config.training.epochs
+    kept = f"kept: {done} of {of} epochs" if done else "no epoch had ended, so nothing is kept"
+    command = shlex.join(["fitgap", "train", *overrides])
+    print(f"\n{kept}; the same command goes on from there:\n  {command}", file=sys.stderr)
+
+
+def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
+    """Say on stderr how much of a stopped sweep is done, and the command that goes on with it."""
+    identities = {plan.identity for plan in plans}
+    uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
+    finished = _finished(identities, store.find_runs(uri, experiment=experiment))
+    print(
+        f"\nkept: {len(finished)} of {len(identities)} runs, and of those that were training the "
+        f"epochs that had ended; go on with:\n  {resume_command(uri, parent)}",
+        file=sys.stderr,
+    )
+
+
+def _finished(identities: set[str], runs: Sequence[StoredRun]) -> set[str]:
+    return identities & {run.tags.get("fitgap.identity", "") for run in runs}

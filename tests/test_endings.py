@@ -1,0 +1,72 @@
+"""What a run or a sweep says as it ends."""
+
+import os
+import pty
+import sys
+
+import pytest
+
+from fitgap.commands import exit_codes
+from fitgap.errors import RequestError
+from fitgap.sweep import endings
+
+
+def test_figures_say_train_val_gap_and_test():
+    metrics = {
+        "train/accuracy": 0.9,
+        "val/loss": 0.4,
+        "val/accuracy": 0.8,
+        "test/accuracy": 0.75,
+        "gap/accuracy": 0.1,
+        "test_gap/accuracy": 0.15,
+    }
+    said = endings.figures(metrics)
+    assert said == (
+        "train/accuracy 0.9000, val/accuracy 0.8000, gap/accuracy +0.1000, test/accuracy 0.7500"
+    )
+
+
+def test_without_validation_the_gap_is_the_test_sets():
+    metrics = {"train/accuracy": 0.9, "test/accuracy": 0.75, "test_gap/accuracy": 0.15}
+    said = endings.figures(metrics)
+    assert said == "train/accuracy 0.9000, test/accuracy 0.7500, test_gap/accuracy +0.1500"
+
+
+def test_a_regression_says_its_own_metric():
+    metrics = {"train/rmse": 1.0, "val/loss": 2.25, "val/rmse": 1.5, "gap/rmse": 0.5}
+    said = endings.figures(metrics)
+    assert said == "train/rmse 1.0000, val/rmse 1.5000, gap/rmse +0.5000"
+
+
+def test_a_run_ends_with_figures_folder_and_commands_that_name_it(train, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    ended = train("training.epochs=1", "architecture=dense_softmax")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    figures = next(line for line in lines if line.startswith("train/accuracy "))
+    assert ", val/accuracy 0." in figures
+    assert ", test/accuracy 0." in figures
+    run_id = next(line for line in lines if line.startswith("run ")).split()[1]
+    folder = next(line for line in lines if line.startswith("files:")).partition(" ")[2].strip()
+    assert os.path.isfile(os.path.join(folder, "history.csv"))  # noqa: PTH113, PTH118
+    assert f"fitgap plot run {run_id[:8]}" in ended.out
+    assert f"fitgap predict {run_id[:8]}" in ended.out
+    again = train("training.epochs=1", "architecture=dense_softmax")
+    assert figures in again.out
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])
+def test_an_errors_first_word_is_red_on_a_terminal(monkeypatch, no_color, coloured):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    if no_color is not None:
+        monkeypatch.setenv("NO_COLOR", no_color)
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        assert exit_codes.report(RequestError("epochs must be [1, 2] or more")) == 2
+        terminal.flush()
+        said = os.read(ours, 1000).decode()
+    os.close(ours)
+    assert "epochs must be [1, 2] or more" in said
+    assert ("\x1b[1;31m" in said) == coloured
