@@ -15,7 +15,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from fitgap.config import project, settings
+from fitgap.config import project, settings, tasks
 from fitgap.config.schema import Config
 from fitgap.data import datasets
 from fitgap.training import backend
@@ -81,11 +81,15 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def compose() -> Callable[..., Config]:
-    """Return a function from overrides, as of the command line, to checked settings."""
+    """Return a function from overrides, as of the command line, to checked settings.
 
-    def compose_settings(*overrides: str) -> Config:
+    They are completed as for a dataset of classes, unless another task or none is named.
+    """
+
+    def compose_settings(*overrides: str, task: str | None = "classes") -> Config:
         with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
-            return settings.from_hydra(hydra_compose("train", list(overrides)))
+            composed = settings.from_hydra(hydra_compose("train", list(overrides)))
+        return composed if task is None else tasks.resolve(composed, task)
 
     return compose_settings
 

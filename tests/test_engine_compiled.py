@@ -213,7 +213,7 @@ def test_it_scores_as_model_evaluate_does(compose: Compose) -> None:
     expected = engine.model.evaluate(
         partitions.test.x, partitions.test.y, verbose=0, return_dict=True
     )
-    assert scores.accuracy == pytest.approx(expected["accuracy"], abs=1e-7)
+    assert scores["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-7)
     assert scores.loss == pytest.approx(expected["loss"], rel=1e-6)
 
 

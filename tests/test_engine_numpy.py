@@ -120,7 +120,7 @@ def test_trains_scores_and_predicts_as_model_fit_does(make_engine, overrides):
         for figures in ("running", "train", "val"):
             mine, keras_own = getattr(own, figures), getattr(reference, figures)
             assert mine.loss == pytest.approx(keras_own.loss, rel=1e-5)
-            assert mine.accuracy == pytest.approx(keras_own.accuracy, rel=1e-6)
+            assert mine["accuracy"] == pytest.approx(keras_own["accuracy"], rel=1e-6)
     assert fitted.train.loss == pytest.approx(expected.train.loss, rel=1e-5)
     for mine, keras_own in zip(weights, other.model.get_weights(), strict=True):
         np.testing.assert_allclose(mine, keras_own, rtol=1e-4, atol=1e-6)

@@ -13,9 +13,9 @@ from fitgap.evaluation.scores import (
     EVALUATION_BATCH,
     Partition,
     Scores,
-    class_probabilities,
     encode_labels,
     gap,
+    network_outputs,
     partition,
 )
 from fitgap.models import build
@@ -25,23 +25,40 @@ from fitgap.training.engines.choice import EngineChoice
 scores = st.builds(Scores, loss=st.floats(0, 100), accuracy=st.floats(0, 1))
 
 
+def of(loss, accuracy):
+    return Scores(loss=loss, accuracy=accuracy)
+
+
 @pytest.mark.parametrize(
     ("train", "unseen", "expected"),
     [
-        (Scores(0.25, 0.75), Scores(0.5, 0.5), Scores(0.25, 0.25)),
-        (Scores(0.5, 0.5), Scores(0.25, 0.75), Scores(-0.25, -0.25)),
-        (Scores(0.5, 0.5), Scores(0.5, 0.5), Scores(0.0, 0.0)),
+        (
+            of(0.25, 0.75),
+            of(0.5, 0.5),
+            of(0.25, 0.25),
+        ),
+        (
+            of(0.5, 0.5),
+            of(0.25, 0.75),
+            of(-0.25, -0.25),
+        ),
+        (
+            of(0.5, 0.5),
+            of(0.5, 0.5),
+            of(0.0, 0.0),
+        ),
     ],
     ids=["overfits", "does better on unseen data", "no gap"],
 )
 def test_a_positive_gap_means_worse_on_unseen_data(train, unseen, expected):
-    assert gap(train, unseen) == expected
+    assert gap(train, unseen, higher_is_better={"accuracy"}) == expected
 
 
 @given(scores, scores)
 def test_exchanging_the_partitions_turns_the_gap_round(one, other):
-    there, back = gap(one, other), gap(other, one)
-    assert (there.loss, there.accuracy) == (-back.loss, -back.accuracy)
+    there = gap(one, other, higher_is_better={"accuracy"})
+    back = gap(other, one, higher_is_better={"accuracy"})
+    assert dict(there) == {name: -value for name, value in back.items()}
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.5, True), (np.nan, False), (np.inf, False)])
@@ -69,9 +86,9 @@ def test_one_hot_rows_have_a_single_one_in_the_place_of_the_class(classes):
 
 def test_one_sigmoid_unit_gives_the_probability_of_class_1():
     sigmoid = np.array([[0.25], [1.0]], np.float32)
-    assert class_probabilities(sigmoid).tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    assert network_outputs(sigmoid, "binary").tolist() == [[0.75, 0.25], [0.0, 1.0]]
     softmax = np.array([[0.5, 0.25, 0.25]], np.float32)
-    assert class_probabilities(softmax) is softmax
+    assert network_outputs(softmax, "integer") is softmax
 
 
 def make_dataset(num_classes, *, n_train=1100, n_test=70):
@@ -161,7 +178,7 @@ def test_scores_are_of_the_whole_partition_in_inference_mode(compose, engine_nam
 
     scores = engine.evaluate(whole)
     assert scores.loss == pytest.approx(expected_loss, rel=1e-5)
-    assert scores.accuracy == pytest.approx(expected_accuracy, abs=1e-6)
+    assert scores["accuracy"] == pytest.approx(expected_accuracy, abs=1e-6)
     # Nothing but the weights counts: not the number of questions, not those asked before.
     assert engine.evaluate(whole) == scores
     np.testing.assert_allclose(engine.predict(whole.x), probabilities, atol=1e-6)

@@ -73,7 +73,7 @@ def test_training_from_disk_gives_the_same_bits(compose, own_file):
     for streamed, held in zip(on_disk["state"], in_memory["state"], strict=True):
         np.testing.assert_array_equal(streamed, held)
     # It learned something, so the figures are no accident of an untrained network.
-    assert in_memory["figures"][-1][1].accuracy > 0.5
+    assert in_memory["figures"][-1][1]["accuracy"] > 0.5
 
 
 def test_what_exceeds_the_limit_is_streamed_by_rule(compose, own_file):

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap import heavy_imports, store
-from fitgap.config.checks import check_loss, check_values
+from fitgap.config import tasks
+from fitgap.config.checks import check_values
 from fitgap.config.schema import Config, SplitConfig
 from fitgap.data import datasets, splits
 from fitgap.data import report as data_report
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import Split
 from fitgap.errors import DivergedError, RequestError
+from fitgap.evaluation.metrics import higher_is_better
 from fitgap.evaluation.scores import Partitions, partition
 from fitgap.identity import DataFacts, data_facts, identity
 from fitgap.models.scaling import feature_scaling
@@ -93,7 +95,7 @@ def plan(config: Config) -> Plan:
     facts = data_facts(config)
     if config.split.stratify is None:
         config = replace(config, split=replace(config.split, stratify=facts.stratified))
-    check_loss(config, num_classes=facts.num_classes)
+    config = tasks.resolve(config, facts.task, num_outputs=facts.num_classes)
     check_values(config, image_shape=facts.image_shape, value_type=facts.value_type)
     if facts.leakage and not config.dataset.allow_duplicates:
         raise RequestError(
@@ -233,13 +235,20 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     run_id = delivery.retry_while_away(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     done = len(checkpoint.epochs) if checkpoint else 0
+    scores_of = functools.partial(
+        run_writer.score_metrics, higher_is_better=higher_is_better(config)
+    )
     with run_writer.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
     ) as record:
         record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
         quiet = config.tracking.parent is not None
         with progress.show(
-            description.name, epochs=config.training.epochs, done=done, quiet=quiet
+            description.name,
+            epochs=config.training.epochs,
+            done=done,
+            quiet=quiet,
+            higher_is_better=higher_is_better(config),
         ) as show:
             prune = pruning.watch(config.tracking.pruning)
 
@@ -248,7 +257,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
                 if epoch.number > done:
                     show(epoch)
                 if epoch.is_finite:  # else it has diverged, which is worse than falling behind
-                    prune(epoch.number, run_writer.score_metrics(train=epoch.train, val=epoch.val))
+                    prune(epoch.number, scores_of(train=epoch.train, val=epoch.val))
 
             fitted = loop.fit(
                 engine,
@@ -259,8 +268,8 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
                 save=functools.partial(checkpoints.save, checkpoint_path),
                 resume=checkpoint,
             )
-        test = engine.evaluate(partitions.test)  # once, and nothing is chosen by it
-        metrics = run_writer.score_metrics(train=fitted.train, val=fitted.val, test=test)
+        test = loop.score(engine, partitions.test, config=config)  # once, and it chooses nothing
+        metrics = scores_of(train=fitted.train, val=fitted.val, test=test)
         metrics |= _costs(fitted, num_images=len(partitions.train))
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
             artifacts.write(

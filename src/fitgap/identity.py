@@ -26,6 +26,7 @@ RESULT_MODULES = (
     "config/own_code",
     "config/schema",
     "config/settings",
+    "config/tasks",
     "data/cifar",
     "data/csv_file",
     "data/datasets",
@@ -36,6 +37,8 @@ RESULT_MODULES = (
     "data/npz",
     "data/published",
     "data/splits",
+    "evaluation/calibration",
+    "evaluation/metrics",
     "evaluation/scores",
     "models/__init__",
     "models/architectures",
@@ -75,6 +78,8 @@ class DataFacts:
         Number of classes.
     image_shape, value_type
         Of one image; see `fitgap.data.datasets.Dataset`.
+    task
+        As of `fitgap.data.datasets.Dataset`.
     leakage
         Which images lie in two partitions, in a phrase; empty if none does.
     stratified
@@ -89,6 +94,7 @@ class DataFacts:
     value_type: str
     leakage: str
     stratified: bool = False
+    task: str = "classes"
 
 
 def data_facts(config: Config) -> DataFacts:
@@ -118,6 +124,7 @@ def data_facts(config: Config) -> DataFacts:
         value_type=dataset.value_type,
         leakage=checks.find_leakage(dataset, split),
         stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
+        task=dataset.task,
     )
     _write_cache(_read_cache() | {key: facts})
     return facts
@@ -136,6 +143,8 @@ def identity(config: Config, *, facts: DataFacts, choice: EngineChoice) -> str:
         The engine in use; it stands in the place of ``auto``.
     """
     settings = decisive(flatten(to_plain(config)))
+    for name in config.metrics:
+        settings.pop(f"metrics.{name}.phrase")  # words of a report
     settings |= {"training.engine": choice.name, "training.xla": choice.xla}
     del settings["training.memory_limit_mb"]  # it decides the engine, and that stands above
     decides = {

@@ -17,7 +17,7 @@ from fitgap.data import datasets
 from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
-from fitgap.evaluation.scores import class_probabilities
+from fitgap.evaluation.scores import network_outputs
 from fitgap.store import recorded
 from fitgap.store.recorded import RecordedRun
 from fitgap.training import backend
@@ -151,7 +151,7 @@ def predict_test_images(
         sources=indices,
         images=images,
         labels=dataset.y_test[list(indices)],
-        probabilities=class_probabilities(model.predict(images, verbose=0)),
+        probabilities=_probabilities(model, images),
         class_names=dataset.class_names,
     )
 
@@ -224,9 +224,14 @@ def predict_files(
     """
     if model.inputs[0].dtype != "uint8":
         raise RequestError("the network takes features, which image files do not hold")
-    probabilities = class_probabilities(model.predict(images, verbose=0))
+    probabilities = _probabilities(model, images)
     names = class_names or [str(number) for number in range(probabilities.shape[1])]
     return Predictions(files, images, None, probabilities, names)
+
+
+def _probabilities(model: "keras.Model", images: Images) -> NDArray[np.float32]:
+    outputs = model.predict(images, verbose=0)
+    return network_outputs(outputs, "binary" if outputs.shape[1] == 1 else "one_hot")
 
 
 def to_table(predictions: Predictions) -> "Table":

@@ -18,7 +18,10 @@ DERIVED = (
     "test_samples",
     "engine",
     "engine_reason",
+    "metrics",
 )
+# What runs were before a setting existed.
+BEFORE = {"dataset.task": "null"}
 GROUPS = ("dataset", "split", "architecture", "optimizer", "loss")  # options that have a name
 
 Setting = str | int | float | bool | list[object] | None
@@ -38,7 +41,7 @@ def setting_of(run: StoredRun, key: str) -> str | None:
     # `auto` is not a setting of its own: it is whatever engine it chose.
     if key == "training.engine" and "engine" in run.params:
         return run.params["engine"]
-    return run.params.get(key)
+    return run.params.get(key, BEFORE.get(key))
 
 
 def value_of(run: StoredRun, name: str) -> str | None:

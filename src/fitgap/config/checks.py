@@ -12,13 +12,15 @@ from fitgap.config.schema import (
     DatasetConfig,
     DenseConfig,
     ImageFolderConfig,
+    MetricConfig,
     OwnConfig,
     SplitConfig,
 )
 from fitgap.errors import RequestError
 
+TASK_NAMES = ("classes", "numbers", "label_sets")
 ENGINES = ("auto", "compiled", "fit", "numpy")
-LABEL_FORMATS = ("integer", "one_hot", "binary")
+LABEL_FORMATS = ("integer", "one_hot", "binary", "numbers", "many_hot", "auto")
 
 
 def validate(config: Config) -> None:
@@ -34,23 +36,9 @@ def validate(config: Config) -> None:
     _check_architecture(config.architecture)
     _check_optimizer(config.optimizer)
     _check_loss(config)
+    _check_metrics(config.metrics)
     _check_training(config)
     _check_dataset(config.dataset)
-
-
-def check_loss(config: Config, *, num_classes: int) -> None:
-    """Check that the loss fits the number of classes.
-
-    Raises
-    ------
-    RequestError
-        If it takes two classes and there are more.
-    """
-    if config.loss.labels == "binary" and num_classes != 2:
-        raise RequestError(
-            f"loss={config.loss.name} needs a dataset of 2 classes, "
-            f"got dataset={config.dataset.name} with {num_classes}"
-        )
 
 
 def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: str) -> None:
@@ -126,6 +114,8 @@ def _check_dataset(dataset: DatasetConfig) -> None:
     classes = dataset.classes
     if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
         raise RequestError(f"dataset.classes must be two or more different numbers, got {classes}")
+    holds = dataset.task in (None, *TASK_NAMES)
+    require("dataset.task", dataset.task, f"null or {' or '.join(TASK_NAMES)}", when=holds)
     if isinstance(dataset, OwnConfig):
         fraction = dataset.test_fraction
         inside = is_number(fraction) and 0 < fraction < 1
@@ -254,6 +244,9 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
 def _check_loss(config: Config) -> None:
     labels = config.loss.labels
     require("loss.labels", labels, " or ".join(LABEL_FORMATS), when=labels in LABEL_FORMATS)
+    node = config.loss.function
+    holds = _has_target(node) or config.loss.name == "auto"
+    require("loss.function", node, "given with a _target_", when=holds)
 
 
 def _check_training(config: Config) -> None:
@@ -281,28 +274,56 @@ def _check_training(config: Config) -> None:
                 f"training.callbacks.{key}: leave SwapEMAWeights out; under optimizer.use_ema=true "
                 "the averaged weights are evaluated and saved without it"
             )
-        _check_monitor(f"training.callbacks.{key}", node, config.split)
+        _check_monitor(f"training.callbacks.{key}", node, config)
     if training.early_stopping:
-        _check_monitor("training.early_stopping", training.early_stopping, config.split)
+        _check_monitor("training.early_stopping", training.early_stopping, config)
 
 
 def _has_target(node: object) -> bool:
     return isinstance(node, Mapping) and isinstance(node.get("_target_"), str)
 
 
-# What Keras's callbacks hear of an epoch. One that waits for anything else only warns, and then
-# never acts.
-_LOGS = ("loss", "accuracy", "learning_rate", "val_loss", "val_accuracy")
+def _check_metrics(metrics: Mapping[str, MetricConfig]) -> None:
+    for name, node in metrics.items():
+        what = f"metrics.{name}"
+        if name == "loss" or "/" in name:
+            raise RequestError(f"{what}: a metric can't be called so; the loss is always there")
+        given = node.function if node.scorer is None else node.scorer
+        holds = (node.function is None) != (node.scorer is None)
+        require(what, given, "given with one of function and scorer", when=holds)
+        if node.function is not None:
+            holds = _has_target(node.function)
+            require(f"{what}.function", node.function, "given with a _target_", when=holds)
+        for key, allowed in (
+            ("needs", ("labels", "probabilities", "values")),
+            ("direction", ("higher", "lower")),
+        ):
+            value = getattr(node, key)
+            require(f"{what}.{key}", value, " or ".join(allowed), when=value in allowed)
+        holds = bool(node.tasks) and set(node.tasks) <= set(TASK_NAMES)
+        require(f"{what}.tasks", node.tasks, f"some of {', '.join(TASK_NAMES)}", when=holds)
+        holds = len(node.bounds) == 2 and all(b is None or is_number(b) for b in node.bounds)
+        require(f"{what}.bounds", node.bounds, "[least, most], null for none", when=holds)
+
+
 _WATCH_VAL_LOSS = ("keras.callbacks.EarlyStopping", "keras.callbacks.ReduceLROnPlateau")
 
 
-def _check_monitor(name: str, node: Mapping[str, Any], split: SplitConfig) -> None:
+def _check_monitor(name: str, node: Mapping[str, Any], config: Config) -> None:
     target = str(node["_target_"])
     monitor = node.get("monitor", "val_loss" if target in _WATCH_VAL_LOSS else None)
+    if monitor == "auto":  # follows from the metrics, and is one of validation
+        monitor = "val_loss"
     if monitor is None or not target.startswith("keras.callbacks."):
         return
-    require(f"{name}.monitor", monitor, f"one of {', '.join(_LOGS)}", when=monitor in _LOGS)
-    if split.name == "none" and monitor.startswith("val_"):
+    # What Keras's callbacks hear of an epoch. One that waits for anything else only warns, and
+    # then never acts.
+    known = [name for name, one in config.metrics.items() if one.each_epoch]
+    metrics = known or ["accuracy", "rmse"]  # without a choice, those of the tasks
+    running = [name for name in metrics if name == "accuracy"]
+    logs = ["loss", *running, "learning_rate", "val_loss", *(f"val_{name}" for name in metrics)]
+    require(f"{name}.monitor", monitor, f"one of {', '.join(logs)}", when=monitor in logs)
+    if config.split.name == "none" and monitor.startswith("val_"):
         raise RequestError(
             f"{name}.monitor={monitor} needs a validation partition, but split=none leaves none"
         )

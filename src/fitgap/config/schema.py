@@ -15,6 +15,8 @@ class DatasetConfig:
 
     name: str = MISSING
     classes: list[int] | None = None
+    # classes, numbers or label_sets; null: by the target. See `fitgap.config.tasks`.
+    task: str | None = None
     # Whether an unseen partition may hold images that the network was trained on.
     allow_duplicates: bool = False
 
@@ -90,11 +92,29 @@ class DenseConfig:
 
 @dataclass
 class LossConfig:
-    """A Keras loss and the form of the labels that it takes."""
+    """A Keras loss and the form of the labels that it takes; ``auto``: what the task needs."""
 
     name: str = MISSING
-    labels: str = MISSING
-    function: dict[str, Any] = MISSING
+    labels: str = "auto"
+    function: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class MetricConfig:
+    """One figure besides the loss; see :mod:`fitgap.evaluation.metrics`.
+
+    Either ``function``, whose ``_target_`` is a function of targets and predictions or a class of
+    ``keras.metrics``, or ``scorer``, a name that scikit-learn knows.
+    """
+
+    function: dict[str, Any] | None = None
+    scorer: str | None = None
+    needs: str = "labels"  # labels, probabilities or values: what the function is given
+    direction: str = "higher"  # which is better: higher or lower
+    bounds: list[Any] = field(default_factory=lambda: [None, None])  # the least, the most
+    phrase: str = ""
+    tasks: list[str] = field(default_factory=lambda: ["classes", "numbers", "label_sets"])
+    each_epoch: bool = True  # false: only at the end, where it takes long
 
 
 @dataclass
@@ -134,6 +154,8 @@ class Config:
     architecture: Any = MISSING
     optimizer: dict[str, Any] = MISSING
     loss: LossConfig = MISSING
+    # By name, the primary one first; none: the task's own.
+    metrics: dict[str, MetricConfig] = field(default_factory=dict)
     training: TrainingConfig = MISSING
     tracking: TrackingConfig = MISSING
     seed: int = 0

@@ -19,6 +19,7 @@ from fitgap.config.schema import (
     Config,
     DatasetConfig,
     LossConfig,
+    MetricConfig,
     PublishedConfig,
     SplitConfig,
     TrackingConfig,
@@ -117,12 +118,20 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
         architecture=dict(plain["architecture"]),
         optimizer=dict(plain["optimizer"]),
         loss=LossConfig(**plain["loss"]),
+        metrics=_metrics(plain.get("metrics") or {}),  # records of before there were any lack it
         training=TrainingConfig(**plain["training"]),
         tracking=TrackingConfig(**plain["tracking"]),
         seed=plain["seed"],
         name=plain["name"],
         tags=dict(tags),
     )
+
+
+def _metrics(plain: Mapping[str, Any]) -> dict[str, MetricConfig]:
+    for name, node in plain.items():
+        require(f"metrics.{name}", node, "a mapping", when=isinstance(node, Mapping))
+        refuse_unknown(f"metrics.{name}.", node, MetricConfig)
+    return {name: MetricConfig(**node) for name, node in plain.items()}
 
 
 def to_plain(config: Config) -> dict[str, Any]:

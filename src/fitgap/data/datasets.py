@@ -65,6 +65,8 @@ class Dataset:
         the classes too.
     arrays_digest
         SHA-256 over the arrays alone, which is what older records hold of one's own data.
+    task
+        ``classes``, ``numbers`` or ``label_sets``; see `fitgap.config.tasks`.
     train_names, test_names
         What messages call each image, such as its file; empty: its number.
     is_own
@@ -91,6 +93,7 @@ class Dataset:
     train_groups: RawLabels | None = None
     test_groups: RawLabels | None = None
     train_order: RawLabels | None = None
+    task: str = "classes"
 
     @property
     def num_classes(self) -> int:

@@ -6,7 +6,7 @@ goes by another name (`running`).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,20 +22,49 @@ EVALUATION_BATCH = 1000
 EVALUATION_VALUES = 2**22  # of a step at most: 16 MB as float32, before the first layer
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Loss and accuracy of one set of weights over one partition.
+class Scores(Mapping[str, float]):
+    """Loss and metrics of one set of weights over one partition, by name; never altered.
 
-    Attributes
+    Parameters
     ----------
     loss
         The compiled loss, regularisation included, as ``model.evaluate`` gives it.
-    accuracy
-        Share of images whose most probable class is the right one, in [0, 1].
+    metrics
+        Further figures by name, the primary one first. One that is undefined on the partition
+        is absent.
+
+    Attributes
+    ----------
+    undefined : Mapping
+        Why a metric is absent, by name. It plays no part in whether two scores are equal.
     """
 
-    loss: float
-    accuracy: float
+    def __init__(self, *, loss: float, **metrics: float) -> None:
+        self._values = {"loss": loss, **metrics}
+        self.undefined: Mapping[str, str] = {}
+
+    def without(self, undefined: Mapping[str, str]) -> "Scores":
+        """Return the same figures, and why some metrics are not among them."""
+        scores = Scores(**self._values)
+        scores.undefined = dict(undefined)
+        return scores
+
+    def __getitem__(self, name: str) -> float:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Scores({', '.join(f'{name}={value!r}' for name, value in self.items())})"
+
+    @property
+    def loss(self) -> float:
+        """The loss, which every scores have."""
+        return self._values["loss"]
 
     @property
     def is_finite(self) -> bool:
@@ -90,52 +119,71 @@ def partition(dataset: Dataset, split: Split) -> Partitions:
     )
 
 
-def gap(train: Scores, unseen: Scores) -> Scores:
+def gap(train: Scores, unseen: Scores, *, higher_is_better: Collection[str]) -> Scores:
     """Return how much worse a network does on unseen data than on what it learned from.
 
     Parameters
     ----------
     train, unseen
         Scores of the same weights.
+    higher_is_better
+        The metrics that are better the higher they are; the loss and all others are better the
+        lower they are.
 
     Returns
     -------
     Scores
-        ``accuracy`` = train - unseen and ``loss`` = unseen - train: either is positive where the
-        unseen data fare worse.
+        For each figure that both have, by how much it is worse on the unseen data: train -
+        unseen where higher is better, else unseen - train. Positive where the unseen data fare
+        worse, whatever the metric.
 
     Examples
     --------
-    >>> gap(Scores(loss=0.25, accuracy=0.75), Scores(loss=0.5, accuracy=0.5))
+    >>> train, unseen = Scores(loss=0.25, accuracy=0.75), Scores(loss=0.5, accuracy=0.5)
+    >>> gap(train, unseen, higher_is_better={"accuracy"})
     Scores(loss=0.25, accuracy=0.25)
     """
-    return Scores(loss=unseen.loss - train.loss, accuracy=train.accuracy - unseen.accuracy)
+    return Scores(
+        **{
+            name: train[name] - unseen[name]
+            if name in higher_is_better
+            else unseen[name] - train[name]
+            for name in train
+            if name in unseen
+        }
+    )
 
 
-def encode_labels(y: Labels, label_format: str, *, num_classes: int) -> NDArray[np.generic]:
-    """Return labels in the form that a loss takes.
+def encode_labels(
+    y: NDArray[np.generic], label_format: str, *, num_classes: int
+) -> NDArray[np.generic]:
+    """Return targets in the form that a loss takes.
 
     Parameters
     ----------
     y
-        int64 of shape (n,), class numbers.
+        Class numbers, int64 of shape (n,); or numbers, float32 of shape (n,) or (n, outputs); or
+        label sets, 0 and 1 of shape (n, labels).
     label_format
-        ``integer``: int32 (n,); ``one_hot``: float32 (n, num_classes); ``binary``: float32 (n, 1).
+        Of classes, ``integer``: int32 (n,); ``one_hot``: float32 (n, num_classes); ``binary``:
+        float32 (n, 1). ``numbers``, ``many_hot``: float32 (n, outputs).
     num_classes
         Number of classes.
     """
     if label_format == "integer":
         return y.astype(np.int32)
     if label_format == "one_hot":
-        return np.eye(num_classes, dtype=np.float32)[y]
-    return y.astype(np.float32)[:, None]
+        one_hot: NDArray[np.generic] = np.eye(num_classes, dtype=np.float32)[y]
+        return one_hot
+    return y.astype(np.float32).reshape(len(y), -1)
 
 
-def class_probabilities(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities of shape (n, num_classes) from a network's outputs.
+def network_outputs(outputs: NDArray[np.float32], label_format: str) -> NDArray[np.float32]:
+    """Return what a network says of each sample, of shape (n, outputs).
 
-    A softmax gives them as they are; one sigmoid unit gives that of class 1.
+    Of classes and label sets, probabilities: a softmax gives them as they are; one sigmoid unit
+    for two classes gives that of class 1. Of numbers, the numbers.
     """
-    if outputs.shape[1] == 1:
+    if label_format == "binary":
         return np.concatenate([1 - outputs, outputs], axis=1)
     return outputs

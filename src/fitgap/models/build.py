@@ -12,6 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from fitgap.config.schema import Config
+from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.errors import RequestError
 from fitgap.models import network
 from fitgap.models.scaling import FeatureScaling
@@ -38,7 +39,7 @@ def build(
     image_shape
         Shape of one uint8 image.
     num_classes
-        Number of classes.
+        Number of classes, numbers or labels.
     total_steps
         Optimizer steps of the whole run, for schedules over all of it.
     scaling
@@ -49,7 +50,8 @@ def build(
     Returns
     -------
     keras.Model
-        Compiled with the loss and the metric ``accuracy``; optimizer variables built.
+        Compiled with the loss and the metrics that Keras computes along with it; optimizer
+        variables built.
 
     Raises
     ------
@@ -61,6 +63,7 @@ def build(
     keras.utils.set_random_seed(config.seed)
     is_binary = config.loss.labels == "binary"
     num_outputs = 1 if is_binary else num_classes
+    activation = "sigmoid" if is_binary else task_of(config).activation
     loss = dict(config.loss.function)
     takes_logits = bool(loss.pop("from_logits", False))
     model = network.make(
@@ -69,16 +72,14 @@ def build(
         scaling=scaling,
         num_outputs=num_outputs,
         augmentation=lambda: _augmentation(config, image_shape=image_shape),
-        head=lambda: keras.layers.Dense(
-            num_outputs, activation="sigmoid" if is_binary else "softmax", name="output"
-        ),
+        head=lambda: keras.layers.Dense(num_outputs, activation=activation, name="output"),
         takes_logits=takes_logits,
         say=say,
     )
     model.compile(
         optimizer=_optimizer(config, total_steps=total_steps),
         loss=_instantiate("loss.function", loss),
-        metrics=["accuracy"],
+        metrics=compiled_metrics(config),
     )
     model.optimizer.build(model.trainable_variables)
     return model

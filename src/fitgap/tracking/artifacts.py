@@ -1,6 +1,7 @@
 """The files of a run's record, made from its results."""
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.schema import Config
 from fitgap.data.datasets import Dataset
+from fitgap.evaluation.metrics import higher_is_better
 from fitgap.store import predictions
 from fitgap.tracking import run_pictures
 from fitgap.tracking.run_writer import dump_config, score_metrics
@@ -35,7 +37,7 @@ def write(
         Of the test images and the class names.
     """
     dump_config(config, folder / "config.yaml")
-    _write_history(folder / "history.csv", fitted)
+    _write_history(folder / "history.csv", fitted, higher_is_better=higher_is_better(config))
     run_pictures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
     probabilities = engine.predict(dataset.x_test)
     predictions.save(folder, true=dataset.y_test, probabilities=probabilities)
@@ -63,14 +65,21 @@ def confusion_counts(
     return counts
 
 
-def _write_history(path: Path, fitted: Fitted) -> None:
+def _write_history(path: Path, fitted: Fitted, *, higher_is_better: Collection[str]) -> None:
     rows = [
         {"epoch": epoch.number, "learning_rate": epoch.learning_rate}
-        | score_metrics(train=epoch.train, val=epoch.val, running=epoch.running)
+        | score_metrics(
+            train=epoch.train,
+            val=epoch.val,
+            running=epoch.running,
+            higher_is_better=higher_is_better,
+        )
         | {"fit_seconds": epoch.fit_seconds}
         for epoch in fitted.epochs
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer = csv.DictWriter(
+            file, fieldnames=list(dict.fromkeys(key for row in rows for key in row))
+        )
         writer.writeheader()
         writer.writerows(rows)

@@ -10,7 +10,7 @@ import json
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from fitgap import processes, store
 from fitgap.config.schema import Config
 from fitgap.config.settings import flatten, to_plain, to_text
 from fitgap.data.datasets import Dataset
+from fitgap.evaluation.metrics import describe, higher_is_better, metrics_of
 from fitgap.evaluation.scores import Scores, gap
 from fitgap.tracking import delivery, provenance
 from fitgap.tracking.delivery import Delivery
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
+METRICS_TAG = "fitgap.metrics"  # name, direction, bounds and phrase of each, the primary one first
 PRUNED_TAG = "fitgap.pruned"
 
 
@@ -79,11 +81,20 @@ class RunRecord:
         Of a run that exists.
     experiment_id
         Of its experiment.
+    higher_is_better
+        Its metrics that are better the higher they are.
     """
 
     def __init__(
-        self, client: mlflow.MlflowClient, *, uri: str, run_id: str, experiment_id: str
+        self,
+        client: mlflow.MlflowClient,
+        *,
+        uri: str,
+        run_id: str,
+        experiment_id: str,
+        higher_is_better: Collection[str] = (),
     ) -> None:
+        self._higher_is_better = higher_is_better
         self.run_id = run_id
         self._client = client
         self._uri = uri
@@ -97,7 +108,10 @@ class RunRecord:
     def log_epoch(self, epoch: "Epoch") -> None:
         """Add an epoch's figures under its number."""
         metrics = {"learning_rate": epoch.learning_rate} | score_metrics(
-            train=epoch.train, val=epoch.val, running=epoch.running
+            train=epoch.train,
+            val=epoch.val,
+            running=epoch.running,
+            higher_is_better=self._higher_is_better,
         )
         self.log_metrics(metrics, step=epoch.number)
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
@@ -231,11 +245,13 @@ def open_run(
     client = delivery.client_for(uri)
     tags = {
         **{f"fitgap.user.{key}": str(value) for key, value in config.tags.items()},
+        METRICS_TAG: json.dumps(describe(metrics_of(config)), ensure_ascii=False),
         **description.tags,
         **provenance.tags(),
         **processes.this_process(),
     }
-    settings = {**flatten(to_plain(config)), **description.parameters}
+    plain = to_plain(config) | {"metrics": list(config.metrics)}  # a tag says more of them
+    settings = {**flatten(plain), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
     # A tag says the parent. Both may change when a run goes on, and a parameter must not.
     of_the_sweep = ("tracking.parent", "tracking.pruning")
@@ -248,7 +264,13 @@ def open_run(
         run_id = interrupted or delivery.create_run(
             client, uri=uri, experiment_id=experiment_id, tags=tags, name=description.name
         )
-        record = RunRecord(client, uri=uri, run_id=run_id, experiment_id=experiment_id)
+        record = RunRecord(
+            client,
+            uri=uri,
+            run_id=run_id,
+            experiment_id=experiment_id,
+            higher_is_better=higher_is_better(config),
+        )
         if interrupted is not None:
             # Before it says RUNNING: with the tags of its dead process, others would end it.
             record.set_tags(tags)
@@ -287,20 +309,30 @@ def score_metrics(
     val: Scores | None,
     running: Scores | None = None,
     test: Scores | None = None,
+    higher_is_better: Collection[str],
 ) -> dict[str, float]:
-    """Return the metrics of one set of weights under the names that the record uses."""
+    """Return the metrics of one set of weights under the names that the record uses.
+
+    Parameters
+    ----------
+    train, val, running, test
+        Scores of the partitions; None: not known.
+    higher_is_better
+        The metrics that are better the higher they are; it decides the sign of the gaps.
+    """
     metrics: dict[str, float] = {}
     for name, scores in (("train", train), ("val", val), ("test", test), ("running", running)):
         if scores is not None:
             metrics |= _named(name, scores)
     for name, unseen in (("gap", val), ("test_gap", test)):
         if train is not None and unseen is not None:
-            metrics |= _named(name, gap(train, unseen))
+            between = gap(train, unseen, higher_is_better=higher_is_better)
+            metrics |= _named(name, between)
     return metrics
 
 
 def _named(prefix: str, scores: Scores) -> dict[str, float]:
-    return {f"{prefix}/loss": scores.loss, f"{prefix}/accuracy": scores.accuracy}
+    return {f"{prefix}/{name}": value for name, value in scores.items()}
 
 
 def _param_value(value: Any) -> str:

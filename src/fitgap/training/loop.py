@@ -8,16 +8,18 @@ figures are used for (a progress bar, MLflow) is the observer's matter.
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 
 from fitgap.config.schema import Config
+from fitgap.config.tasks import task_of
 from fitgap.data.splits import Indices
 from fitgap.errors import DivergedError
-from fitgap.evaluation.scores import Partitions, Scores
+from fitgap.evaluation.metrics import Metric, compute, metrics_of
+from fitgap.evaluation.scores import Partition, Partitions, Scores
 from fitgap.models import build
 from fitgap.training.checkpoints import Checkpoint
 from fitgap.training.engines.choice import Engine
@@ -52,8 +54,7 @@ class Epoch:
     @property
     def scores(self) -> dict[str, Scores]:
         """The figures that there are, by name."""
-        named = {"running": self.running, "train": self.train, "val": self.val}
-        return {name: scores for name, scores in named.items() if scores is not None}
+        return {name: scores for name, scores in _parts(self).items() if scores is not None}
 
     @property
     def is_finite(self) -> bool:
@@ -135,8 +136,8 @@ def fit(
     config
         The experiment.
     callbacks
-        Keras's callbacks; their ``logs`` hold ``loss`` and ``accuracy`` (running), ``val_loss``
-        and ``val_accuracy`` (exact).
+        Keras's callbacks; their ``logs`` hold the running ``loss`` and what else Keras averages,
+        and the exact ``val_loss`` and ``val_<metric>``.
     observe
         Called with each epoch's figures, those from before an interruption included.
     save
@@ -156,6 +157,8 @@ def fit(
         At the first epoch with a loss that is not finite.
     """
     training = config.training
+    metrics = metrics_of(config)
+    of_each_epoch = tuple(metric for metric in metrics if metric.each_epoch)
     model = engine.model
     listeners = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=training.epochs, verbose=0
@@ -176,9 +179,9 @@ def fit(
     while len(epochs) < training.epochs and not model.stop_training:
         number = len(epochs) + 1
         listeners.on_epoch_begin(number - 1)
-        epoch = _run_epoch(engine, number, partitions, config)
+        epoch = _run_epoch(engine, number, partitions, config, of_each_epoch)
         epochs.append(epoch)
-        plain_epochs.append(asdict(epoch))
+        plain_epochs.append(_to_plain(epoch))
         observe(epoch)
         _stop_if_diverged(epoch)
         listeners.on_epoch_end(number - 1, _keras_logs(epoch))
@@ -196,15 +199,53 @@ def fit(
     listeners.on_train_end()
     restored = not all(map(np.array_equal, last_weights, model.get_weights()))
     last = epochs[-1]
-    if restored or last.train is None:
-        train = engine.evaluate(partitions.train)
-        val = engine.evaluate(partitions.val) if partitions.val else None
+    if restored or last.train is None or of_each_epoch != metrics:
+        train = score(engine, partitions.train, config=config)
+        val = score(engine, partitions.val, config=config) if partitions.val else None
     else:
         train, val = last.train, last.val
     return Fitted(epochs=tuple(epochs), train=train, val=val, restored=restored)
 
 
-def _run_epoch(engine: Engine, number: int, partitions: Partitions, config: Config) -> Epoch:
+def score(
+    engine: Engine,
+    partition: Partition,
+    *,
+    config: Config,
+    metrics: Sequence[Metric] | None = None,
+) -> Scores:
+    """Score the present weights over a whole partition: loss and metrics, in inference mode.
+
+    Parameters
+    ----------
+    engine
+        Holds the weights.
+    partition
+        Of any size.
+    config
+        The experiment.
+    metrics
+        Those to compute; None: all of the experiment's.
+    """
+    wanted = metrics_of(config) if metrics is None else metrics
+    found = dict(engine.evaluate(partition))
+    undefined: dict[str, str] = {}
+    if lacking := [metric for metric in wanted if metric.name not in found]:
+        values, undefined = compute(
+            lacking, partition.y, engine.predict(partition.x), task=task_of(config).name
+        )
+        found |= values
+    names = ("loss", *(metric.name for metric in wanted))
+    return Scores(**{name: found[name] for name in names if name in found}).without(undefined)
+
+
+def _run_epoch(
+    engine: Engine,
+    number: int,
+    partitions: Partitions,
+    config: Config,
+    metrics: Sequence[Metric],
+) -> Epoch:
     order = batch_order(len(partitions.train), seed=config.seed, epoch=number)
     # Between epochs the model holds the averaged weights, if any are kept: those are scored, heard
     # of by callbacks, and in the end saved. The weights that learn wait in the optimizer.
@@ -218,8 +259,12 @@ def _run_epoch(engine: Engine, number: int, partitions: Partitions, config: Conf
     return Epoch(
         number=number,
         running=running,
-        train=engine.evaluate(partitions.train) if wants_train else None,
-        val=engine.evaluate(partitions.val) if partitions.val else None,
+        train=score(engine, partitions.train, config=config, metrics=metrics)
+        if wants_train
+        else None,
+        val=score(engine, partitions.val, config=config, metrics=metrics)
+        if partitions.val
+        else None,
         learning_rate=float(engine.model.optimizer.learning_rate),
         fit_seconds=fit_seconds,
     )
@@ -248,6 +293,20 @@ def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
     }
 
 
+def _to_plain(epoch: Epoch) -> dict[str, Any]:
+    scores = {name: None if one is None else dict(one) for name, one in _parts(epoch).items()}
+    return {
+        "number": epoch.number,
+        **scores,
+        "learning_rate": epoch.learning_rate,
+        "fit_seconds": epoch.fit_seconds,
+    }
+
+
+def _parts(epoch: Epoch) -> dict[str, Scores | None]:
+    return {"running": epoch.running, "train": epoch.train, "val": epoch.val}
+
+
 def _epoch_from_plain(plain: Mapping[str, Any]) -> Epoch:
     scores = {
         name: Scores(**plain[name]) if plain[name] is not None else None
@@ -263,11 +322,7 @@ def _stop_if_diverged(epoch: Epoch) -> None:
 
 
 def _keras_logs(epoch: Epoch) -> dict[str, float]:
-    logs = {
-        "loss": epoch.running.loss,
-        "accuracy": epoch.running.accuracy,
-        "learning_rate": epoch.learning_rate,
-    }
+    logs = {**epoch.running, "learning_rate": epoch.learning_rate}
     if epoch.val is not None:
-        logs |= {"val_loss": epoch.val.loss, "val_accuracy": epoch.val.accuracy}
+        logs |= {f"val_{name}": value for name, value in epoch.val.items()}
     return logs

@@ -2,9 +2,11 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
+
+from fitgap.evaluation.scores import Scores, gap
 
 if TYPE_CHECKING:
     from fitgap.training.loop import Epoch
@@ -18,7 +20,9 @@ class Observer(Protocol):
 
 
 @contextmanager
-def show(name: str, *, epochs: int, done: int, quiet: bool) -> Iterator[Observer]:
+def show(
+    name: str, *, epochs: int, done: int, quiet: bool, higher_is_better: Collection[str] = ()
+) -> Iterator[Observer]:
     """Show a run's epochs until the block is left.
 
     Parameters
@@ -32,24 +36,33 @@ def show(name: str, *, epochs: int, done: int, quiet: bool) -> Iterator[Observer
     quiet
         Show nothing: in a sweep, where several runs share the terminal, each has its one line
         at the end.
+    higher_is_better
+        The metrics that are better the higher they are.
     """
     if done and not quiet:
         print(f"goes on after epoch {done} of {epochs}", flush=True)
     if quiet:
         yield lambda _: None
     elif sys.stdout.isatty():
-        with _bar(name, epochs, done) as observer:
+        with _bar(name, epochs, done, higher_is_better) as observer:
             yield observer
     else:
         started = time.perf_counter()
         yield lambda epoch: print(
-            _line(epoch, epochs, (time.perf_counter() - started) / (epoch.number - done)),
+            _line(
+                figures(epoch, higher_is_better=higher_is_better),
+                epoch.number,
+                epochs,
+                (time.perf_counter() - started) / (epoch.number - done),
+            ),
             flush=True,
         )
 
 
 @contextmanager
-def _bar(name: str, epochs: int, done: int) -> Iterator[Observer]:
+def _bar(
+    name: str, epochs: int, done: int, higher_is_better: Collection[str]
+) -> Iterator[Observer]:
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -66,24 +79,41 @@ def _bar(name: str, epochs: int, done: int) -> Iterator[Observer]:
         TimeRemainingColumn(),
     ) as bar:
         task = bar.add_task(name, total=epochs, completed=done, figures="compiling")
-        yield lambda epoch: bar.update(task, completed=epoch.number, figures=figures(epoch))
+        yield lambda epoch: bar.update(
+            task,
+            completed=epoch.number,
+            figures=figures(epoch, higher_is_better=higher_is_better),
+        )
 
 
-def _line(epoch: "Epoch", epochs: int, seconds_per_epoch: float) -> str:
-    left = seconds_per_epoch * (epochs - epoch.number)
-    return f"epoch {epoch.number}/{epochs}  {figures(epoch)}  {left:.0f} s left"
+def _line(text: str, number: int, epochs: int, seconds_per_epoch: float) -> str:
+    left = seconds_per_epoch * (epochs - number)
+    return f"epoch {number}/{epochs}  {text}  {left:.0f} s left"
 
 
-def figures(epoch: "Epoch") -> str:
-    """Return an epoch's figures in one short phrase: loss, accuracy, gap.
+def figures(epoch: "Epoch", *, higher_is_better: Collection[str] = ()) -> str:
+    """Return an epoch's figures in one short phrase: loss, primary metric, its gap.
 
     The exact validation figures where there are any, else the exact training figures, else the
     running averages.
     """
     if epoch.val is not None:
-        text = f"val loss {epoch.val.loss:.4f} acc {epoch.val.accuracy:.4f}"
+        text = f"val {_loss_and_primary(epoch.val)}"
         if epoch.train is not None:
-            text += f"  gap {epoch.train.accuracy - epoch.val.accuracy:+.4f}"
+            between = gap(epoch.train, epoch.val, higher_is_better=higher_is_better)
+            text += f"  gap {between[_primary(between)]:+.4f}"
         return text
     name, scores = ("train", epoch.train) if epoch.train else ("running", epoch.running)
-    return f"{name} loss {scores.loss:.4f} acc {scores.accuracy:.4f}"
+    return f"{name} {_loss_and_primary(scores)}"
+
+
+def _primary(scores: Scores) -> str:
+    """Return the metric that is told besides the loss; the loss where there is none."""
+    return next((name for name in scores if name != "loss"), "loss")
+
+
+def _loss_and_primary(scores: Scores) -> str:
+    name = _primary(scores)
+    shown = {"accuracy": "acc"}.get(name, name)
+    other = "" if name == "loss" else f" {shown} {scores[name]:.4f}"
+    return f"loss {scores.loss:.4f}{other}"

@@ -69,7 +69,7 @@ def watch(pruning: Mapping[str, Any] | None) -> Callable[[int, Mapping[str, floa
     def look(epoch: int, metrics: Mapping[str, float]) -> None:
         nonlocal best
         sign = 1 if maximize else -1
-        value = metrics[metric]
+        value = metrics.get(metric, math.nan)  # absent where it is undefined
         best = best if math.isnan(value) else max(best, sign * value)
         limit = limits[epoch - 1] if epoch <= len(limits) else None
         if limit is not None and best < sign * limit:

@@ -18,7 +18,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 
 from fitgap import experiment, heavy_imports
-from fitgap.config import project
+from fitgap.config import project, tasks
 from fitgap.config import settings as config
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
@@ -36,7 +36,8 @@ MAX_STEPS_PER_EXECUTION = 375
 def settings(overrides: Sequence[str]) -> Config:
     """Return the settings of one experiment, as a command with these overrides would have them."""
     with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
-        return config.from_hydra(compose("train", overrides=list(overrides)))
+        composed = config.from_hydra(compose("train", overrides=list(overrides)))
+    return tasks.resolve(composed, "classes")
 
 
 class EngineEpochs:
@@ -99,7 +100,7 @@ class EngineEpochs:
         order = loop.batch_order(len(self._train), seed=self._config.seed, epoch=self._epoch)
         scores = self._engine.run_epoch(order)
         seconds = time.perf_counter() - started
-        return {"seconds": seconds, "loss": scores.loss, "accuracy": scores.accuracy}
+        return {"seconds": seconds, "loss": scores.loss, "accuracy": scores["accuracy"]}
 
 
 class FitEpochs:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import OmegaConf
 
-from fitgap.config import project, settings
+from fitgap.config import project, settings, tasks
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
 from fitgap.errors import RequestError
@@ -37,7 +37,7 @@ class Experiment:
         plain |= {"optimizer": _option("optimizer", optimizer), "loss": _option("loss", loss)}
         if loss == "binary_crossentropy":
             plain["dataset"]["classes"] = _TWO_CLASSES[base.dataset.name]
-        self.config = settings.from_plain(plain)
+        self.config = tasks.resolve(settings.from_plain(plain), "classes")
         self.dataset = datasets.load(self.config.dataset, split=self.config.split)
         split = splits.split_dataset(self.dataset, self.config.split)
         parts = partition(self.dataset, split)

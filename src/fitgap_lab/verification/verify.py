@@ -143,4 +143,4 @@ def _train_epoch(
     )
     seed = experiment.config.seed
     engine.run_epoch(loop.batch_order(len(experiment.train), seed=seed, epoch=1))
-    return engine.model.get_weights(), engine.evaluate(experiment.val).accuracy
+    return engine.model.get_weights(), engine.evaluate(experiment.val)["accuracy"]

@@ -31,6 +31,8 @@ class Engine(Protocol):
     def run_epoch(self, order: Indices) -> Scores:
         """Take one pass over the training partition and return Keras's running averages.
 
+        They are of the loss, and of the metrics that Keras computes along with it.
+
         Parameters
         ----------
         order
@@ -39,7 +41,11 @@ class Engine(Protocol):
         """
 
     def evaluate(self, partition: Partition) -> Scores:
-        """Score the present weights over a whole partition, in inference mode."""
+        """Score the present weights over a whole partition, in inference mode.
+
+        The loss, and the metrics that are computed along with it; the others follow from
+        `predict`.
+        """
 
     def state(self) -> list[NDArray[Any]]:
         """Return all that further training depends on: weights, optimizer, random states."""
@@ -48,7 +54,7 @@ class Engine(Protocol):
         """Go back to what `state` returned at some time."""
 
     def predict(self, x: Images) -> NDArray[np.float32]:
-        """Return the classes' probabilities for uint8 images; shape (n, num_classes)."""
+        """Return probabilities or numbers, as `fitgap.evaluation.scores.network_outputs` does."""
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fitgap.config.schema import Config
+from fitgap.config.tasks import compiled_metrics
 from fitgap.data.datasets import Images, Labels
 from fitgap.data.splits import Indices
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import (
     Partition,
     Scores,
-    class_probabilities,
     encode_labels,
     evaluation_batch,
+    network_outputs,
 )
 from fitgap.models import build
 from fitgap.training.engines.keras_fit import acts_on_batches
@@ -123,7 +124,7 @@ class CompiledEngine:
         size = evaluation_batch(x.shape[1:])
         batches = (x[start : start + size] for start in range(0, len(x), size))
         outputs = [self._program.predict(batch).numpy() for batch in batches]
-        return class_probabilities(np.concatenate(outputs))
+        return network_outputs(np.concatenate(outputs), self._config.loss.labels)
 
     def _arrays(self, partition: Partition) -> Arrays:
         """Return a partition as tensors, made once for all runs of this process."""
@@ -178,6 +179,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
         "optimizer": optimizer,
         "schedule": config.training.schedule,
         "loss": asdict(config.loss),
+        "metrics": compiled_metrics(config),
         "batch_size": config.training.batch_size,
         "xla": xla,
     }
@@ -274,4 +276,4 @@ def _labels(model: keras.Model, y: Labels, config: Config) -> tf.Tensor:
 
 
 def _scores(metrics: Metrics) -> Scores:
-    return Scores(loss=float(metrics["loss"]), accuracy=float(metrics["accuracy"]))
+    return Scores(**{name: float(value) for name, value in metrics.items()})

@@ -18,9 +18,9 @@ from fitgap.data.splits import Indices
 from fitgap.evaluation.scores import (
     Partition,
     Scores,
-    class_probabilities,
     encode_labels,
     evaluation_batch,
+    network_outputs,
 )
 from fitgap.models import build
 
@@ -146,7 +146,7 @@ class FitEngine:
             callbacks=self._events,
             verbose=0,
         ).history
-        return Scores(loss=history["loss"][0], accuracy=history["accuracy"][0])
+        return Scores(**{name: values[0] for name, values in history.items()})
 
     def evaluate(self, partition: Partition) -> Scores:
         """See `fitgap.training.engines.choice.Engine`."""
@@ -157,7 +157,7 @@ class FitEngine:
         else:
             data = {"x": x, "y": y, "batch_size": size}
         scores = self.model.evaluate(**data, verbose=0, return_dict=True)
-        return Scores(loss=scores["loss"], accuracy=scores["accuracy"])
+        return Scores(**scores)
 
     def state(self) -> list[NDArray[Any]]:
         """See `fitgap.training.engines.choice.Engine`."""
@@ -175,7 +175,7 @@ class FitEngine:
             data: dict[str, Any] = {"x": _Batches(x, batch_size=size)}
         else:
             data = {"x": x, "batch_size": size}
-        return class_probabilities(self.model.predict(**data, verbose=0))
+        return network_outputs(self.model.predict(**data, verbose=0), self._label_format)
 
     def _labels(self, partition: Partition) -> Any:
         units = self.model.output_shape[-1]

@@ -19,9 +19,9 @@ from fitgap.errors import RequestError
 from fitgap.evaluation.scores import (
     Partition,
     Scores,
-    class_probabilities,
     encode_labels,
     evaluation_batch,
+    network_outputs,
 )
 from fitgap.reference.batches import batch_slices
 from fitgap.training.engines import reference_settings
@@ -124,7 +124,7 @@ class NumpyEngine:
         """See `fitgap.training.engines.choice.Engine`."""
         with self._computing():
             outputs = self._network.predict(np.asarray(x), batch_size=evaluation_batch(x.shape[1:]))
-        return class_probabilities(outputs.astype(np.float32))
+        return network_outputs(outputs.astype(np.float32), self._config.loss.labels)
 
     def _labels(self, partition: Partition) -> NDArray[np.generic]:
         units = self.model.output_shape[-1]
