@@ -206,5 +206,12 @@ def test_a_run_that_fails_leaves_with_1(train, monkeypatch):
 def test_help_names_groups_options_and_settings(train):
     done = train("--help")
     assert done.code == 0
-    for part in ("optimizer: ", "adamw", "fashion_mnist", "validation_fraction: 0.2", "-m "):
+    for part in ("optimizer: ", "adamw", "fashion_mnist", "validation_fraction=0.2", "-m "):
         assert part in done.out
+
+
+@pytest.mark.parametrize(
+    ("override", "typed"), [("name=a,b", '''"name='a,b'"'''), ("seed=[1", '''"seed='[1'"''')]
+)
+def test_a_value_that_hydra_reads_otherwise_is_given_as_plain_text(train, override, typed):
+    assert_refused(train(override), f"As plain text: {typed}")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from fitgap.commands import exit_codes
+from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.sweep import endings
 
@@ -49,8 +50,8 @@ def test_a_run_ends_with_figures_folder_and_commands_that_name_it(train, monkeyp
     run_id = next(line for line in lines if line.startswith("run ")).split()[1]
     folder = next(line for line in lines if line.startswith("files:")).partition(" ")[2].strip()
     assert os.path.isfile(os.path.join(folder, "history.csv"))  # noqa: PTH113, PTH118
-    assert f"fitgap plot run {run_id[:8]}" in ended.out
-    assert f"fitgap predict {run_id[:8]}" in ended.out
+    assert f"{program.name()} plot run {run_id[:8]}" in ended.out
+    assert f"{program.name()} predict {run_id[:8]}" in ended.out
     again = train("training.epochs=1", "architecture=dense_softmax")
     assert figures in again.out
 

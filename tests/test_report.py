@@ -170,7 +170,7 @@ def test_the_command_composes_to_the_recorded_settings(record):
     other = replace(run, params=dict(run.params))
     run.params.update(changed)
     start = (
-        "python scripts/train.py dataset=digits split=holdout architecture=dense_relu_100 "
+        "fitgap train dataset=digits split=holdout architecture=dense_relu_100 "
         "optimizer=sgd loss=sparse_categorical_crossentropy "
     )
     # The second lacks what the first changes, and needs a command of its own all the same.

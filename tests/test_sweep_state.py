@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
 from fitgap import processes, store
+from fitgap.config import program
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -103,7 +104,7 @@ def test_a_stopped_sweep_goes_on_in_its_parent_run_from_its_plan(
     assert "3 runs: 1 finished, 1 interrupted, 1 not run" in said
     assert "interrupted  seed=1: epoch 1 of 2 recorded" in said
     assert "not run      seed=2" in said
-    assert f"python scripts/sweep.py resume --uri {uri} {parent.run_id[:8]}" in said
+    assert f"{program.name()} sweep resume --uri {uri} {parent.run_id[:8]}" in said
 
     planned = train("-m", *GRID, "hydra.sweeper.dry_run=true")
     assert planned.code == 0
@@ -230,7 +231,7 @@ def test_what_says_nothing_for_long_on_another_host_is_told(
     said = told_after_metric(minutes_ago=20)
     assert "seed=0: epoch 1 of 9 recorded, on elsewhere, no sign of life for 20 minutes" in said
     assert (
-        f"if elsewhere is gone: python scripts/sweep.py resume --uri {tracking_uri} {parent[:8]} "
+        f"if elsewhere is gone: {program.name()} sweep resume --uri {tracking_uri} {parent[:8]} "
         "--assume-dead" in said
     )
     said = told_after_metric(minutes_ago=1)
@@ -452,8 +453,8 @@ def test_wrong_requests_are_answered_in_a_line_or_two(
         assert len(said.splitlines()) <= 2
     for arguments, expected in (
         (("status", *there, "tracking.uri=x"), "a sweep's run id, not tracking.uri=x"),
-        (("status", "--all", *there, "x", "y"), "unrecognized arguments: y"),
-        (("resume", *there, "--assumed-dead"), "unrecognized arguments: --assumed-dead"),
+        (("status", "--all", *there, "x", "y"), "unexpected extra argument (y)"),
+        (("resume", *there, "--assumed-dead"), "No such option '--assumed-dead'"),
     ):
         code, _, said = sweep_script(*arguments)
         assert code == 2

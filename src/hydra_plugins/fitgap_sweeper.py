@@ -1,4 +1,4 @@
-"""The sweeper that scripts/train.py uses: Hydra's basic grid, run by `fitgap.sweep.grid`.
+"""The sweeper that `fitgap train` uses: Hydra's basic grid, run by `fitgap.sweep.grid`.
 
 Hydra takes plugins from the package ``hydra_plugins`` only and imports all of them at every
 start, so nothing heavy may be imported here.
@@ -86,7 +86,7 @@ class FitgapSweeperConf:
 
     ``params`` are sweep overrides that a preset brings along; ``fail_fast`` starts no further run
     after a failure; ``dry_run`` shows what would be trained; ``resume`` names the parent run to
-    go on with, as ``scripts/sweep.py resume`` does.
+    go on with, as ``fitgap sweep resume`` does.
     """
 
     _target_: str = "hydra_plugins.fitgap_sweeper.FitgapSweeper"

@@ -6,6 +6,7 @@
 import argparse
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ from hydra.errors import (
 from omegaconf import Container
 from omegaconf.errors import OmegaConfBaseException
 
+from fitgap.commands.overrides import quoted
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.errors import RequestError
@@ -116,15 +118,27 @@ def describe(error: HydraException | OmegaConfBaseException) -> str:
         return _describe_setting(cause)
     if isinstance(error, OverrideParseException):
         reason = [line for line in str(error).splitlines() if "override" not in line]
-        return f"{error.override}: cannot be read: {' '.join(reason)}"
+        return f"{error.override}: cannot be read: {' '.join(reason)}{_as_text(error.override)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'", lines[0])
     if ambiguous:
-        return f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
+        several = f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
+        return f"{several}{_as_text(ambiguous[1])}"
     unknown = re.match(r"Could not override '(?:[^@']*@)?([^']+)'", lines[0])
     if unknown:
         return f"{unknown[1]}: there is no such group or setting"
     return "\n".join(lines[:2])
+
+
+def _as_text(override: str) -> str:
+    """Say how a value is typed that is meant as plain text."""
+    key, sign, value = override.partition("=")
+    if not value:
+        return ""
+    word = key + sign + quoted(value.strip())
+    # In double quotes it is easier to read, where the shell changes nothing between them.
+    for_shell = shlex.quote(word) if set(word) & set('"$`\\!') else f'"{word}"'
+    return f"\nAs plain text: {for_shell}"
 
 
 def _describe_setting(error: OmegaConfBaseException) -> str:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fitgap.commands import options
+
 if TYPE_CHECKING:
     from fitgap.report.drawing import ThemeName
 
@@ -56,12 +58,12 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 )
 @click.option("--dpi", type=click.IntRange(30, 1200), default=200, show_default=True)
 @click.option("--theme", type=click.Choice(("light", "dark")), default="light", show_default=True)
-@click.option("--experiment", metavar="NAME", help="MLflow experiment (the project's).")
-@click.option("--sort", metavar="METRIC", help="Rank by this metric's mean (val/accuracy).")
-@click.option("--where", multiple=True, metavar="CONDITION", help="Only runs with optimizer=adam.")
-@click.option("--by", multiple=True, metavar="SETTING", help="Group by it; average over others.")
-@click.option("--sweep", metavar="RUN_ID", help="Only the runs of this sweep.")
-@click.option("--uri", help="MLflow store ($MLFLOW_TRACKING_URI, else the project's mlflow.db).")
+@options.experiment
+@options.sort
+@options.where
+@options.by
+@options.sweep
+@options.uri
 def command(
     *,
     kind: str,
@@ -74,12 +76,12 @@ def command(
     size: tuple[int, int] | None,
     dpi: int,
     theme: "ThemeName",
-    experiment: str | None,
+    experiment: str,
     sort: str | None,
     where: tuple[str, ...],
     by: tuple[str, ...],
     sweep: str | None,
-    uri: str | None,
+    uri: str,
 ) -> None:
     """Draw a picture of the compared runs.
 
@@ -91,19 +93,16 @@ def command(
 
     Where runs lie on different data, each data set is a picture of its own.
     """  # noqa: D301 (click's mark for a paragraph that is not to be wrapped)
-    from fitgap import store
     from fitgap.comparison.groups import compare_experiment
     from fitgap.comparison.query import Query
-    from fitgap.config import project
     from fitgap.report import comparison_charts
 
     path = output or Path("reports") / f"{kind}.svg"
-    found = store.resolve_uri(uri)
     query = Query(sort=sort, where=where, by=by, sweep=sweep)
     pictures = comparison_charts.draw(
-        compare_experiment(found, experiment=experiment or project.experiment(), query=query),
+        compare_experiment(uri, experiment=experiment, query=query),
         kind,
-        uri=found,
+        uri=uri,
         metrics=metrics,
         x=x,
         log=log or "",

@@ -16,7 +16,7 @@ from fitgap.comparison.estimates import Estimate, estimate
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
-START = "python scripts/train.py sweep=learning_curve"
+START = "train sweep=learning_curve"  # after the program's name
 METRICS = ("train/accuracy", "val/accuracy", "train/loss", "val/loss")
 
 # The conditions under which a fit is believed. Assumed, not measured: they are wide enough for

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fitgap import store
 from fitgap.comparison.query import TEST_PREFIXES, Condition, Query
+from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
@@ -19,7 +20,7 @@ DEFAULT_SORT = "val/accuracy"
 def nothing_to_compare(uri: str, *, experiment: str, sweep: str | None = None) -> RequestError:
     """Say why an experiment gives no comparison: unknown (what is there?), or nothing finished."""
     names = list(store.experiments(uri))
-    make = "make some with: python scripts/train.py -m optimizer=sgd,adam seed=0,1,2"
+    make = f"make some with: {program.name()} train -m optimizer=sgd,adam seed=0,1,2"
     where = store.redact(uri)
     if experiment not in names:
         near = get_close_matches(experiment, names, n=1)

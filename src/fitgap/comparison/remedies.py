@@ -16,7 +16,7 @@ RULE = (
     "Best trade first: the change in validation accuracy less the change in gap. Remedies whose "
     "validation accuracy is shown to fall (its interval lies below zero) come last."
 )
-START = "python scripts/train.py sweep=remedies"
+START = "train sweep=remedies"  # after the program's name
 # Accuracies count images: over a few seeds their differences can be equal by chance, and a
 # spread of nothing is then no certainty. Below this they are equal but for float32's rounding.
 NO_SPREAD = 1e-6

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap import store
+from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
@@ -78,7 +79,7 @@ def read(
     which = f"run {sweep} is" if sweep else "there is"
     raise RequestError(
         f"experiment {experiment!r} in {store.redact(uri)}: {which} no sweep over {setting}\n"
-        f"Make one with: {start}"
+        f"Make one with: {program.name()} {start}"
     )
 
 

@@ -244,7 +244,7 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
 
 def _command(experiment: str, query: Query) -> str:
     """Return the command that writes this report again."""
-    words = ["python", "scripts/report.py", "--experiment", experiment]
+    words = ["fitgap", "report", "--experiment", experiment]
     if query.sort:
         words += ["--sort", query.sort]
     for condition in query.where:

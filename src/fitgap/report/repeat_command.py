@@ -17,7 +17,7 @@ from fitgap.config.settings import decisive
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
-SCRIPT = "python scripts/train.py"
+SCRIPT = "fitgap train"  # in pages that are read on other machines, too
 
 
 def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:

@@ -5,6 +5,7 @@ had finished. Nothing here can fail a sweep.
 """
 
 import re
+import shlex
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
@@ -32,7 +33,7 @@ BETWEEN = "&emsp;"  # columns of the note, which MLflow draws without any room
 def publish(parent: str, plans: Sequence[Plan]) -> None:
     """Show at a sweep's parent run what came of the sweep.
 
-    What goes wrong is said on stderr: the runs are recorded, and `scripts/report.py` makes the
+    What goes wrong is said on stderr: the runs are recorded, and `fitgap report` makes the
     same of them.
 
     Parameters
@@ -162,7 +163,9 @@ def note(
         lines.append("")
     if files:
         lines.append(f"\nUnder Artifacts: {', '.join(f'`{name}`' for name in files)}.")
-    lines.append(f'\nAgain in the terminal: `make compare ARGS="--experiment {experiment}"`')
+    lines.append(
+        f"\nAgain in the terminal: `fitgap compare --experiment {shlex.quote(experiment)}`"
+    )
     text = "\n".join(lines)
     return text if len(text) <= MOST_NOTE else text[:MOST_NOTE].rpartition("\n")[0] + "\n\n…"
 

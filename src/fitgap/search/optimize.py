@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 
 from fitgap import experiment, store
+from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.search import optuna_study as search_study
@@ -387,7 +388,7 @@ class _Search:
             lines += [f"  {share:.2f}  {name}" for name, share in shares.items()]
         again = [*best[0].user_attrs["overrides"], "seed=0,1,2,3,4"]
         lines.append("The best of many is lucky too; what it is worth over seeds:")
-        lines.append(f"  python scripts/train.py -m {shlex.join(again)}")
+        lines.append(f"  {program.name()} train -m {shlex.join(again)}")
         return lines
 
     def _table(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fitgap import store
+from fitgap.config import program
 from fitgap.experiment import Plan, Result
 from fitgap.store import StoredRun
 from fitgap.training import checkpoints
@@ -58,10 +59,10 @@ def of_run(result: Result, planned: Plan) -> list[str]:
         lines.append(f"files:    {folder}")
     asked = f"--experiment {shlex.quote(experiment)}{uri}"
     lines += [
-        f"picture:  fitgap plot run {short} {asked}",
-        f"compare:  fitgap compare {asked}",
-        f"predict:  fitgap predict {short} IMAGE...{uri}",
-        f"look:     fitgap ui{uri}",
+        f"picture:  {program.name()} plot run {short} {asked}",
+        f"compare:  {program.name()} compare {asked}",
+        f"predict:  {program.name()} predict {short} IMAGE...{uri}",
+        f"look:     {program.name()} ui{uri}",
     ]
     return lines
 
@@ -71,15 +72,15 @@ def of_sweep(plan: Plan) -> list[str]:
     experiment = shlex.quote(plan.config.tracking.experiment)
     asked = f"--experiment {experiment}{store.option(plan.uri)}"
     return [
-        f"compare them: fitgap compare {asked}",
-        f"picture:      fitgap plot curves {asked} -o curves.svg",
-        f"report:       fitgap report {asked}",
+        f"compare them: {program.name()} compare {asked}",
+        f"picture:      {program.name()} plot curves {asked} -o curves.svg",
+        f"report:       {program.name()} report {asked}",
     ]
 
 
 def resume_command(uri: str, parent: str) -> str:
     """Return the command that goes on with a sweep."""
-    return f"fitgap sweep resume {parent[:SHOWN_ID]}{store.option(uri)}"
+    return f"{program.name()} sweep resume {parent[:SHOWN_ID]}{store.option(uri)}"
 
 
 def artifact_folder(planned: Plan, run_id: str) -> Path | None:
@@ -112,7 +113,7 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
     done = checkpoints.epochs_done(path)
     of = config.training.epochs
     kept = f"kept: {done} of {of} epochs" if done else "no epoch had ended, so nothing is kept"
-    command = shlex.join(["fitgap", "train", *overrides])
+    command = f"{program.name()} train {shlex.join(overrides)}"
     print(f"\n{kept}; the same command goes on from there:\n  {command}", file=sys.stderr)
 
 

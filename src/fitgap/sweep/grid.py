@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fitgap import experiment, heavy_imports, processes, store
+from fitgap.config import program
 from fitgap.config.schema import Config
 from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.errors import RequestError, StoreAwayError
@@ -223,7 +224,7 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
     raise RequestError(
         f"sweep {resume} cannot be resumed: its command makes other jobs now, since conf/, the "
         "data, this package's source or its libraries changed\n"
-        "Start it anew: python scripts/train.py -m ... (what is the same is not trained again)"
+        f"Start it anew: {program.name()} train -m ... (what is the same is not trained again)"
     )
 
 
@@ -233,7 +234,7 @@ def refuse_running(parent: StoredRun, *, uri: str) -> None:
         return
     host = parent.tags.get(processes.HOST_TAG, "")
     where = f"process {parent.tags.get(processes.PID_TAG)} on {host}"
-    command = "python scripts/sweep.py"
+    command = f"{program.name()} sweep"
     store_of = store.option(uri)
     raise RequestError(
         f"this sweep is running: run {parent.run_id}, {where}; see {command} status{store_of}\n"

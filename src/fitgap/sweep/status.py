@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fitgap import processes, store
+from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
@@ -216,7 +217,7 @@ def _counted(jobs: Sequence[JobState]) -> str:
 
 
 def _resume_command(parent: StoredRun, *, uri: str) -> str:
-    return f"python scripts/sweep.py resume{store.option(uri)} {parent.run_id[:SHORT_ID]}"
+    return f"{program.name()} sweep resume{store.option(uri)} {parent.run_id[:SHORT_ID]}"
 
 
 def _details(uri: str, jobs: Sequence[JobState]) -> dict[str, str]:
@@ -325,7 +326,7 @@ def resume_arguments(
     overrides: Sequence[str] = (),
     modules: Collection[str] = (),
 ) -> list[str]:
-    """Return the command line of scripts/train.py that goes on with a sweep.
+    """Return the words after `fitgap train` that goes on with a sweep.
 
     Parameters
     ----------
@@ -348,7 +349,7 @@ def resume_arguments(
         if not override.lstrip("+~").startswith(("hydra/", "hydra.")):
             raise RequestError(
                 "resume takes Hydra's own settings only, as hydra.launcher.n_jobs=4, "
-                f"got {override!r}\nOther runs are another sweep: python scripts/train.py -m ..."
+                f"got {override!r}\nOther runs are another sweep: {program.name()} train -m ..."
             )
     recorded = [o for o in plan.hydra if not o.lstrip("+").startswith(_NOT_RESUMED)]
     what = f"{sweep_plan.FILE_NAME} of sweep {sweep.parent.run_id}"

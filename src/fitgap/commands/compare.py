@@ -1,0 +1,96 @@
+"""``fitgap compare``: rank an experiment's finished runs."""
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from fitgap.commands import options
+
+if TYPE_CHECKING:
+    from fitgap.comparison.groups import Comparison
+    from fitgap.comparison.query import Query
+
+
+@click.command("compare", cls=options.QueryCommand)
+@options.query
+@options.form("table", "csv", "json", "markdown")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Rows of a table; 0: all.",
+)
+@click.option(
+    "--verdicts",
+    is_flag=True,
+    help="Instead of the ranking: gap, epoch it opens after, verdict, Pareto front.",
+)
+@click.option(
+    "--effects",
+    is_flag=True,
+    help="Instead of the ranking: which settings move accuracy and gap most.",
+)
+def command(
+    *,
+    uri: str,
+    experiment: str,
+    query: "Query",
+    form: str,
+    limit: int,
+    verdicts: bool,
+    effects: bool,
+) -> None:
+    """Compare an experiment's finished runs: which settings generalise, and how sure that is."""
+    if verdicts and effects:
+        raise click.UsageError("--verdicts and --effects are two views: choose one")
+    from fitgap.comparison.groups import compare_experiment
+
+    comparison = compare_experiment(uri, experiment=experiment, query=query)
+    rows = limit or None
+    if verdicts:
+        _show_verdicts(comparison, uri=uri, form=form, limit=rows)
+    elif effects:
+        _show_effects(comparison, form=form)
+    else:
+        _show_ranking(comparison, form=form, limit=rows)
+    if form in ("csv", "json"):
+        for note in comparison.notes:
+            print(f"note: {note}", file=sys.stderr)
+
+
+def _show_ranking(comparison: "Comparison", *, form: str, limit: int | None) -> None:
+    from rich.console import Console
+
+    from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
+
+    if form == "table":
+        print_table(comparison, console=Console(), limit=limit)
+    elif form == "markdown":
+        sys.stdout.write(to_markdown(comparison, limit=limit))
+    else:
+        sys.stdout.write(to_json(comparison) if form == "json" else to_csv(comparison))
+
+
+def _show_verdicts(comparison: "Comparison", *, uri: str, form: str, limit: int | None) -> None:
+    from rich.console import Console
+
+    from fitgap.report import terminal_details
+
+    if form == "table":
+        terminal_details.print_gaps(comparison, uri=uri, console=Console(), limit=limit)
+    else:
+        sys.stdout.write(terminal_details.gaps_text(comparison, uri=uri, form=form, limit=limit))
+
+
+def _show_effects(comparison: "Comparison", *, form: str) -> None:
+    from rich.console import Console
+
+    from fitgap.report import terminal_details
+
+    if form == "table":
+        terminal_details.print_effects(comparison, console=Console())
+    else:
+        sys.stdout.write(terminal_details.effects_text(comparison, form=form))

@@ -1,0 +1,43 @@
+"""``fitgap data-report``: the data of an experiment, looked at before training."""
+
+import sys
+
+import click
+import hydra
+from omegaconf import DictConfig
+
+from fitgap.commands import overrides
+from fitgap.commands.exit_codes import report
+from fitgap.config.project import CONFIG_DIR
+
+
+def check_data(composed: DictConfig) -> None:
+    """Check the data that the settings name and print what was found."""
+    from fitgap.config import settings as config
+    from fitgap.data import datasets, splits
+    from fitgap.data import report as data_report
+    from fitgap.data.image_folder import UnreadableImagesError
+
+    try:
+        settings = config.from_hydra(composed)
+        limit = settings.training.memory_limit_mb
+        dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
+        split = splits.split_dataset(dataset, settings.split)
+        sys.stdout.write(data_report.to_markdown(data_report.findings(dataset, split)))
+    except UnreadableImagesError as error:
+        print("\n".join(error.reasons))
+        raise SystemExit(report(error)) from error
+    except Exception as error:
+        raise SystemExit(report(error)) from error
+
+
+@click.command("data-report")
+@click.argument("words", nargs=-1, metavar="[OVERRIDE]...")
+def command(*, words: tuple[str, ...]) -> None:
+    """Look at the data of an experiment before training: shapes, classes, duplicates, leakage.
+
+    Each OVERRIDE is as of `fitgap train`: dataset=csv dataset.path=flowers.csv.
+    """
+    # Hydra reads them there; a function that took them as its arguments it does not have.
+    sys.argv = ["fitgap data-report", *overrides.for_hydra(words)]
+    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(check_data)()

@@ -1,0 +1,53 @@
+"""``fitgap learning-curve``: what more training data would be worth."""
+
+from pathlib import Path
+
+import click
+
+from fitgap.commands import options
+
+
+@click.command("learning-curve")
+@options.experiment
+@options.sweep_of("learning_curve")
+@options.uri
+@options.output_folder("learning_curve")
+def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> None:
+    """Say what more training images would be worth, from a sweep=learning_curve."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from fitgap.comparison import learning_curve, sweep_results
+
+    results = sweep_results.read(
+        uri,
+        experiment=experiment,
+        setting="split.train_fraction",
+        sweep=sweep,
+        start=learning_curve.START,
+    )
+    found = learning_curve.points(results.runs)
+    told = learning_curve.forecast(found)
+    title = sweep_results.title(results)
+    console = Console()
+    console.print(Text(title, style="bold"))
+    table = Table(box=None)
+    for heading in ("images", "train/accuracy", "val/accuracy", "n"):
+        table.add_column(heading, justify="right")
+    for point in found:
+        scores = [point.scores[name] for name in ("train/accuracy", "val/accuracy")]
+        figures = map(learning_curve.with_interval, scores)
+        table.add_row(f"{point.images:,}", *figures, str(len(point.errors)))
+    console.print(table)
+    for sentence in learning_curve.in_words(found, told):
+        console.print(Text(sentence))
+    for note in learning_curve.notes(missing=results.missing):
+        console.print(Text(f"Note: {note}"))
+    text = learning_curve.to_markdown(found, told, title=title, missing=results.missing)
+
+    from fitgap.report import learning_curve_chart
+
+    figure = learning_curve_chart.draw(found, told, title=title)
+    sweep_results.write(results, output, name="learning_curve", text=text, figure=figure)
+    print(f"written: {output}/learning_curve.md, learning_curve.png, learning_curve.svg")

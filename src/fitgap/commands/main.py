@@ -1,0 +1,103 @@
+"""The command ``fitgap``: its subcommands, one file each, imported when they are asked for."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from fitgap import __version__
+from fitgap.commands import exit_codes
+from fitgap.config.checks import did_you_mean
+
+# By name, in the order of the help: what a subcommand does. Its file has the same name, with an
+# underscore for a hyphen, and defines `command`.
+COMMANDS = {
+    "init": "Write a small project of one's own that trains at once.",
+    "train": "Train one experiment, or with -m a sweep of them.",
+    "sweep": "Train a sweep on all cores; plan one, look at one, go on with one.",
+    "race": "Train many settings a little, and the promising ones on.",
+    "compare": "Rank the finished runs: which settings generalise, and how sure that is.",
+    "plot": "Draw a comparison as a picture.",
+    "report": "Write the comparison as one HTML file.",
+    "remedies": "Say what each remedy against overfitting brought.",
+    "learning-curve": "Say what more training data would be worth.",
+    "data-report": "Look at the data of an experiment before training.",
+    "predict": "Predict with a run's network.",
+    "rerun": "Repeat a run and compare the bits.",
+    "register": "Register the best run's network as a version that MLflow can serve.",
+    "ui": "Open MLflow's UI for the record.",
+    "server": "Serve MLflow over a PostgreSQL of its own.",
+}
+
+
+class Subcommands(click.Group):
+    """Lists the subcommands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the names of those whose file is there."""
+        here = Path(__file__).parent
+        return [name for name in COMMANDS if (here / f"{_module(name)}.py").exists()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand's file."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = import_module(f"fitgap.commands.{_module(cmd_name)}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand, or say which name is the nearest."""
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-"):
+            nearest = did_you_mean(args[0], names)
+            ctx.fail(f"{args[0]}: there is no such command{nearest}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write names and phrases."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _module(name: str) -> str:
+    return name.replace("-", "_")
+
+
+@click.command(cls=Subcommands, name="fitgap", context_settings={"max_content_width": 100})
+@click.version_option(__version__, message="fitgap %(version)s")
+def group() -> None:
+    """Say of Keras models how far they overfit, and which one generalises."""
+
+
+def main(*words: str) -> NoReturn:
+    """Run a command line and leave with the exit code that fits its outcome.
+
+    Parameters
+    ----------
+    words
+        Stand before what the person typed: a script's subcommand.
+    """
+    arguments = [*words, *sys.argv[1:]]
+    exit_codes.run_command(lambda: _run(arguments))
+
+
+def _run(arguments: list[str]) -> int | None:
+    try:
+        code: int | None = group.main(arguments, prog_name="fitgap", standalone_mode=False)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return exit_codes.OK
+    except click.ClickException as error:
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        print(f"error: {error.format_message()}", file=sys.stderr)
+        if context is not None:
+            print(f"Its options: {context.command_path} --help", file=sys.stderr)
+        return exit_codes.WRONG_REQUEST
+    return code if isinstance(code, int) else None

@@ -1,0 +1,140 @@
+"""The options that several commands share, each written once: its name, its words, its default."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fitgap.config import project
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+experiment = click.option(
+    "--experiment",
+    default=project.experiment,
+    metavar="NAME",
+    help="MLflow experiment (the project folder's name).",
+)
+any_experiment = click.option("--experiment", metavar="NAME", help="MLflow experiment (all).")
+sort = click.option("--sort", metavar="METRIC", help="Rank by this metric's mean (val/accuracy).")
+where = click.option(
+    "--where",
+    multiple=True,
+    metavar="CONDITION",
+    help='Only runs with "optimizer=adam,sgd", "training.epochs>=5"; may be repeated.',
+)
+by = click.option(
+    "--by",
+    multiple=True,
+    metavar="SETTING...",
+    help="Group by these settings, averaged over all others.",
+)
+metric = click.option("--metric", multiple=True, metavar="METRIC...", help="The metrics to show.")
+sweep = click.option(
+    "--sweep", metavar="RUN_ID", help="Only the children of this sweep's parent run."
+)
+host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+port = click.option(
+    "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Its port."
+)
+
+
+def _resolve_uri(_context: click.Context, _option: click.Parameter, given: str | None) -> str:
+    from fitgap import store
+
+    return store.resolve_uri(given)
+
+
+uri = click.option(
+    "--uri",
+    callback=_resolve_uri,
+    help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db in the project folder).",
+)
+
+
+def trust(record: str) -> Decorator:
+    """Return the option ``--trust`` of a command that makes objects of what a record names."""
+    return click.option(
+        "--trust",
+        multiple=True,
+        metavar="MODULE",
+        help=f"A module of your own whose classes the {record} may name; may be repeated.",
+    )
+
+
+def form(*choices: str) -> Decorator:
+    """Return the option ``--format``; the first choice is the default."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="What is printed.",
+    )
+
+
+def output_folder(preset: str) -> Decorator:
+    """Return the option ``--output`` of a command that writes a text and a picture."""
+    return click.option(
+        "--output",
+        type=click.Path(path_type=Path),
+        default=Path("reports") / preset,
+        show_default=True,
+        metavar="DIR",
+        help=f"Folder for {preset}.md, .png and .svg.",
+    )
+
+
+def sweep_of(preset: str) -> Decorator:
+    """Return the option ``--sweep`` of a command that reads one recorded sweep."""
+    return click.option(
+        "--sweep", metavar="RUN_ID", help=f"Parent run (the newest sweep={preset})."
+    )
+
+
+def query(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says which runs are compared; the command gets a `Query` of it."""
+
+    @functools.wraps(command)
+    def with_query(
+        *,
+        sort: str | None,
+        where: Sequence[str],
+        by: Sequence[str],
+        sweep: str | None,
+        metric: Sequence[str],
+        **others: Any,
+    ) -> Any:
+        from fitgap.comparison.query import Query
+
+        asked = Query(
+            sort=sort, where=tuple(where), by=tuple(by), sweep=sweep, metrics=tuple(metric)
+        )
+        return command(query=asked, **others)
+
+    for option in (uri, sweep, metric, by, where, sort, experiment):
+        option(with_query)
+    return with_query
+
+
+class QueryCommand(click.Command):
+    """A command whose ``--by`` and ``--metric`` take several words, as ``--by optimizer seed``."""
+
+    MANY = ("--by", "--metric")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Repeat the option before each of its words, as click wants it."""
+        spread: list[str] = []
+        option, first = "", False
+        for word in args:
+            if word.startswith("-"):
+                option, first = word if word in self.MANY else "", True
+            elif option and not first:
+                spread.append(option)
+            else:
+                first = False
+            spread.append(word)
+        return super().parse_args(ctx, spread)

@@ -1,0 +1,83 @@
+"""What a person types after ``fitgap train``, made into what Hydra reads.
+
+Hydra's flags must come before its overrides, and its language of values has no room for a path
+with parentheses or a name in Korean unless they are quoted.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
+from hydra.errors import HydraException
+
+# Hydra's flags that take the next word.
+_WITH_VALUE = {
+    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--config-dir", "-cd", "--experimental-rerun"),
+}
+_MULTIRUN = {"-m", "--multirun"}
+_KEY = re.compile(r"[+~]{0,2}[\w/.@:-]+=")
+
+
+def for_hydra(words: Sequence[str]) -> list[str]:
+    """Return the words in an order and a spelling that Hydra reads.
+
+    Parameters
+    ----------
+    words
+        Flags and overrides in any order.
+
+    Returns
+    -------
+    list of str
+        Flags first; a value that Hydra cannot read and that can only be plain text is quoted.
+    """
+    flags: list[str] = []
+    others: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        if word.startswith("-"):
+            flags.append(word)
+            if word in _WITH_VALUE and (value := next(remaining, None)) is not None:
+                flags.append(value)
+        else:
+            others.append(word)
+    is_sweep = bool(_MULTIRUN & set(flags))
+    return [*flags, *(quoted_where_needed(word, is_sweep=is_sweep) for word in others)]
+
+
+def quoted_where_needed(override: str, *, is_sweep: bool) -> str:
+    """Quote an override's value if Hydra cannot read it and it is no list, mapping or sweep.
+
+    >>> quoted_where_needed("dataset.path=archive (3)", is_sweep=False)
+    "dataset.path='archive (3)'"
+    >>> quoted_where_needed("optimizer=sgd,adam", is_sweep=True)
+    'optimizer=sgd,adam'
+    """
+    found = _KEY.match(override)
+    value = override[found.end() :] if found else ""
+    is_path = "," in value and Path(value).exists()
+    if found is None or (_is_readable(override) and not is_path):
+        return override
+    functions = "|".join(create_functions().definitions)
+    is_structure = re.match(rf"[\[{{'\"]|(?:{functions})\(|.*\$\{{", value)
+    if is_structure or (is_sweep and "," in value and not is_path):
+        return override
+    return found[0] + quoted(value)
+
+
+def quoted(text: str) -> str:
+    """Return text as a value in Hydra's language of overrides."""
+    # A backslash is itself unless a quote follows.
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"'{escaped}'"
+
+
+def _is_readable(override: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True

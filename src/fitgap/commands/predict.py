@@ -1,0 +1,93 @@
+"""``fitgap predict``: what a run's network says of files of one's own, or of test images."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fitgap.commands import options
+from fitgap.errors import RequestError
+
+if TYPE_CHECKING:
+    from fitgap.prediction import Predictions
+    from fitgap.store import recorded
+
+
+@click.command("predict")
+@click.argument("run_id", metavar="RUN_ID")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE]...")
+@click.option("--images", metavar="WHICH", help="Which test images: 0-9 or 3,7,12 (0-9).")
+@click.option(
+    "--invert",
+    is_flag=True,
+    help="Swap black and white of the files: for dark on light, where the network learned "
+    "light on dark (MNIST).",
+)
+@options.form("table", "json")
+@click.option(
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="PNG file, the first 100 images (reports/predictions-<first 8 of the run id>.png).",
+)
+@options.uri
+def command(
+    *,
+    run_id: str,
+    files: tuple[Path, ...],
+    images: str | None,
+    invert: bool,
+    form: str,
+    picture: Path | None,
+    uri: str,
+) -> None:
+    """Say which class a run's network sees in images.
+
+    RUN_ID is MLflow's id of a finished run. Each IMAGE is a PNG, JPEG, WebP or BMP of any size and
+    mode, or a folder of them (its own files, by name); without any, test images are predicted.
+    """
+    if files and images:
+        raise click.UsageError("--images chooses test images: name files or those, not both")
+    if invert and not files:
+        raise click.UsageError(
+            "--invert is for files: test images are what the network learned from"
+        )
+    from rich.console import Console
+
+    from fitgap import prediction
+    from fitgap.store import recorded
+
+    found = prediction.find_files(list(files))
+    run = recorded.open_run(run_id, uri=uri)
+    if found:
+        predictions = _predict_files(run, found, invert=invert)
+        heading = f"{run.name}: {len(found)} of your images"
+    else:
+        dataset = prediction.load_dataset(run)
+        indices = prediction.parse_indices(images or "0-9", count=len(dataset.y_test))
+        predictions = prediction.predict_test_images(prediction.load_model(run), dataset, indices)
+        heading = f"{run.name}: test images of {dataset.name}"
+    if form == "json":
+        sys.stdout.write(prediction.to_json(run, predictions))
+    else:
+        console = Console()
+        console.print(f"{heading}\n", markup=False, soft_wrap=True)
+        console.print(prediction.to_table(predictions))
+
+    path = picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
+    prediction.save_picture(predictions, path)
+    print(f"picture: {path}", file=sys.stderr)
+
+
+def _predict_files(
+    run: "recorded.RecordedRun", files: list[Path], *, invert: bool
+) -> "Predictions":
+    from fitgap import prediction
+
+    if not run.image_shape:
+        raise RequestError(f"the record of run {run.run_id} does not say what images it takes")
+    # Before the network is loaded, which takes seconds.
+    images = prediction.read_images(files, shape=run.image_shape, invert=invert)
+    model = prediction.load_model(run)
+    return prediction.predict_files(model, files, images, class_names=run.class_names)

@@ -1,0 +1,71 @@
+"""``fitgap remedies``: what each remedy of a sweep=remedies brought."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fitgap.commands import options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from fitgap.comparison.remedies import Effect
+
+
+@click.command("remedies")
+@options.experiment
+@options.sweep_of("remedies")
+@options.uri
+@options.output_folder("remedies")
+def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> None:
+    """Say what each remedy of a sweep=remedies brought: table, picture, best trade first."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from fitgap.comparison import remedies, sweep_results
+
+    results = sweep_results.read(
+        uri, experiment=experiment, setting="remedy", sweep=sweep, start=remedies.START
+    )
+    found = remedies.effects(results.runs)
+    title = sweep_results.title(results)
+    console = Console()
+    console.print(Text(title, style="bold"))
+    console.print(_table(found))
+    for note in remedies.notes(found, missing=results.missing):
+        console.print(Text(note))
+    text = remedies.to_markdown(found, title=title, missing=results.missing)
+
+    from fitgap.report import remedies_chart
+
+    figure = remedies_chart.draw(found, title=title)
+    sweep_results.write(results, output, name="remedies", text=text, figure=figure)
+    print(f"written: {output}/remedies.md, remedies.png, remedies.svg")
+
+
+def _table(found: "Sequence[Effect]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from fitgap.comparison import remedies
+
+    table = Table(box=None)
+    table.add_column("remedy", no_wrap=True)
+    for heading in ("Δ val/accuracy", "Δ gap/accuracy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("n", justify="right")
+    table.add_column("")
+    for one in found:
+        is_baseline = one.remedy == remedies.BASELINE
+        figures = (
+            [f"{one.val.mean:.4f}", f"{one.gap.mean:+.4f}"]
+            if is_baseline
+            else [
+                remedies.points(one.val_change, short=True),
+                remedies.points(one.gap_change, short=True),
+            ]
+        )
+        table.add_row(Text(one.remedy), *map(Text, figures), str(one.val.n), one.verdict)
+    return table

@@ -1,0 +1,65 @@
+"""``fitgap rerun``: a recorded run repeated from its record alone, and the bits compared."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from fitgap.commands import options
+from fitgap.commands.exit_codes import FAILED, OK
+
+if TYPE_CHECKING:
+    from fitgap.rerun import Difference
+
+MOST_SHOWN = 8  # metrics and arrays that differ, each
+
+
+@click.command("rerun")
+@click.argument("run_id", metavar="RUN_ID")
+@options.uri
+@options.trust("record")
+def command(*, run_id: str, uri: str, trust: tuple[str, ...]) -> int:
+    """Repeat a recorded run from its record alone and say whether the bits agree.
+
+    RUN_ID is MLflow's id of a finished run. Exit code 0: they do. 1: they do not, or the training
+    failed. 2: there is no such finished run, or its record cannot be repeated.
+    """
+    from fitgap import experiment, rerun
+    from fitgap.store import recorded
+
+    run = recorded.open_run(run_id, uri=uri)
+    planned = rerun.plan(run, modules=trust)
+    print(f"{run.name} of experiment {run.experiment}, run {run.run_id}")
+    differences = rerun.differences(run, planned)
+    _print_differences(differences)
+
+    result = experiment.run(planned)
+    again = recorded.open_run(result.run_id, uri=run.uri)
+    agreement = rerun.compare(run, again)
+    print(f"repeated as run {again.run_id}")
+    _print_comparison("metrics", agreement.metrics, agreement.different_metrics)
+    _print_comparison("arrays of the network", agreement.arrays, agreement.different_arrays)
+    if agreement.is_complete:
+        print("The bits agree.")
+        return OK
+    print("The bits differ. What else differs:" if differences else "The bits differ.")
+    if differences:
+        _print_differences(differences)
+    else:
+        print("Nothing else that the record knows of differs: code, versions, data, machine.")
+    return FAILED
+
+
+def _print_differences(differences: "Sequence[Difference]") -> None:
+    if not differences:
+        print("code, versions, data and machine are as they were")
+    for one in differences:
+        print(f"  {one.what}: {one.then} then, {one.now} now")
+
+
+def _print_comparison(what: str, compared: int, different: Mapping[str, str]) -> None:
+    print(f"{what}: {compared - len(different)} of {compared} equal bit for bit")
+    for name, said in list(different.items())[:MOST_SHOWN]:
+        print(f"  {name}: {said}")
+    if len(different) > MOST_SHOWN:
+        print(f"  and {len(different) - MOST_SHOWN} more")

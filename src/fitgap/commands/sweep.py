@@ -1,0 +1,117 @@
+"""``fitgap sweep``: train a sweep; look at one before it starts, while it runs and afterwards."""
+
+import os
+
+import click
+
+from fitgap.commands import options
+
+
+class _SweepGroup(click.Group):
+    """Takes overrides in the place of a subcommand: they are trained."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Have everything that is no subcommand be an override or a flag of Hydra."""
+        if args[0] in self.commands:
+            return super().resolve_command(ctx, args)
+        if "=" not in args[0] and not args[0].startswith("-"):
+            ctx.fail(
+                f"{args[0]} is neither a subcommand ({', '.join(self.commands)}) nor an override"
+            )
+        return "train", _train, args
+
+
+@click.group(
+    "sweep",
+    cls=_SweepGroup,
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    subcommand_metavar="OVERRIDE... | COMMAND [ARGS]...",
+)
+def command() -> None:
+    """Train a sweep, or look at one before it starts, while it runs and afterwards.
+
+    With overrides, as `fitgap sweep optimizer=sgd,adam seed=0,1,2`: trains them, a run per core at
+    a time. It is `fitgap train -m hydra/launcher=joblib`.
+    """
+
+
+@click.command("train", add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def _train(words: tuple[str, ...]) -> None:
+    _run("-m", "hydra/launcher=joblib", *words)
+
+
+@command.command("plan")
+@click.argument("words", nargs=-1, required=True, metavar="OVERRIDE...")
+def plan(words: tuple[str, ...]) -> None:
+    """Check a sweep and show what it would train; start nothing.
+
+    Each OVERRIDE is as of `fitgap train -m`: seed=0,1,2.
+    """
+    _run("-m", *words, "hydra.sweeper.dry_run=true")
+
+
+@command.command("status")
+@click.argument("sweep", required=False, metavar="[SWEEP]")
+@options.any_experiment
+@options.uri
+@click.option("--all", "every", is_flag=True, help="A line for each sweep.")
+def status(*, sweep: str | None, experiment: str | None, uri: str, every: bool) -> None:
+    """Show what has become of a sweep.
+
+    SWEEP is its run id or the beginning of it (the last one).
+    """
+    from fitgap.sweep import status as state
+
+    if "=" in (sweep or ""):
+        raise click.UsageError(f"status takes a sweep's run id, not {sweep}; a store is --uri")
+    if every:
+        state.show_all(uri, experiment=experiment)
+    else:
+        state.show_status(uri, state.choose_sweep(uri, run_id=sweep, experiment=experiment))
+
+
+@command.command("resume")
+@click.argument("words", nargs=-1, metavar="[SWEEP] [HYDRA_OVERRIDE]...")
+@options.any_experiment
+@options.uri
+@click.option(
+    "--assume-dead",
+    metavar="HOST",
+    help="End what says RUNNING on this host: it cannot be looked at from here.",
+)
+@options.trust("sweep's plan")
+def resume(
+    *,
+    words: tuple[str, ...],
+    experiment: str | None,
+    uri: str,
+    assume_dead: str | None,
+    trust: tuple[str, ...],
+) -> None:
+    """Run those of a sweep's jobs that have not finished.
+
+    SWEEP is its run id or the beginning of it (the last one); HYDRA_OVERRIDE is as
+    hydra.launcher.n_jobs=4.
+    """
+    from fitgap.sweep import status as state
+
+    names = [word for word in words if "=" not in word]
+    if len(names) > 1:
+        raise click.UsageError(f"resume takes one sweep, got {' and '.join(names)}")
+    sweep = state.choose_sweep(uri, run_id=names[0] if names else None, experiment=experiment)
+    planned = state.read_plan(uri, sweep)
+    hydra_words = [word for word in words if "=" in word]
+    arguments = state.resume_arguments(uri, sweep, planned, overrides=hydra_words, modules=trust)
+    if assume_dead is not None:
+        state.assume_dead(uri, sweep, host=assume_dead)
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    _run(*arguments)
+
+
+def _run(*words: str) -> None:
+    from fitgap.commands import train
+
+    train.train(words)

@@ -1,0 +1,53 @@
+"""``fitgap train``: one experiment, or with ``-m`` a sweep of them."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+import hydra
+from omegaconf import DictConfig
+
+from fitgap.commands import overrides
+from fitgap.commands.exit_codes import report
+from fitgap.config.project import CONFIG_DIR
+
+
+def run_job(composed: DictConfig) -> object:
+    """Run one Hydra job."""
+    # Neither --help nor a misspelt override waits for what a job imports.
+    from fitgap.sweep import job
+
+    try:
+        return job.run_job(composed)
+    except Exception as error:
+        # Raised as it is, Hydra would print a line of its own before it.
+        raise SystemExit(report(error)) from error
+
+
+def train(words: Sequence[str]) -> None:
+    """Train what overrides and flags of Hydra name.
+
+    Parameters
+    ----------
+    words
+        As after ``fitgap train``; flags may stand anywhere.
+    """
+    # Hydra reads them there; a function that took them as its arguments it does not have.
+    sys.argv = ["fitgap train", *overrides.for_hydra(words)]
+    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(run_job)()
+
+
+@click.command(
+    "train",
+    add_help_option=False,  # Hydra answers its own flags
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def command(words: tuple[str, ...]) -> None:
+    """Train one experiment, or with -m a sweep of them."""
+    if {"--help", "-h"} & set(words):
+        from fitgap.commands import settings_help
+
+        click.echo(settings_help.text(words), nl=False)
+        return
+    train(words)

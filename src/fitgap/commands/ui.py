@@ -1,0 +1,61 @@
+"""``fitgap ui``: MLflow's UI for the database that the runs are recorded in."""
+
+import os
+import socket
+import sys
+
+import click
+
+from fitgap.commands import options
+from fitgap.errors import RequestError
+
+UNUSED = "Default"  # MLflow's own experiment: nothing is recorded there unless a person asks
+
+
+@click.command("ui")
+@options.uri
+@options.host
+@options.port
+def command(*, uri: str, host: str, port: int) -> None:
+    """Open MLflow's UI for the database that the runs are recorded in, until Ctrl-C."""
+    from fitgap import store
+
+    store.check(uri)
+    if uri.startswith("http"):
+        print(f"the tracking server has the UI: {store.redact(uri)}")
+        _print_links(uri, server=store.redact(uri).rstrip("/"))
+        return
+    _check_port(host, port)
+    print(f"runs of {store.redact(uri)}")
+    print("In about ten seconds, until Ctrl-C (compareRunsMode=CHART instead of TABLE: charts):")
+    _print_links(uri, server=f"http://{host}:{port}")
+    sys.stdout.flush()
+    words = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+    # In the environment, since a URI may hold a password and every user can list arguments.
+    environment = os.environ | {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
+    }
+    os.execve(sys.executable, words, environment)  # noqa: S606 - no shell is wanted
+
+
+def _check_port(host: str, port: int) -> None:
+    """Refuse a port that another program listens on, before an address is printed."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise RequestError(
+            f"--host {host} --port {port}: {error.strerror}; another one: --port {port % 65535 + 1}"
+        ) from error
+
+
+def _print_links(uri: str, *, server: str) -> None:
+    from fitgap import store
+    from fitgap.tracking import mlflow_ui
+
+    for name, number in store.experiments(uri).items():
+        # Made by MLflow, it has no such view.
+        if name != UNUSED or store.find_runs(uri, experiment=name):
+            print(f"  {name}: {mlflow_ui.link(number, server=server)}")

@@ -1,0 +1,192 @@
+"""The command ``fitgap``: its subcommands, their help, and what Hydra gets to read."""
+
+import subprocess
+import sys
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from fitgap import __version__
+from fitgap.commands import main, overrides, settings_help
+
+HEAVY = ("tensorflow", "keras", "mlflow", "matplotlib", "scipy", "pandas", "sklearn")
+
+
+def fitgap(*words, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "fitgap", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Return a function that runs the command in this process."""
+
+    def run_here(*words):
+        monkeypatch.setattr(sys, "argv", ["fitgap", *words])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main.main()
+        said = capsys.readouterr()
+        return int(caught.value.code or 0), said.out, said.err
+
+    return run_here
+
+
+def test_the_version_is_the_packages(run):
+    assert run("--version") == (0, f"fitgap {__version__}\n", "")
+
+
+@pytest.mark.parametrize("words", [(), ("--help",)])
+def test_without_a_subcommand_all_are_listed(run, words):
+    code, out, err = run(*words)
+    assert (code, err) == (0, "")
+    for name in main.group.list_commands(None):
+        assert f"  {name} " in out
+
+
+@pytest.mark.parametrize("name", main.group.list_commands(None))
+def test_each_subcommand_explains_itself(run, name):
+    code, out, err = run(name, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: fitgap {name}")
+
+
+def test_help_waits_for_no_heavy_import():
+    names = main.group.list_commands(None)
+    code = (
+        "import sys\nfrom fitgap.commands.main import group\n"
+        f"for name in {names!r}:\n"
+        "    try: group.main([name, '--help'], standalone_mode=False)\n"
+        "    except SystemExit: pass\n"
+        f"print(sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_a_misspelt_subcommand_gets_the_nearest_name(run):
+    code, out, err = run("comprae")
+    assert (code, out) == (2, "")
+    assert err == (
+        "error: comprae: there is no such command; did you mean compare?\n"
+        "Its options: fitgap --help\n"
+    )
+
+
+def test_a_misspelt_option_is_refused_in_two_lines(run):
+    code, out, err = run("compare", "--sortt", "x")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: No such option")
+    assert len(err.splitlines()) == 2
+
+
+def test_several_words_after_by_are_several_settings(monkeypatch, run):
+    from fitgap.comparison import groups
+    from fitgap.errors import RequestError
+
+    asked = []
+
+    def compare(_uri, **given):
+        asked.append(given["query"])
+        raise RequestError("enough")
+
+    monkeypatch.setattr(groups, "compare_experiment", compare)
+    assert run("compare", "--by", "optimizer", "seed", "--sort", "val/loss", "--by=loss")[0] == 2
+    (query,) = asked
+    assert query.by == ("optimizer", "seed", "loss")
+    assert query.sort == "val/loss"
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error():
+    # More than a pipe holds, so that writing meets the closed end.
+    code = (
+        "from fitgap.commands import exit_codes\n"
+        "def much():\n    print('x' * 10_000_000)\n"
+        "exit_codes.run_command(much)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
+
+
+# What Hydra gets to read.
+
+
+@pytest.mark.parametrize(
+    ("typed", "given"),
+    [
+        (["optimizer=sgd,adam", "-m", "seed=0,1"], ["-m", "optimizer=sgd,adam", "seed=0,1"]),
+        (["seed=1", "--cfg", "job", "name=a"], ["--cfg", "job", "seed=1", "name=a"]),
+        (["seed=1", "--multirun"], ["--multirun", "seed=1"]),
+    ],
+)
+def test_flags_may_stand_anywhere(typed, given):
+    assert overrides.for_hydra(typed) == given
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["/x/shots (2)", "비교 실험", "x=1", "Größe", "archive(3)", "C:\\new (1)", "it's (b)", "a\\"],
+)
+def test_plain_text_that_hydra_cannot_read_arrives_as_it_was_typed(value):
+    (override,) = overrides.for_hydra([f"name={value}"])
+    assert OverridesParser.create().parse_override(override).value() == value
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["optimizer=sgd,adam", "seed=range(0,3)", "name='a (b)'", "tags={a: b}", "x=[1,2]", "seed=1"],
+)
+def test_what_hydra_reads_stays_as_it_is(override):
+    assert overrides.for_hydra(["-m", override]) == ["-m", override]
+
+
+@pytest.mark.parametrize("override", ["seed=choice(1,2", "units=[1,", "tags={a: ü}"])
+def test_a_broken_list_or_sweep_is_not_made_a_text(override):
+    assert overrides.for_hydra([override]) == [override]
+
+
+def test_a_file_with_a_comma_in_its_name_is_a_path(tmp_path):
+    path = tmp_path / "a,b.csv"
+    path.touch()
+    (override,) = overrides.for_hydra([f"dataset.path={path}"])
+    parsed = OverridesParser.create().parse_override(override)
+    assert parsed.value() == str(path)
+    assert not parsed.is_sweep_override()
+
+
+# The help of train.
+
+
+def test_every_setting_in_the_help_has_its_phrase():
+    assert [name for name, _, phrase in settings_help.settings() if not phrase] == []
+
+
+def test_the_help_lists_no_internal_group():
+    assert "schema" not in settings_help.text()
+    assert {"architecture", "training/schedule", "hydra/launcher"} <= set(settings_help.groups())
+
+
+def test_the_help_shows_the_settings_of_an_option_that_was_named():
+    assert "dataset.label=" not in settings_help.text()
+    assert "dataset.label=label" in settings_help.text(["dataset=csv"])
+
+
+def test_the_settings_in_the_help_are_those_that_are_composed(compose):
+    from fitgap.config import settings
+
+    composed = settings.flatten(settings.to_plain(compose()))
+    shown = {name for name, _, _ in settings_help.settings()} - {"tags", "training.callbacks"}
+    assert {name for name in shown if name not in composed} == set()
