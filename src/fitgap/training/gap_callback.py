@@ -1,0 +1,114 @@
+"""``fitgap.GapCallback``: the exact overfitting gap in any training loop that has callbacks."""
+
+from collections.abc import Collection
+from typing import Any
+
+import keras
+
+from fitgap.errors import RequestError
+from fitgap.evaluation.scores import EVALUATION_BATCH
+from fitgap.training import quick_fit
+
+# Words in the names of Keras's metrics of which less is better; it has no other mark of them.
+_LOWER_IS_BETTER = (
+    "loss",
+    "error",
+    "crossentropy",
+    "divergence",
+    "hinge",
+    "poisson",
+    "false_positives",
+    "false_negatives",
+    "logcosh",
+    "log_cosh",
+)
+_SHORT = {"mae", "mse", "mape", "msle", "rmse", "kld", "bce"}
+
+
+class GapCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Put the exact figures of the training data, and the gap, into each epoch's ``logs``.
+
+    Keras's own training figures are averages over the epoch, while the weights still change and
+    with dropout at work. This callback scores the weights of the epoch's end in inference mode,
+    on the whole of both parts: ``train_<metric>``, ``val_<metric>`` and ``gap_<metric>`` for the
+    loss and every compiled metric. A gap is positive where the unseen data fare worse, whatever
+    the metric's direction.
+
+    Let it stand first in the list: CSVLogger, MLflow's autolog, early stopping and all others
+    behind it then see its figures.
+
+    Parameters
+    ----------
+    train
+        ``(x, y)`` that the model learns from.
+    val
+        ``(x, y)`` that it does not. None: the ``val_`` figures of ``validation_data`` serve.
+    lower_is_better
+        Names of the person's own metrics of which less is better. Keras's are known.
+    batch_size
+        Rows of one step of the evaluation.
+
+    Raises
+    ------
+    RequestError
+        If ``train`` or ``val`` is no pair, or its arrays differ in their number of rows; when the
+        training begins, if the model has no validation figures to compare with.
+
+    Examples
+    --------
+    >>> gap = fitgap.GapCallback(train=(x, y), val=(xv, yv))  # doctest: +SKIP
+    >>> model.fit(x, y, callbacks=[gap, keras.callbacks.CSVLogger("log.csv")])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        train: tuple[Any, Any],
+        val: tuple[Any, Any] | None = None,
+        *,
+        lower_is_better: Collection[str] = (),
+        batch_size: int = EVALUATION_BATCH,
+    ) -> None:
+        super().__init__()
+        self._train = _pair("train", train)
+        self._val = None if val is None else _pair("val", val)
+        self._lower_is_better = frozenset(lower_is_better)
+        self._batch_size = batch_size
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Score both parts and add the figures to ``logs``."""
+        if logs is None:
+            return
+        train = self._evaluate(self._train)
+        if self._val is not None:
+            val = self._evaluate(self._val)
+        else:
+            val = {name: logs[f"val_{name}"] for name in train if f"val_{name}" in logs}
+            if not val and epoch == 0:
+                raise RequestError(
+                    "GapCallback needs unseen data: give val=(x, y), or model.fit a validation_data"
+                )
+        logs |= {f"train_{name}": value for name, value in train.items()}
+        logs |= {f"val_{name}": value for name, value in val.items()}
+        logs |= {
+            f"gap_{name}": unseen - train[name]
+            if self._less_is_better(name)
+            else train[name] - unseen
+            for name, unseen in val.items()
+        }
+
+    def _evaluate(self, part: tuple[Any, Any]) -> dict[str, float]:
+        return quick_fit.evaluate(self.model, *part, batch_size=self._batch_size)
+
+    def _less_is_better(self, name: str) -> bool:
+        if name in self._lower_is_better:
+            return True
+        return any(word in name for word in _LOWER_IS_BETTER) or bool(
+            _SHORT & set(name.lower().split("_"))
+        )
+
+
+def _pair(name: str, part: Any) -> tuple[Any, Any]:
+    if not isinstance(part, tuple | list) or len(part) != 2:
+        raise RequestError(f"GapCallback: {name} must be a pair (x, y), got {type(part).__name__}")
+    quick_fit._require_equal_lengths(f"GapCallback: {name}", tuple(part))
+    return part[0], part[1]

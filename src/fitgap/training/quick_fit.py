@@ -1,0 +1,495 @@
+"""``fitgap.fit``: in the place of ``model.fit``, an epoch at a time in one compiled function.
+
+It takes whatever Keras model a person has compiled, with its arguments, its callbacks and its
+History. The engine of an experiment's runs is `fitgap.training.engines.compiled`.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from weakref import WeakKeyDictionary, ref
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from fitgap.errors import RequestError
+from fitgap.training.engines.choice import _XLA_LAYERS
+from fitgap.training.engines.keras_fit import acts_on_batches
+
+MEMORY_LIMIT_BYTES = 2**32  # as training.memory_limit_mb has it
+DEFAULT_BATCH_SIZE = 32  # model.fit's
+
+Logs = dict[str, Any]
+_logger = logging.getLogger("fitgap")
+
+
+def fit(
+    model: keras.Model,
+    x: Any = None,
+    y: Any = None,
+    *,
+    batch_size: int | None = None,
+    epochs: int = 1,
+    verbose: str | int = "auto",
+    callbacks: Any = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    shuffle: bool | str = True,
+    class_weight: Mapping[int, float] | None = None,
+    sample_weight: Any = None,
+    initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
+    validation_batch_size: int | None = None,
+    validation_freq: int | Sequence[int] = 1,
+) -> keras.callbacks.History:
+    """Train a compiled Keras model as ``model.fit`` does, in less time.
+
+    The batches are those of ``model.fit``, in its order: under the same
+    ``keras.utils.set_random_seed``, a model compiled with ``jit_compile=False`` ends with the same
+    bits. XLA is used where the model allows it and consists of layers that are fast in its loop.
+
+    What cannot go into one compiled epoch is left to ``model.fit``, and a line of the logger
+    ``fitgap`` says why: data that are no arrays or larger than 4 GB, callbacks that act between
+    batches, ``run_eagerly``, numbers of steps, a distribution strategy, another backend.
+
+    Parameters
+    ----------
+    model
+        Compiled.
+    x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data, shuffle, \
+class_weight, sample_weight, initial_epoch, steps_per_epoch, validation_steps, \
+validation_batch_size, validation_freq
+        As ``model.fit`` has them.
+
+    Returns
+    -------
+    keras.callbacks.History
+        With the keys of ``model.fit``.
+
+    Raises
+    ------
+    RequestError
+        If the model is not compiled, or arrays differ in their number of rows.
+    """
+    arguments = {key: value for key, value in locals().items() if key != "model"}
+    if not isinstance(model, keras.Model):
+        raise RequestError(f"fitgap.fit needs a keras.Model, got {type(model).__name__}")
+    if not model.compiled:
+        raise RequestError("fitgap.fit needs a compiled model; call model.compile(...) first")
+    validation = () if validation_data is None else validation_data
+    reason = _why_not(model, arguments, of_arrays=(x, y, sample_weight, validation))
+    if reason:
+        _logger.warning("fitgap.fit: model.fit trains here, since %s", reason)
+        return model.fit(**arguments)
+    train: tuple[Any, ...] = (x, y, sample_weight)
+    _require_equal_lengths("x, y, sample_weight", train)
+    if validation_split and not validation:
+        train, validation = _split_off(train, validation_split)
+    _require_equal_lengths("validation_data", validation)
+    if class_weight is not None:
+        if sample_weight is not None:
+            raise RequestError("fitgap.fit takes class_weight or sample_weight, not both")
+        train = (train[0], train[1], _weights_of_classes(train[1], class_weight))
+    size = batch_size or DEFAULT_BATCH_SIZE
+    data = _tensors(train)
+    validation_tensors = _tensors(validation) if validation else None
+    program = _program(
+        model, batch_size=size, evaluation_size=validation_batch_size or size, make_for=data
+    )
+    count = _rows(train)
+    order_of_epoch = _orders(count, shuffle=bool(shuffle))
+
+    listeners = keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=math.ceil(count / size),
+        model=model,
+    )
+    model.stop_training = False
+    listeners.on_train_begin()
+    logs: Logs | None = None
+    for epoch in range(initial_epoch, epochs):
+        model.reset_metrics()
+        listeners.on_epoch_begin(epoch)
+        logs = _epoch_logs(model, program.run_epoch(data, order_of_epoch()))
+        if validation_tensors is not None and _is_due(epoch + 1, validation_freq):
+            listeners.on_test_begin()
+            model.reset_metrics()
+            found = _epoch_logs(model, program.evaluate(validation_tensors))
+            listeners.on_test_end(found)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        listeners.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    if isinstance(model.optimizer, keras.optimizers.Optimizer) and epochs > 0:
+        model.optimizer.finalize_variable_values(model.trainable_weights)
+    listeners.on_train_end(logs)
+    return model.history
+
+
+def evaluate(model: keras.Model, x: Any, y: Any, *, batch_size: int) -> dict[str, float]:
+    """Return what ``model.evaluate(x, y, return_dict=True)`` returns, in less time.
+
+    Parameters
+    ----------
+    model
+        Compiled, and called before: its weights and metrics are there.
+    x, y
+        Arrays, or structures of arrays as the model takes them.
+    batch_size
+        Rows of one step.
+    """
+    if _why_not(model, {}, of_arrays=(x, y)):
+        found = model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
+        return dict(found)
+    data = _tensors((x, y, None))
+    program = _program(model, batch_size=batch_size, evaluation_size=batch_size)
+    model.reset_metrics()
+    return _epoch_logs(model, program.evaluate(data))
+
+
+# What a model is trained by ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Program:
+    """The functions compiled around a model as it was compiled by Keras at the time."""
+
+    made_for: tuple[Any, ...]
+    run_epoch: Callable[[Any, tf.Tensor], Logs]
+    evaluate: Callable[[Any], Logs]
+
+
+_programs: WeakKeyDictionary[keras.Model, dict[tuple[int, int], _Program]] = WeakKeyDictionary()
+
+
+def _program(
+    model: keras.Model, *, batch_size: int, evaluation_size: int, make_for: Any = None
+) -> _Program:
+    """Return the compiled functions of a model, those of an earlier call where nothing changed.
+
+    ``make_for`` is the data for which what is missing of the model is made before.
+    """
+    known = _programs.setdefault(model, {})
+    program = known.get((batch_size, evaluation_size))
+    if program is None or not _same(program.made_for, _compiled_state(model)):
+        if make_for is not None:
+            _make_variables(model, make_for)
+        run_epoch, evaluate = _compile(ref(model), batch_size, evaluation_size)
+        program = _Program(_compiled_state(model), run_epoch, evaluate)
+        known[batch_size, evaluation_size] = program
+    return program
+
+
+def _compiled_state(model: keras.Model) -> tuple[Any, ...]:
+    """Return what a traced step depends on: ``compile`` makes new metrics, and what is frozen."""
+    return (model.optimizer, *model.metrics, *(v.trainable for v in model.variables))
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _make_variables(model: keras.Model, data: Any) -> None:
+    """Have Keras make what is missing of weights, metrics and optimizer: a loop's body cannot.
+
+    A step is traced for that and not executed, so that nothing changes.
+    """
+    specification = keras.tree.map_structure(
+        lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), data
+    )
+    tf.function(model.train_step, autograph=False).get_concrete_function(specification)
+
+
+def _compile(
+    model_of: "ref[keras.Model]", batch_size: int, evaluation_size: int
+) -> tuple[Callable[[Any, tf.Tensor], Logs], Callable[[Any], Logs]]:
+    model = _alive(model_of)
+    xla = bool(model.jit_compile) and _is_fast_in_xla(model)
+
+    def run_epoch(data: Any, order: tf.Tensor) -> Logs:
+        model = _alive(model_of)
+
+        def step(start: tf.Tensor, size: int | tf.Tensor) -> Logs:
+            rows = tf.slice(order, [start], [size])
+            batch = keras.tree.map_structure(lambda tensor: tf.gather(tensor, rows), data)
+            return dict(model.train_step(batch))
+
+        last = _take_steps(
+            step,
+            count=order.shape[0],
+            size=batch_size,
+            sizes_are_known=xla,
+            last_apart=_has_own_step(model, "train_step"),
+        )
+        return dict(model.get_metrics_result()) if last is None else last
+
+    def evaluate(data: Any) -> Logs:
+        model = _alive(model_of)
+
+        def step(start: tf.Tensor, size: int | tf.Tensor) -> Logs:
+            def rows(tensor: tf.Tensor) -> tf.Tensor:
+                rank = len(tensor.shape)
+                first = [start, *[0] * (rank - 1)]
+                return tf.slice(tensor, first, [size, *[-1] * (rank - 1)])
+
+            return dict(model.test_step(keras.tree.map_structure(rows, data)))
+
+        last = _take_steps(
+            step,
+            count=keras.tree.flatten(data)[0].shape[0],
+            size=evaluation_size,
+            sizes_are_known=False,
+            last_apart=_has_own_step(model, "test_step"),
+        )
+        return dict(model.get_metrics_result()) if last is None else last
+
+    return (
+        tf.function(run_epoch, jit_compile=xla, autograph=False),
+        tf.function(evaluate, autograph=False),
+    )
+
+
+def _take_steps(
+    step: Callable[[tf.Tensor, int | tf.Tensor], Logs],
+    *,
+    count: int,
+    size: int,
+    sizes_are_known: bool,
+    last_apart: bool,
+) -> Logs | None:
+    """Take a step for every batch, in a loop of the graph.
+
+    Parameters
+    ----------
+    step
+        Takes the first row of a batch and their number.
+    count, size
+        Of all rows; of the rows of a batch, of which the last may have fewer.
+    sizes_are_known
+        Whether each step must know its number of rows, as XLA's must. Keras's own steps do not
+        know it where the last batch is smaller, and other arithmetic rounds otherwise.
+    last_apart
+        Whether the last step stands behind the loop, for what it returns.
+
+    Returns
+    -------
+    dict or None
+        What the last step returned, where it stands behind the loop.
+    """
+    full, rest = divmod(count, size)
+    if rest and not sizes_are_known:
+        looped = full if last_apart else full + 1
+
+        def of_unknown_size(i: tf.Tensor) -> Logs:
+            return step(i * size, tf.minimum(size, count - i * size))
+
+        # The number that comes out of the loop is not known to be constant, else the size were.
+        after = _loop(of_unknown_size, looped)
+        return of_unknown_size(after) if last_apart else None
+    looped = full - 1 if last_apart and not rest else full
+
+    def of_full_size(i: tf.Tensor) -> Logs:
+        return step(i * size, size)
+
+    _loop(of_full_size, looped)
+    if looped * size == count:
+        return None
+    return step(tf.constant(looped * size), count - looped * size)
+
+
+def _loop(step: Callable[[tf.Tensor], Logs], times: int) -> tf.Tensor:
+    """Take numbered steps in a loop of the graph, and return the number of the next."""
+
+    def body(i: tf.Tensor) -> list[tf.Tensor]:
+        step(i)
+        return [i + 1]
+
+    [after] = tf.while_loop(lambda i: i < times, body, [tf.constant(0)])
+    return after
+
+
+def _alive(model_of: "ref[keras.Model]") -> keras.Model:
+    model = model_of()
+    assert model is not None
+    return model
+
+
+def _has_own_step(model: keras.Model, name: str) -> bool:
+    return getattr(type(model), name) is not getattr(keras.Model, name)
+
+
+def _epoch_logs(model: keras.Model, last_step: Logs) -> Logs:
+    """Return the metrics' results or, where a step returns other names, its own, as Keras does."""
+    results = model.get_metrics_result()
+    found = results if results.keys() == last_step.keys() else last_step
+    return {name: np.asarray(value).tolist() for name, value in found.items()}
+
+
+def _is_fast_in_xla(model: keras.Model) -> bool:
+    if not isinstance(model, keras.Sequential) and type(model).__name__ != "Functional":
+        return False  # nobody knows what its call does
+    inert = {"InputLayer", "Rescaling", "Normalization", "Add", "Concatenate"}
+    return all(
+        type(layer).__module__.startswith("keras.")
+        and (type(layer).__name__ in _XLA_LAYERS | inert)
+        for layer in model.layers
+    )
+
+
+# What goes in -----------------------------------------------------------------------------------
+
+
+def _why_not(
+    model: keras.Model, arguments: Mapping[str, Any], *, of_arrays: tuple[Any, ...]
+) -> str:
+    """Say in a few words why a model cannot be trained by compiled epochs; nothing if it can."""
+    reasons = chain(_hindrances(model), _refused(arguments), _unfit(of_arrays))
+    return next(reasons, "")
+
+
+def _hindrances(model: keras.Model) -> Iterator[str]:
+    if keras.backend.backend() != "tensorflow":
+        yield f"Keras runs on {keras.backend.backend()}"
+    if model.run_eagerly:
+        yield "the model is compiled with run_eagerly=True"
+    if tf.distribute.has_strategy() or getattr(model, "_distribute_strategy", None) is not None:
+        yield "a distribution strategy is in use"
+    if getattr(keras.config, "max_epochs", lambda: None)() is not None:
+        yield "keras.config limits the epochs"
+
+
+def _refused(arguments: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("steps_per_epoch", "validation_steps"):
+        if arguments.get(name) is not None:
+            yield f"{name} is given"
+    if arguments.get("shuffle") == "batch":
+        yield "shuffle='batch' is asked for"
+    callbacks = arguments.get("callbacks") or []
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        yield "callbacks is a CallbackList"
+        return
+    for callback in keras.tree.flatten(callbacks):
+        if _acts_on_batches(callback):
+            yield f"{type(callback).__name__} acts between batches"
+
+
+def _unfit(arrays: tuple[Any, ...]) -> Iterator[str]:
+    flat = [array for array in keras.tree.flatten(arrays) if array is not None]
+    size = 0
+    for array in flat:
+        if not _is_array(array):
+            yield f"{type(array).__name__} is no array of numbers"
+        size += math.prod(array.shape) * tf.as_dtype(array.dtype).size
+    if size > MEMORY_LIMIT_BYTES:
+        yield f"the arrays take {size / 2**30:.1f} GB"
+    if not flat:
+        yield "there are no arrays"
+
+
+def _acts_on_batches(callback: keras.callbacks.Callback) -> bool:
+    if type(callback) is keras.callbacks.ProgbarLogger:
+        return False
+    if type(callback) is keras.callbacks.ModelCheckpoint and callback.save_freq == "epoch":
+        return False
+    of_tests = ("on_test_batch_begin", "on_test_batch_end")
+    base = keras.callbacks.Callback
+    return acts_on_batches(callback) or any(
+        getattr(type(callback), hook) is not getattr(base, hook) for hook in of_tests
+    )
+
+
+def _is_array(array: Any) -> bool:
+    if isinstance(array, np.ndarray):
+        return array.dtype.kind in "buif" and array.ndim > 0
+    return isinstance(array, tf.Tensor) and (array.dtype.is_floating or array.dtype.is_integer)
+
+
+def _rows(arrays: Any) -> int:
+    return int(next(a for a in keras.tree.flatten(arrays) if a is not None).shape[0])
+
+
+def _require_equal_lengths(name: str, arrays: Any) -> None:
+    lengths = [int(a.shape[0]) for a in keras.tree.flatten(arrays) if a is not None]
+    if len(set(lengths)) > 1:
+        raise RequestError(
+            f"{name} must have as many rows each, got {', '.join(map(str, lengths))}"
+        )
+
+
+def _split_off(arrays: tuple[Any, ...], share: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Part the last share of the rows from the others, as Keras does before it shuffles."""
+    if not 0 < share < 1:
+        raise RequestError(f"validation_split must be between 0 and 1, got {share}")
+    first = math.floor(_rows(arrays) * (1 - share))
+    if first in (0, _rows(arrays)):
+        raise RequestError(
+            f"validation_split={share} leaves one of the two parts of {_rows(arrays)} rows empty"
+        )
+
+    def part(rows: slice) -> tuple[Any, ...]:
+        return tuple(
+            keras.tree.map_structure(lambda a: None if a is None else a[rows], each)
+            for each in arrays
+        )
+
+    return part(slice(None, first)), part(slice(first, None))
+
+
+def _weights_of_classes(y: Any, class_weight: Mapping[int, float]) -> Any:
+    """Return the weight of each row: that of its class, 1 for classes that are not named."""
+    if keras.tree.is_nested(y):
+        raise RequestError("class_weight is for models with one output")
+    labels = np.asarray(y)
+    if labels.ndim > 1:
+        labels = labels.argmax(axis=-1) if labels.shape[-1] != 1 else labels[..., 0]
+    classes, of_row = np.unique(np.round(labels).astype(np.int64), return_inverse=True)
+    weights = np.array([class_weight.get(int(number), 1.0) for number in classes])
+    return weights[of_row].astype(np.float32)
+
+
+def _tensors(arrays: tuple[Any, ...]) -> Any:
+    """Return inputs, targets and weights as a step takes them: in memory, floats as Keras's own."""
+
+    def tensor(array: Any) -> tf.Tensor:
+        is_float = tf.as_dtype(array.dtype).is_floating
+        return tf.convert_to_tensor(array, keras.config.floatx() if is_float else None)
+
+    x, y, weights = (*arrays, None, None)[:3]
+    packed = keras.utils.pack_x_y_sample_weight(x, y, weights)
+    packed = packed if isinstance(packed, tuple) else (packed,)
+    return tuple(_map_arrays(tensor, each) for each in packed)
+
+
+def _map_arrays(function: Callable[[Any], Any], structure: Any) -> Any:
+    mapped = keras.tree.map_structure(lambda a: None if a is None else function(a), structure)
+    return keras.tree.lists_to_tuples(mapped) if isinstance(mapped, list) else mapped
+
+
+def _orders(count: int, *, shuffle: bool) -> Callable[[], tf.Tensor]:
+    """Return what gives the order of the next epoch's rows; int64 of shape (count,).
+
+    Keras draws it in a ``tf.data`` pipeline with TensorFlow's global seed. The same draw in a
+    pipeline of the same form gives the same order: under one seed, that of every epoch.
+    """
+    if not shuffle:
+        order = tf.range(count, dtype=tf.int64)
+        return lambda: order
+
+    def permutation(_: tf.Tensor) -> tf.Tensor:
+        return tf.random.shuffle(tf.range(count, dtype=tf.int64))
+
+    orders = tf.data.Dataset.range(1).map(permutation)
+    return lambda: next(iter(orders))
+
+
+def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
+    return epoch % frequency == 0 if isinstance(frequency, int) else epoch in frequency
