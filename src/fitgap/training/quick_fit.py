@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from fitgap.errors import RequestError
-from fitgap.training.engines.choice import _XLA_LAYERS
+from fitgap.training.engines.choice import is_fast_in_xla
 from fitgap.training.engines.keras_fit import acts_on_batches
 
 MEMORY_LIMIT_BYTES = 2**32  # as training.memory_limit_mb has it
@@ -213,7 +213,9 @@ def _compile(
     model_of: "ref[keras.Model]", batch_size: int, evaluation_size: int
 ) -> tuple[Callable[[Any, tf.Tensor], Logs], Callable[[Any], Logs]]:
     model = _alive(model_of)
-    xla = bool(model.jit_compile) and _is_fast_in_xla(model)
+    # What the call of a subclassed model does besides its layers' work, nobody can see.
+    is_layers_alone = isinstance(model, keras.Sequential) or type(model).__name__ == "Functional"
+    xla = bool(model.jit_compile) and is_layers_alone and is_fast_in_xla(model)
 
     def run_epoch(data: Any, order: tf.Tensor) -> Logs:
         model = _alive(model_of)
@@ -332,17 +334,6 @@ def _epoch_logs(model: keras.Model, last_step: Logs) -> Logs:
     results = model.get_metrics_result()
     found = results if results.keys() == last_step.keys() else last_step
     return {name: np.asarray(value).tolist() for name, value in found.items()}
-
-
-def _is_fast_in_xla(model: keras.Model) -> bool:
-    if not isinstance(model, keras.Sequential) and type(model).__name__ != "Functional":
-        return False  # nobody knows what its call does
-    inert = {"InputLayer", "Rescaling", "Normalization", "Add", "Concatenate"}
-    return all(
-        type(layer).__module__.startswith("keras.")
-        and (type(layer).__name__ in _XLA_LAYERS | inert)
-        for layer in model.layers
-    )
 
 
 # What goes in -----------------------------------------------------------------------------------

@@ -192,6 +192,11 @@ def _by_rule(
     return EngineChoice("compiled", xla=True, reason="every layer is fast in XLA's loop")
 
 
+def is_fast_in_xla(model: "keras.Model") -> bool:
+    """Tell whether every layer of a built model was measured to be fast in XLA's loop."""
+    return layers_of(model) <= _XLA_LAYERS
+
+
 def layers_of(model: "keras.Model") -> set[str]:
     """Return the kinds of layers that a model consists of, however it was made.
 
