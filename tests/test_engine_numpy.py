@@ -1,13 +1,12 @@
 """The engine numpy learns what Keras learns, through the same pipeline, or refuses by name."""
 
 import inspect
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from fitgap import experiment, identity
+from fitgap import experiment
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import Partition, Partitions
 from fitgap.models import build
@@ -260,11 +259,3 @@ def test_a_run_is_recorded_like_any_other(compose, tracking_uri):
         result.metrics["train/accuracy"] - result.metrics["val/accuracy"]
     )
     assert experiment.finished(planned).run_id == result.run_id
-
-
-def test_every_module_that_computes_counts_for_the_identity():
-    folder = Path(reference_settings.__file__).parents[2] / "reference"
-    computing = {path.stem for path in folder.glob("*.py")} - {"__init__", "naive"}
-    assert {f"reference/{name}" for name in computing} <= set(identity.RESULT_MODULES)
-    engines = {"training/engines/numpy_reference", "training/engines/reference_settings"}
-    assert engines <= set(identity.RESULT_MODULES)

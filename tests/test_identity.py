@@ -1,9 +1,10 @@
 """What makes two runs the same, and the memory of the data's digests."""
 
-import ast
 import copy
 import dataclasses
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ FACTS = DataFacts(
     num_classes=10,
     image_shape=(28, 28),
     value_type="uint8",
+    class_names=("a", "b"),
     leakage="",
 )
 CHOICE = EngineChoice("compiled", xla=True, reason="by rule")
@@ -113,10 +115,11 @@ def test_a_setting_that_decides_nothing_leaves_the_identity(plain_settings, path
     [
         {"facts": dataclasses.replace(FACTS, dataset_digest="other")},
         {"facts": dataclasses.replace(FACTS, split_digest="other")},
+        {"facts": dataclasses.replace(FACTS, class_names=("a", "c"))},
         {"choice": EngineChoice("compiled", xla=False, reason="by rule")},
         {"choice": EngineChoice("fit", xla=False, reason="by rule")},
     ],
-    ids=["data", "split", "xla", "engine"],
+    ids=["data", "split", "class names", "xla", "engine"],
 )
 def test_data_split_and_engine_are_part_of_it(plain_settings, other):
     assert identity_of(plain_settings, **other) != identity_of(plain_settings)
@@ -147,82 +150,168 @@ def test_the_order_of_the_settings_does_not_matter(plain_settings):
     assert identity_of(reversed_keys(plain_settings)) == identity_of(plain_settings)
 
 
-# The source.
+# The source of fitgap.
 
 
-def imports_of(module):
-    """Return the package's modules that a module imports, wherever in it, but for types."""
-    path = PACKAGE / f"{module}.py"
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            node.body = []
-    imported = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("fitgap"):
-            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.startswith("fitgap")]
-        else:
-            continue
-        paths = {name.removeprefix("fitgap").lstrip(".").replace(".", "/") for name in names}
-        paths |= {f"{path}/__init__" for path in paths if path}
-        imported |= {path for path in paths if path and has_code(PACKAGE / f"{path}.py")}
-    return imported
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Return a copy of the package's source, which the identity looks at instead."""
+    folder = tmp_path / "fitgap"
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(identity, "_PACKAGE", folder)
+    return folder
 
 
-def has_code(path):
-    """Tell whether a module is there and more than a docstring."""
-    return path.is_file() and len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
+def components_of(plain, *, engine="compiled"):
+    identity._component.cache_clear()
+    config = settings.from_plain(plain)
+    choice = EngineChoice(engine, xla=False, reason="")
+    return dict(identity.sources_of(config, choice=choice).components)
 
 
-def test_the_source_covers_all_that_its_modules_import():
-    # Neither an error's text nor the place of a file changes a result.
-    known = {*identity.RESULT_MODULES, "errors", "config/project", "heavy_imports"}
-    missing = {
-        f"{module} imports {imported}"
-        for module in identity.RESULT_MODULES
-        for imported in imports_of(module) - known
-    }
-    assert missing == set()
+@pytest.mark.parametrize(
+    ("module", "engine", "changed_components"),
+    [
+        ("training/loop", "compiled", {"loop"}),
+        ("models/build", "compiled", {"loop", "network", "engine"}),
+        ("models/architectures", "compiled", {"network"}),
+        ("training/engines/compiled", "compiled", {"engine"}),
+        ("training/engines/keras_fit", "fit", {"engine"}),
+        ("training/engines/numpy_reference", "numpy", {"engine"}),
+        ("reference/optimizers", "numpy", {"engine"}),
+        ("data/published", "compiled", {"reader"}),
+        ("data/splits", "compiled", {"split"}),
+        # What the run does not use.
+        ("training/engines/numpy_reference", "compiled", set()),
+        ("reference/optimizers", "compiled", set()),
+        ("data/npz", "compiled", set()),
+        ("store/database", "compiled", set()),
+        ("tracking/run_writer", "compiled", set()),
+        ("comparison/groups", "compiled", set()),
+    ],
+)
+def test_a_change_counts_for_the_components_that_use_the_module(
+    package, plain_settings, module, engine, changed_components
+):
+    before = components_of(plain_settings, engine=engine)
+    path = package / f"{module}.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    after = components_of(plain_settings, engine=engine)
+    assert {name for name in before if before[name] != after[name]} == changed_components
 
 
-def test_the_import_check_sees_every_kind_of_import():
-    of_identity = imports_of("identity")
-    assert {
-        "data/datasets",
-        "data/splits",
-        "config/settings",
-        "training/engines/choice",
-    } <= of_identity
-    engines = {"training/engines/keras_fit", "training/engines/compiled"}
-    assert engines <= imports_of("training/engines/choice")  # in a function
-    assert "store/__init__" in imports_of("experiment")
-    assert "training/loop" not in imports_of("training/progress")  # for types only
+def test_comments_and_docstrings_do_not_count(package, plain_settings):
+    before = components_of(plain_settings)
+    for module in ("training/loop", "models/build", "data/splits"):
+        path = package / f"{module}.py"
+        path.write_text("# A comment.\n" + path.read_text().replace('"""', '"""Really: ', 1))
+    assert components_of(plain_settings) == before
 
 
-def test_the_source_covers_no_module_that_only_records_or_shows():
-    shown = {"tracking", "store", "sweep", "comparison", "report", "commands"}
-    assert not shown & {module.partition("/")[0] for module in identity.RESULT_MODULES}
-    assert list(identity.RESULT_MODULES) == sorted(identity.RESULT_MODULES)
+# A person's own code.
+
+NETWORKS = '''
+"""Networks."""
+import helper  # another module of the project
+
+def net(x, units=64):
+    return helper.hidden(x, units)
+'''
+HELPER = "def hidden(x, units):\n    return units\n"
 
 
-def test_any_change_of_the_source_changes_its_digest(tmp_path, monkeypatch):
-    digest = identity.source_digest.__wrapped__  # computed now, not remembered
-    before = digest()
-    for module in identity.RESULT_MODULES:
-        path = tmp_path / f"{module}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes((PACKAGE / f"{module}.py").read_bytes())
-    monkeypatch.setattr(identity, "__file__", str(tmp_path / "identity.py"))
-    assert digest() == before
-    for module in identity.RESULT_MODULES:
-        path = tmp_path / f"{module}.py"
-        content = path.read_bytes()
-        path.write_bytes(content + b"\n")
-        assert digest() != before
-        path.write_bytes(content)
-    assert digest() == before
+@pytest.fixture
+def own_project(tmp_path, monkeypatch):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "nets.py").write_text(NETWORKS)
+    (folder / "helper.py").write_text(HELPER)
+    (folder / "unrelated.py").write_text("A = 1\n")
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def own_settings(plain_settings):
+    architecture = {"_target_": "nets.net", "name": "net", "title": None}
+    return plain_settings | {"architecture": architecture}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "counts"),
+    [
+        ("nets.py", NETWORKS.replace("64", "2"), True),
+        ("helper.py", HELPER.replace("return units", "return units + 1"), True),
+        ("unrelated.py", "A = 2\n", False),
+        ("nets.py", NETWORKS.replace("Networks", "Nets").replace("# another", "# one"), False),
+    ],
+    ids=["the function", "a module it imports", "a module it does not", "a comment"],
+)
+def test_own_code_counts_as_far_as_the_run_uses_it(own_project, own_settings, file, text, counts):
+    before = identity_of(own_settings)
+    (own_project / file).write_text(text)
+    assert (identity_of(own_settings) != before) is counts
+
+
+def test_own_code_is_found_without_being_imported(own_project, own_settings):
+    (own_project / "helper.py").write_text("raise SystemExit('imported')\n")
+    identity_of(own_settings)
+    assert "nets" not in sys.modules
+
+
+def test_the_bytes_of_a_file_that_a_setting_names_count(own_project, own_settings):
+    (own_project / "base.weights.h5").write_bytes(b"one")
+    named = changed(own_settings, "architecture.weights", "base.weights.h5")
+    before = identity_of(named)
+    (own_project / "base.weights.h5").write_bytes(b"two")
+    assert identity_of(named) != before
+
+
+def test_the_bytes_of_a_file_that_own_code_names_count(own_project, own_settings):
+    (own_project / "helper.py").write_text(HELPER + "WEIGHTS = 'base.npy'\n")
+    (own_project / "base.npy").write_bytes(b"one")
+    before = identity_of(own_settings)
+    (own_project / "base.npy").write_bytes(b"two!")
+    assert identity_of(own_settings) != before
+
+
+def test_a_file_that_a_callback_writes_does_not_count(own_project, plain_settings):
+    logger = {"_target_": "keras.callbacks.CSVLogger", "filename": "log.csv"}
+    plain = changed(plain_settings, "training.callbacks", {"log": logger})
+    before = identity_of(plain)
+    (own_project / "log.csv").write_text("epoch")
+    assert identity_of(plain) == before
+
+
+@pytest.mark.parametrize("section", ["optimizer", "training.callbacks", "training.schedule"])
+def test_own_code_counts_wherever_a_setting_names_it(own_project, plain_settings, section):
+    node = {"_target_": "helper.hidden", "name": "mine"}
+    plain = changed(plain_settings, section, {"x": node} if "callbacks" in section else node)
+    before = identity_of(plain)
+    (own_project / "helper.py").write_text(HELPER + "B = 1\n")
+    assert identity_of(plain) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("floatx", "float16"), ("epsilon", 1e-5), ("image_data_format", "channels_first")],
+)
+def test_the_global_settings_of_keras_are_part_of_it(plain_settings, monkeypatch, name, value):
+    before = identity_of(plain_settings)
+    told = identity.keras_settings()
+    assert told == {"floatx": "float32", "epsilon": 1e-7, "image_data_format": "channels_last"}
+    monkeypatch.setattr(identity, "keras_settings", lambda: told | {name: value})
+    assert identity_of(plain_settings) != before
+
+
+def test_the_settings_in_the_file_of_keras_are_read_before_keras_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    (tmp_path / "keras.json").write_text('{"floatx": "float16"}')
+    assert identity.keras_settings()["floatx"] == "float16"
+    (tmp_path / "keras.json").write_text("damaged")
+    assert identity.keras_settings()["floatx"] == "float32"
 
 
 # The memory of digests.
@@ -260,7 +349,7 @@ def test_digests_are_computed_once(cache_file, loads, digits):
     del loads[:]
     assert identity.data_facts(digits) == first
     assert loads == []
-    assert [path.name for path in cache_file.parent.iterdir()] == ["digests.json"]
+    assert {path.name for path in cache_file.parent.iterdir()} <= {"digests.json", "modules.json"}
 
 
 def test_another_split_is_another_entry(cache_file, digits):

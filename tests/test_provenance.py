@@ -123,7 +123,6 @@ def test_run_keeps_the_diff_where_there_is_one(
 
 def test_tags_name_code_versions_and_processor():
     tags = provenance.tags()
-    assert tags["fitgap.source_digest"] == identity.source_digest()
     assert tags["fitgap.cpu"]
     for name, version in identity.versions().items():
         assert tags[f"fitgap.version.{name}"] == version

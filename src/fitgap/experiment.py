@@ -18,10 +18,10 @@ from fitgap.data.splits import Split
 from fitgap.errors import DivergedError, RequestError
 from fitgap.evaluation.metrics import higher_is_better
 from fitgap.evaluation.scores import Partitions, partition
-from fitgap.identity import DataFacts, data_facts, identity
+from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.models.scaling import feature_scaling
 from fitgap.store import StoredRun
-from fitgap.tracking import delivery, disk_full
+from fitgap.tracking import delivery, disk_full, provenance
 from fitgap.training import backend, checkpoints, progress, pruning
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
@@ -42,6 +42,8 @@ class Plan:
         Of its data.
     choice
         The engine it will use.
+    sources
+        The code it consists of.
     identity
         SHA-256 over all that decides its bits.
     uri
@@ -53,6 +55,7 @@ class Plan:
     config: Config
     facts: DataFacts
     choice: EngineChoice
+    sources: Sources
     identity: str
     uri: str
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -103,11 +106,13 @@ def plan(config: Config) -> Plan:
             f"{facts.leakage}\nRemove them, or allow them with dataset.allow_duplicates=true"
         )
     choice = engines.choose(config, image_bytes=facts.image_bytes)
+    sources = sources_of(config, choice=choice)
     return Plan(
         config=config,
         facts=facts,
         choice=choice,
-        identity=identity(config, facts=facts, choice=choice),
+        sources=sources,
+        identity=identity(config, facts=facts, choice=choice, sources=sources),
         uri=store.resolve_uri(config.tracking.uri),
     )
 
@@ -115,9 +120,9 @@ def plan(config: Config) -> Plan:
 def finished(planned: Plan) -> Result | None:
     """Return the result of a FINISHED run of the same identity, or None.
 
-    None too where ``tracking.reuse`` is false.
+    None too where ``tracking.reuse`` is false, or the source of own code is unknown.
     """
-    if not planned.config.tracking.reuse:
+    if not planned.config.tracking.reuse or planned.sources.own.unknown:
         return None
     runs = store.find_runs(
         planned.uri,
@@ -178,7 +183,10 @@ def interrupted(planned: Plan) -> str | None:
     """Return the run of the same identity and tags that was stopped or failed, or None.
 
     One that a search pruned is not taken away by another: that one has it as its pruned trial.
+    None where the source of own code is unknown: nobody can tell what was trained.
     """
+    if planned.sources.own.unknown:
+        return None
     runs = store.find_runs(
         planned.uri,
         experiment=planned.config.tracking.experiment,
@@ -275,6 +283,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             artifacts.write(
                 Path(folder), config=config, fitted=fitted, engine=engine, dataset=dataset
             )
+            artifacts.write_code(Path(folder), planned.sources.own.texts)
             report = data_report.to_markdown(data_report.findings(dataset, split))
             (Path(folder) / "data_report.md").write_text(report, encoding="utf-8")
             record.log_artifacts(Path(folder))
@@ -325,6 +334,8 @@ def _tags(planned: Plan) -> dict[str, str]:
         "fitgap.identity": planned.identity,
         "fitgap.dataset_digest": planned.facts.dataset_digest,
         "fitgap.split_digest": planned.facts.split_digest,
+        provenance.SOURCE_TAG: planned.sources.digest,
+        **provenance.code_tag(planned.sources.fingerprints),
     }
     tags |= planned.tags
     if parent := planned.config.tracking.parent:

@@ -1,67 +1,49 @@
-"""What makes two runs the same: everything that decides their bits, and nothing else.
+"""What makes two runs the same: everything that decides their bits or their meaning, nothing else.
+
+Of each component of fitgap that a run uses, what its code does counts: not comments, docstrings
+and layout, nor the components that the run does not use. A person's own code counts likewise.
 
 The identity is computable without TensorFlow and, for data seen before, without reading them:
 their digests are remembered under a key of the files' sizes and times.
 """
 
+import ast
 import functools
 import hashlib
 import importlib.metadata
 import json
+import os
+import sys
 import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from fitgap.config import project
+from fitgap.config import own_code, project
+from fitgap.config.own_code import OwnCode
 from fitgap.config.schema import Config
 from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.data import checks, datasets, splits
 from fitgap.training.engines.choice import EngineChoice
 
-# The modules whose source decides a run's bits, as paths from this package: whatever `experiment`
-# calls between the settings and the scores. What records, compares or prints a run is not among
-# them, nor are the loops of `reference.naive`, which nothing calls.
-RESULT_MODULES = (
-    "config/checks",
-    "config/own_code",
-    "config/schema",
-    "config/settings",
-    "config/tasks",
-    "data/cifar",
-    "data/csv_file",
-    "data/datasets",
-    "data/disk_arrays",
-    "data/image_folder",
-    "data/images",
-    "data/labels",
-    "data/npz",
-    "data/published",
-    "data/splits",
-    "evaluation/calibration",
-    "evaluation/metrics",
-    "evaluation/scores",
-    "models/__init__",
-    "models/architectures",
-    "models/build",
-    "models/network",
-    "models/scaling",
-    "reference/activations",
-    "reference/arrays",
-    "reference/batches",
-    "reference/layers",
-    "reference/losses",
-    "reference/network",
-    "reference/optimizers",
-    "training/backend",
-    "training/checkpoints",
-    "training/engines/choice",
-    "training/engines/compiled",
-    "training/engines/keras_fit",
-    "training/engines/numpy_reference",
-    "training/engines/reference_settings",
-    "training/loop",
-)
 LIBRARIES = ("tensorflow", "keras", "numpy")
+# Rooms whose outcome counts as a value: settings and digests stand in the identity themselves.
+_PACKAGE = Path(__file__).parent
+_COUNTED_AS_VALUES = (
+    *(f"fitgap.config.{name}" for name in ("checks", "own_code", "project", "schema", "settings")),
+    "fitgap.data",
+    "fitgap.errors",
+    "fitgap.heavy_imports",
+)
+_ENGINES = "fitgap.training.engines"
+_ENGINE_MODULES = {
+    "compiled": (f"{_ENGINES}.compiled",),
+    "fit": (f"{_ENGINES}.keras_fit",),
+    "numpy": (f"{_ENGINES}.numpy_reference",),
+    "auto": (f"{_ENGINES}.compiled", f"{_ENGINES}.keras_fit"),
+}
+_KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +62,8 @@ class DataFacts:
         Of one image; see `fitgap.data.datasets.Dataset`.
     task
         As of `fitgap.data.datasets.Dataset`.
+    class_names
+        What the classes are called.
     leakage
         Which images lie in two partitions, in a phrase; empty if none does.
     stratified
@@ -92,9 +76,47 @@ class DataFacts:
     num_classes: int
     image_shape: tuple[int, ...]
     value_type: str
+    class_names: tuple[str, ...]
     leakage: str
     stratified: bool = False
     task: str = "classes"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The code that a run consists of.
+
+    Attributes
+    ----------
+    components
+        Of fitgap: a fingerprint per component.
+    own
+        A person's own code.
+    data_files
+        SHA-256 of each file that a setting of the network names, by the setting's value.
+    packages
+        Versions of installed packages, besides `LIBRARIES`, that settings or own code name.
+    """
+
+    components: Mapping[str, str]
+    own: OwnCode
+    data_files: Mapping[str, str]
+    packages: Mapping[str, str]
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Every fingerprint, by what it is of."""
+        return {
+            **{f"fitgap's {name}": value for name, value in self.components.items()},
+            **{f"own code {name}": value for name, value in self.own.fingerprints.items()},
+            **{f"file {name}": value for name, value in self.data_files.items()},
+            **{f"package {name}": value for name, value in self.packages.items()},
+        }
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 over all of them."""
+        return hashlib.sha256(json.dumps(self.fingerprints, sort_keys=True).encode()).hexdigest()
 
 
 def data_facts(config: Config) -> DataFacts:
@@ -106,9 +128,10 @@ def data_facts(config: Config) -> DataFacts:
         If the dataset is not to be had or cannot be split as asked.
     """
     fingerprint = datasets.fingerprint(config.dataset)
-    decides = f"{fingerprint} {asdict(config.split)} {source_digest()}"
+    code = [_of_reader(config), _component("fitgap.data.splits"), _component("fitgap.data.checks")]
+    decides = f"{fingerprint} {asdict(config.split)} {code}"
     key = hashlib.sha256(decides.encode()).hexdigest()
-    remembered = _read_cache()
+    remembered = _read_facts()
     if fingerprint is not None and key in remembered:
         return remembered[key]
     dataset = datasets.load(
@@ -122,15 +145,19 @@ def data_facts(config: Config) -> DataFacts:
         num_classes=dataset.num_classes,
         image_shape=dataset.image_shape,
         value_type=dataset.value_type,
+        class_names=tuple(dataset.class_names),
         leakage=checks.find_leakage(dataset, split),
         stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
         task=dataset.task,
     )
-    _write_cache(_read_cache() | {key: facts})
+    known = {key: asdict(known) for key, known in _read_facts().items()}
+    _write_memory("digests.json", known | {key: asdict(facts)})
     return facts
 
 
-def identity(config: Config, *, facts: DataFacts, choice: EngineChoice) -> str:
+def identity(
+    config: Config, *, facts: DataFacts, choice: EngineChoice, sources: Sources | None = None
+) -> str:
     """Return the SHA-256 over all that decides a run's bits, as hex digits.
 
     Parameters
@@ -141,7 +168,10 @@ def identity(config: Config, *, facts: DataFacts, choice: EngineChoice) -> str:
         Of its data.
     choice
         The engine in use; it stands in the place of ``auto``.
+    sources
+        From `sources_of`; None: looked for now.
     """
+    sources = sources_of(config, choice=choice) if sources is None else sources
     settings = decisive(flatten(to_plain(config)))
     for name in config.metrics:
         settings.pop(f"metrics.{name}.phrase")  # words of a report
@@ -150,21 +180,141 @@ def identity(config: Config, *, facts: DataFacts, choice: EngineChoice) -> str:
     decides = {
         "settings": settings,
         "dataset": facts.dataset_digest,
+        "classes": facts.class_names,
         "split": facts.split_digest,
-        "source": source_digest(),
+        "source": sources.digest,
+        "keras": keras_settings(),
         "versions": versions(),
     }
     canonical = json.dumps(decides, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
+    """Return the code that an experiment consists of; nothing is imported for it."""
+    plain = to_plain(config)
+    del plain["tracking"]
+    targets = set(_targets(plain))
+    of_fitgap = sorted(
+        module
+        for target in targets
+        if target.startswith("fitgap.") and (module := own_code.split_target(target)[0])
+    )
+    own = own_code.code_of(targets)
+    # A callback's files are mostly those that it writes.
+    network = [config.architecture, config.optimizer, config.loss.function]
+    network += [config.training.schedule, config.training.augmentation]
+    folders = (Path.cwd(), project.folder())
+    versions_of_all = {**own_code.package_versions(targets, known=LIBRARIES), **own.packages}
+    return Sources(
+        components={
+            "loop": _component("fitgap.training.loop", "fitgap.training.backend"),
+            "network": _component("fitgap.models.build", *of_fitgap),
+            "engine": _component(*_ENGINE_MODULES[choice.name]),
+            "reader": _of_reader(config),
+            "split": _component("fitgap.data.splits"),
+        },
+        own=own,
+        data_files={
+            **own.data_files,
+            **own_code.file_digests(_texts(network), folders=folders),
+        },
+        packages={key: value for key, value in versions_of_all.items() if key not in LIBRARIES},
+    )
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if isinstance(target := node.get("_target_"), str):
+            yield target
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _targets(item)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    if isinstance(node, Mapping):
+        node = [value for key, value in node.items() if key not in ("_target_", "name", "title")]
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _texts(item)
+
+
+def _of_reader(config: Config) -> str:
+    return _component("fitgap.data.datasets", datasets.reader(config.dataset).__name__)
+
+
 @functools.cache
-def source_digest() -> str:
-    """Return the SHA-256 over the source of the modules that decide a run's bits."""
-    digest = hashlib.sha256()
-    for module in RESULT_MODULES:
-        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
-    return digest.hexdigest()
+def _component(*roots: str) -> str:
+    """Return the fingerprint of some of fitgap's modules and what these import.
+
+    What a module imports inside a function is a choice among several, and named by a root.
+    """
+    modules: dict[str, str] = {}
+    rooms = {root.rpartition(".")[0] for root in roots}
+    waiting = list(roots)
+    while waiting:
+        module = waiting.pop()
+        path = _PACKAGE.joinpath(*module.split(".")[1:])
+        path = path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
+        if module in modules or not path.is_file():
+            continue
+        modules[module], names = _known_modules.look_up(path)
+        waiting += [name for name in names if _follows(name, rooms)]
+    return hashlib.sha256(json.dumps(modules, sort_keys=True).encode()).hexdigest()
+
+
+class _KnownModules:
+    """Of each of fitgap's modules, by the SHA-256 of its bytes: fingerprint and imported names.
+
+    Kept in a file, since parsing them takes longer than all else before a run that is finished.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Any] = {}
+
+    def look_up(self, path: Path) -> tuple[str, list[str]]:
+        content = path.read_bytes()
+        key = hashlib.sha256(content).hexdigest()
+        if not self._entries:
+            self._entries = _read_memory("modules.json")
+        known = self._entries.get(key)
+        if not isinstance(known, list) or len(known) != 2:
+            tree = ast.parse(content)
+            names = own_code.imported_names(tree)
+            self._entries[key] = [own_code.fingerprint_of(tree), names]
+            _write_memory("modules.json", _read_memory("modules.json") | self._entries)
+        fingerprint, names = self._entries[key]
+        return str(fingerprint), list(names)
+
+
+_known_modules = _KnownModules()
+
+
+def _follows(name: str, rooms: set[str]) -> bool:
+    if not name.startswith("fitgap.") or name in datasets.READERS:
+        return False
+    if name.startswith(_ENGINES):
+        return _ENGINES in rooms and name != f"{_ENGINES}.choice"
+    if name.startswith(_COUNTED_AS_VALUES):
+        return name.rpartition(".")[0] in rooms
+    return not _PACKAGE.joinpath(*name.split(".")[1:]).is_dir()  # its modules are named themselves
+
+
+def keras_settings() -> dict[str, Any]:
+    """Return Keras's global settings: of this process or, before Keras runs, of its file."""
+    keras = sys.modules.get("keras")
+    if keras is not None and hasattr(keras, "config"):
+        return {name: getattr(keras.config, name)() for name in _KERAS_DEFAULTS}
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    try:
+        told = json.loads((Path(home) / "keras.json").read_text(encoding="utf-8"))
+        return {name: told.get(name, default) for name, default in _KERAS_DEFAULTS.items()}
+    except (OSError, ValueError, AttributeError):
+        return dict(_KERAS_DEFAULTS)
 
 
 @functools.cache
@@ -173,30 +323,34 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
-def _cache_file() -> Path:
-    return project.state_folder() / "digests.json"
-
-
-def _read_cache() -> dict[str, DataFacts]:
+def _read_facts() -> dict[str, DataFacts]:
     try:
-        entries = json.loads(_cache_file().read_text())
         return {
-            key: DataFacts(**facts | {"image_shape": tuple(facts["image_shape"])})
-            for key, facts in entries.items()
+            key: DataFacts(
+                **facts | {name: tuple(facts[name]) for name in ("image_shape", "class_names")}
+            )
+            for key, facts in _read_memory("digests.json").items()
         }
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
-        return {}  # a memory only: what is missing or damaged is computed again
+    except (TypeError, KeyError):
+        return {}
 
 
-def _write_cache(cache: dict[str, DataFacts]) -> None:
-    """Replace the file as a whole, so that no process ever reads half of it."""
+def _read_memory(name: str) -> dict[str, Any]:
+    """Return what a file remembers: what is missing or damaged is computed again."""
     try:
-        path = _cache_file()
+        entries = json.loads((project.state_folder() / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}
+
+
+def _write_memory(name: str, entries: Mapping[str, Any]) -> None:
+    """Replace the file as a whole, so that no process ever reads half of it."""
+    path = project.state_folder() / name
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.name, delete=False
-        ) as file:
-            json.dump({key: asdict(facts) for key, facts in cache.items()}, file)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=name, delete=False) as file:
+            json.dump(entries, file)
         Path(file.name).replace(path)
     except OSError:
-        pass  # a read-only checkout computes the digests each time
+        pass  # where nothing can be written, it is computed each time

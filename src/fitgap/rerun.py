@@ -5,6 +5,7 @@ every metric but times, and every array in the file of the network.
 """
 
 import io
+import json
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -102,8 +103,10 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
 def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
     """Return what is not as it was when a run was recorded: code, versions, data, machine."""
     now = provenance.tags() | processes.this_process()
+    now[provenance.SOURCE_TAG] = planned.sources.digest
+    code = _code(run, planned)
     named = {
-        "source of what decides the bits": provenance.SOURCE_TAG,
+        **({} if code else {"source of what decides the bits": provenance.SOURCE_TAG}),
         **{key.removeprefix("fitgap."): key for key in _version_tags(run.tags, now)},
         "commit": provenance.COMMIT_TAG,
         "uncommitted changes": provenance.DIRTY_TAG,
@@ -115,16 +118,31 @@ def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
     pairs |= {
         "data": (run.tags.get("fitgap.dataset_digest"), facts.dataset_digest),
         "split": (run.tags.get("fitgap.split_digest"), facts.split_digest),
-        "engine": (run.params.get("engine"), experiment.engine_name(planned.choice)),
     }
+    if planned.choice.xla is not None:  # else the built model decides
+        pairs["engine"] = (run.params.get("engine"), experiment.engine_name(planned.choice))
     pairs |= {
         f"setting {key}": (to_text(value), "there is none")
         for key, value in run.unknown_settings.items()
     }
-    return [
+    return [*code] + [
         Difference(what, _shown(then), _shown(today))
         for what, (then, today) in pairs.items()
         if then != today
+    ]
+
+
+def _code(run: RecordedRun, planned: Plan) -> list[Difference]:
+    """Return the components and files whose code is another; none where none was recorded."""
+    try:
+        then = json.loads(run.tags.get(provenance.CODE_TAG, "{}"))
+    except ValueError:
+        return []
+    now = {name: value[:12] for name, value in planned.sources.fingerprints.items()}
+    return [
+        Difference(name, str(then.get(name, "there was none")), now.get(name, "there is none"))
+        for name in dict.fromkeys([*then, *now])
+        if then and then.get(name) != now.get(name)
     ]
 
 

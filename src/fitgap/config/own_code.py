@@ -21,7 +21,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fitgap.errors import RequestError
 
@@ -29,6 +29,8 @@ FITGAP_PACKAGES = ("fitgap", "fitgap_lab", "hydra_plugins")
 GIVEN_FILE = "given.py"  # the source of functions that stand in no module
 _LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+Tree = TypeVar("Tree", bound=ast.AST)
 
 _given: dict[str, Callable[..., Any]] = {}
 
@@ -395,6 +397,20 @@ def _imports(tree: ast.AST, *, package: str) -> Iterator[str | None]:
             yield str(first.value) if is_text else None  # type: ignore[union-attr]
 
 
+def imported_names(tree: ast.Module) -> list[str]:
+    """Return the modules, and names in modules, that a module imports as it is imported itself.
+
+    What it imports inside of functions is left out.
+    """
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
 def _absolute(node: ast.ImportFrom, *, package: str) -> str:
     if not node.level:
         return str(node.module)
@@ -427,13 +443,15 @@ def _versions(tops: Iterable[str]) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted(names)}
 
 
-def package_versions(targets: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the installed packages, fitgap aside, that some targets stand in."""
-    return _versions(
-        target.partition(".")[0]
-        for target in targets
-        if target not in _given and not target.startswith(FITGAP_PACKAGES) and not is_own(target)
-    )
+def package_versions(targets: Iterable[str], *, known: Iterable[str]) -> dict[str, str]:
+    """Return the versions of the installed packages that some targets stand in.
+
+    fitgap aside, and those that are known already.
+    """
+    tops = {target.partition(".")[0]: target for target in targets if target not in _given}
+    for name in (*known, *FITGAP_PACKAGES):
+        tops.pop(name, None)
+    return _versions(top for top, target in tops.items() if not is_own(target))
 
 
 def file_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str, str]:
@@ -480,11 +498,16 @@ def fingerprint(text: str) -> str:
     >>> fingerprint("x = 1") == fingerprint("x = 2")
     False
     """
-    tree = _without_docstrings(ast.parse(text))
+    return fingerprint_of(ast.parse(text))
+
+
+def fingerprint_of(tree: ast.Module) -> str:
+    """Return the fingerprint of a parsed source; the tree loses its docstrings."""
+    tree = _without_docstrings(tree)
     return hashlib.sha256(repr(_plain_tree(tree)).encode()).hexdigest()
 
 
-def _without_docstrings(tree: ast.AST) -> ast.AST:
+def _without_docstrings(tree: Tree) -> Tree:
     for node in ast.walk(tree):
         if isinstance(
             node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

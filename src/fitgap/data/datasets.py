@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ _READERS: dict[str, Any] = {
     "image_folder": image_folder,
     "npz": npz,
 }
+
+
+# The modules that read a dataset, one for each kind.
+READERS = tuple(module.__name__ for module in (*_READERS.values(), published))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +158,12 @@ def load(
             "has none"
         )
     return _load(settings, published.data_dir(config), None)
+
+
+def reader(config: DatasetConfig) -> ModuleType:
+    """Return the module that reads a dataset."""
+    found: ModuleType = _READERS.get(config.name, published)
+    return found
 
 
 def _decisive(config: DatasetConfig) -> str:

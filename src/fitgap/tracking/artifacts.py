@@ -1,7 +1,7 @@
 """The files of a run's record, made from its results."""
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,14 @@ def write(
     lines = [title]
     engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
     (folder / "model_summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_code(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write a person's own code as it was: ``code/``, from which Python could import it."""
+    for name, text in texts.items():
+        path = folder / "code" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def confusion_counts(

@@ -6,23 +6,28 @@ that is loaded already.
 
 import functools
 import importlib.metadata
+import json
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitgap import identity, store
+from fitgap import store
 from fitgap.config import project
 
 COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
-SOURCE_TAG, CPU_TAG = "fitgap.source_digest", "fitgap.cpu"
+# Set for each run: its code depends on its settings.
+SOURCE_TAG, CODE_TAG = "fitgap.source_digest", "fitgap.code"
+CPU_TAG = "fitgap.cpu"
 VERSION_PREFIX = "fitgap.version."
 
 DIFF_FILE = "uncommitted.diff"
 MOST_DIFF_BYTES = 1_000_000
 # Where a file that git does not know may decide a run.
 SOURCE_FOLDERS = ("conf", "scripts", "src", "*.py")
+MOST_TAG_LENGTH = 8000  # MLflow's limit
 PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "mlflow", "hydra-core")
 GIT_SECONDS = 10.0  # a status that takes longer is not worth a run's waiting
 
@@ -47,12 +52,18 @@ class Checkout:
 @functools.cache
 def tags() -> dict[str, str]:
     """Return the tags that say where the runs of this process come from."""
-    found = {SOURCE_TAG: identity.source_digest(), CPU_TAG: _cpu()}
+    found = {CPU_TAG: _cpu()}
     found |= {f"{VERSION_PREFIX}{name}": version for name, version in _versions().items()}
     state = _project_checkout()
     if state is not None:
         found |= {COMMIT_TAG: state.commit, DIRTY_TAG: "true" if state.diff else "false"}
     return found
+
+
+def code_tag(fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Return the tag that holds the fingerprints of a run's code, shortened; none if too many."""
+    text = json.dumps({name: value[:12] for name, value in fingerprints.items()})
+    return {CODE_TAG: text} if len(text) <= MOST_TAG_LENGTH else {}
 
 
 def uncommitted() -> str | None:

@@ -17,7 +17,6 @@ from fitgap.config.schema import Config, TrainingConfig
 from fitgap.data.datasets import Images
 from fitgap.data.splits import Indices
 from fitgap.evaluation.scores import Partition, Scores
-from fitgap.training.engines import reference_settings
 
 if TYPE_CHECKING:
     import keras
@@ -143,6 +142,8 @@ def choose(config: Config, *, image_bytes: int) -> EngineChoice:
     """
     training = config.training
     if training.engine == "numpy":
+        from fitgap.training.engines import reference_settings
+
         reference_settings.check(config)
     if training.engine in ("fit", "numpy"):
         return EngineChoice(training.engine, xla=False, reason=f"training.engine={training.engine}")

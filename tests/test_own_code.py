@@ -1,0 +1,153 @@
+"""A person's own code: what a target means, what counts of its source, where it failed."""
+
+import sys
+
+import pytest
+
+from fitgap.config import own_code
+from fitgap.errors import RequestError
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    def write(**files):
+        for name, text in files.items():
+            path = tmp_path / (name.replace("__", "/") + ".py")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = set(sys.modules)
+    yield write
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def files_of(*targets):
+    return set(own_code.code_of(targets).texts)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("x = 1", "x = (1)  # one", True),
+        ('def f():\n    """Say."""\n    return 1', "def f():\n\n    return 1", True),
+        ("x = 'a'", 'x = "a"', True),
+        ("x = 1", "x = 2", False),
+        ("x = 1", "y = 1", False),
+        ("return_ = None", "return_ = 0", False),
+        ("x = 'text'\n'text'", "x = 'text'", False),
+    ],
+)
+def test_what_a_source_does_counts_and_not_how_it_is_written(first, second, is_same):
+    same = own_code.fingerprint(first) == own_code.fingerprint(second)
+    assert same is is_same
+
+
+def test_a_class_in_a_package_is_found_with_all_that_it_imports(project, tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").touch()
+    project(
+        models__nets="from . import parts\nfrom models.more import thing\nclass Net: pass\n",
+        models__parts="import helper\n",
+        models__more="def thing():\n    import late\n",
+        helper="import json, numpy\n",
+        late="",
+        unrelated="",
+    )
+    expected = {"models/__init__.py", "models/nets.py", "models/parts.py", "models/more.py"}
+    assert files_of("models.nets.Net") == expected | {"helper.py", "late.py"}
+    assert set(own_code.code_of(["models.nets.Net"]).packages) == {"numpy"}
+
+
+def test_modules_that_import_each_other_are_taken_once(project):
+    project(one="import two\n", two="import one\n")
+    assert files_of("one.f") == {"one.py", "two.py"}
+
+
+def test_imports_for_types_alone_do_not_count(project):
+    project(one="from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import two\n", two="")
+    assert files_of("one.f") == {"one.py"}
+
+
+def test_what_is_imported_by_a_computed_name_is_said(project):
+    project(one="import importlib\nimportlib.import_module('two')\n", two="")
+    assert files_of("one.f") == {"one.py", "two.py"}
+    assert own_code.code_of(["one.f"]).unknown == ()
+    project(one="import importlib\ndef f(name):\n    return importlib.import_module(name)\n")
+    (unknown,) = own_code.code_of(["one.f"]).unknown
+    assert "one" in unknown
+
+
+@pytest.mark.parametrize("target", ["keras.layers.Dense", "fitgap.models.dense", "json.dumps"])
+def test_what_is_installed_is_not_own(target):
+    assert not own_code.is_own(target)
+    assert files_of(target) == set()
+
+
+def test_a_function_made_inside_another_counts_with_what_it_names():
+    factor = 3
+
+    def scale(x):
+        return x * factor * helper(x)
+
+    target = own_code.register(scale)
+    code = own_code.code_of([target])
+    assert set(code.texts) == {"given.py", "test_own_code.py"}  # the helper's module
+    for part in ("return x * factor", "factor = 3", "import helper as helper"):
+        assert part in code.texts["given.py"]
+    assert code.unknown == ()
+    assert own_code.locate(target) is scale
+
+
+def test_the_values_that_a_function_was_made_with_count():
+    def make(factor):
+        def scale(x):
+            return x * factor
+
+        return scale
+
+    texts = [
+        own_code.code_of([own_code.register(make(factor))]).fingerprints for factor in (2, 2, 3)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def helper(x):
+    return x
+
+
+def test_what_has_no_source_is_said():
+    made = {}
+    exec("def f(x):\n    return x\n", made)
+    code = own_code.code_of([own_code.register(made["f"])])
+    assert code.texts == {}
+    assert "no source" in code.unknown[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "parts"),
+    [
+        ("", "one.missing", ["one.missing does not exist", "one has no missing"]),
+        ("", "no_such.f", ["there is no module no_such"]),
+        ("import no_such", "one.f", ["one.py, line 1: import no_such"]),
+        ("x = 1\ny = x / 0", "one.f", ["ZeroDivisionError", "one.py, line 2: y = x / 0"]),
+        ("def f(:", "one.f", ["SyntaxError", "one.py, line 1"]),
+    ],
+)
+def test_what_cannot_be_imported_is_named_with_the_persons_own_line(project, text, target, parts):
+    project(one=text)
+    with pytest.raises(RequestError) as caught:
+        own_code.locate(target)
+    assert len(str(caught.value).splitlines()) == 1
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_a_module_of_the_project_is_the_same_passed_or_named(project):
+    project(one="def f(x):\n    return x\n")
+    named = own_code.code_of(["one.f"])
+    assert own_code.register(own_code.locate("one.f")) == "one.f"
+    assert own_code.code_of(["one.f"]) == named
+    own_code._given.clear()
