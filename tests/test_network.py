@@ -93,6 +93,9 @@ a_number = 5
 """
 
 
+LOGITS = ("loss=sparse_categorical_crossentropy", "+loss.function.from_logits=true")
+
+
 @pytest.fixture
 def own_networks(tmp_path, monkeypatch):
     (tmp_path / "own_networks.py").write_text(MODULE)
@@ -186,7 +189,7 @@ def test_a_model_that_scales_for_itself_gets_raw_values(build, name, settings, i
 
 
 def test_declared_logits_become_probabilities(build):
-    model, _, _ = build("whole", "+loss.function.from_logits=true", activation=None)
+    model, _, _ = build("whole", *LOGITS, activation=None)
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
     np.testing.assert_allclose(model(images).numpy().sum(axis=1), 1, atol=1e-6)
     assert not model.loss.get_config()["from_logits"]
