@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 @functools.cache
-def name() -> str:
-    """Return what a shell in this folder takes for ``fitgap``.
+def name(folder: Path | None = None) -> str:
+    """Return what a shell in a folder, or in this one, takes for ``fitgap``.
 
     That is ``fitgap`` where the PATH leads to this environment's, else the path to it, as
     ``.venv/bin/fitgap``; of an environment without it, ``python -m fitgap`` in full.
@@ -20,5 +20,5 @@ def name() -> str:
         return "fitgap"
     if not script.exists():
         return f"{shlex.quote(sys.executable)} -m fitgap"
-    here = Path.cwd()
+    here = folder or Path.cwd()
     return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))

@@ -1,0 +1,52 @@
+"""``fitgap init``: a small project of one's own that trains at once."""
+
+import shutil
+from pathlib import Path
+
+import click
+
+from fitgap.errors import RequestError
+
+STARTER = Path(__file__).parent / "starter"
+# A packaged file whose name would begin with a dot has none there, so that every tool packs it.
+_NAMES = {"gitignore": ".gitignore"}
+
+
+@click.command("init")
+@click.argument("folder", type=click.Path(path_type=Path), default=".")
+def command(*, folder: Path) -> None:
+    """Write a small project into FOLDER (here): a network of one's own, its settings, a README."""
+    from fitgap.config import program
+
+    written = write(folder)
+    print("\n".join(f"{path}" for path in written))
+    name = program.name(folder.absolute())
+    there = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    print(f"\n{there}{name} train architecture=residual")
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the starter's files and return their paths.
+
+    Raises
+    ------
+    RequestError
+        If one of them is there already, or the folder cannot be written to. Nothing is written
+        then.
+    """
+    sources = sorted(p for p in STARTER.rglob("*") if p.is_file() and p.suffix != ".pyc")
+    targets = {source: folder / _target(source) for source in sources}
+    there = [str(path) for path in targets.values() if path.exists()]
+    if there:
+        raise RequestError(f"{', '.join(there)}: there already, and nothing is overwritten")
+    try:
+        for source, target in targets.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    except OSError as error:
+        raise RequestError(f"{folder}: cannot be written to ({error.strerror})") from error
+    return list(targets.values())
+
+
+def _target(source: Path) -> Path:
+    return source.relative_to(STARTER).with_name(_NAMES.get(source.name, source.name))
