@@ -1,4 +1,5 @@
-# Every target that needs the environment makes it first. Hydra overrides go in ARGS="...".
+# Every target that needs the environment makes it first. Settings may stand as they are
+# (make train optimizer=adam seed=1); everything else goes in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-extras lock quickstart train sweep data-report remedies learning-curve search \
@@ -6,8 +7,10 @@ SHELL := /bin/bash
 	reproduce predict rerun register verify bench bench-compare bench-naive chaos \
 	test test-all lint format types check clean
 
-SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || \
+	command -v python3.13 || command -v python3)
 PYTHON := .venv/bin/python
+FITGAP := .venv/bin/fitgap
 UV := .venv/bin/uv
 READY := .venv/ready
 ARGS ?=
@@ -16,6 +19,17 @@ SEEDS ?= 3
 PARALLEL ?= --numprocesses auto --dist loadfile
 HOST ?= 127.0.0.1
 PORT ?= 5000
+
+# What `make train optimizer=sgd` sets are variables of make; they are meant as settings.
+OWN := SHELL SYSTEM_PYTHON PYTHON FITGAP UV READY ARGS SEEDS PARALLEL HOST PORT RUN NAME
+IS_GIVEN = $(filter command,$(firstword $(origin $(1))))
+GIVEN := $(strip $(foreach v,$(filter-out $(OWN),$(.VARIABLES)),$(if $(call IS_GIVEN,$(v)),$(v))))
+SETTINGS := $(foreach v,$(GIVEN),'$(v)=$(subst ','\'',$(value $(v)))')
+ifneq ($(GIVEN),)
+ifneq ($(filter compare report ui server predict rerun register,$(MAKECMDGOALS)),)
+$(error $(firstword $(GIVEN)): no setting of this target; its options go in ARGS="...")
+endif
+endif
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | \
@@ -52,54 +66,54 @@ lock: $(READY) ## resolve the dependencies anew into requirements/
 		--output-file requirements/lock.txt pyproject.toml requirements/build.in
 
 quickstart: $(READY) ## compare three optimizers over three seeds on the bundled digits
-	$(PYTHON) scripts/train.py sweep=quickstart tracking.experiment=quickstart $(ARGS)
-	@$(PYTHON) scripts/compare.py --experiment quickstart
-	@$(PYTHON) scripts/report.py --experiment quickstart
+	$(FITGAP) train sweep=quickstart $(SETTINGS) $(ARGS)
+	@$(FITGAP) compare
+	@$(FITGAP) report
 	@echo "make ui      opens MLflow's table and charts of these runs"
 
-train: $(READY) ## train one experiment: make train ARGS="dataset=mnist optimizer=adam"
-	$(PYTHON) scripts/train.py $(ARGS)
+train: $(READY) ## train one experiment: make train dataset=mnist optimizer=adam
+	$(FITGAP) train $(SETTINGS) $(ARGS)
 
-sweep: $(READY) ## train a sweep: make sweep ARGS="optimizer=sgd,adam seed=0,1,2"
-	$(PYTHON) scripts/train.py -m hydra/launcher=joblib $(ARGS)
+sweep: $(READY) ## train a sweep: make sweep optimizer=sgd,adam seed=0,1,2
+	$(FITGAP) train -m hydra/launcher=joblib $(SETTINGS) $(ARGS)
 
-data-report: $(READY) ## look at data before training: make data-report ARGS="dataset=mnist"
-	@$(PYTHON) scripts/data_report.py $(ARGS)
+data-report: $(READY) ## look at data before training: make data-report dataset=mnist
+	@$(FITGAP) data-report $(SETTINGS) $(ARGS)
 
-remedies: $(READY) ## what each remedy against overfitting brings: make remedies ARGS="dataset=mnist"
-	$(PYTHON) scripts/train.py sweep=remedies tracking.experiment=remedies $(ARGS)
-	@$(PYTHON) scripts/remedies.py --experiment remedies
+remedies: $(READY) ## what each remedy against overfitting brings: make remedies dataset=mnist
+	$(FITGAP) train sweep=remedies tracking.experiment=remedies $(SETTINGS) $(ARGS)
+	@$(FITGAP) remedies --experiment remedies
 
 learning-curve: $(READY) ## what more training images would be worth
-	$(PYTHON) scripts/train.py sweep=learning_curve tracking.experiment=learning_curve $(ARGS)
-	@$(PYTHON) scripts/learning_curve.py --experiment learning_curve
+	$(FITGAP) train sweep=learning_curve tracking.experiment=learning_curve $(SETTINGS) $(ARGS)
+	@$(FITGAP) learning-curve --experiment learning_curve
 
-search: $(READY) ## search settings by Optuna, after make setup-extras: make search ARGS="..."
-	$(PYTHON) scripts/train.py sweep=search hydra/sweeper=optuna $(ARGS)
+search: $(READY) ## search settings by Optuna, after make setup-extras: make search dataset=mnist
+	$(FITGAP) train sweep=search hydra/sweeper=optuna $(SETTINGS) $(ARGS)
 
 compare: $(READY) ## rank the finished runs: make compare ARGS="--experiment fitgap"
-	@$(PYTHON) scripts/compare.py $(ARGS)
+	@$(FITGAP) compare $(ARGS)
 
 report: $(READY) ## write the comparison as one HTML file
-	@$(PYTHON) scripts/report.py $(ARGS)
+	@$(FITGAP) report $(ARGS)
 
 ui: $(READY) ## open MLflow's UI of the same database on http://$(HOST):$(PORT)
-	@$(PYTHON) scripts/ui.py --host $(HOST) --port $(PORT) $(ARGS)
+	@$(FITGAP) ui --host $(HOST) --port $(PORT) $(ARGS)
 
 server: $(READY) ## serve MLflow over its own PostgreSQL on http://$(HOST):$(PORT) (after setup-extras)
-	@$(PYTHON) scripts/server.py --host $(HOST) --port $(PORT) $(ARGS)
+	@$(FITGAP) server --host $(HOST) --port $(PORT) $(ARGS)
 
 reproduce: $(READY) ## run the published experiments: make reproduce SEEDS=1 is quicker
 	$(PYTHON) scripts/reproduce.py --seeds $(SEEDS) $(ARGS)
 
 predict: $(READY) ## predict images: make predict RUN=<run id> ARGS="photo.png folder/"
-	@$(PYTHON) scripts/predict.py $(RUN) $(ARGS)
+	@$(FITGAP) predict $(RUN) $(ARGS)
 
 rerun: $(READY) ## repeat a run and compare the bits: make rerun RUN=<run id>
-	@$(PYTHON) scripts/rerun.py $(RUN) $(ARGS)
+	@$(FITGAP) rerun $(RUN) $(ARGS)
 
 register: $(READY) ## register the best run's model: make register NAME=digits
-	@$(PYTHON) scripts/register.py --register "$(NAME)" $(ARGS)
+	@$(FITGAP) register --register "$(NAME)" $(ARGS)
 
 verify: $(READY) ## hold every operation against the NumPy reference
 	$(PYTHON) scripts/verify.py $(ARGS)
