@@ -13,7 +13,8 @@ from rich.console import Console
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import Paired, wilson
-from fitgap.comparison.ties import AgainstBest
+from fitgap.comparison.ties import AgainstBest, flattery
+from fitgap.report.claims import decision
 from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
 from fitgap.store import StoredRun
 
@@ -230,14 +231,14 @@ def test_the_test_set_is_shown_only_when_sorted_by():
     assert "test/accuracy" in table_text(make_comparison(group, sort="test/accuracy"))
 
 
-def with_p(p_holm):
-    return AgainstBest(3, Paired(0.01, 0.0, 0.02, p_holm, 3), p_holm)
+def with_word(word, **figures):
+    return AgainstBest(3, Paired(0.01, 0.0, 0.02, 0.05, 3), word, **figures)
 
 
 @pytest.fixture
 def marked():
     groups = [make_group({"optimizer": name}) for name in ("adam", "rmsprop", "sgd", "adagrad")]
-    against = [None, with_p(0.05), with_p(0.049), AgainstBest(1, None, None)]
+    against = [None, with_word("undecided"), with_word("worse"), AgainstBest(1, None)]
     groups = [replace(group, against_best=one) for group, one in zip(groups, against, strict=True)]
     return make_comparison(*groups)
 
@@ -249,13 +250,15 @@ def test_best_ties_and_what_cannot_be_tested_are_marked_and_explained(marked):
     assert ["2", "=", "rmsprop"] in rows
     assert ["3", "sgd", "3"] in rows
     assert ["4", "?", "adagrad"] in rows
-    assert all(meaning in text for meaning in ("= not told apart", "? cannot be tested"))
+    assert all(
+        meaning in text for meaning in ("= undecided: the best is one", "? cannot be tested")
+    )
     assert "* best" not in text
 
 
 def test_the_first_is_marked_as_best_where_all_others_are_shown_to_be_worse():
     groups = [make_group({"optimizer": "adam"}), make_group({"optimizer": "sgd"})]
-    groups[1] = replace(groups[1], against_best=with_p(0.04))
+    groups[1] = replace(groups[1], against_best=with_word("worse"))
     text = table_text(make_comparison(*groups))
     assert "1 *" in text
     assert "* best: all others are shown to be worse." in text
@@ -266,6 +269,52 @@ def test_nobody_is_marked_in_an_order_that_nobody_should_choose_by(sort):
     metrics = {sort: Estimate(0.1, 0.01, 0.09, 0.11, 3)}
     groups = [make_group({"optimizer": name}, metrics=metrics) for name in ("adam", "sgd")]
     assert "*" not in table_text(make_comparison(*groups, sort=sort))
+
+
+def decided(word, **figures):
+    groups = [make_group({"optimizer": name}) for name in ("adam", "sgd")]
+    groups[1] = replace(groups[1], against_best=with_word(word, outperforms=0.6, **figures))
+    return replace(make_section(*groups), margin=0.005)
+
+
+def test_equivalent_groups_are_marked_and_named_with_the_margin():
+    text = table_text(Comparison((decided("equivalent"),), ()), width=200)
+    assert "1 ~" in text
+    assert "~ equivalent: no difference beyond the margin of 0.005." in text
+    assert "adam against sgd: +0.0100 [+0.0000, +0.0200] in val/accuracy, equivalent" in text
+
+
+def test_what_is_undecided_comes_with_the_runs_that_would_likely_decide():
+    (told,) = decision(decided("undecided", smallest=0.03, needed=12))
+    assert (
+        "undecided. With another seed the first is better with a probability of about 0.60" in told
+    )
+    assert "What 3 seeds could show is a difference of 0.0300." in told
+    assert (
+        "About 12 seeds in all would likely decide: the same sweep with seed=range(0,12)." in told
+    )
+
+
+def test_where_no_number_of_seeds_would_decide_the_split_is_to_be_swept():
+    (told,) = decision(decided("undecided", smallest=0.03, needed=math.inf))
+    assert "More seeds will not help: sweep the split" in told
+    (told,) = decision(
+        decided("undecided", smallest=0.03, needed=math.inf, covers="splits", splits=5)
+    )
+    assert "5 splits could show" in told
+    assert "More splits will not decide it: that takes more images" in told
+
+
+def test_choosing_the_best_of_many_is_said_to_flatter():
+    groups = [make_group({"training.epochs": n}) for n in range(3)]
+    word = with_word("undecided", outperforms=0.6, smallest=0.1, error=0.02)
+    groups[1:] = [replace(group, against_best=word) for group in groups[1:]]
+    *_, told = decision(make_section(*groups))
+    assert "best of 3 groups not told apart: choosing it flatters its val/accuracy by up to" in told
+    # The expected largest of three normal numbers is 3 / (2 sqrt(pi)); Blom's comes near it.
+    expected = 3 / (2 * math.sqrt(math.pi)) * 0.02 / math.sqrt(2)
+    assert flattery(3, 0.02) == pytest.approx(expected, rel=0.05)
+    assert f"{flattery(3, 0.02):.4f}" in told
 
 
 def test_n_says_what_failed_and_what_is_not_finite():
@@ -283,7 +332,8 @@ def test_json_and_csv_hold_the_test_against_the_best(marked):
     best, tie, other, untested = json.loads(to_json(marked))
     assert best["best_minus_this"] is None
     assert tie["best_minus_this"] == {
-        "common": 3, "mean": 0.01, "low": 0.0, "high": 0.02, "p": 0.05, "p_holm": 0.05, "tie": True,
+        "common": 3, "mean": 0.01, "low": 0.0, "high": 0.02, "p": 0.05, "word": "undecided",
+        "covers": "seeds", "outperforms": None, "smallest": None, "needed": None, "tie": True,
     }  # fmt: skip
     assert other["best_minus_this"]["tie"] is False
     assert (untested["best_minus_this"]["common"], untested["best_minus_this"]["tie"]) == (1, None)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fitgap.comparison.significance import holm, mcnemar, paired, wilson
+from fitgap.comparison.significance import mcnemar, paired, wilson
 
 
 def test_the_paired_test_worked_by_hand():
@@ -45,21 +45,6 @@ def test_the_same_difference_every_time_is_no_certainty():
     differences = [float(np.float32(a)) - float(np.float32(b)) for a, b in [(0.9, 0.8), (0.8, 0.7)]]
     assert paired(differences).p is None
     assert paired([0.0, 0.0, 1e-9]).p == 1.0
-
-
-def test_holms_correction_worked_by_hand():
-    # 4 * 0.01; 3 * 0.02; 2 * 0.025 is less than that and is raised to it; 0.5.
-    assert holm([0.02, 0.5, 0.01, 0.025]) == pytest.approx([0.06, 0.5, 0.04, 0.06])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-def test_holms_correction_is_statsmodels():
-    from statsmodels.stats.multitest import multipletests
-
-    p_values = np.random.default_rng(0).uniform(size=40) ** 3
-    expected = multipletests(p_values, method="holm")[1]
-    assert holm(p_values.tolist()) == pytest.approx(expected.tolist(), rel=1e-12)
 
 
 def test_mcnemars_test_worked_by_hand():

@@ -35,6 +35,17 @@ metric = click.option("--metric", multiple=True, metavar="METRIC...", help="The 
 sweep = click.option(
     "--sweep", metavar="RUN_ID", help="Only the children of this sweep's parent run."
 )
+margin = click.option(
+    "--margin",
+    type=float,
+    metavar="X",
+    help="Differences below it are of no interest (0.005 for an accuracy).",
+)
+these_images = click.option(
+    "--these-images",
+    is_flag=True,
+    help="Intervals and tests over seeds only: for these images, not for images like these.",
+)
 host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 port = click.option(
     "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Its port."
@@ -106,16 +117,24 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         by: Sequence[str],
         sweep: str | None,
         metric: Sequence[str],
+        margin: float | None,
+        these_images: bool,
         **others: Any,
     ) -> Any:
         from fitgap.comparison.query import Query
 
         asked = Query(
-            sort=sort, where=tuple(where), by=tuple(by), sweep=sweep, metrics=tuple(metric)
+            sort=sort,
+            where=tuple(where),
+            by=tuple(by),
+            sweep=sweep,
+            metrics=tuple(metric),
+            margin=margin,
+            these_images=these_images,
         )
         return command(query=asked, **others)
 
-    for option in (uri, sweep, metric, by, where, sort, experiment):
+    for option in (uri, sweep, these_images, margin, metric, by, where, sort, experiment):
         option(with_query)
     return with_query
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, higher_is_better
 from fitgap.comparison.groups import Section
+from fitgap.comparison.replicates import REPLICATE_KEYS
 from fitgap.comparison.significance import Paired, paired
 from fitgap.comparison.ties import by_block
 from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show, value_of
@@ -121,7 +122,7 @@ def _effects_of(
 def _effect(
     key: str, runs: Sequence[StoredRun], *, keys: Sequence[str], metric: str, within: str
 ) -> Effect:
-    shared = [*others_than([key], keys), "seed"]
+    shared = [*others_than([key], keys), *REPLICATE_KEYS]
 
     def block_of(run: StoredRun) -> Hashable:
         return tuple(value_of(run, name) for name in shared)

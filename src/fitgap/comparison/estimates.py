@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from scipy.special import stdtrit  # scipy.stats has the same and takes a second to import
 
 CONFIDENCE = 0.95
+# What an interval takes in: how the figure would differ with other seeds, on other images of the
+# same kind, with other splits.
+SEEDS, IMAGES, SPLITS = "seeds", "seeds and images", "splits"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +20,18 @@ class Estimate:
     Attributes
     ----------
     mean
-        Over the runs that have the metric as a finite number; NaN if none has.
+        Over the runs that have the metric as a finite number (over several splits: of the splits'
+        means); NaN if none has.
     sd
-        Sample standard deviation (n - 1 in the denominator); None for n = 1.
+        Sample standard deviation of the runs (n - 1 in the denominator); None for n = 1.
     low, high
-        95 % interval of the mean by Student's t; None for n < 2.
+        95 % interval of the mean by Student's t; None where there is none.
     n
         How many values the mean is over.
     not_finite
         How many runs have NaN or infinity for it: a mean over the others flatters the group.
+    covers
+        What the interval takes in: `SEEDS`, `IMAGES` or `SPLITS`.
     """
 
     mean: float
@@ -34,20 +40,25 @@ class Estimate:
     high: float | None
     n: int
     not_finite: int = 0
+    covers: str = SEEDS
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], *, image_variance: float = 0.0) -> Estimate:
     """Return mean, spread and the 95 % interval of the mean.
 
     Parameters
     ----------
     values
         At least one, one per run; those that are not finite are counted, not averaged.
+    image_variance
+        Variance of the mean that the finite number of images leaves, however many seeds there
+        are: p (1 - p) / images for an accuracy p. 0 leaves it out.
 
     Notes
     -----
-    The interval is mean ± t · sd / √n with t the 0.975 quantile of Student's distribution with
-    n - 1 degrees of freedom: it assumes that runs of different seeds scatter normally.
+    Half the interval's width is √(t² · sd² / n + z² · image variance) with t the 0.975 quantile of
+    Student's distribution with n - 1 degrees of freedom and z that of the normal distribution; see
+    `half_width_of`. It assumes that runs of different seeds scatter normally.
 
     Examples
     --------
@@ -61,9 +72,107 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = math.fsum(finite) / n
     if n == 1:
         return Estimate(mean, None, None, None, 1, not_finite)
-    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in finite) / (n - 1))
-    half_width = t_quantile(n - 1) * sd / math.sqrt(n)
-    return Estimate(mean, sd, mean - half_width, mean + half_width, n, not_finite)
+    sd = standard_deviation(finite)
+    half_width = half_width_of(sd**2 / n, degrees=n - 1, image_variance=image_variance)
+    covers = IMAGES if image_variance else SEEDS
+    return Estimate(mean, sd, mean - half_width, mean + half_width, n, not_finite, covers)
+
+
+def estimate_over_splits(
+    values: Sequence[Sequence[float]],
+    *,
+    overlap: float,
+    not_finite: int = 0,
+    image_variance: float = 0.0,
+) -> Estimate:
+    """Return the mean over splits of the data, with an interval for images like these.
+
+    Parameters
+    ----------
+    values
+        One sequence per split, at least two, of finite values of its runs (one per seed); the seeds
+        of a split are averaged first.
+    overlap
+        Validation images over training images.
+    not_finite
+        Runs that are left out; see `Estimate`.
+    image_variance
+        Of a partition that all splits share (the test set): p (1 - p) / images.
+
+    Notes
+    -----
+    mean ± t · √((1/J + overlap) · S²) with S² the variance of the J splits' means and J - 1
+    degrees of freedom (Nadeau and Bengio 2003).
+    """
+    means = [math.fsum(split) / len(split) for split in values]
+    mean = math.fsum(means) / len(means)
+    runs = [value for split in values for value in split]
+    variance = (1 / len(means) + overlap) * standard_deviation(means) ** 2
+    half_width = half_width_of(variance, degrees=len(means) - 1, image_variance=image_variance)
+    return Estimate(
+        mean,
+        standard_deviation(runs),
+        mean - half_width,
+        mean + half_width,
+        len(runs),
+        not_finite,
+        SPLITS,
+    )
+
+
+def estimate_within_splits(values: Sequence[Sequence[float]], *, not_finite: int = 0) -> Estimate:
+    """Return the mean over splits with an interval for these images: other seeds, same splits."""
+    means = [math.fsum(split) / len(split) for split in values]
+    mean = math.fsum(means) / len(means)
+    runs = [value for split in values for value in split]
+    sd = standard_deviation(runs) if len(runs) > 1 else None
+    degrees = len(runs) - len(means)
+    if not degrees:
+        return Estimate(mean, sd, None, None, len(runs), not_finite)
+    squares = math.fsum(
+        (value - middle) ** 2
+        for split, middle in zip(values, means, strict=True)
+        for value in split
+    )
+    pooled = squares / degrees
+    variance = pooled * math.fsum(1 / len(split) for split in values) / len(means) ** 2
+    half_width = half_width_of(variance, degrees=degrees)
+    return Estimate(mean, sd, mean - half_width, mean + half_width, len(runs), not_finite)
+
+
+def standard_deviation(values: Sequence[float]) -> float:
+    """Return the sample standard deviation of at least two values."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def half_width_of(
+    variance: float,
+    *,
+    degrees: float,
+    image_variance: float = 0.0,
+    confidence: float = CONFIDENCE,
+) -> float:
+    """Return half the width of the interval of a mean.
+
+    Parameters
+    ----------
+    variance
+        Of the mean, estimated with ``degrees`` degrees of freedom.
+    image_variance
+        A second part of it that is as good as known.
+    confidence
+        Two-sided.
+
+    Notes
+    -----
+    √((t · s)² + (z · image s)²): half widths of independent parts add up as squares (Zou and Donner
+    2008). Never narrower than Student's interval of the estimated part, unlike Welch and
+    Satterthwaite's, which covers .88 where two seeds agree by chance.
+    """
+    of_seeds = t_quantile(degrees, confidence) ** 2 * variance
+    of_images = t_quantile(math.inf, confidence) ** 2 * image_variance
+    return math.sqrt(of_seeds + of_images)
 
 
 def higher_is_better(metric: str) -> bool:
@@ -79,8 +188,10 @@ def higher_is_better(metric: str) -> bool:
 
 
 @functools.cache  # a large sweep asks for the same one or two of them tens of thousands of times
-def t_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
+def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
     """Return how many standard errors a two-sided interval by Student's t reaches.
+
+    Infinitely many degrees of freedom are the normal distribution.
 
     >>> round(t_quantile(2), 3)
     4.303

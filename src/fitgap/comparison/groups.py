@@ -1,21 +1,35 @@
 """From runs of the record to ranked groups: which settings differ, and how sure a mean is.
 
-Runs that differ only in ``seed`` are one group; groups on different data or splits are never in
-one ranking. Reading the record belongs to `fitgap.store`, showing a comparison to
-`fitgap.report.terminal`.
+Runs that differ only in their seed, or in the seed or fold of their split, are one group; groups on
+different data, or split by another rule, are never in one ranking. Reading the record belongs to
+`fitgap.store`, showing a comparison to `fitgap.report.terminal`.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fitgap import store
-from fitgap.comparison.estimates import Estimate, estimate, higher_is_better
+from fitgap.comparison.estimates import (
+    Estimate,
+    estimate,
+    estimate_over_splits,
+    estimate_within_splits,
+    higher_is_better,
+)
 from fitgap.comparison.notes import DEFAULT_SORT, notes_on, nothing_to_compare
 from fitgap.comparison.query import Query, conditions, nothing_left, require_metric, setting_name
+from fitgap.comparison.replicates import (
+    OF_THE_SPLIT,
+    REPLICATE_KEYS,
+    by_split,
+    kind_of_split,
+    overlap_of,
+    split_of,
+)
 from fitgap.comparison.search_importances import Search, searches_of
 from fitgap.comparison.significance import wilson
-from fitgap.comparison.ties import AgainstBest, against_best
+from fitgap.comparison.ties import MARGIN, AgainstBest, Terms, against_best
 from fitgap.comparison.varying_settings import (
     GROUPS,
     Setting,
@@ -30,19 +44,27 @@ from fitgap.store import StoredRun
 
 PARTITIONS = ("train", "val", "test")
 CHOSEN_BY = "val/"
+# Whose images a figure depends on.
+MEASURED_ON = {
+    "train": ("train",),
+    "val": ("val",),
+    "test": ("test",),
+    "gap": ("train", "val"),
+    "test_gap": ("train", "test"),
+}
 EVERYTHING = Query()
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that differ only in their seed, or in all but the settings grouped by.
+    """Runs that differ only in seed and split, or in all but the settings grouped by.
 
     Attributes
     ----------
     settings
         Of the settings that differ within the section, those that this group has.
     runs
-        By seed; one per seed, unless other settings are averaged over.
+        By seed; one per seed and split, unless other settings are averaged over.
     metrics
         By name; a metric that no run has is absent.
     against_best
@@ -65,14 +87,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Groups on the same data and split: one ranking.
+    """Groups on the same data, split by one rule: one ranking.
 
     Attributes
     ----------
     dataset, split
         Their names in the settings.
     dataset_digest, split_digest
-        What the runs' tags say of the data; empty for runs without.
+        What the runs' tags say of the data; empty for runs without, and where there are several
+        splits.
     settings
         What else sets this section's data or split apart from the others', as ``split.seed``.
     keys
@@ -84,7 +107,14 @@ class Section:
     differing
         All settings that differ; ``keys`` are these unless a person grouped by others.
     images
-        By partition (``train``, ``val``, ``test``), where all runs agree and there are any.
+        By partition (``train``, ``val``, ``test``), where all runs agree and there are any; of
+        several splits the fewest.
+    splits
+        How many there are.
+    overlap
+        Validation images over training images.
+    margin
+        Differences within it are of no interest; None where the metric has none.
     """
 
     dataset: str
@@ -97,6 +127,9 @@ class Section:
     groups: tuple[Group, ...]
     differing: tuple[str, ...] = ()
     images: dict[str, int] = field(default_factory=dict)
+    splits: int = 1
+    overlap: float = 0.0
+    margin: float | None = None
 
     @property
     def averages(self) -> bool:
@@ -190,15 +223,15 @@ def compare(
     lost = [run for run in failed if all(one.is_metric or one.holds(run) for one in found)]
     decide = deciding_keys(kept)
     newest = _once_per_seed(kept, decide=decide)
-    by_data: dict[tuple[str, str], list[StoredRun]] = {}
+    by_data: dict[object, list[StoredRun]] = {}
     for run in newest:
-        by_data.setdefault(_data_of(run), []).append(run)
+        by_data.setdefault((_dataset_of(run), kind_of_split(run)), []).append(run)
     # Newest first decided which of two equal runs counts; here the names give a stable order.
     parts = sorted(
         by_data.values(), key=lambda part: (-len(part), _names(part[0]), _data_of(part[0]))
     )
     sections = tuple(
-        _section(part, decide=decide, sort=query.sort, by=by, failed=lost) for part in parts
+        _section(part, decide=decide, query=query, by=by, failed=lost) for part in parts
     )
     notes = notes_on(sections, query=query, conditions=found, found=len(own), kept=kept)
     return Comparison(sections, tuple(notes), query.metrics)
@@ -227,8 +260,12 @@ def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
     return wilson(accuracy, images=int(images)) if 0 <= accuracy <= 1 else None
 
 
+def _dataset_of(run: StoredRun) -> str:
+    return run.tags.get("fitgap.dataset_digest", "")
+
+
 def _data_of(run: StoredRun) -> tuple[str, str]:
-    return run.tags.get("fitgap.dataset_digest", ""), run.tags.get("fitgap.split_digest", "")
+    return _dataset_of(run), run.tags.get("fitgap.split_digest", "")
 
 
 def _names(run: StoredRun) -> tuple[str, str]:
@@ -258,10 +295,11 @@ def _section(
     runs: Sequence[StoredRun],
     *,
     decide: Sequence[str],
-    sort: str | None,
+    query: Query,
     by: tuple[str, ...],
     failed: Sequence[StoredRun],
 ) -> Section:
+    sort = query.sort
     variants: dict[tuple[str | None, ...], list[StoredRun]] = {}
     for run in runs:
         variants.setdefault(tuple(setting_of(run, key) for key in decide), []).append(run)
@@ -272,11 +310,26 @@ def _section(
         for run in runs:
             members.setdefault(tuple(value_of(run, key) for key in by), []).append(run)
     keys = by or differing
+    splits = {split_of(run) for run in runs}
+    images = _images(runs, fewest=len(splits) > 1)
+    overlap = overlap_of(runs)
+    metric = sort or DEFAULT_SORT
+    margin = query.margin
+    if margin is None and metric.endswith("/accuracy"):
+        margin = MARGIN
     groups = [
-        replace(_group(part, keys=keys), failed=_lost(part, failed, keys=by or decide))
+        replace(
+            _group(
+                part,
+                keys=keys,
+                images=images,
+                overlap=overlap,
+                these_images=query.these_images,
+            ),
+            failed=_lost(part, failed, keys=by or decide),
+        )
         for part in members.values()
     ]
-    metric = sort or DEFAULT_SORT
     ranked = any(metric in group.metrics for group in groups)
     groups.sort(key=lambda group: _by_settings(group, keys=keys))
     if ranked:
@@ -288,63 +341,73 @@ def _section(
         )
     if ranked and metric.startswith(CHOSEN_BY):
         # Averaged over other settings, two runs are a pair if they agree in those too.
-        others = [*others_than(by, differing), *(() if "seed" in by else ("seed",))] if by else []
-        groups = _held_against_the_first(groups, metric=metric, shared=others or ["seed"])
+        others = others_than(by, differing) if by else ()
+        shared = [*others, *(key for key in REPLICATE_KEYS if key not in by)]
+        terms = Terms(
+            metric=metric,
+            higher_is_better=higher_is_better(metric),
+            block_of=lambda run: tuple(value_of(run, key) for key in shared),
+            margin=margin,
+            overlap=overlap,
+            images=images.get("val") if metric == "val/accuracy" else None,
+            these_images=query.these_images,
+        )
+        groups = _held_against_the_first(groups, terms)
     dataset, split = _names(runs[0])
     dataset_digest, split_digest = _data_of(runs[0])
     return Section(
         dataset=dataset,
         dataset_digest=dataset_digest,
         split=split,
-        split_digest=split_digest,
+        split_digest=split_digest if len(splits) == 1 else "",
         settings=_of_data(runs[0], decide=decide, shown=differing),
         keys=keys,
         sort=metric if ranked else None,
         groups=tuple(groups),
         differing=differing,
-        images=_images(runs),
+        images=images,
+        splits=len(splits),
+        overlap=overlap,
+        margin=margin,
     )
 
 
-def _held_against_the_first(
-    groups: Sequence[Group], *, metric: str, shared: Sequence[str]
-) -> list[Group]:
-    """Add to each group what the paired test against the first says."""
-    ranked = [group for group in groups if metric in group.metrics]
-    found = against_best(
-        [group.runs for group in ranked],
-        metric=metric,
-        block_of=lambda run: tuple(value_of(run, key) for key in shared),
-        higher_is_better=higher_is_better(metric),
-    )
+def _held_against_the_first(groups: Sequence[Group], terms: Terms) -> list[Group]:
+    """Add to each group what its runs say against the first's."""
+    ranked = [group for group in groups if terms.metric in group.metrics]
+    found = against_best([group.runs for group in ranked], terms)
     tested = [replace(group, against_best=one) for group, one in zip(ranked, found, strict=True)]
-    return [*tested, *(group for group in groups if metric not in group.metrics)]
+    return [*tested, *(group for group in groups if terms.metric not in group.metrics)]
 
 
 def _lost(members: Sequence[StoredRun], failed: Sequence[StoredRun], *, keys: Sequence[str]) -> int:
     """Count what failed of a group's settings and data, and was not made good by another run."""
 
     def replicate(run: StoredRun) -> tuple[str | None, ...]:
-        return tuple(value_of(run, key) for key in (*keys, "seed"))
+        return tuple(value_of(run, key) for key in (*keys, *REPLICATE_KEYS))
 
-    of_group = {(_data_of(run), replicate(run)[:-1]) for run in members}
+    def settings(run: StoredRun) -> object:
+        own = tuple(value_of(run, key) for key in keys)
+        return _dataset_of(run), kind_of_split(run), own
+
+    of_group = {settings(run) for run in members}
     finished = {replicate(run) for run in members}
     return len(
         {
             replicate(run)
             for run in failed
-            if (_data_of(run), replicate(run)[:-1]) in of_group and replicate(run) not in finished
+            if settings(run) in of_group and replicate(run) not in finished
         }
     )
 
 
-def _images(runs: Sequence[StoredRun]) -> dict[str, int]:
+def _images(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
     images: dict[str, int] = {}
     for name in PARTITIONS:
         found = {run.params.get(f"{name}_samples", "") for run in runs}
-        text = found.pop() if len(found) == 1 else ""
-        if text.isdecimal() and int(text):
-            images[name] = int(text)
+        numbers = [int(text) for text in found if text.isdecimal() and int(text)]
+        if len(numbers) == len(found) and (fewest or len(found) == 1):
+            images[name] = min(numbers)
     return images
 
 
@@ -354,13 +417,21 @@ def _of_data(run: StoredRun, *, decide: Iterable[str], shown: Iterable[str]) -> 
     for key in decide:
         group, _, rest = key.partition(".")
         value = parse(setting_of(run, key) or "None")
-        wanted = group in ("dataset", "split") and rest != "name" and key not in shown
+        known = key not in shown and key not in OF_THE_SPLIT
+        wanted = group in ("dataset", "split") and rest != "name" and known
         if wanted and value is not None:
             found[key] = value
     return found
 
 
-def _group(runs: Iterable[StoredRun], *, keys: Iterable[str]) -> Group:
+def _group(
+    runs: Iterable[StoredRun],
+    *,
+    keys: Iterable[str],
+    images: Mapping[str, int],
+    overlap: float,
+    these_images: bool,
+) -> Group:
     by_seed = sorted(runs, key=lambda run: (_as_number(run.params.get("seed")), run.run_id))
     settings: dict[str, Setting] = {}
     for key in keys:
@@ -371,8 +442,61 @@ def _group(runs: Iterable[StoredRun], *, keys: Iterable[str]) -> Group:
     for run in by_seed:
         for name, number in run.metrics.items():
             values.setdefault(name, []).append(number)
-    metrics = {name: estimate(values[name]) for name in sorted(values)}
+    metrics = {
+        name: _estimate(
+            by_seed, name, values[name], images=images, overlap=overlap, these_images=these_images
+        )
+        for name in sorted(values)
+    }
     return Group(settings, tuple(by_seed), metrics)
+
+
+def _estimate(
+    runs: Sequence[StoredRun],
+    metric: str,
+    values: Sequence[float],
+    *,
+    images: Mapping[str, int],
+    overlap: float,
+    these_images: bool,
+) -> Estimate:
+    """Return what a group's runs say of a metric: of images like these, or of these only."""
+    part = metric.partition("/")[0]
+    if part not in (*PARTITIONS, "gap", "test_gap"):
+        return estimate(values)
+    cells = by_split(runs, metric)
+    lost = len(values) - sum(map(len, cells.values()))
+    parts = [name for name in MEASURED_ON[part] if metric.endswith("/accuracy")]
+    if these_images:
+        several = len(cells) > 1
+        return (
+            estimate_within_splits(list(cells.values()), not_finite=lost)
+            if several
+            else (estimate(values))
+        )
+    if len(cells) > 1:
+        shared = [name for name in parts if name == "test"]
+        return estimate_over_splits(
+            list(cells.values()),
+            overlap=overlap,
+            not_finite=lost,
+            image_variance=_image_variance(runs, shared, images=images),
+        )
+    return estimate(values, image_variance=_image_variance(runs, parts, images=images))
+
+
+def _image_variance(
+    runs: Sequence[StoredRun], parts: Iterable[str], *, images: Mapping[str, int]
+) -> float:
+    """Return what the number of images leaves of the variance of accuracies, added up."""
+    total = 0.0
+    for part in parts:
+        found = [run.metrics.get(f"{part}/accuracy", math.nan) for run in runs]
+        finite = [value for value in found if 0 <= value <= 1]
+        if part in images and finite:
+            mean = math.fsum(finite) / len(finite)
+            total += mean * (1 - mean) / images[part]
+    return total
 
 
 def _as_number(value: object) -> tuple[float, str]:

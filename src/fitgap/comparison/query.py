@@ -3,6 +3,7 @@
 Names of settings and metrics are checked against the runs at hand, with the nearest right name.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -43,6 +44,12 @@ class Query:
         The parent run whose children are compared; None is all runs.
     metrics
         Those to be shown; none: the usual ones in a table, all of them elsewhere.
+    margin
+        Differences within it are of no interest, in the unit of the metric; None is half a point
+        for an accuracy, and no margin for all else.
+    these_images
+        Whether intervals and tests are about these images and splits only: other seeds, nothing
+        else.
     """
 
     sort: str | None = None
@@ -50,6 +57,12 @@ class Query:
     by: tuple[str, ...] = ()
     sweep: str | None = None
     metrics: tuple[str, ...] = ()
+    margin: float | None = None
+    these_images: bool = False
+
+    def __post_init__(self) -> None:
+        if self.margin is not None and not (math.isfinite(self.margin) and self.margin > 0):
+            raise RequestError(f"--margin must be a number above 0, got {self.margin}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether a difference can be believed: intervals of a share, paired tests, many comparisons.
+"""Whether a difference can be believed: intervals of a share, paired tests.
 
 Statistics only, no runs, no settings. The distributions come from `scipy.special`, because
 importing `scipy.stats` takes a second that the comparison does not have; tests hold every
@@ -80,31 +80,6 @@ def paired(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> P
     if sd > NO_SPREAD * largest:
         p = 2 * float(stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd))
     return Paired(mean, mean - half_width, mean + half_width, p, n)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number, so that the chance of any false alarm is kept.
-
-    Parameters
-    ----------
-    p_values
-        Of one family of tests, which may depend on each other.
-
-    References
-    ----------
-    Holm (1979), "A simple sequentially rejective multiple test procedure".
-
-    Examples
-    --------
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    corrected = [1.0] * len(p_values)
-    largest = 0.0
-    for before, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - before) * p_values[i]))
-        corrected[i] = largest
-    return corrected
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

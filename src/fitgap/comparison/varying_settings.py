@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import cast
 
+from fitgap.comparison.replicates import REPLICATE_KEYS
 from fitgap.config.settings import decisive
 from fitgap.store import StoredRun
 
@@ -28,9 +29,9 @@ Setting = str | int | float | bool | list[object] | None
 
 
 def deciding_keys(runs: Sequence[StoredRun]) -> tuple[str, ...]:
-    """Return, sorted, the settings but the seed in which any two of the runs differ."""
+    """Return, sorted, the settings in which any two runs differ that are no replicates."""
     names = dict.fromkeys(key for run in runs for key in run.params)
-    decide = sorted(key for key in decisive(names) if key not in (*DERIVED, "seed"))
+    decide = sorted(key for key in decisive(names) if key not in (*DERIVED, *REPLICATE_KEYS))
     # What `auto` chose follows from the other settings, so it tells nothing where all left it so.
     asked = [key for key in decide if len({run.params.get(key) for run in runs}) > 1]
     return tuple(key for key in asked if len({setting_of(run, key) for run in runs}) > 1)

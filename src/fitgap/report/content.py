@@ -253,6 +253,10 @@ def _command(experiment: str, query: Query) -> str:
         words += [option, *values] if values else []
     if query.sweep:
         words += ["--sweep", query.sweep]
+    if query.margin is not None:
+        words += ["--margin", f"{query.margin:g}"]
+    if query.these_images:
+        words.append("--these-images")
     return shlex.join(words)
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
 from fitgap.comparison.varying_settings import GROUPS, show
 
 FIGURES = ("val/accuracy", "gap/accuracy", "val/loss")
@@ -24,7 +25,7 @@ FIGURES = ("val/accuracy", "gap/accuracy", "val/loss")
 FIGURES_WITHOUT_VALIDATION = ("train/accuracy", "test_gap/accuracy", "train/loss")
 FIT_SECONDS = "time/fit_seconds"
 SECONDS_HEADER = "median fit\nseconds"
-BEST, TIE, UNTESTED = "*", "=", "?"
+BEST, EQUAL, TIE, UNTESTED = "*", "~", "=", "?"
 MOST_DECIMALS = 4  # one image of 10,000
 GUTTER = 2  # cells between columns
 WIDEST_SETTING = 24  # cells; a longer value wraps
@@ -113,11 +114,13 @@ def mark_of(section: Section, group: Group) -> str:
     """
     if len(section.groups) == 1 or not section.has_winner or section.sort not in group.metrics:
         return ""
-    if group.against_best is None:
-        others = {one.against_best.is_tie for one in section.groups if one.against_best}
-        return TIE if True in others else BEST if others == {False} else ""
-    tie = group.against_best.is_tie
-    return UNTESTED if tie is None else TIE if tie else ""
+    of_word = {WORSE: "", EQUIVALENT: EQUAL, UNDECIDED: TIE, None: UNTESTED}
+    if group.against_best is not None:
+        return of_word[group.against_best.word]
+    others = {one.against_best.word for one in section.groups if one.against_best}
+    if None in others:
+        return TIE if UNDECIDED in others else ""
+    return TIE if UNDECIDED in others else EQUAL if EQUIVALENT in others else BEST
 
 
 def label_of(group: Group) -> str:

@@ -20,12 +20,12 @@ from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import EVERYTHING, Group, image_interval
 from fitgap.comparison.query import Query
 from fitgap.comparison.significance import wilson
-from fitgap.comparison.ties import ALPHA
 from fitgap.comparison.varying_settings import show
 from fitgap.comparison.verdicts import RULE
 from fitgap.errors import RequestError
 from fitgap.report import charts
 from fitgap.report.charts import Point
+from fitgap.report.claims import coverage, decision
 from fitgap.report.content import (
     MOST_CURVES,
     MOST_FAILURES,
@@ -36,6 +36,7 @@ from fitgap.report.content import (
 )
 from fitgap.report.leaderboard import (
     BEST,
+    EQUAL,
     FIT_SECONDS,
     MOST_DECIMALS,
     TIE,
@@ -94,6 +95,8 @@ def to_html(report: Report) -> str:
         "bar": charts.bar,
         "confusions": confusions,
         "count_of": count_of,
+        "coverage": coverage,
+        "decision": decision,
         "effect_limits": effect_limits,
         "gap_limits": gap_limits,
         "higher_is_better": higher_is_better,
@@ -109,8 +112,7 @@ def to_html(report: Report) -> str:
         report=report,
         rule=RULE,
         effects_rule=EFFECTS_RULE,
-        alpha=ALPHA,
-        marks={"best": BEST, "tie": TIE, "untested": UNTESTED},
+        marks={"best": BEST, "equal": EQUAL, "tie": TIE, "untested": UNTESTED},
         most_tested=MOST_TESTED,
         most_points=MOST_POINTS,
         most_classes=MOST_CLASSES,

@@ -13,14 +13,17 @@ from fitgap.comparison.estimates import higher_is_better
 from fitgap.comparison.groups import PARTITIONS, Comparison, Group, Section, image_interval
 from fitgap.comparison.query import TEST_PREFIXES
 from fitgap.comparison.significance import wilson
-from fitgap.comparison.ties import ALPHA
 from fitgap.comparison.varying_settings import show
 from fitgap.report import text_tables
-from fitgap.report.leaderboard import BEST, TIE, UNTESTED, columns_of, mark_of, table_of
+from fitgap.report.claims import coverage, decision
+from fitgap.report.leaderboard import BEST, EQUAL, TIE, UNTESTED, columns_of, mark_of, table_of
 
 STATISTICS = ("mean", "sd", "low", "high")
 ACCURACIES = tuple(f"{name}/accuracy" for name in PARTITIONS)
-AGAINST_BEST = ("common", "mean", "low", "high", "p", "p_holm", "tie")
+AGAINST_BEST = (
+    "common", "mean", "low", "high", "p", "word", "covers", "outperforms", "smallest", "needed",
+    "tie",
+)  # fmt: skip
 DIGEST_SHOWN = 8  # characters; enough to tell a person's handful of data sets apart
 
 
@@ -31,9 +34,11 @@ def to_json(comparison: Comparison) -> str:
     {"mean", "sd", "low", "high"}}}``. ``null`` stands for what does not exist (an interval where
     n = 1) or is not finite. A metric that only some of the runs have carries its own ``n``.
     ``image_intervals`` has, by accuracy, Wilson's 95 % interval of each run, in the order of
-    ``runs``. ``best_minus_this`` is the paired test against the best group, on the metric of the
-    ranking: ``common`` seeds, ``mean`` difference with ``low`` and ``high``, ``p``, ``p_holm``,
-    ``tie`` (null for the best itself and without a ranking). With more than one section each group
+    ``runs``. ``best_minus_this`` is the test against the first group, on the metric of the
+    ranking: ``common`` replicates, ``mean`` difference with ``low`` and ``high``, ``p``, ``word``
+    (worse, equivalent, undecided), ``covers`` (what the interval takes in), ``outperforms``,
+    ``smallest``, ``needed``, ``tie``; null for the first itself and without a ranking. With more
+    than one section each group
     also has ``dataset`` and ``split``: name and digest.
     """
     several = len(comparison.sections) > 1
@@ -104,7 +109,7 @@ def to_markdown(comparison: Comparison, *, limit: int | None = None) -> str:
         rows = list(zip(*columns.values(), strict=True))
         parts.append(f"**{text_tables.escape(heading_of(section))}**\n")
         parts.append(text_tables.to_markdown(list(columns), rows))
-        sentences = [*_below(section, shown=len(shown.groups)), *_legend(shown)]
+        sentences = [*_below(section, shown=len(shown.groups)), *_legend(section)]
         parts.append(" ".join(map(text_tables.escape, sentences)) + "\n")
     if remarks := _remarks(comparison):
         parts.append("".join(f"- {text_tables.escape(remark)}\n" for remark in remarks))
@@ -128,7 +133,7 @@ def print_table(comparison: Comparison, *, console: Console, limit: int | None =
         shown = replace(section, groups=section.groups[:limit])
         console.print(table_of(shown, width=console.width, metrics=comparison.metrics))
         console.print()
-        for sentence in [*_below(section, shown=len(shown.groups)), *_legend(shown)]:
+        for sentence in [*_below(section, shown=len(shown.groups)), *_legend(section)]:
             console.print(Text(sentence))
     for remark in _remarks(comparison):
         console.print(Text(remark))
@@ -170,24 +175,24 @@ def _legend(section: Section) -> list[str]:
     marks = {mark_of(section, group) for group in section.groups}
     meaning = {
         BEST: f"{BEST} best: all others are shown to be worse.",
-        TIE: (
-            f"{TIE} not told apart: the best is one of these. Paired t-test against the first over "
-            f"common seeds, p ≥ {ALPHA:g} after Holm's correction."
-        ),
+        EQUAL: f"{EQUAL} equivalent: no difference beyond the margin of {section.margin or 0:g}.",
+        TIE: f"{TIE} undecided: the best is one of these.",
         UNTESTED: (
-            f"{UNTESTED} cannot be tested: fewer than two common seeds, or the same difference in "
-            "all."
+            f"{UNTESTED} cannot be tested: fewer than two common replicates, or the same "
+            "difference in all."
         ),
     }
     found = [text for mark, text in meaning.items() if mark in marks]
-    return [" ".join(found)] if found else []
+    if found:
+        found.append("Tests are against the first, at 5 % for all pairs of groups together.")
+    return [*([" ".join(found)] if found else []), *decision(section)]
 
 
 def _remarks(comparison: Comparison) -> list[str]:
     remarks = []
     if any(len(group.runs) > 1 for section in comparison.sections for group in section.groups):
-        meaning = "mean ± half the width of its 95 % interval (Student's t) over n seeds"
-        remarks.append(f"Figures: {meaning}.")
+        covers = dict.fromkeys(text for part in comparison.sections for text in coverage(part))
+        remarks.append(" ".join(["Figures: mean ± half the width of its 95 % interval.", *covers]))
     return [*remarks, *(f"Note: {note}" for note in comparison.notes)]
 
 
@@ -229,7 +234,7 @@ def _plain_group(group: Group, *, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _against_best(group: Group) -> dict[str, float | int | bool | None] | None:
+def _against_best(group: Group) -> dict[str, Any] | None:
     if (against := group.against_best) is None:
         return None
     found = against.difference
@@ -239,7 +244,11 @@ def _against_best(group: Group) -> dict[str, float | int | bool | None] | None:
         "low": found.low if found else None,
         "high": found.high if found else None,
         "p": found.p if found else None,
-        "p_holm": against.p_holm,
+        "word": against.word,
+        "covers": against.covers,
+        "outperforms": against.outperforms,
+        "smallest": against.smallest,
+        "needed": None if against.needed == math.inf else against.needed,
         "tie": against.is_tie,
     }
 
@@ -270,7 +279,10 @@ def _data_name(section: Section) -> str:
             for key, value in section.settings.items()
             if key.startswith(f"{group}.")
         ]
-        details.append(digest[:DIGEST_SHOWN] or "no digest")
+        several = group == "split" and section.splits > 1
+        details.append(
+            f"{section.splits} splits" if several else digest[:DIGEST_SHOWN] or "no digest"
+        )
         parts.append(f"{group} {name or 'unknown'} ({', '.join(details)})")
     return ", ".join(parts)
 

@@ -1,0 +1,62 @@
+"""Replicates: what may differ between the runs of one group, and what a run was repeated over.
+
+Replicates differ in the seed and in the split, and in nothing else. Runs of one split share their
+images: what they say holds for these images. Several splits say something of images like these.
+"""
+
+import math
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+from fitgap.store import StoredRun
+
+OF_THE_SPLIT = ("split.seed", "split.fold")
+REPLICATE_KEYS = ("seed", *OF_THE_SPLIT)
+
+# A run's values of a metric by split, in a fixed order.
+BySplit = Mapping[Hashable, Sequence[float]]
+
+
+def split_of(run: StoredRun) -> Hashable:
+    """Return what tells one split of the data from another: its digest, else its settings."""
+    digest = run.tags.get("fitgap.split_digest", "")
+    return digest or tuple(run.params.get(key) for key in OF_THE_SPLIT)
+
+
+def replicate_of(run: StoredRun) -> tuple[Hashable, str | None]:
+    """Return a run's split and seed: runs of two groups that agree in both are a pair."""
+    return split_of(run), run.params.get("seed")
+
+
+def kind_of_split(run: StoredRun) -> tuple[tuple[str, str], ...]:
+    """Return the settings of a split without those in which replicates differ."""
+    return tuple(
+        sorted(
+            (key, value)
+            for key, value in run.params.items()
+            if key.startswith("split.") and key not in OF_THE_SPLIT
+        )
+    )
+
+
+def overlap_of(runs: Iterable[StoredRun]) -> float:
+    """Return the number of validation images over that of training images; 0 if not recorded.
+
+    References
+    ----------
+    Nadeau and Bengio (2003), "Inference for the generalization error": training sets of random
+    splits overlap, so that the mean over J splits varies by (1/J + this) times their variance.
+    """
+    train, val = (
+        [int(text) for run in runs if (text := run.params.get(name, "")).isdecimal()]
+        for name in ("train_samples", "val_samples")
+    )
+    return sum(val) / sum(train) if sum(train) and len(train) == len(val) else 0.0
+
+
+def by_split(runs: Iterable[StoredRun], metric: str) -> dict[Hashable, list[float]]:
+    """Return a metric's finite values by split, one per run that has it."""
+    found: dict[Hashable, list[float]] = {}
+    for run in runs:
+        if math.isfinite(value := run.metrics.get(metric, math.nan)):
+            found.setdefault(split_of(run), []).append(value)
+    return found

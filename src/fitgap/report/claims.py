@@ -1,0 +1,128 @@
+"""What a ranking may claim, as sentences: what intervals cover, who may be best, what to run."""
+
+import math
+
+from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
+from fitgap.comparison.groups import Group, Section
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, flattery
+from fitgap.report.leaderboard import label_of
+
+OUTPERFORMS = 0.75  # Bouthillier et al. 2021: below that a difference is of no use in practice
+SPLITS_ADVISED = 5
+
+
+def coverage(section: Section) -> list[str]:
+    """Say what the intervals of a section take in, and what they do not."""
+    metric = section.sort or "val/accuracy"
+    kinds = {
+        found.covers
+        for group in section.groups
+        if (found := group.metrics.get(metric)) is not None and found.low is not None
+    }
+    told = []
+    if SPLITS in kinds:
+        told.append(
+            f"Intervals of {metric} are for images like these: over the splits' means, corrected "
+            "for training sets that overlap (Nadeau and Bengio)."
+        )
+    if IMAGES in kinds:
+        told.append(
+            f"Intervals of {metric} are for images like these: seeds and the number of images; "
+            "one split only, so what another one would change is not in them (split.seed)."
+        )
+    if SEEDS in kinds:
+        told.append(
+            f"Intervals of {metric} take in seeds only: they hold for these images and this split."
+        )
+    return told
+
+
+def decision(section: Section) -> list[str]:
+    """Say of the first group and its nearest rival how sure their order is, and what to run."""
+    if not section.has_winner or len(section.groups) < 2:
+        return []
+    rivals = [group for group in section.groups if group.against_best is not None]
+    undecided = [group for group in rivals if _word(group) == UNDECIDED]
+    shown = undecided[:1] or [group for group in rivals if _word(group) is not None][:1]
+    sentences = [_held_against(section, group) for group in shown]
+    if len(undecided) > 1:
+        sentences.append(_flattered(section, undecided))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _word(group: Group) -> str | None:
+    return group.against_best.word if group.against_best else None
+
+
+def _held_against(section: Section, group: Group) -> str:
+    against = group.against_best
+    if against is None or against.difference is None or against.outperforms is None:
+        return ""
+    found = against.difference
+    first = label_of(section.groups[0])
+    told = (
+        f"{first} against {label_of(group)}: {found.mean:+.4f} [{found.low:+.4f}, "
+        f"{found.high:+.4f}] in {section.sort}, "
+    )
+    if against.word == EQUIVALENT:
+        return f"{told}equivalent within the margin of {section.margin:g}."
+    of_what = "split" if against.covers == SPLITS else "seed"
+    number = against.splits if against.covers == SPLITS else against.common
+    chance = (
+        f"With another {of_what} the first is better with a probability of about "
+        f"{against.outperforms:.2f}"
+        + (
+            ""
+            if against.outperforms >= OUTPERFORMS
+            else f", less than the {OUTPERFORMS:g} that count"
+        )
+        + "."
+    )
+    if against.word != UNDECIDED:
+        return f"{told}better. {chance}"
+    return (
+        f"{told}undecided. {chance} What {number} {of_what}s could show is a difference of "
+        f"{against.smallest:.4f}. {_what_to_run(section, of_what, against.needed)}"
+    )
+
+
+def _what_to_run(section: Section, of_what: str, needed: float | None) -> str:
+    runs = [run for group in section.groups for run in group.runs]
+    if needed is None:
+        return ""
+    if math.isfinite(needed):
+        key = "split.seed" if of_what == "split" else "seed"
+        start = min(
+            (int(text) for run in runs if (text := run.params.get(key, "")).isdecimal()), default=0
+        )
+        return (
+            f"About {needed:.0f} {of_what}s in all would likely decide: the same sweep with "
+            f"{key}=range({start},{start + int(needed)})."
+        )
+    if of_what == "split":
+        return "More splits will not decide it: that takes more images, or a larger --margin."
+    start = min(
+        (int(text) for run in runs if (text := run.params.get("split.seed", "")).isdecimal()),
+        default=0,
+    )
+    return (
+        "More seeds will not help: sweep the split, the same sweep with "
+        f"split.seed=range({start},{start + SPLITS_ADVISED})."
+    )
+
+
+def _flattered(section: Section, undecided: list[Group]) -> str:
+    """Say by how much the choosing flatters the figure of the first of many."""
+    errors = [
+        against.error
+        for group in undecided
+        if (against := group.against_best) is not None and against.error
+    ]
+    if not errors:
+        return ""
+    error = sorted(errors)[len(errors) // 2]
+    number = len(undecided) + 1
+    return (
+        f"The first is the best of {number} groups not told apart: choosing it flatters its "
+        f"{section.sort} by up to {flattery(number, error):.4f}. Fresh splits show it unflattered."
+    )
