@@ -35,7 +35,7 @@ def test_without_validation_the_gap_is_the_test_sets():
 
 def test_a_regression_says_its_own_metric():
     metrics = {"train/rmse": 1.0, "val/loss": 2.25, "val/rmse": 1.5, "gap/rmse": 0.5}
-    said = endings.figures(metrics)
+    said = endings.figures(metrics, "rmse")
     assert said == "train/rmse 1.0000, val/rmse 1.5000, gap/rmse +0.5000"
 
 

@@ -16,10 +16,12 @@ from fitgap.data import report as data_report
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import Split
 from fitgap.errors import DivergedError, RequestError
-from fitgap.evaluation.metrics import higher_is_better
+from fitgap.evaluation import metrics as metrics_module
+from fitgap.evaluation.baseline import baseline
+from fitgap.evaluation.metrics import higher_is_better, metrics_of
 from fitgap.evaluation.scores import Partitions, partition
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
-from fitgap.models.scaling import feature_scaling
+from fitgap.models.scaling import feature_scaling, target_scaling
 from fitgap.store import StoredRun
 from fitgap.tracking import delivery, disk_full, provenance
 from fitgap.training import backend, checkpoints, progress, pruning
@@ -211,6 +213,10 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         from fitgap.tracking import artifacts, run_writer, setup
         from fitgap.training import loop
 
+    task = dataset.task
+    metrics_module.check(
+        metrics_of(config), partitions.train.y, task=task, num_outputs=dataset.num_classes
+    )
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
     model = build.build(
         config,
@@ -218,6 +224,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         num_classes=dataset.num_classes,
         total_steps=steps_per_epoch * config.training.epochs,
         scaling=feature_scaling(partitions.train.x),
+        target_scaling=target_scaling(partitions.train.y) if task == "numbers" else None,
         say=print if config.tracking.parent is None else lambda _line: None,
     )
     callbacks = build.callbacks(config)
@@ -278,6 +285,13 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             )
         test = loop.score(engine, partitions.test, config=config)  # once, and it chooses nothing
         metrics = scores_of(train=fitted.train, val=fitted.val, test=test)
+        metrics |= baseline(
+            partitions.train,
+            partitions.val or partitions.test,
+            metrics=metrics_of(config),
+            task=task,
+            num_outputs=dataset.num_classes,
+        )
         metrics |= _costs(fitted, num_images=len(partitions.train))
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
             artifacts.write(

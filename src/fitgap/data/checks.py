@@ -219,8 +219,8 @@ def _exact(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
         first[groups[members][::-1]] = members[::-1]  # the last assignment stays: the first image
         partners[:, number] = first[groups]
     partners[partners == np.arange(len(groups))[:, None]] = -1  # no image is its own partner
-    labels = np.concatenate([dataset.y_train, dataset.y_test])
-    lowest, highest = np.full(groups.max() + 1, dataset.num_classes), np.zeros_like(first)
+    labels = _numbered_labels(dataset)
+    lowest, highest = np.full(groups.max() + 1, labels.max()), np.zeros_like(first)
     np.minimum.at(lowest, groups, labels)
     np.maximum.at(highest, groups, labels)
     conflicting = (lowest != highest)[groups]
@@ -249,7 +249,7 @@ def _near(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
     none = len(groups)
     found = np.full((len(groups), LEFT_OUT + 1), none)
     np.minimum.at(found, (image, owner[other]), other)
-    labels = np.concatenate([dataset.y_train, dataset.y_test])
+    labels = _numbered_labels(dataset)
     conflicting = np.zeros(len(groups), np.bool_)
     conflicting[image[labels[image] != labels[other]]] = True
     return _summary(dataset, owner, np.where(found == none, -1, found), conflicting=conflicting)
@@ -279,15 +279,35 @@ def _partition_facts(dataset: Dataset, owner: Numbers) -> dict[str, PartitionFac
     facts = {}
     for number, name in enumerate(PARTITIONS):
         mine = owner == number
-        counts = np.bincount(labels[mine], minlength=dataset.num_classes).tolist()
+        counts = _counts(labels[mine], dataset)
         facts[name] = PartitionFacts(
             samples=int(mine.sum()),
             minimum=float(minima[mine].min()) if mine.any() else None,
             maximum=float(maxima[mine].max()) if mine.any() else None,
             mean=float(means[mine].mean()) if mine.any() else None,
-            class_counts=dict(zip(dataset.class_names, counts, strict=True)),
+            class_counts=counts,
         )
     return facts
+
+
+def _numbered_labels(dataset: Dataset) -> Numbers:
+    """Return a number per target, the same for equal targets."""
+    labels = np.concatenate([dataset.y_train, dataset.y_test])
+    if dataset.task == "classes":
+        return labels
+    return np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def _counts(labels: NDArray[np.int64], dataset: Dataset) -> dict[str, int]:
+    """Return how often each class, or label, occurs; quantities have none."""
+    if dataset.task == "numbers":
+        return {}
+    counts = (
+        np.bincount(labels, minlength=dataset.num_classes)
+        if dataset.task == "classes"
+        else labels.sum(axis=0, dtype=np.int64)
+    )
+    return dict(zip(dataset.class_names, counts.tolist(), strict=True))
 
 
 def _count_constant(x: Images) -> int:

@@ -18,15 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import OWN_DATASETS, DatasetConfig, OwnConfig, SplitConfig
-from fitgap.data import csv_file, disk_arrays, image_folder, images, npz, published
+from fitgap.data import csv_file, disk_arrays, image_folder, images, npz, published, targets
 from fitgap.data import labels as dataset_parts
 from fitgap.data.disk_arrays import blocks
 from fitgap.data.labels import (
     NumberedPart,
     RawLabels,
     SplitColumns,
-    hold_out,
-    number_classes,
     row_names,
 )
 from fitgap.errors import RequestError
@@ -60,7 +58,8 @@ class Dataset:
         here. Or features: float32, mostly of shape (n, features). In memory, or a
         `fitgap.data.disk_arrays.DiskRows`.
     y_train, y_test
-        int64 of shape (n,), class numbers from 0.
+        Of classes, int64 of shape (n,), class numbers from 0; of numbers, float32 of shape (n,)
+        or (n, outputs); of label sets, uint8 of shape (n, labels), 0 and 1.
     class_names
         One name per class, in any language.
     source
@@ -185,6 +184,10 @@ def _load(
         config = OWN_DATASETS[plain["name"]](**plain)
         dataset = _own(config, memory_limit_mb, columns=SplitColumns(group, order))
     else:
+        if plain["task"] not in (None, "classes"):
+            raise RequestError(
+                f"dataset.task={plain['task']}: dataset={plain['name']} has one class per sample"
+            )
         dataset = _published(plain["name"], data_dir)
     if plain["classes"] is not None:
         dataset = _keep_classes(dataset, plain["classes"])
@@ -224,18 +227,18 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
         config, memory_limit=memory_limit, key=key, columns=columns
     )
     try:
-        train, test, class_names = number_classes(raw_train, raw_test)
-        if test is None:
-            train_rows, test_rows = hold_out(
-                train,
-                fraction=config.test_fraction,
-                seed=config.test_seed,
-                class_names=class_names,
-            )
-            train, test = train.select(train_rows), train.select(test_rows)
+        train, test, class_names, task = targets.read(
+            raw_train,
+            raw_test,
+            task=config.task,
+            fraction=config.test_fraction,
+            seed=config.test_seed,
+        )
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
-    return _from_parts(config, train, test, class_names)
+    if task != "classes" and config.classes is not None:
+        raise RequestError(f"dataset.classes chooses classes, but the targets are {task}")
+    return replace(_from_parts(config, train, test, class_names), task=task)
 
 
 def _cache_key(config: OwnConfig) -> str:

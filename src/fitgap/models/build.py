@@ -15,8 +15,9 @@ from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.errors import RequestError
 from fitgap.models import network
-from fitgap.models.scaling import FeatureScaling
+from fitgap.models.scaling import FeatureScaling, TargetScaling
 
+TARGET_UNITS = "target_units"  # the name of the layer that does so
 Layers = list[keras.layers.Layer]
 
 
@@ -27,6 +28,7 @@ def build(
     num_classes: int,
     total_steps: int,
     scaling: FeatureScaling | None = None,
+    target_scaling: TargetScaling | None = None,
     say: network.Say = print,
 ) -> keras.Model:
     """Build and compile the network, with the weights that ``config.seed`` draws.
@@ -44,6 +46,9 @@ def build(
         Optimizer steps of the whole run, for schedules over all of it.
     scaling
         Of float32 features; None: the network takes uint8 images.
+    target_scaling
+        Of numbers: the network's last layer gives them in their own units. A whole model of one's
+        own goes without.
     say
         Takes what a person should know of how her model is used.
 
@@ -76,6 +81,12 @@ def build(
         takes_logits=takes_logits,
         say=say,
     )
+    # A head of fitgap's own is called so; a whole model keeps its own.
+    if target_scaling is not None and model.layers[-1].name == "output":
+        in_units = keras.layers.Rescaling(
+            target_scaling.scale, offset=target_scaling.offset, name=TARGET_UNITS
+        )
+        model = keras.Model(model.inputs[0], in_units(model.outputs[0]), name="model")
     model.compile(
         optimizer=_optimizer(config, total_steps=total_steps),
         loss=_instantiate("loss.function", loss),

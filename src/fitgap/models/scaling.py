@@ -8,6 +8,7 @@ validation and test partitions reaches the network.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fitgap.data.disk_arrays import Images, blocks
 
@@ -29,6 +30,32 @@ class FeatureScaling:
     axis: int | None
     mean: list[float] | float
     variance: list[float] | float
+
+
+@dataclass(frozen=True)
+class TargetScaling:
+    """What the network's last layer multiplies by and adds, to give the target's units.
+
+    Without it, a target in the hundred thousands would be out of the reach of small steps.
+
+    Attributes
+    ----------
+    scale, offset
+        Standard deviation and mean of each of the training partition's targets; a deviation of 0
+        is replaced by 1.
+    """
+
+    scale: list[float]
+    offset: list[float]
+
+
+def target_scaling(y: NDArray[np.generic]) -> TargetScaling:
+    """Compute the scaling of the training partition's targets: float32 of shape (n[, outputs])."""
+    columns = y.astype(np.float64).reshape(len(y), -1)
+    scale = columns.std(axis=0)
+    return TargetScaling(
+        scale=np.where(scale == 0, 1.0, scale).tolist(), offset=columns.mean(axis=0).tolist()
+    )
 
 
 def feature_scaling(x: Images) -> FeatureScaling | None:

@@ -78,6 +78,22 @@ def save(folder: Path, *, true: NDArray[np.int64], probabilities: NDArray[np.flo
     )
 
 
+def save_outputs(folder: Path, *, true: NDArray[np.generic], outputs: NDArray[np.float32]) -> None:
+    """Write what a network says of test samples that have no single class.
+
+    Parameters
+    ----------
+    folder
+        Must exist; gets ``predictions.npz`` with ``test_true`` and ``test_outputs``, in the test
+        set's order.
+    true
+        Numbers or label sets, of shape (n,) or (n, outputs).
+    outputs
+        float32 of shape (n, outputs): numbers, or the labels' probabilities.
+    """
+    np.savez_compressed(folder / FILE_NAME, test_true=true, test_outputs=outputs)
+
+
 def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     """Read a run's predictions of the test images.
 
@@ -97,6 +113,8 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     try:
         # Numbers only: a record must not bring code.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            if "test_outputs" in arrays:
+                raise RequestError(f"run {run.run_id} predicts no classes")
             return _checked(
                 arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"]
             )

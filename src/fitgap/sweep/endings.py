@@ -9,6 +9,8 @@ from urllib.parse import unquote, urlsplit
 
 from fitgap import store
 from fitgap.config import program
+from fitgap.evaluation.baseline import remarks
+from fitgap.evaluation.metrics import higher_is_better
 from fitgap.experiment import Plan, Result
 from fitgap.store import StoredRun
 from fitgap.training import checkpoints
@@ -17,7 +19,7 @@ SHOWN_ID = 8  # characters of a run id: enough to name it in a command
 _PARTS = ("train", "val", "gap", "test", "test_gap")
 
 
-def figures(metrics: Mapping[str, float]) -> str:
+def figures(metrics: Mapping[str, float], primary: str = "accuracy") -> str:
     """Return the primary metric of each partition and its gap in one line.
 
     Parameters
@@ -25,13 +27,15 @@ def figures(metrics: Mapping[str, float]) -> str:
     metrics
         Of a run, by name. The gap against the test set stands in where there is no validation
         partition.
+    primary
+        The metric that is told.
 
     Examples
     --------
     >>> figures({"train/accuracy": 0.9, "val/accuracy": 0.8, "gap/accuracy": 0.1})
     'train/accuracy 0.9000, val/accuracy 0.8000, gap/accuracy +0.1000'
     """
-    name = primary_metric(metrics)
+    name = primary
     has_validation = f"val/{name}" in metrics
     found = []
     for part in _PARTS:
@@ -42,19 +46,20 @@ def figures(metrics: Mapping[str, float]) -> str:
     return ", ".join(found)
 
 
-def primary_metric(metrics: Mapping[str, float]) -> str:
-    """Return what a run is ranked by, without its partition: its first metric but the loss."""
-    names = [name.partition("/")[2] for name in metrics if name.startswith(("val/", "test/"))]
-    others = [name for name in names if name != "loss"]
-    return others[0] if others and "accuracy" not in others else "accuracy"
-
-
 def of_run(result: Result, planned: Plan) -> list[str]:
     """Return the lines with which a run that stands alone ends."""
     short = result.run_id[:SHOWN_ID]
     experiment = planned.config.tracking.experiment
     uri = store.option(planned.uri)
-    lines = [figures(result.metrics), f"run {result.run_id} in {store.redact(planned.uri)}"]
+    primary = next(iter(planned.config.metrics))
+    said = remarks(
+        result.metrics,
+        primary=primary,
+        higher_is_better=higher_is_better(planned.config),
+        task=planned.facts.task,
+    )
+    where = f"run {result.run_id} in {store.redact(planned.uri)}"
+    lines = [figures(result.metrics, primary), *said, where]
     if folder := artifact_folder(planned, result.run_id):
         lines.append(f"files:    {folder}")
     asked = f"--experiment {shlex.quote(experiment)}{uri}"

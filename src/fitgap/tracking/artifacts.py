@@ -39,12 +39,17 @@ def write(
     dump_config(config, folder / "config.yaml")
     _write_history(folder / "history.csv", fitted, higher_is_better=higher_is_better(config))
     run_pictures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
-    probabilities = engine.predict(dataset.x_test)
-    predictions.save(folder, true=dataset.y_test, probabilities=probabilities)
-    counts = confusion_counts(
-        dataset.y_test, probabilities.argmax(axis=1), num_classes=dataset.num_classes
-    )
-    run_pictures.save_confusion_matrix(counts, dataset.class_names, folder / "confusion_matrix.png")
+    outputs = engine.predict(dataset.x_test)
+    if dataset.task == "classes":
+        predictions.save(folder, true=dataset.y_test, probabilities=outputs)
+        counts = confusion_counts(
+            dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes
+        )
+        run_pictures.save_confusion_matrix(
+            counts, dataset.class_names, folder / "confusion_matrix.png"
+        )
+    else:
+        predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs)
     title = config.architecture.get("title") or config.architecture["name"]
     lines = [title]
     engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))

@@ -71,7 +71,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def save_learning_curves(epochs: Sequence[Epoch], path: Path) -> None:
-    """Draw loss and accuracy by epoch, the gap between training and validation shaded.
+    """Draw loss and primary metric by epoch, the gap between training and validation shaded.
 
     Parameters
     ----------
@@ -82,13 +82,18 @@ def save_learning_curves(epochs: Sequence[Epoch], path: Path) -> None:
         Of the PNG.
     """
     exact = tuple(any(getattr(epoch, part) for epoch in epochs) for part in ("train", "val"))
-    figure, panels = _empty_curves(*exact)
+    scores = next(
+        iter(
+            epochs[-1].scores[part]
+            for part in ("val", "train", "running")
+            if part in epochs[-1].scores
+        )
+    )
+    primary = next((name for name in scores if name != "loss"), "loss")
+    figure, panels = _empty_curves(*exact, primary)
     number = [epoch.number for epoch in epochs]
-    for quantity, panel in zip(("loss", "accuracy"), panels, strict=True):
-        values = {
-            part: [getattr(getattr(epoch, part), quantity, np.nan) for epoch in epochs]
-            for part in panel.lines
-        }
+    for quantity, panel in zip(("loss", primary), panels, strict=True):
+        values = {part: [_value(epoch, part, quantity) for epoch in epochs] for part in panel.lines}
         for part, line in panel.lines.items():
             line.set_data(number, values[part])
         if panel.gap is not None:
@@ -96,6 +101,11 @@ def save_learning_curves(epochs: Sequence[Epoch], path: Path) -> None:
         panel.axes.relim()
         panel.axes.autoscale_view()
     save(figure, path)
+
+
+def _value(epoch: Epoch, part: str, quantity: str) -> float:
+    scores = epoch.scores.get(part)
+    return np.nan if scores is None else scores.get(quantity, np.nan)
 
 
 @dataclass(frozen=True)
@@ -108,12 +118,12 @@ class _Panel:
 # Making axes and laying out their text takes several times as long as drawing the data, and a
 # sweep's runs differ in the data alone. So a process makes each kind of figure once.
 @functools.cache
-def _empty_curves(has_train: bool, has_val: bool) -> tuple[Figure, Sequence[_Panel]]:
+def _empty_curves(has_train: bool, has_val: bool, primary: str) -> tuple[Figure, Sequence[_Panel]]:
     figure = Figure(figsize=(8, 3.2))
     # Margins by hand: matplotlib's layout engines draw everything twice to find them.
     figure.subplots_adjust(left=0.08, right=0.98, bottom=0.15, top=0.96, wspace=0.22)
     panels = []
-    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", primary), strict=True):
         lines = {"running": _line(axes, ":", color=GREY, label="running (Keras)")}
         if has_train:
             lines["train"] = _line(axes, "o-", color=BLUE, markersize=3, label="train")

@@ -20,7 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fitgap.config.schema import Config
-from fitgap.config.tasks import compiled_metrics
+from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.data.datasets import Images, Labels
 from fitgap.data.splits import Indices
 from fitgap.errors import RequestError
@@ -179,6 +179,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
         "optimizer": optimizer,
         "schedule": config.training.schedule,
         "loss": asdict(config.loss),
+        "units": model.layers[-1].get_config(),  # constants of the training partition's targets
         "metrics": compiled_metrics(config),
         "batch_size": config.training.batch_size,
         "xla": xla,
@@ -247,7 +248,7 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
         return model(x, training=False)
 
     images = tf.TensorSpec((None, *model.input_shape[1:]), model.inputs[0].dtype)
-    labels = tf.TensorSpec.from_tensor(_labels(model, np.zeros(1, np.int64), config))
+    labels = tf.TensorSpec.from_tensor(_labels(model, _any_target(model, config), config))
     any_number_of_labels = tf.TensorSpec((None, *labels.shape[1:]), labels.dtype)
     # Evaluation goes without XLA: its large steps gain a fifth from it, which a run of a few
     # epochs does not earn back from the second that each partition's shape takes to compile.
@@ -264,10 +265,16 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
 def _build_metrics(model: keras.Model, config: Config) -> None:
     """Have Keras make the variables of loss and metrics now: a compiled loop cannot."""
     x = np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype)
-    y = _labels(model, np.zeros(1, np.int64), config)
+    y = _labels(model, _any_target(model, config), config)
     outputs = model(x, training=False)
     model.compute_loss(x=x, y=y, y_pred=outputs)
     model.compute_metrics(x, y, outputs)
+
+
+def _any_target(model: keras.Model, config: Config) -> NDArray[Any]:
+    if task_of(config).name == "classes":
+        return np.zeros(1, np.int64)
+    return np.zeros((1, model.output_shape[-1]), np.float32)
 
 
 def _labels(model: keras.Model, y: Labels, config: Config) -> tf.Tensor:
