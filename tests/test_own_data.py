@@ -388,7 +388,6 @@ def test_a_class_may_be_called_not_available(tmp_path):
         (TABLE.replace("label", "lable"), ["dataset.label=label is no column", "mean lable?"]),
         (TABLE.replace(",b,", ",a,"), ["at least two classes"]),
         (TABLE.replace(",a,", ",1,").replace(",b,", ",-1,"), ["row 2 = -1", "is negative"]),
-        (TABLE.replace(",a,", ",1,").replace(",b,", ",1.5,"), ["row 2 = 1.5", "whole number"]),
         ("height,label\n", ["no rows"]),
         ("label\na\nb\n", ["a column besides"]),
         ("", ["cannot be read as CSV"]),
