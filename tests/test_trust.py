@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from fitgap import experiment, store
-from fitgap.config import settings as config
+from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.store import recorded
 from fitgap.sweep import plan as sweep_plan
@@ -20,7 +20,7 @@ from fitgap.sweep import status
 from fitgap.trust import overrides, settings, targets
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
-SCRIPTS = config.PROJECT_ROOT / "scripts"
+SCRIPTS = project.CHECKOUT / "scripts"
 
 
 class Marks:
@@ -131,7 +131,7 @@ def test_a_module_that_a_person_trusts_may_be_named():
 
 
 def test_what_the_packaged_options_name_may_come_from_a_record():
-    for path in sorted(config.CONFIG_DIR.rglob("*.yaml")):
+    for path in sorted(project.CONFIG_DIR.rglob("*.yaml")):
         if "hydra" not in path.parts:
             node = yaml.safe_load(path.read_text()) or {}
             plain = json.loads(json.dumps(node).replace("${", "$"))

@@ -14,11 +14,13 @@ from typing import Any
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+
+from hydra_plugins.fitgap_neighbours import is_fitgaps
 
 POLL_SECONDS = 0.2
 QUEUE_SECONDS = 2.0  # between two looks at Slurm's queue
@@ -27,19 +29,28 @@ CANCEL_SECONDS = 10.0
 Call = tuple[Any, ...]  # the arguments of one job
 
 
+# Configurations of launchers that were taken out of Hydra's store for fitgap's application.
+_taken_out: dict[str, Any] = {}
+
+
 class FitgapLauncherConfigs(SearchPathPlugin):
     """Has ``conf/hydra/launcher/`` stand for the configurations that the plugins register.
 
     Of two by the same name Hydra would take theirs for a schema of ours, and warn of it. The option
     ``ray_aws`` has no counterpart here; Hydra copies the store for every group it looks at, and
-    that one is a third of it.
+    that one is a third of it. In any other application they stay, or come back.
     """
 
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:  # noqa: ARG002
-        """Take the plugins' out of the store; the path stays as it is."""
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Take the plugins' out of the store, or put them back; the path stays as it is."""
         registered = ConfigStore.instance().repo["hydra"]["launcher"]
+        if not is_fitgaps(search_path):
+            registered.update(_taken_out)
+            _taken_out.clear()
+            return
         for name in ("ray", "ray_aws", "submitit_local", "submitit_slurm"):
-            registered.pop(f"{name}.yaml", None)
+            if f"{name}.yaml" in registered:
+                _taken_out[f"{name}.yaml"] = registered.pop(f"{name}.yaml")
 
 
 class RayLauncher(Launcher):
@@ -88,9 +99,8 @@ class RayLauncher(Launcher):
         running = list(tasks)
         while running:
             (ended,), running = ray.wait(running)
-            job = ray.get(ended)
-            if job.status is JobStatus.COMPLETED and job.return_value.said:
-                print(job.return_value.said, flush=True)
+            if said := _said(ray.get(ended)):
+                print(said, flush=True)
         return [ray.get(task) for task in tasks]
 
 
@@ -240,6 +250,12 @@ class SlurmLauncher(SubmititLauncher):
             return unanswered  # the controller is away: nothing is known of them
         queued = set(asked.stdout.split())
         return [job for job in unanswered if job.job_id in queued]
+
+
+def _said(job: JobReturn) -> str:
+    """Return the line that a job of fitgap's printed of itself, also where it failed."""
+    value = job._return_value  # `return_value` would raise what made it fail
+    return str(getattr(getattr(value, "outcome", value), "said", ""))
 
 
 def _show_output(job: Any) -> None:

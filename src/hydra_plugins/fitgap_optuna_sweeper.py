@@ -35,6 +35,7 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
             key: list(value) if key in lists and value is not None else value
             for key, value in self._settings.items()
         }
+        fitgap_sweeper.separate_folders(master)
         return optimize.run(
             parser.parse_overrides([*self._parse_config(), *arguments]),
             settings=SearchSettings(**settings),

@@ -7,6 +7,8 @@ application reads fitgap's ``conf/``.
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from hydra_plugins.fitgap_neighbours import is_fitgaps
+
 PROVIDER = "fitgap-project"
 
 
@@ -17,8 +19,7 @@ class FitgapProject(SearchPathPlugin):
         """Add the folder before the application's own."""
         from fitgap.config import project
 
-        main = {element.path for element in search_path.get_path() if element.provider == "main"}
-        if not {str(project.CONFIG_DIR), f"file://{project.CONFIG_DIR}"} & main:
+        if not is_fitgaps(search_path):
             return
         own = project.own_config_dir()
         if own is not None:

@@ -6,13 +6,15 @@ start, so nothing heavy may be imported here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from hydra_plugins.fitgap_neighbours import reads_fitgaps_options
 
 
 class FitgapSweeper(BasicSweeper):
@@ -34,14 +36,21 @@ class FitgapSweeper(BasicSweeper):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Make the launcher, if what it needs is installed."""
+        from fitgap.errors import RequestError
         from fitgap.sweep import launchers
 
+        if not reads_fitgaps_options(config):
+            raise RequestError(
+                f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} runs fitgap's "
+                "experiments only; in this application take hydra/sweeper=basic"
+            )
         launchers.require(config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the grid that the arguments and ``params`` make."""
         from fitgap.sweep import composition
+        from fitgap.sweep.composition import refuse_empty
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -49,8 +58,13 @@ class FitgapSweeper(BasicSweeper):
         master, loader, launcher = self.config, self.hydra_context.config_loader, self.launcher
         parser = OverridesParser.create(config_loader=loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        refuse_empty(overrides)
         (grid,) = self.split_arguments(overrides, max_batch_size=None)
-        settings = composition.configs(grid, lambda job: loader.load_sweep_config(master, job))
+        given = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)
+        separate_folders(master)
+        settings = composition.numbered(
+            composition.configs(grid, lambda job: loader.load_sweep_config(master, job)), master
+        )
 
         # Half a second of imports, while other processes compose.
         from fitgap.sweep import grid as sweeps
@@ -66,12 +80,24 @@ class FitgapSweeper(BasicSweeper):
             workers=launchers.Workers(launcher, number),
             publish=_publish,
             request=sweeps.Request(
-                hydra=list(master.hydra.overrides.hydra),
+                hydra=cast("list[str]", given),
                 task=arguments,
                 fail_fast=self._fail_fast,
                 resume=self._resume,
             ),
         )
+
+
+def separate_folders(master: DictConfig) -> None:
+    """Give each job a folder of its own where a person has Hydra write its files.
+
+    Hydra composes each job from the command's overrides, so it has to be one of them.
+    """
+    folders = cast("dict[str, Any]", OmegaConf.to_container(master.hydra.sweep, resolve=False))
+    if master.hydra.output_subdir is None or folders["subdir"] != ".":
+        return
+    with read_write(master), open_dict(master):
+        master.hydra.overrides.hydra.append("hydra.sweep.subdir=${hydra.job.num}")
 
 
 def _publish(parent: str, plans: Sequence[Any]) -> None:

@@ -19,6 +19,8 @@ def run_job(composed: DictConfig) -> object:
 
     try:
         return job.run_job(composed)
+    except job.JobFailedError:
+        raise  # Hydra tells its callbacks and the sweeper
     except Exception as error:
         # Raised as it is, Hydra would print a line of its own before it.
         raise SystemExit(report(error)) from error

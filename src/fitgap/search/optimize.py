@@ -31,7 +31,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep import composition, grid
 from fitgap.sweep.composition import Compose, Overrides
 from fitgap.sweep.grid import Job
-from fitgap.sweep.job import Outcome
+from fitgap.sweep.job import Outcome, outcome_of
 from fitgap.sweep.launch import Launch
 from fitgap.sweep.launchers import WorkerDiedError, Workers
 from fitgap.training import checkpoints, pruning
@@ -299,8 +299,7 @@ class _Search:
                         reason = f"its worker died {attempt} times: {str(error).splitlines()[0]}"
                         outcomes[identity] = Outcome(f"trial {number}", None, reason)
             else:
-                answers = (job_return.return_value for job_return in returns)
-                outcomes |= dict(zip(waiting, answers, strict=True))
+                outcomes |= dict(zip(waiting, map(outcome_of, returns), strict=True))
                 waiting = {}
         return {number: outcomes[job.plan.identity] for number, job in jobs.items()}
 

@@ -7,6 +7,7 @@ settings, so jobs that choose the same options of all groups are composed once, 
 import contextlib
 import copy
 import functools
+import itertools
 import multiprocessing
 import os
 import re
@@ -16,12 +17,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf, open_dict
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from fitgap.config import settings
 from fitgap.config.schema import Config
+from fitgap.errors import RequestError
 
 Overrides = list[str]
 Compose = Callable[[Overrides], DictConfig]
@@ -59,6 +64,52 @@ def configs(grid: Sequence[Overrides], compose: Compose) -> Iterator[Config]:
     )
     bases = {kind: processes.submit(_base_here, kind) for kind in kinds}
     return _configs(grid, compose, lambda kind: bases[kind].result(), processes)
+
+
+def refuse_empty(overrides: Sequence[Override]) -> None:
+    """Refuse a sweep over nothing.
+
+    Raises
+    ------
+    RequestError
+        Naming the first setting that is to be swept over and gets no value.
+    """
+    for override in overrides:
+        if override.is_sweep_override() and not any(True for _ in override.sweep_string_iterator()):
+            raise RequestError(
+                f"{override.input_line}: there is no value to sweep over; "
+                "give values that exist, as optimizer=sgd,adam or seed=range(0,3)"
+            )
+
+
+def numbered(configs: Iterator[Config], master: DictConfig) -> Iterator[Config]:
+    """Give the settings of each job while ``${hydra:job.num}`` is the job's place in the grid.
+
+    Parameters
+    ----------
+    configs
+        From `configs`.
+    master
+        What Hydra composed for the command.
+    """
+    hydra = HydraConfig.instance()
+    before = hydra.cfg
+    hydra.set_config(OmegaConf.masked_copy(master, ["hydra"]))
+    of_jobs: Any = hydra.cfg
+    try:
+        for number in itertools.count():
+            with read_write(of_jobs.hydra), open_dict(of_jobs.hydra):
+                of_jobs.hydra.job.num = number
+                of_jobs.hydra.job.id = str(number)
+            hydra.cfg = of_jobs
+            try:
+                config = next(configs)
+            except StopIteration:
+                return
+            hydra.cfg = before
+            yield config
+    finally:
+        hydra.cfg = before
 
 
 def _configs(

@@ -118,7 +118,8 @@ def run(
             from fitgap.tracking import setup, sweep_writer
 
         experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
-        name = plan.config.name or _name_of_sweep(grid)
+        given = {job.plan.config.name for job in jobs}
+        name = (plan.config.name if len(given) == 1 else None) or _name_of_sweep(grid)
         with sweep_writer.open_sweep(
             name,
             uri=plan.uri,

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -45,8 +46,47 @@ class Outcome:
     said: str = ""
 
 
+class JobFailedError(Exception):
+    """A job of a sweep failed; Hydra, its callbacks and launchers are told so by it.
+
+    Attributes
+    ----------
+    outcome
+        How it ended.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome)  # as its argument it is there after pickling, too
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        """Return why it failed."""
+        return f"{self.outcome.name}: {self.outcome.failure}"
+
+
+def outcome_of(job: JobReturn) -> Outcome:
+    """Return how a job of a sweep ended, from what its launcher returned.
+
+    Raises
+    ------
+    Exception
+        If it ended otherwise than `run_job` has it end.
+    """
+    value = job._return_value  # `return_value` raises what made it fail
+    if isinstance(value, JobFailedError):
+        return value.outcome
+    outcome: Outcome = job.return_value
+    return outcome
+
+
 def run_job(composed: DictConfig) -> Outcome | Result:
-    """Run one job and say what came out."""
+    """Run one job and say what came out.
+
+    Raises
+    ------
+    JobFailedError
+        If a job of a sweep fails. Alone, it raises what made it fail.
+    """
     project.make_importable()
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN:
@@ -94,7 +134,8 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             from fitgap.tracking import sweep_writer
 
             sweep_writer.stop_sweep(planned.uri, planned.config.tracking.parent)
-        return Outcome(name, result=None, failure=failure, said=said)
+        outcome = Outcome(name, result=None, failure=failure, said=said)
+        raise JobFailedError(outcome) from error
     seconds = time.perf_counter() - started
     figures = endings.figures(result.metrics, next(iter(planned.config.metrics)))
     said = _say(f"#{number} {name}: {figures}, {seconds:.1f} s")

@@ -11,7 +11,7 @@ from fitgap import experiment, store
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.job import Outcome
+from fitgap.sweep.job import Outcome, outcome_of
 from fitgap.sweep.launchers import WorkerDiedError
 from fitgap.tracking import delivery
 
@@ -84,7 +84,7 @@ def launch_all(
             if waiting:
                 print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
         else:
-            outcomes += [job_return.return_value for job_return in returns]
+            outcomes += map(outcome_of, returns)
             waiting = [child for child in waiting if child not in launched]
     return outcomes
 

@@ -352,6 +352,7 @@ def resume_arguments(
                 f"got {override!r}\nOther runs are another sweep: {program.name()} train -m ..."
             )
     recorded = [o for o in plan.hydra if not o.lstrip("+").startswith(_NOT_RESUMED)]
+    recorded = [o for o in recorded if o not in overrides]  # a person says the same
     what = f"{sweep_plan.FILE_NAME} of sweep {sweep.parent.run_id}"
     trust.check([*recorded, *plan.task], what=what, modules=modules)
     if any(override.startswith("hydra/launcher=") for override in overrides):

@@ -140,5 +140,5 @@ def _without_references(value: object) -> object:
 def _refused(what: str, override: object) -> RequestError:
     return RequestError(
         f"{what} brings along {targets.shown(override)}, which a record may not\n"
-        "If you know what it does, start the sweep by its own command: fitgap train -m ..."
+        "If you know what it does, say it again behind the command"
     )
