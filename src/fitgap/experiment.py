@@ -301,7 +301,9 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             report = data_report.to_markdown(data_report.findings(dataset, split))
             (Path(folder) / "data_report.md").write_text(report, encoding="utf-8")
             record.log_artifacts(Path(folder))
-        record.log_model(engine.model, example=partitions.test.x[:3])
+        record.log_model(
+            engine.model, example=partitions.test.x[:3], code=planned.sources.own.texts
+        )
         # The saved weights' figures close the record. Where they are an earlier epoch's, they
         # stand a step after the last one, so that MLflow shows them and no step has two values.
         last_step = len(fitted.epochs)

@@ -4,8 +4,9 @@ The saved model takes raw uint8 images, so nothing is scaled here. Only Keras's 
 in its safe mode: no code from a record is run.
 """
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import network_outputs
-from fitgap.store import recorded
+from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.training import backend
 
@@ -64,8 +65,17 @@ class Predictions:
         return confidence
 
 
-def load_model(run: RecordedRun) -> "keras.Model":
+def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Model":
     """Load a run's network with the weights that its figures belong to; not compiled.
+
+    Own classes of layers are taken from the project folder if they are as they were recorded.
+
+    Parameters
+    ----------
+    run
+        Of the record.
+    trusted
+        Own modules that may be taken as they are recorded.
 
     Raises
     ------
@@ -75,9 +85,23 @@ def load_model(run: RecordedRun) -> "keras.Model":
     backend.start(1)
     import keras
 
+    from fitgap.models import own_objects
+
+    def opened(path: Path, custom_objects: Mapping[str, Any] | None = None) -> "keras.Model":
+        return keras.saving.load_model(
+            path, compile=False, safe_mode=True, custom_objects=custom_objects
+        )
+
     with recorded.model_file(run) as path:
         try:
-            return keras.saving.load_model(path, compile=False, safe_mode=True)
+            if not recorded_code.own_modules(run):
+                return opened(path)
+            with contextlib.suppress(Exception):  # most networks need no own code
+                return opened(path)
+            with recorded_code.imported(run, trusted=trusted) as modules:
+                return opened(path, own_objects.named_in(modules))
+        except RequestError:
+            raise
         except Exception as error:  # a damaged file may trip Keras, zipfile or HDF5 anywhere
             reason = str(error).strip().partition("\n")[0]
             raise RequestError(f"the model of run {run.run_id} cannot be read: {reason}") from error

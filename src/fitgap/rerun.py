@@ -5,7 +5,6 @@ every metric but times, and every array in the file of the network.
 """
 
 import io
-import json
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from fitgap import experiment, identity, processes, store
 from fitgap.config import settings as config
 from fitgap.config.settings import to_text
 from fitgap.experiment import Plan
-from fitgap.store import recorded
+from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.tracking import provenance
 from fitgap.trust import targets
@@ -78,7 +77,8 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
     run
         Of the record.
     modules
-        Those whose classes the record may name besides Keras's and fitgap's; see `fitgap.trust`.
+        Those whose classes the record may name besides Keras's, fitgap's and the project's own
+        that are as they were recorded; see `fitgap.trust`.
 
     Raises
     ------
@@ -86,8 +86,11 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
         If its data or its network are not to be had, its settings are not possible today, or it
         names a class that a record may not.
     """
+    own = recorded_code.unchanged(run)
     targets.check(
-        config.to_plain(run.config), what=f"the record of run {run.run_id}", modules=modules
+        config.to_plain(run.config),
+        what=f"the record of run {run.run_id}",
+        modules=[*own, *modules],
     )
     with recorded.model_file(run):
         pass  # before anything is trained that could then not be compared
@@ -134,13 +137,12 @@ def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
 
 def _code(run: RecordedRun, planned: Plan) -> list[Difference]:
     """Return the components and files whose code is another; none where none was recorded."""
-    try:
-        then = json.loads(run.tags.get(provenance.CODE_TAG, "{}"))
-    except ValueError:
-        return []
-    now = {name: value[:12] for name, value in planned.sources.fingerprints.items()}
+    then = recorded_code.fingerprints(run)
+    now = {
+        name: value[: recorded_code.SHORT] for name, value in planned.sources.fingerprints.items()
+    }
     return [
-        Difference(name, str(then.get(name, "there was none")), now.get(name, "there is none"))
+        Difference(name, then.get(name, "there was none"), now.get(name, "there is none"))
         for name in dict.fromkeys([*then, *now])
         if then and then.get(name) != now.get(name)
     ]

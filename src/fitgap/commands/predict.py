@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     metavar="PATH",
     help="PNG file, the first 100 images (reports/predictions-<first 8 of the run id>.png).",
 )
+@options.trust("record")
 @options.uri
 def command(
     *,
@@ -40,6 +41,7 @@ def command(
     invert: bool,
     form: str,
     picture: Path | None,
+    trust: tuple[str, ...],
     uri: str,
 ) -> None:
     """Say which class a run's network sees in images.
@@ -61,12 +63,14 @@ def command(
     found = prediction.find_files(list(files))
     run = recorded.open_run(run_id, uri=uri)
     if found:
-        predictions = _predict_files(run, found, invert=invert)
+        predictions = _predict_files(run, found, invert=invert, trust=trust)
         heading = f"{run.name}: {len(found)} of your images"
     else:
         dataset = prediction.load_dataset(run)
         indices = prediction.parse_indices(images or "0-9", count=len(dataset.y_test))
-        predictions = prediction.predict_test_images(prediction.load_model(run), dataset, indices)
+        predictions = prediction.predict_test_images(
+            prediction.load_model(run, trusted=trust), dataset, indices
+        )
         heading = f"{run.name}: test images of {dataset.name}"
     if form == "json":
         sys.stdout.write(prediction.to_json(run, predictions))
@@ -81,7 +85,7 @@ def command(
 
 
 def _predict_files(
-    run: "recorded.RecordedRun", files: list[Path], *, invert: bool
+    run: "recorded.RecordedRun", files: list[Path], *, invert: bool, trust: tuple[str, ...]
 ) -> "Predictions":
     from fitgap import prediction
 
@@ -89,5 +93,5 @@ def _predict_files(
         raise RequestError(f"the record of run {run.run_id} does not say what images it takes")
     # Before the network is loaded, which takes seconds.
     images = prediction.read_images(files, shape=run.image_shape, invert=invert)
-    model = prediction.load_model(run)
+    model = prediction.load_model(run, trusted=trust)
     return prediction.predict_files(model, files, images, class_names=run.class_names)

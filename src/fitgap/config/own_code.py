@@ -190,6 +190,15 @@ def module_file(module: str) -> Path | None:
     return path if path is not None and path.suffix == ".py" and path.is_file() else None
 
 
+def module_name(file: str) -> str:
+    """Return the module that a file of `OwnCode.texts` is.
+
+    >>> module_name("models/nets.py"), module_name("models/__init__.py")
+    ('models.nets', 'models')
+    """
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
 def _exists(module: str) -> bool:
     top, *rest = module.split(".")
     return _top_spec(top) is not None if not rest else module_file(module) is not None

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from fitgap import store
 from fitgap.config import project
+from fitgap.store.recorded_code import CODE_TAG, SHORT
 
 COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
 # Set for each run: its code depends on its settings.
-SOURCE_TAG, CODE_TAG = "fitgap.source_digest", "fitgap.code"
+SOURCE_TAG = "fitgap.source_digest"
 CPU_TAG = "fitgap.cpu"
 VERSION_PREFIX = "fitgap.version."
 
@@ -62,7 +63,7 @@ def tags() -> dict[str, str]:
 
 def code_tag(fingerprints: Mapping[str, str]) -> dict[str, str]:
     """Return the tag that holds the fingerprints of a run's code, shortened; none if too many."""
-    text = json.dumps({name: value[:12] for name, value in fingerprints.items()})
+    text = json.dumps({name: value[:SHORT] for name, value in fingerprints.items()})
     return {CODE_TAG: text} if len(text) <= MOST_TAG_LENGTH else {}
 
 

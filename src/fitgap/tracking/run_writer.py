@@ -8,6 +8,7 @@ goes away. Reading the record back is `fitgap.store`'s work.
 import functools
 import json
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -24,6 +25,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from fitgap import processes, store
+from fitgap.config import own_code
 from fitgap.config.schema import Config
 from fitgap.config.settings import flatten, to_plain, to_text
 from fitgap.data.datasets import Dataset
@@ -170,7 +172,9 @@ class RunRecord:
         """Add a text file."""
         send_text(self._delivery, text, file_name)
 
-    def log_model(self, model: Any, *, example: np.ndarray[Any, Any]) -> None:
+    def log_model(
+        self, model: Any, *, example: np.ndarray[Any, Any], code: Mapping[str, str]
+    ) -> None:
         """Add a Keras model that takes raw uint8 images, with signature and input example.
 
         Parameters
@@ -179,19 +183,32 @@ class RunRecord:
             A built `keras.Model`.
         example
             uint8 of shape (n, *image_shape): a few images.
+        code
+            The person's own files, of which the model may need classes where it is opened.
         """
         import mlflow.tensorflow
+
+        from fitgap.models import own_objects
+        from fitgap.tracking import artifacts
 
         # What Model.log does, without its loading the model again to try the input example.
         outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
         inputs = [TensorSpec(example.dtype, (-1, *example.shape[1:]))]
-        with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        names = [own_code.module_name(file) for file in code]
+        modules = [sys.modules[name] for name in names if name in sys.modules]
+        with (
+            tempfile.TemporaryDirectory(prefix="fitgap-") as folder,
+            own_objects.only_registered(modules),
+        ):
+            artifacts.write_code(Path(folder), code)
             mlflow.tensorflow.save_model(
                 model,
                 path=f"{folder}/model",
                 mlflow_model=Model(),
                 signature=ModelSignature(Schema(inputs), Schema(outputs)),
                 input_example=example,
+                custom_objects=own_objects.own_layers(model) or None,
+                code_paths=sorted(map(str, (Path(folder) / "code").glob("*"))) or None,
                 # Given, since MLflow otherwise starts a process to find them out.
                 pip_requirements=pip_requirements(),
             )

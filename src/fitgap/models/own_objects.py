@@ -1,0 +1,46 @@
+"""The own classes and functions that a saved network may need to be opened again."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import keras
+
+
+def named_in(modules: Iterable[ModuleType]) -> dict[str, Any]:
+    """Return the classes and functions that some modules define, by their names.
+
+    Keras finds those that are registered by itself; by these, also any others.
+    """
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", None) == module.__name__
+    }
+
+
+def own_layers(model: keras.Model) -> dict[str, Any]:
+    """Return the classes of a network's layers that are not Keras's, by their names."""
+    classes = {type(layer) for layer in model._flatten_layers(include_self=False)}
+    return {each.__name__: each for each in classes if not each.__module__.startswith("keras.")}
+
+
+@contextmanager
+def only_registered(wanted: Iterable[ModuleType]) -> Iterator[None]:
+    """Have Keras know only the registered classes of some modules.
+
+    MLflow saves all that are registered beside a network: in a sweep, also those of other runs,
+    whose modules nobody has where the network is opened.
+    """
+    names = {module.__name__ for module in wanted} | {"__main__"}
+    registered = keras.saving.get_custom_objects()
+    kept = dict(registered)
+    for name, value in kept.items():
+        if getattr(value, "__module__", None) not in names:
+            del registered[name]
+    try:
+        yield
+    finally:
+        registered.update(kept)
