@@ -79,8 +79,19 @@ STFTInitializer TruncatedNormal VarianceScaling Zeros
 _REGULARIZERS = "L1 L1L2 L2 OrthogonalRegularizer"
 _CONSTRAINTS = "MaxNorm MinMaxNorm NonNeg UnitNorm"
 
+# Scorers, which compute a figure of arrays.
+_SCORERS = """
+accuracy_score average_precision_score balanced_accuracy_score brier_score_loss
+cohen_kappa_score d2_absolute_error_score explained_variance_score f1_score fbeta_score
+hamming_loss jaccard_score log_loss matthews_corrcoef max_error mean_absolute_error
+mean_absolute_percentage_error mean_squared_error median_absolute_error precision_score r2_score
+recall_score roc_auc_score root_mean_squared_error top_k_accuracy_score zero_one_loss
+"""
+
 ALLOWED = {
+    "fitgap.evaluation.calibration": frozenset(["expected_calibration_error", "label_accuracy"]),
     "fitgap.models": frozenset(["dense", "sequential"]),
+    "sklearn.metrics": frozenset(_SCORERS.split()),
     "keras.layers": frozenset(_LAYERS.split()),
     "keras.optimizers": frozenset(_OPTIMIZERS.split()),
     "keras.optimizers.schedules": frozenset(_SCHEDULES.split()),
