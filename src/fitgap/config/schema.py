@@ -142,6 +142,7 @@ class TrackingConfig:
     experiment: str = field(default_factory=project.experiment)
     reuse: bool = True
     parent: str | None = None  # run id of the sweep's parent run, set by the sweep
+    watched: bool = False  # whether the sweep itself shows what becomes of the run
     pruning: Any = None  # when a trial is stopped, set by a search; see `fitgap.training.pruning`
 
 

@@ -17,7 +17,7 @@ from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
-from fitgap.sweep import endings
+from fitgap.sweep import endings, live_view
 from fitgap.sweep import launch as sweep_launch
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Overrides
@@ -25,6 +25,7 @@ from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Child
 from fitgap.sweep.launchers import Workers
 from fitgap.sweep.plan import PlannedJob, SweepPlan
+from fitgap.sweep.watching import Watch
 from fitgap.tracking import delivery
 
 # Takes the parent run's id, and the plans of all jobs.
@@ -145,8 +146,20 @@ def run(
                 for job in ordered
             ]
             plans = [job.plan for job in jobs]
-            with endings.said_if_stopped(
-                lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)
+            watch = Watch(
+                plan.uri,
+                experiment=plan.config.tracking.experiment,
+                parent=parent.run_id,
+                identities=[one.identity for one in plans],
+                finished=sorted(
+                    {one.identity for one in plans} - {job.plan.identity for job in waiting}
+                ),
+            )
+            with (
+                endings.said_if_stopped(
+                    lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)
+                ),
+                live_view.show(watch),
             ):
                 outcomes = sweep_launch.launch_all(
                     children, workers.launch, parent=parent, fail_fast=request.fail_fast
@@ -345,6 +358,7 @@ def _child_overrides(job: Job, *, name: str, parent: str) -> Overrides:
     return [
         *job.overrides,
         f"++tracking.parent={parent}",
+        "++tracking.watched=true",
         # The record by name: a worker on a cluster may have another environment or folder than
         # this process.
         f"++tracking.experiment={sweep_plan.quoted(job.plan.config.tracking.experiment)}",

@@ -36,7 +36,8 @@ class Outcome:
     pruned
         Why a search stopped it; None where it did not.
     said
-        The line that the job printed about it, for a launcher whose jobs print where nobody reads.
+        The line that the job printed about it, for a launcher whose jobs print where nobody reads;
+        empty where the sweep itself shows its runs.
     """
 
     name: str
@@ -129,7 +130,8 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         reason = str(error).strip().partition("\n")[0]
         failure = f"{type(error).__name__}: {reason}"
-        said = _say(f"#{number} {name}: FAILED, {failure}")
+        watched = planned is not None and planned.config.tracking.watched
+        said = "" if watched else _say(f"#{number} {name}: FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:
             from fitgap.tracking import sweep_writer
 
@@ -137,8 +139,9 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
         outcome = Outcome(name, result=None, failure=failure, said=said)
         raise JobFailedError(outcome) from error
     seconds = time.perf_counter() - started
-    figures = endings.figures(result.metrics, next(iter(planned.config.metrics)))
-    said = _say(f"#{number} {name}: {figures}, {seconds:.1f} s")
+    said = ""
+    if not planned.config.tracking.watched:
+        said = _say(f"#{number} {name}: {endings.figures(result.metrics)}, {seconds:.1f} s")
     return Outcome(name, result=result, failure=None, said=said)
 
 

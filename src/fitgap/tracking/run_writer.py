@@ -271,7 +271,7 @@ def open_run(
     settings = {**flatten(plain), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
     # A tag says the parent. Both may change when a run goes on, and a parameter must not.
-    of_the_sweep = ("tracking.parent", "tracking.pruning")
+    of_the_sweep = ("tracking.parent", "tracking.watched", "tracking.pruning")
     params: Mapping[str, str] = {
         key: _param_value(value)
         for key, value in settings.items()

@@ -1,0 +1,171 @@
+"""How far a sweep is, read while it runs: from the record, and from the checkpoints beside it.
+
+Whatever launches the jobs, and wherever they run, nothing has to be sent here. Where a run's
+checkpoint lies on another machine, its last recorded figures tell.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fitgap import store
+from fitgap.store import StoredRun
+from fitgap.sweep import endings
+from fitgap.sweep.status import STATUSES
+from fitgap.training import checkpoints
+
+EPOCHS = "running/loss"  # logged once per epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A run that is being trained: its last whole epoch, 0 before the first, and its figures."""
+
+    name: str
+    epoch: int
+    epochs: int
+    figures: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run that has ended: how, in one phrase, and after how many seconds."""
+
+    name: str
+    failed: bool
+    said: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A sweep at a moment.
+
+    Attributes
+    ----------
+    total, finished
+        Its runs, and how many of them have finished, those of earlier sweeps among them.
+    ended
+        Those that ended since the watch began, in that order.
+    training
+        Those that are being trained.
+    best
+        Name and figures of the best finished run of this sweep; None before the first.
+    """
+
+    total: int
+    finished: int
+    ended: tuple[Ended, ...]
+    training: tuple[Training, ...]
+    best: str | None
+
+    @property
+    def failed(self) -> int:
+        """How many failed since the watch began."""
+        return sum(one.failed for one in self.ended)
+
+
+class Watch:
+    """Looks at one sweep, again and again.
+
+    Parameters
+    ----------
+    uri, experiment
+        Where its runs are recorded.
+    parent
+        Run id of its parent.
+    identities
+        Of all its runs.
+    finished
+        Of those among them that had finished before.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        experiment: str,
+        parent: str,
+        identities: Sequence[str],
+        finished: Sequence[str],
+    ) -> None:
+        self._uri, self._experiment, self._parent = uri, experiment, parent
+        self._total = len(set(identities))
+        self._before = set(finished)
+        # What ended before the watch began is no news; one that failed may be trained again.
+        self._known = {_ending(run) for run in self._children() if run.end_time is not None}
+        self._ended: list[Ended] = []
+
+    def look(self) -> Snapshot:
+        """Return how far the sweep is now.
+
+        Raises
+        ------
+        RequestError
+            If the record cannot be read at the moment.
+        """
+        runs = self._children()
+        news = [r for r in runs if r.end_time is not None and _ending(r) not in self._known]
+        for run in sorted(news, key=lambda run: run.end_time or 0):
+            self._known.add(_ending(run))
+            self._ended.append(_how_it_ended(run))
+        finished = [run for run in runs if run.status == "FINISHED"]
+        done = self._before | {run.tags.get("fitgap.identity", "") for run in finished}
+        return Snapshot(
+            total=self._total,
+            finished=len(done),
+            ended=tuple(self._ended),
+            training=tuple(self._training(run) for run in runs if run.status == "RUNNING"),
+            best=_best(finished),
+        )
+
+    def _children(self) -> list[StoredRun]:
+        return store.find_runs(
+            self._uri,
+            experiment=self._experiment,
+            statuses=STATUSES,
+            tags={"fitgap.sweep": self._parent, "fitgap.role": "run"},
+        )
+
+    def _training(self, run: StoredRun) -> Training:
+        epochs = int(run.params.get("training.epochs", "0"))
+        path = checkpoints.path_for(
+            run.tags.get("fitgap.identity", ""), uri=self._uri, experiment=self._experiment
+        )
+        if epoch := checkpoints.last_epoch(path):
+            number, scores = epoch
+            return Training(run.name, number, epochs, endings.figures(scores))
+        steps = store.metric_histories(self._uri, run_ids=[run.run_id], keys=[EPOCHS])
+        number = max(steps[run.run_id].get(EPOCHS, {}), default=0)
+        return Training(run.name, number, epochs, endings.figures(run.metrics) if number else "")
+
+
+def _ending(run: StoredRun) -> tuple[str, int | None]:
+    return run.run_id, run.end_time
+
+
+def _how_it_ended(run: StoredRun) -> Ended:
+    seconds = ((run.end_time or run.start_time) - run.start_time) / 1000
+    if run.status == "FINISHED":
+        return Ended(run.name, False, endings.figures(run.metrics), seconds)
+    reason = run.tags.get("fitgap.failure", run.status)
+    return Ended(run.name, run.status == "FAILED", f"{run.status}, {reason}", seconds)
+
+
+def _best(finished: Sequence[StoredRun]) -> str | None:
+    found: list[tuple[float, StoredRun]] = []
+    for run in finished:
+        metric = f"val/{endings.primary_metric(run.metrics)}"
+        if metric in run.metrics:
+            found.append((_badness(run.metrics, metric), run))
+    if not found:
+        return None
+    best = min(found, key=lambda one: one[0])[1]
+    return f"{best.name}: {endings.figures(best.metrics)}"
+
+
+def _badness(metrics: Mapping[str, float], metric: str) -> float:
+    # A gap is positive where unseen data fare worse, so it tells which way a metric counts.
+    name = metric.partition("/")[2]
+    train, gap = metrics.get(f"train/{name}"), metrics.get(f"gap/{name}")
+    lower_is_better = train is not None and gap is not None and gap * (train - metrics[metric]) < 0
+    return metrics[metric] if lower_is_better else -metrics[metric]
