@@ -73,6 +73,23 @@ def status(*, sweep: str | None, experiment: str | None, uri: str, every: bool) 
         state.show_status(uri, state.choose_sweep(uri, run_id=sweep, experiment=experiment))
 
 
+@command.command("watch")
+@click.argument("sweep", required=False, metavar="[SWEEP]")
+@options.any_experiment
+@options.uri
+def watch(*, sweep: str | None, experiment: str | None, uri: str) -> None:
+    """Show a sweep while it runs, here or elsewhere; Ctrl-C ends the view, not the sweep.
+
+    SWEEP is its run id or the beginning of it (the last one).
+    """
+    from fitgap.sweep import live_view
+    from fitgap.sweep import status as state
+
+    chosen = state.choose_sweep(uri, run_id=sweep, experiment=experiment)
+    live_view.follow(uri, chosen)
+    state.show_status(uri, state.choose_sweep(uri, run_id=chosen.parent.run_id))
+
+
 @command.command("resume")
 @click.argument("words", nargs=-1, metavar="[SWEEP] [HYDRA_OVERRIDE]...")
 @options.any_experiment

@@ -98,9 +98,10 @@ def run(
     SystemExit
         With 1, after the others had their chance, if a run failed.
     """
-    jobs = checked(grid, settings)
-    parent_run = earlier_parent(jobs, resume=request.resume)
-    waiting = unfinished(jobs, resumed=request.resume)
+    with live_view.doing(f"checking {len(grid)} runs"):
+        jobs = checked(grid, settings)
+        parent_run = earlier_parent(jobs, resume=request.resume)
+        waiting = unfinished(jobs, resumed=request.resume)
     different = len({job.plan.identity for job in jobs})
     print(
         f"sweep of {len(jobs)} runs: {different - len(waiting)} finished before, "
@@ -115,10 +116,11 @@ def run(
         print(f"goes on in its parent run {parent_run.run_id}")
 
     with workers:
-        with heavy_imports.paused_garbage_collection():
-            from fitgap.tracking import setup, sweep_writer
+        with live_view.doing("starting workers, opening the record"):
+            with heavy_imports.paused_garbage_collection():
+                from fitgap.tracking import setup, sweep_writer
 
-        experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
+            experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
         given = {job.plan.config.name for job in jobs}
         name = (plan.config.name if len(given) == 1 else None) or _name_of_sweep(grid)
         with sweep_writer.open_sweep(

@@ -141,7 +141,8 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
     seconds = time.perf_counter() - started
     said = ""
     if not planned.config.tracking.watched:
-        said = _say(f"#{number} {name}: {endings.figures(result.metrics)}, {seconds:.1f} s")
+        figures = endings.figures(result.metrics, next(iter(planned.config.metrics)))
+        said = _say(f"#{number} {name}: {figures}, {seconds:.1f} s")
     return Outcome(name, result=result, failure=None, said=said)
 
 

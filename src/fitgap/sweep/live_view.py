@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fitgap.errors import RequestError
+from fitgap.sweep import status
+from fitgap.sweep.status import State, Sweep
 from fitgap.sweep.watching import Ended, Snapshot, Watch
 
 if TYPE_CHECKING:
@@ -56,6 +58,20 @@ class _View:
 
 
 @contextmanager
+def doing(what: str) -> Iterator[None]:
+    """Say in a terminal what is being done, with a moving mark, until the block is left."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(Text(what)):
+        yield
+
+
+@contextmanager
 def show(watch: Watch) -> Iterator[None]:
     """Show a sweep until the block is left.
 
@@ -94,11 +110,27 @@ def show(watch: Watch) -> Iterator[None]:
             live.stop()
 
 
-def follow(watch: Watch, *, is_running: "threading.Event") -> None:
-    """Show a sweep that another process runs, until ``is_running`` is cleared or Ctrl-C."""
+def follow(uri: str, sweep: Sweep) -> None:
+    """Show a sweep that another process runs, until it ends or Ctrl-C."""
+    plan = status.read_plan(uri, sweep)
+    states = status.job_states(uri, sweep, plan)
+    watch = Watch(
+        uri,
+        experiment=sweep.experiment,
+        parent=sweep.parent.run_id,
+        identities=[job.identity for job in plan.jobs],
+        finished=[
+            job.identity
+            for job, state in zip(plan.jobs, states, strict=True)
+            if state.state is State.FINISHED
+        ],
+    )
     with show(watch):
-        while is_running.is_set():
+        while sweep.is_running:
             time.sleep(LOOK_SECONDS)
+            sweep = status.choose_sweep(
+                uri, run_id=sweep.parent.run_id, experiment=sweep.experiment
+            )
 
 
 def table(found: Snapshot | None, *, seconds: float) -> "Table":

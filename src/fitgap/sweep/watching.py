@@ -4,16 +4,19 @@ Whatever launches the jobs, and wherever they run, nothing has to be sent here. 
 checkpoint lies on another machine, its last recorded figures tell.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fitgap import store
+from fitgap.evaluation.scores import Scores, gap
 from fitgap.store import StoredRun
 from fitgap.sweep import endings
 from fitgap.sweep.status import STATUSES
 from fitgap.training import checkpoints
 
 EPOCHS = "running/loss"  # logged once per epoch
+METRICS_TAG = "fitgap.metrics"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,18 @@ class Watch:
         path = checkpoints.path_for(
             run.tags.get("fitgap.identity", ""), uri=self._uri, experiment=self._experiment
         )
-        if epoch := checkpoints.last_epoch(path):
-            number, scores = epoch
-            return Training(run.name, number, epochs, endings.figures(scores))
+        if (last := checkpoints.last_epoch(path)) is not None:
+            number, train, val = last
+            return Training(_name(run), number, epochs, _figures(run, train=train, val=val))
         steps = store.metric_histories(self._uri, run_ids=[run.run_id], keys=[EPOCHS])
         number = max(steps[run.run_id].get(EPOCHS, {}), default=0)
-        return Training(run.name, number, epochs, endings.figures(run.metrics) if number else "")
+        said = endings.figures(run.metrics, _primary(run)) if number else ""
+        return Training(_name(run), number, epochs, said)
+
+
+def _name(run: StoredRun) -> str:
+    # A name is anybody's text, and goes to a terminal.
+    return "".join(letter if letter.isprintable() else "?" for letter in run.name)
 
 
 def _ending(run: StoredRun) -> tuple[str, int | None]:
@@ -146,26 +155,50 @@ def _ending(run: StoredRun) -> tuple[str, int | None]:
 def _how_it_ended(run: StoredRun) -> Ended:
     seconds = ((run.end_time or run.start_time) - run.start_time) / 1000
     if run.status == "FINISHED":
-        return Ended(run.name, False, endings.figures(run.metrics), seconds)
+        said = endings.figures(run.metrics, _primary(run))
+        return Ended(_name(run), False, said, seconds)
     reason = run.tags.get("fitgap.failure", run.status)
-    return Ended(run.name, run.status == "FAILED", f"{run.status}, {reason}", seconds)
+    said = f"{run.status}, {' '.join(reason.split())}"
+    return Ended(_name(run), run.status == "FAILED", said, seconds)
 
 
 def _best(finished: Sequence[StoredRun]) -> str | None:
     found: list[tuple[float, StoredRun]] = []
     for run in finished:
-        metric = f"val/{endings.primary_metric(run.metrics)}"
-        if metric in run.metrics:
-            found.append((_badness(run.metrics, metric), run))
+        name = _primary(run)
+        if (value := run.metrics.get(f"val/{name}")) is not None:
+            found.append((-value if name in _higher_is_better(run) else value, run))
     if not found:
         return None
     best = min(found, key=lambda one: one[0])[1]
-    return f"{best.name}: {endings.figures(best.metrics)}"
+    return f"{_name(best)}: {endings.figures(best.metrics, _primary(best))}"
 
 
-def _badness(metrics: Mapping[str, float], metric: str) -> float:
-    # A gap is positive where unseen data fare worse, so it tells which way a metric counts.
-    name = metric.partition("/")[2]
-    train, gap = metrics.get(f"train/{name}"), metrics.get(f"gap/{name}")
-    lower_is_better = train is not None and gap is not None and gap * (train - metrics[metric]) < 0
-    return metrics[metric] if lower_is_better else -metrics[metric]
+def _figures(run: StoredRun, *, train: dict[str, float], val: dict[str, float]) -> str:
+    """Return an epoch's primary metric and gap, which no record has yet."""
+    name = _primary(run)
+    if name not in val:
+        return f"train/{name} {train[name]:.4f}" if name in train else ""
+    said = f"val/{name} {val[name]:.4f}"
+    if name in train:
+        found = gap(Scores(**train), Scores(**val), higher_is_better=_higher_is_better(run))
+        said += f"  gap {found[name]:+.4f}"
+    return said
+
+
+def _primary(run: StoredRun) -> str:
+    return next(iter(_described(run)), "accuracy")
+
+
+def _higher_is_better(run: StoredRun) -> frozenset[str]:
+    described = _described(run) or {"accuracy": 1}
+    return frozenset(name for name, direction in described.items() if direction > 0)
+
+
+def _described(run: StoredRun) -> dict[str, int]:
+    """Return the direction of a run's metrics, the primary one first; empty for older runs."""
+    try:
+        found = json.loads(run.tags.get(METRICS_TAG, "[]"))
+        return {str(one["name"]): int(one["direction"]) for one in found}
+    except (ValueError, KeyError, TypeError):  # a record can hold anything
+        return {}

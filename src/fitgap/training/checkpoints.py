@@ -127,20 +127,16 @@ def epochs_done(path: Path) -> int:
     return len(_epochs(path))
 
 
-def last_epoch(path: Path) -> tuple[int, dict[str, float]] | None:
-    """Return number and figures of a checkpoint's last epoch, without reading its arrays.
+def last_epoch(path: Path) -> tuple[int, dict[str, float], dict[str, float]] | None:
+    """Return number, training and validation figures of a checkpoint's last epoch.
 
-    The figures are named as in the record: ``val/accuracy``. None where there is no checkpoint
-    that can be read.
+    Its arrays are not read. None where there is no checkpoint that can be read.
     """
     epochs = _epochs(path)
     if not epochs:
         return None
-    last, found = epochs[-1], {}
-    for part in ("train", "val"):
-        for name, value in (last.get(part) or {}).items():
-            found[f"{part}/{name}"] = float(value)
-    return len(epochs), found
+    train, val = (dict(epochs[-1].get(part) or {}) for part in ("train", "val"))
+    return len(epochs), train, val
 
 
 def _epochs(path: Path) -> list[Mapping[str, Any]]:

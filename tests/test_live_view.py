@@ -1,0 +1,178 @@
+"""What a person sees of a sweep while it runs: counts, runs, what is left, the best so far."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from fitgap import store
+from fitgap.store import StoredRun
+from fitgap.sweep import live_view, watching
+from fitgap.sweep.watching import Snapshot, Training, Watch
+from fitgap.training import checkpoints
+
+ACCURACY = json.dumps([{"name": "accuracy", "direction": 1}])
+RMSE = json.dumps([{"name": "rmse", "direction": -1}])
+
+
+def make_run(number, status, *, metrics=None, described=ACCURACY, failure=None, end=None):
+    tags = {"fitgap.identity": f"i{number}", "fitgap.metrics": described, "fitgap.sweep": "p"}
+    if failure:
+        tags["fitgap.failure"] = failure
+    end = end if end is not None else (None if status == "RUNNING" else 1000 * number + 500)
+    return StoredRun(
+        f"r{number}", f"run {number}", status, 1000 * number, {"training.epochs": "4"},
+        metrics or {}, tags, "", end,
+    )  # fmt: skip
+
+
+def scores(train, val, name="accuracy"):
+    gap = train - val if name == "accuracy" else val - train
+    return {f"train/{name}": train, f"val/{name}": val, f"gap/{name}": gap}
+
+
+@pytest.fixture
+def record(monkeypatch):
+    """Return the list of runs that the watch finds."""
+    runs = []
+    monkeypatch.setattr(store, "find_runs", lambda *_, **__: list(runs))
+    monkeypatch.setattr(
+        store, "metric_histories", lambda _uri, run_ids, keys: {r: {keys[0]: {}} for r in run_ids}
+    )
+    monkeypatch.setattr(checkpoints, "last_epoch", lambda _path: None)
+    return runs
+
+
+def make_watch(total=4, finished=()):
+    identities = [f"i{i}" for i in range(total)]
+    return Watch(
+        "sqlite:////nowhere/m.db",
+        experiment="e",
+        parent="p",
+        identities=identities,
+        finished=finished,
+    )
+
+
+def test_counts_take_in_what_earlier_sweeps_finished(record):
+    watch = make_watch(total=4, finished=["i0"])
+    record += [
+        make_run(1, "FINISHED", metrics=scores(0.9, 0.8)),
+        make_run(2, "FAILED", failure="DivergedError: the loss is nan"),
+        make_run(3, "RUNNING"),
+    ]
+    found = watch.look()
+    assert (found.total, found.finished, found.failed) == (4, 2, 1)
+    assert [one.name for one in found.ended] == ["run 1", "run 2"]
+    assert found.ended[0].seconds == 0.5
+    assert "the loss is nan" in found.ended[1].said
+    assert found.training == (Training("run 3", 0, 4, ""),)
+
+
+def test_what_ended_before_the_watch_is_no_news(record):
+    record.append(make_run(1, "FAILED", failure="x"))
+    watch = make_watch()
+    assert watch.look().ended == ()
+    record[0] = make_run(1, "FINISHED", metrics=scores(0.9, 0.8), end=9000)  # trained again
+    assert [one.failed for one in watch.look().ended] == [False]
+    assert len(watch.look().ended) == 1
+
+
+@pytest.mark.parametrize(
+    ("described", "name", "best"), [(ACCURACY, "accuracy", "run 2"), (RMSE, "rmse", "run 1")]
+)
+def test_the_best_is_by_the_primary_metrics_direction(record, described, name, best):
+    watch = make_watch()
+    record += [
+        make_run(1, "FINISHED", metrics=scores(0.3, 0.4, name), described=described),
+        make_run(2, "FINISHED", metrics=scores(0.7, 0.8, name), described=described),
+    ]
+    assert watch.look().best.startswith(f"{best}: train/{name} 0.")
+
+
+@pytest.mark.parametrize(
+    ("described", "name", "said"),
+    [(ACCURACY, "accuracy", "+0.1000"), (RMSE, "rmse", "-0.1000")],
+)
+def test_an_epochs_figures_and_gap_come_from_the_checkpoint(
+    record, monkeypatch, described, name, said
+):
+    watch = make_watch()
+    record.append(make_run(1, "RUNNING", described=described))
+    epoch = (2, {"loss": 0.1, name: 0.9}, {"loss": 0.2, name: 0.8})
+    monkeypatch.setattr(checkpoints, "last_epoch", lambda _path: epoch)
+    (one,) = watch.look().training
+    assert (one.epoch, one.figures) == (2, f"val/{name} 0.8000  gap {said}")
+
+
+@pytest.mark.parametrize("damaged", ["", "[", '{"a": 1}', "[1]", '[{"name": "x"}]'])
+def test_a_damaged_description_of_metrics_is_no_harm(record, damaged):
+    watch = make_watch()
+    record.append(make_run(1, "FINISHED", metrics=scores(0.9, 0.8), described=damaged))
+    assert "val/accuracy 0.8000" in watch.look().best
+
+
+def test_names_reach_the_terminal_without_their_control_characters(record):
+    watch = make_watch()
+    run = make_run(1, "FINISHED", metrics=scores(0.9, 0.8))
+    record.append(StoredRun(**{n: getattr(run, n) for n in run.__slots__} | {"name": "a\x1b[2Jb"}))
+    assert watch.look().ended[0].name == "a?[2Jb"
+
+
+def snapshot(**changes):
+    values = {"total": 18, "finished": 7, "ended": (), "training": (), "best": None} | changes
+    return Snapshot(**values)
+
+
+def text_of(found, *, width=80):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(live_view.table(found, seconds=62.0))
+    return console.file.getvalue()
+
+
+def test_the_view_fits_its_terminal_and_says_what_is_done():
+    training = (Training("adam seed=2 " + "x" * 100, 3, 6, "val/accuracy 0.8286"),)
+    text = text_of(snapshot(training=training, best="sgd: val/accuracy 0.9"))
+    lines = text.splitlines()
+    assert lines[0].startswith("7/18 ")
+    assert "1:02" in lines[0]
+    assert max(map(len, lines)) <= 80
+    assert "best so far: sgd" in text
+    assert "compiling" in text_of(snapshot(training=(Training("a", 0, 6, ""),)))
+    assert "loading" in text_of(snapshot())
+    assert "loading" in text_of(None)
+
+
+def test_the_time_left_follows_the_pace_of_what_has_ended():
+    ended = tuple(watching.Ended(f"r{i}", False, "", 1.0) for i in range(4))
+    found = snapshot(total=10, finished=4, ended=ended, training=(Training("a", 1, 2, ""),))
+    # 4.5 runs in 90 s: 20 s each; 5.5 are left.
+    assert live_view.time_left(found, seconds=90.0) == pytest.approx(110.0)
+    assert live_view.time_left(snapshot(), seconds=9.0) is None
+
+
+def test_without_a_terminal_each_run_that_ends_is_one_counted_line(record, capsys):
+    watch = make_watch(total=3, finished=["i0"])
+    with live_view.show(watch):
+        record += [
+            make_run(1, "FINISHED", metrics=scores(0.9, 0.8)),
+            make_run(2, "FAILED", failure="boom [1]"),
+        ]
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("[2/3] run 1: train/accuracy 0.9000, val/accuracy 0.8000")
+    assert second == "[2/3] run 2: FAILED, boom [1], 0.5 s"
+
+
+@pytest.mark.usefixtures("record")
+def test_a_store_that_is_away_for_a_moment_ends_nothing(monkeypatch, capsys):
+    watch = make_watch()
+
+    def away(*_, **__):
+        from fitgap.errors import StoreAwayError
+
+        raise StoreAwayError("away")
+
+    with live_view.show(watch):
+        monkeypatch.setattr(store, "find_runs", away)
+    assert capsys.readouterr().out == ""
