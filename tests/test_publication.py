@@ -11,7 +11,7 @@ from fitgap.report import sweep_page
 from fitgap.store import StoredRun
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
-PICTURES = {"accuracy_against_gap.svg", "best_accuracy.svg", "best_loss.svg"}
+PICTURES = {"curves.svg", "gap.svg"}
 TABLES = {"leaderboard.md", "leaderboard.csv", "leaderboard.json", "report.html"}
 
 

@@ -1,6 +1,7 @@
 """The report of a record that MLflow's client wrote: what it gathers, its page, its script."""
 
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -15,13 +16,14 @@ import numpy as np
 import pytest
 
 from fitgap import store
+from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.gap_curves import curve_of
 from fitgap.comparison.query import Query
-from fitgap.comparison.verdicts import Curve
 from fitgap.config import project, schema
 from fitgap.config import settings as config
 from fitgap.data import datasets
 from fitgap.errors import RequestError
-from fitgap.report import charts, repeat_command, svg
+from fitgap.report import interval_bars, page_pictures, repeat_command
 from fitgap.report import page as report_page
 from fitgap.report.content import report_on
 from fitgap.report.page import to_html
@@ -150,7 +152,8 @@ def test_the_saved_weights_are_no_epoch_of_the_curves(report):
     (section,) = report.sections
     adam, sgd = section.shown
     assert (adam.label, sgd.label) == ("adam", "sgd")
-    assert sgd.curves["val/loss"].mean == (1.0, 0.75, 1.0)
+    curve = curve_of(sgd.group, "val/loss", section.histories)
+    assert curve.mean == (1.0, 0.75, 1.0)
     # One seed kept its last epoch (accuracy 1 and 0.75), the other went back to its second.
     assert adam.group.metrics["gap/accuracy"].mean == (0.25 + 0.125) / 2
     assert adam.verdict.word == "overfits"
@@ -190,21 +193,9 @@ def test_no_command_where_the_settings_of_today_do_not_give_the_recorded_ones(re
     assert repeat_command.commands_of([[replace(run, params=changed)]]) == [None]
 
 
-@pytest.mark.parametrize(
-    ("limits", "texts"),
-    [
-        ((0.0, 1.0), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
-        ((-0.011, 0.021), ["−0.01", "0.00", "0.01", "0.02"]),
-        ((1.0, 30.0), ["10", "20", "30"]),
-    ],
-)
-def test_ticks_are_round_and_within_the_limits(limits, texts):
-    assert [text for _, text in svg.ticks(limits)] == texts
-
-
 def test_a_value_alone_still_has_a_range():
-    low, high = charts.limits_of([{"val/loss": Curve((1,), (0.5,), (0.5,), (0.5,))}], "loss")
-    assert low < 0.5 < high
+    low, high = interval_bars.limits_with_zero([Estimate(0.0, None, None, None, 1)])
+    assert low < 0.0 < high
 
 
 class Page(HTMLParser):
@@ -278,12 +269,38 @@ def test_the_page_gives_the_test_figure_of_the_selected_group_alone(page):
 
 
 def test_every_picture_is_there(page):
-    # One scatter, loss and accuracy of two groups; a bar for each gap, and for each level of the
-    # optimizer's effects on accuracy and gap.
-    assert (page.count("svg", "plot"), page.count("svg", "bar")) == (1 + 2 * 2, 2 + 2 * 2)
+    # Accuracy and loss of all groups, accuracy against gap; a bar for each gap, and for each level
+    # of the optimizer's effects on accuracy and gap.
+    assert (page.count("svg", "plot"), page.count("svg", "bar")) == (3, 2 + 2 * 2)
     assert page.count("img") == 12
-    assert page.count("polyline", "curve") == 8
-    assert page.count("g", "front") + page.count("g", "point") == 2
+
+
+def test_the_pictures_hold_the_figures_of_every_group(report):
+    (section,) = report.sections
+    drawn = page_pictures.of_section(section.section, section.histories)
+    assert [one.kind for one in drawn] == ["curves", "curves", "gap"]
+    data = json.loads(drawn[0].data)
+    rows = [row for layer in data["layer"] for row in layer.get("data", {}).get("values", [])]
+    rows += data.get("data", {}).get("values", [])
+    assert {row["group"] for row in rows} == {"adam", "sgd"}
+    assert max(row.get("x", 0) for row in rows) == 3  # the step after the last is no epoch
+
+
+def test_what_does_not_fit_into_the_page_is_not_interactive(report):
+    (section,) = report.sections
+    drawn = page_pictures.of_section(section.section, section.histories)
+    ((first, *_), _) = page_pictures.within([drawn, []])
+    assert first.data
+    large = [replace(one, data="x" * page_pictures.MOST_DATA) for one in drawn]
+    (kept,) = page_pictures.within([large])
+    assert [bool(one.data) for one in kept] == [True, False, False]
+
+
+def test_names_within_pictures_are_the_pages_own(html):
+    ids = re.findall(r'\bid="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+    used = re.findall(r"url\(#([^)]+)\)", html.partition("<script>")[0])
+    assert set(used) <= set(ids)
 
 
 def test_names_tags_and_reasons_are_text_and_nothing_else(html, page):
@@ -291,7 +308,8 @@ def test_names_tags_and_reasons_are_text_and_nothing_else(html, page):
     assert REASON in page.text
     assert f"question={NAME}" in page.text
     assert "<img src=x" not in html
-    assert page.count("script") == 1
+    assert html.count("<script>") == 2  # Vega's and the page's own; the others are data
+    assert page.count("script") == 2 + 3
 
 
 def test_the_page_loads_nothing(page):
@@ -300,7 +318,8 @@ def test_the_page_loads_nothing(page):
         assert attributes.get("src", "data:").startswith("data:")
     assert page.count("link") == 0
     assert "default-src 'none'" in str(page.elements)
-    assert not any(text in str(page.elements) for text in ("url(", "http:", "https:"))
+    loaded = re.sub(r"url\(#[^)]+\)", "", str(page.elements))
+    assert not any(text in loaded for text in ("url(", "http:", "https:"))
 
 
 def test_groups_are_marked_and_held_against_the_best(report, page):
@@ -458,9 +477,7 @@ def test_a_browser_draws_every_picture_without_a_complaint(html, page, tmp_path)
     path.write_text(open_page.replace("</body>", PROBE), encoding="utf-8")
     done = browse(path, tmp_path / "profile")
     assert "CONSOLE" not in done.stderr
-    count = page.count("svg", "plot") + page.count("svg", "bar")
-    # Inside each plot lies a picture of its own, and the legend has five.
-    total = count + page.count("svg", "plot") + 5
+    total = page.count("svg", "plot") + page.count("svg", "bar")
     assert f'data-drawn="{total} of {total}"' in done.stdout
     assert 'data-fits="true"' in done.stdout
     assert 'data-sorted="1"' in done.stdout
@@ -480,12 +497,3 @@ def test_a_report_without_validation_partition(train, tracking_uri):
     assert "there is no val/accuracy, and nothing to choose by" in html
     (run,) = store.find_runs(tracking_uri, experiment="fitgap")
     assert run.run_id in html
-
-
-def test_numbers_of_near_points_do_not_lie_on_each_other():
-    plot = svg.Plot("", size=(400, 300), x=(0, 1), y=(0, 1), names=("x", "y"))
-    for i, x in enumerate((0.5, 0.501, 0.502, 0.503)):
-        plot.text(str(i), plot.place(x, 0.5))
-    texts = list(plot.area.iter("text"))
-    sides = {(text.get("class"), text.get("y")) for text in texts}
-    assert len(sides) == len(texts) == 4

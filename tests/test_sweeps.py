@@ -137,8 +137,8 @@ def test_the_same_job_twice_is_trained_once_under_the_name_of_what_varies(train,
     assert done.code == 0
     (parent,), children = runs_by_role(uri)
     assert sorted(child.params["seed"] for child in children) == ["0", "1"]
-    lines = [line for line in done.out.splitlines() if line.startswith("#")]
-    assert len(lines) == 2
+    lines = [line for line in done.out.splitlines() if line.startswith("[")]
+    assert [line.split()[0] for line in lines] == ["[1/2]", "[2/2]"]
     assert all(
         re.search(r"val/accuracy 0\.\d{4}, gap/accuracy [+-]0\.\d{4}", line) for line in lines
     )

@@ -26,9 +26,12 @@ Axis = Literal["epochs", "images", "seconds"]
 AXES: tuple[Axis, ...] = ("epochs", "images", "seconds")
 KINDS = ("curves", "gap", "parallel", "matrix")
 PARTS = ("train", "val")
+NAMES = "names"  # the layer of them, which a narrow page leaves out
 MOST_CURVES = 60  # groups in one chart; those after the coloured ones are thin and grey
 MOST_POINTS = 400  # groups in a scatter
-MOST_EPOCHS_DRAWN = 120  # of a curve: more points than that make no other picture
+# Of one curve, and of all curves of a chart: more make no other picture, but a larger file.
+MOST_EPOCHS_DRAWN, MOST_ROWS = 120, 3000
+FEWEST_EPOCHS_DRAWN = 12
 WIDTH, HEIGHT = 560, 320
 # A text is drawn twice: first its edge in the paper's colour, so that lines stop short of it.
 _HALO = (("paper", 4), (None, 0))
@@ -203,7 +206,8 @@ def curves(
         )
     y_domain = _domain(_later_values(lines), log="y" in log)
     x_domain = _x_domain(lines, log="x" in log)
-    rows = [row for line in lines for row in _rows(line, log=log, limits=y_domain)]
+    each = min(max(MOST_ROWS // len(lines), FEWEST_EPOCHS_DRAWN), MOST_EPOCHS_DRAWN)
+    rows = [row for line in lines for row in _rows(line, log=log, limits=y_domain, most=each)]
     names = list(dict.fromkeys(line.name for line in lines))
     coloured = names[:MOST_COLOURED]
     y_scale = alt.Scale(domain=y_domain, type="log" if "y" in log else "linear", nice=False)
@@ -260,6 +264,7 @@ def curves(
             color=colour,
             opacity=is_chosen,
         )
+        .properties(name=NAMES)
     )
     layers = alt.layer(bands, strokes, names_drawn).properties(width=size[0], height=size[1])
     return Picture(layers, title)
@@ -358,6 +363,7 @@ def gap_against_metric(
         alt.Chart(alt.Data(values=named))
         .mark_text(align="left", stroke=stroke, strokeWidth=width, color="ink")
         .encode(x=alt.X("x:Q", scale=x_scale), y=alt.Y("y:Q", scale=y_scale), text="name:N")
+        .properties(name=f"{NAMES}-{width}")
         for stroke, width in _HALO
     ]
     return Picture(alt.layer(*layers).properties(width=size[0], height=size[1]), title)
@@ -590,8 +596,8 @@ def _along(
     return tuple(epoch * each for epoch in epochs)
 
 
-def _rows(line: _Line, *, log: str, limits: tuple[float, float]) -> list[dict[str, Any]]:
-    step = -(-len(line.x) // MOST_EPOCHS_DRAWN)
+def _rows(line: _Line, *, log: str, limits: tuple[float, float], most: int) -> list[dict[str, Any]]:
+    step = -(-len(line.x) // most)
     last = len(line.x) - 1
     kept = sorted({*range(0, last + 1, step), last})
     rows = []
@@ -604,14 +610,18 @@ def _rows(line: _Line, *, log: str, limits: tuple[float, float]) -> list[dict[st
             {
                 "group": line.name,
                 "part": "training" if line.part == "train" else "validation",
-                "x": line.x[i],
-                "mean": mean,
-                "low": max(low, limits[0]) if "y" in log else low,
-                "high": high,
+                "x": _short(line.x[i]),
+                "mean": _short(mean),
+                "low": _short(max(low, limits[0]) if "y" in log else low),
+                "high": _short(high),
                 "over": over,
             }
         )
     return rows
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def _later_values(lines: Sequence[_Line]) -> list[float]:
@@ -683,9 +693,7 @@ def _colour(names: Sequence[str]) -> Any:
     import altair as alt
 
     roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
-    legend = alt.Legend(
-        title=None, orient="bottom", columns=2, symbolType="stroke", symbolOpacity=1
-    )
+    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolOpacity=1)
     return alt.Color("group:N", scale=alt.Scale(domain=list(names), range=roles), legend=legend)
 
 

@@ -13,20 +13,20 @@ from datetime import UTC, datetime
 
 from fitgap import store
 from fitgap.comparison.effects import Effect, effect_metrics, main_effects
-from fitgap.comparison.gap_curves import EPOCHS, curve_of, explain_from, front_of
+from fitgap.comparison.gap_curves import EPOCHS, explain_from, front_of
 from fitgap.comparison.groups import EVERYTHING, Comparison, Group, Section, compare_experiment
 from fitgap.comparison.query import Query
 from fitgap.comparison.search_importances import Search
-from fitgap.comparison.verdicts import Curve, Verdict
+from fitgap.comparison.verdicts import Verdict
+from fitgap.report import comparison_charts
 from fitgap.report.leaderboard import figure_names, label_of, mark_of
 from fitgap.report.repeat_command import commands_of
 from fitgap.report.test_errors import SelectedModel, Tested, mcnemar_tests, selected_model
-from fitgap.store import StoredRun
+from fitgap.store import Histories, StoredRun
 
 MOST_GROUPS = 200  # rows of a table; nobody reads more, and the file has to open on a phone
-MOST_CURVES = 6  # groups whose learning curves are drawn
+MOST_COMMANDS = 6  # groups whose command is shown
 MOST_FAILURES = 100
-QUANTITIES = ("loss", "accuracy")
 PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "scikit-learn", "mlflow")
 
 
@@ -48,10 +48,9 @@ class ReportedGroup:
         None without a validation partition.
     tested
         McNemar's test against the best group's model; None for the best and for later groups.
-    curves
-        By metric; empty below the first `MOST_CURVES` groups.
     command
-        What repeats it; None if the present settings cannot, and below those groups.
+        What repeats it; None if the present settings cannot, and below the first `MOST_COMMANDS`
+        groups.
     """
 
     group: Group
@@ -60,7 +59,6 @@ class ReportedGroup:
     label: str
     verdict: Verdict | None
     tested: Tested | None
-    curves: dict[str, Curve]
     command: str | None
 
 
@@ -84,6 +82,8 @@ class ReportedSection:
         Main effects by metric, the largest first.
     model
         The selected one; None where groups are only listed.
+    histories
+        What the curves of its first groups are drawn from.
     """
 
     section: Section
@@ -93,6 +93,7 @@ class ReportedSection:
     front: frozenset[int]
     effects: dict[str, tuple[Effect, ...]]
     model: SelectedModel | None
+    histories: Histories
 
     @property
     def selected(self) -> ReportedGroup | None:
@@ -203,17 +204,16 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
         run_ids=[run.run_id for group in shown for run in group.runs],
         keys=["val/loss", EPOCHS],
     )
-    drawn = [run.run_id for group in shown[:MOST_CURVES] for run in group.runs]
-    others = [f"{part}/{quantity}" for part in ("train", "val") for quantity in QUANTITIES]
-    for run_id, more in store.metric_histories(uri, run_ids=drawn, keys=others).items():
+    quantities = dict.fromkeys([comparison_charts.primary_metric(section), "loss"])
+    drawn = comparison_charts.histories_of(section, uri=uri, metrics=quantities)
+    for run_id, more in drawn.items():
         histories[run_id] |= more
     explained = explain_from(section, histories, limit=MOST_GROUPS)
     tests = mcnemar_tests(section, uri=uri)
-    repeatable = [] if section.averages else shown[:MOST_CURVES]
+    repeatable = [] if section.averages else shown[:MOST_COMMANDS]
     commands = commands_of([group.runs for group in repeatable])
     reported = []
     for i, group in enumerate(shown):
-        has_curves = i < MOST_CURVES
         reported.append(
             ReportedGroup(
                 group=group,
@@ -222,9 +222,6 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
                 label=label_of(group),
                 verdict=explained[i].verdict,
                 tested=tests[i] if i < len(tests) else None,
-                curves={key: curve_of(group, key, histories) for key in others}
-                if has_curves
-                else {},
                 command=commands[i] if i < len(commands) else None,
             )
         )
@@ -239,6 +236,7 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
             for metric in effect_metrics(section)
         },
         model=selected_model(section, uri=uri),
+        histories=histories,
     )
 
 

@@ -247,6 +247,7 @@ def _config(theme: Theme, *, font: str) -> dict[str, Any]:
             "titleFontWeight": "normal",
             "symbolStrokeWidth": 2,
             "labelLimit": 320,
+            "columns": 2,
         },
         "header": text,
         "title": {"color": theme.ink, "fontSize": 13, "fontWeight": 600},

@@ -23,13 +23,11 @@ from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
 from fitgap.comparison.verdicts import RULE
 from fitgap.errors import RequestError
-from fitgap.report import charts
-from fitgap.report.charts import Point
+from fitgap.report import comparison_charts, drawing, interval_bars, page_pictures
 from fitgap.report.claims import coverage, decision
 from fitgap.report.content import (
-    MOST_CURVES,
+    MOST_COMMANDS,
     MOST_FAILURES,
-    QUANTITIES,
     Report,
     ReportedSection,
     report_on,
@@ -42,12 +40,10 @@ from fitgap.report.leaderboard import (
     TIE,
     UNTESTED,
     count_of,
-    label_of,
     median_of,
 )
 from fitgap.report.test_errors import MOST_TESTED, SelectedModel
 
-MOST_POINTS = 1000  # of a scatter
 MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
 TEMPLATE = "report.html.j2"
 ABSENT = "–"
@@ -91,8 +87,7 @@ def to_html(report: Report) -> str:
     )
     environment.filters |= {"figure": figure, "interval": interval, "p": p_value, "setting": show}
     environment.globals |= {
-        "curve_pictures": curve_pictures,
-        "bar": charts.bar,
+        "bar": interval_bars.bar,
         "confusions": confusions,
         "count_of": count_of,
         "coverage": coverage,
@@ -103,25 +98,35 @@ def to_html(report: Report) -> str:
         "image_interval": image_interval,
         "mean_or_median": mean_or_median,
         "png_address": png_address,
-        "scatter": scatter,
         "wilson": wilson,
     }
     script = _source(environment, "report.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    pictures = page_pictures.within(
+        [page_pictures.of_section(part.section, part.histories) for part in report.sections]
+    )
+    interactive = any(picture.data for of_one in pictures for picture in of_one)
     return environment.get_template(TEMPLATE).render(
         report=report,
         rule=RULE,
         effects_rule=EFFECTS_RULE,
         marks={"best": BEST, "equal": EQUAL, "tie": TIE, "untested": UNTESTED},
         most_tested=MOST_TESTED,
-        most_points=MOST_POINTS,
+        most_points=comparison_charts.MOST_POINTS,
         most_classes=MOST_CLASSES,
-        most_curves=MOST_CURVES,
+        most_commands=MOST_COMMANDS,
+        most_curves=comparison_charts.MOST_CURVES,
+        pictures=pictures,
+        vega=Markup(drawing.scripts()) if interactive else "",  # noqa: S704
+        vega_digest=_digest(drawing.scripts()) if interactive else "",
         most_failures=MOST_FAILURES,
-        style=Markup(_source(environment, "report.css")),  # noqa: S704
+        style=Markup(_style(environment)),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        script_digest=digest,
+        script_digest=_digest(script),
     )
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def figure(value: float | None, metric: str = "") -> str:
@@ -185,51 +190,6 @@ def confusions(model: SelectedModel) -> list[tuple[str, str, int]]:
     return [(names[i], names[j], int(counts[i, j])) for i, j in pairs if counts[i, j]]
 
 
-def scatter(part: ReportedSection) -> Markup | None:
-    """Return the picture of accuracy against gap, None if no group has both.
-
-    Of thousands of groups, the first `MOST_POINTS` and those on the front are drawn.
-    """
-    points = [
-        Point(
-            accuracy=group.metrics["val/accuracy"],
-            gap=group.metrics["gap/accuracy"],
-            rank=i + 1 if part.section.sort in group.metrics else None,
-            label=label_of(group),
-            on_front=i in part.front,
-        )
-        for i, group in enumerate(part.section.groups)
-        if (i < MOST_POINTS or i in part.front)
-        and math.isfinite(mean_of(group, "val/accuracy"))
-        and math.isfinite(mean_of(group, "gap/accuracy"))
-    ]
-    return charts.scatter(points) if points else None
-
-
-def curve_pictures(part: ReportedSection) -> list[tuple[str, list[Markup]]]:
-    """Return label and learning curves, loss and accuracy, of the groups that have any."""
-    drawn = [one for one in part.shown if any(curve.epochs for curve in one.curves.values())]
-    limits = {
-        quantity: charts.limits_of([one.curves for one in drawn], quantity)
-        for quantity in QUANTITIES
-    }
-    found: list[tuple[str, list[Markup]]] = []
-    for one in drawn:
-        best = mean_of(one.group, "best_epoch")
-        pictures = [
-            charts.learning_curves(
-                one.curves,
-                quantity=quantity,
-                label=one.label,
-                limits=limits[quantity],
-                best_epoch=best if math.isfinite(best) else None,
-            )
-            for quantity in QUANTITIES
-        ]
-        found.append((f"#{one.rank} {one.label}" if one.rank else one.label, pictures))
-    return found
-
-
 def gap_limits(part: ReportedSection) -> tuple[float, float]:
     """Return the scale on which the gaps of a section are drawn."""
     gaps: Sequence[Estimate] = [
@@ -237,13 +197,21 @@ def gap_limits(part: ReportedSection) -> tuple[float, float]:
         for one in part.shown
         if math.isfinite(mean_of(one.group, "gap/accuracy"))
     ]
-    return charts.limits_with_zero(gaps)
+    return interval_bars.limits_with_zero(gaps)
 
 
 def effect_limits(effects: Sequence[Effect]) -> tuple[float, float]:
     """Return the scale on which the effects on one metric are drawn."""
     levels = [level.deviation for effect in effects for level in effect.levels]
-    return charts.limits_with_zero(levels)
+    return interval_bars.limits_with_zero(levels)
+
+
+def _style(environment: Environment) -> str:
+    light, dark = drawing.variables(drawing.LIGHT), drawing.variables(drawing.DARK)
+    return (
+        f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+        f"@media print {{ :root {{ {light} }} }}\n" + _source(environment, "report.css")
+    )
 
 
 def _source(environment: Environment, name: str) -> str:

@@ -4,18 +4,16 @@ It is made of the record, after the runs: of those this sweep trained and of tho
 had finished. Nothing here can fail a sweep.
 """
 
-import re
+import contextlib
 import shlex
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
-from importlib.resources import files
 from pathlib import Path
-
-from markupsafe import Markup
 
 from fitgap import store
 from fitgap.comparison.groups import Comparison, Section, compare
+from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.report.leaderboard import BEST, TIE, label_of, mark_of
 from fitgap.report.terminal import to_csv, to_json, to_markdown
@@ -26,7 +24,7 @@ NOTE_TAG = "mlflow.note.content"
 MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
 MOST_ROWS = 10  # of the note's leaderboard
 MOST_FAILURES = 10  # in the note
-SCALE = 1.5  # pixels of a picture's unit
+PICTURES = ("curves", "gap")
 BETWEEN = "&emsp;"  # columns of the note, which MLflow draws without any room
 
 
@@ -92,7 +90,7 @@ def write(
     failures: Sequence[StoredRun],
 ) -> None:
     """Write leaderboard, report and pictures of a comparison into a folder."""
-    from fitgap.report import content, page
+    from fitgap.report import comparison_charts, content, page
 
     found = content.report_of(comparison, uri=uri, experiment=experiment, failures=failures)
     texts = {
@@ -101,31 +99,14 @@ def write(
         "leaderboard.json": to_json(comparison),
         "report.html": page.to_html(found),
     }
-    for i, section in enumerate(found.sections):
-        number = f"_{i + 1}" if len(found.sections) > 1 else ""
-        picture = page.scatter(section)
-        if picture is not None:
-            texts[f"accuracy_against_gap{number}.svg"] = standalone(picture)
-        for _, curves in page.curve_pictures(section)[:1]:
-            for quantity, curve in zip(content.QUANTITIES, curves, strict=True):
-                texts[f"best_{quantity}{number}.svg"] = standalone(curve)
+    for kind in PICTURES:
+        with contextlib.suppress(RequestError):  # these runs have not what it shows
+            drawn = comparison_charts.draw(comparison, kind, uri=uri)
+            for i, picture in enumerate(drawn, start=1):
+                number = f"_{i}" if len(drawn) > 1 else ""
+                texts[f"{kind}{number}.svg"] = picture.svg()
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def standalone(picture: Markup) -> str:
-    """Return a picture of the report as an SVG file that brings its style along."""
-    style = (files("fitgap.report") / "templates" / "report.css").read_text(encoding="utf-8")
-    style += "svg { background: var(--paper); font-family: system-ui, sans-serif; }"
-    opening, end, rest = str(picture).partition(">")
-    opening = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    # In a page it fills its column; as a file it needs a size of its own.
-    size = re.search(r'viewBox="0 0 (\S+) (\S+)"', opening)
-    if size is not None:
-        width, height = (float(side) * SCALE for side in size.groups())
-        style += f"svg:root {{ width: {width:g}px; height: {height:g}px; }}"
-        opening += f' width="{width:g}" height="{height:g}"'
-    return f"{opening}{end}<style>{style}</style>{rest}"
 
 
 def note(

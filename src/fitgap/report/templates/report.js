@@ -43,3 +43,29 @@ for (const filter of document.querySelectorAll(".filter")) {
 addEventListener("beforeprint", () => {
   for (const folded of document.querySelectorAll("details.printed")) folded.open = true;
 });
+// A picture becomes a chart with hover, zoom and groups to hide when it comes into sight.
+if (window.vegaEmbed) {
+  const NARROW = 560;
+  const bring = (place) => {
+    const spec = JSON.parse(place.nextElementSibling.textContent);
+    const width = place.clientWidth;
+    if (width < NARROW) {
+      // Names have no room beside the curves; the legend has them.
+      spec.layer = spec.layer.filter((layer) => !(layer.name ?? "").startsWith("names"));
+      spec.width = Math.max(width - 80, 200);
+      spec.config.legend.columns = 1;
+    }
+    const box = document.createElement("div");
+    vegaEmbed(box, spec, { renderer: "svg", ast: true, actions: false }).then(() => {
+      place.replaceChildren(box);
+    });
+  };
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      seen.unobserve(entry.target);
+      bring(entry.target);
+    }
+  }, { rootMargin: "200px" });
+  for (const place of document.querySelectorAll("[data-chart]")) seen.observe(place);
+}

@@ -1,0 +1,116 @@
+"""The pictures of a report's page: drawn once as SVG, and with their data, to be made interactive.
+
+A page shows the SVG at once, in its own colours; its script replaces it by the same chart with
+hover, zoom and groups to hide. Where the data of all pictures would make the file too large, the
+last ones stay as they are.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from fitgap.comparison.groups import Section
+from fitgap.errors import RequestError
+from fitgap.report import comparison_charts
+from fitgap.report.drawing import FONT, PAGE, Picture
+from fitgap.store import Histories
+
+MOST_DATA = 1_300_000  # characters of all charts' data, so that a page stays below 3 MB
+
+
+@dataclass(frozen=True, slots=True)
+class PagePicture:
+    """A picture on a page.
+
+    Attributes
+    ----------
+    kind
+        As `fitgap.report.comparison_charts.KINDS`; of curves there are two.
+    title
+        What a heading and a screen reader say.
+    svg
+        As it stands in the page.
+    data
+        Its Vega-Lite specification as JSON; empty where it is not to be interactive.
+    """
+
+    kind: str
+    title: str
+    svg: Markup
+    data: str
+
+
+def of_section(section: Section, histories: Histories) -> list[PagePicture]:
+    """Return what can be drawn of a section: curves, gap against metric, settings."""
+    metric = comparison_charts.primary_metric(section)
+    wanted: list[tuple[str, str, Callable[[], Picture]]] = [
+        (
+            "curves",
+            f"{name} by epoch, all groups",
+            lambda name=name: comparison_charts.curves(section, histories, metric=name),  # type: ignore[misc]
+        )
+        for name in dict.fromkeys((metric, "loss"))
+    ]
+    wanted.append(
+        (
+            "gap",
+            f"validation {metric} against the gap",
+            lambda: comparison_charts.gap_against_metric(section, metric=metric),
+        )
+    )
+    if len(section.keys) > 1 and len(section.groups) > 3:
+        wanted.append(
+            (
+                "parallel",
+                f"settings, validation {metric} and gap",
+                lambda: comparison_charts.parallel_coordinates(section, metric=metric),
+            )
+        )
+    drawn = []
+    for kind, title, make in wanted:
+        try:
+            picture = make()
+        except RequestError:  # these runs have not what it shows
+            continue
+        data = json.dumps(picture.spec(PAGE, font=FONT), ensure_ascii=False, separators=(",", ":"))
+        svg = inline(picture.svg(PAGE), title=title)
+        drawn.append(PagePicture(kind, title, svg, data.replace("<", "\\u003c")))
+    return drawn
+
+
+def within(pictures: Sequence[Sequence[PagePicture]]) -> list[list[PagePicture]]:
+    """Return the pictures of several sections, the first ones with as much data as a page takes."""
+    left = MOST_DATA
+    kept: list[list[PagePicture]] = []
+    for of_one in pictures:
+        kept.append([])
+        for picture in of_one:
+            fits = len(picture.data) <= left
+            left -= len(picture.data) if fits else 0
+            kept[-1].append(picture if fits else replace(picture, data=""))
+    return kept
+
+
+_numbers = itertools.count(1)
+
+
+def inline(svg: str, *, title: str) -> Markup:
+    """Return an SVG file's text to stand within a page.
+
+    Its names (of clipping areas, say) become the page's own, without namespaces; a screen reader
+    says the title and passes over the single lines.
+    """
+    prefix = f"p{next(_numbers)}-"
+    svg = re.sub(r'\bid="', f'id="{prefix}', svg)
+    svg = svg.replace("url(#", f"url(#{prefix}").replace('href="#', f'href="#{prefix}')
+    svg = re.sub(r' xmlns(?::\w+)?="[^"]*"', "", svg, count=3)
+    svg = re.sub(r' (?:aria-[\w-]+|role)="[^"]*"', "", svg)
+    svg = svg.replace(' class="marks"', "", 1)
+    label = Markup.escape(title)
+    return Markup(  # noqa: S704 (vl-convert escapes texts)
+        svg.replace("<svg", f'<svg class="plot" role="img" aria-label="{label}"', 1)
+    )
