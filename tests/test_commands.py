@@ -105,11 +105,12 @@ def test_several_words_after_by_are_several_settings(monkeypatch, run):
     assert query.sort == "val/loss"
 
 
-def test_a_reader_that_closes_the_pipe_is_no_error():
+@pytest.mark.parametrize("printer", ["print", "rich.print"])
+def test_a_reader_that_closes_the_pipe_is_no_error(printer):
     # More than a pipe holds, so that writing meets the closed end.
     code = (
-        "from fitgap.commands import exit_codes\n"
-        "def much():\n    print('x' * 10_000_000)\n"
+        "import rich\nfrom fitgap.commands import exit_codes\n"
+        f"def much():\n    {printer}('x ' * 100_000)\n"
         "exit_codes.run_command(much)\n"
     )
     with subprocess.Popen(

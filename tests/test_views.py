@@ -1,19 +1,23 @@
 """The links to MLflow's UI: a table for each experiment of ours, printed without waiting."""
 
 import json
+import signal
+import socket
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from fitgap.config import project
 from fitgap.tracking import mlflow_ui, setup
 
 SCRIPT = project.CHECKOUT / "scripts" / "ui.py"
-# The last step, becoming MLflow's server, is left out.
+# The last step, MLflow's server, is left out.
 WITHOUT_SERVER = """
-import os, runpy, sys
-os.execve = lambda *_: None
+import runpy, sys
+from fitgap.tracking import mlflow_ui
+mlflow_ui.serve = lambda *_, **__: 0
 script, *arguments = sys.argv[1:]
 sys.argv = [script, *arguments]
 try:
@@ -60,3 +64,48 @@ def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     view = json.loads(tags[f"mlflow.sharedViewState.{mlflow_ui.VIEW_KEY}"])
     assert "metrics.`gap/accuracy`" in view["selectedColumns"]
     assert f"viewStateShareKey={mlflow_ui.VIEW_KEY}&" in mlflow_ui.link(number, server="http://a")
+
+
+def test_a_port_in_use_is_told_before_an_address_is_printed(tracking_uri):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT), "--uri", tracking_uri, "--port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--port {port}: Address already in use" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+SERVED = """
+import sys
+from fitgap.tracking import mlflow_ui
+mlflow_ui.sys.executable = sys.argv[1]  # in the place of Python, with MLflow
+sys.exit(mlflow_ui.serve("sqlite:///x.db", host="127.0.0.1", port=1))
+"""
+# A server with a worker, neither of which ends when the terminal does.
+STUBBORN = """#!/bin/sh
+trap "" HUP
+sleep 1000 &
+echo $!
+wait
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGHUP, signal.SIGTERM])
+def test_the_server_ends_with_the_terminal(tmp_path, ending):
+    program = tmp_path / "server"
+    program.write_text(STUBBORN)
+    program.chmod(0o755)
+    command = [sys.executable, "-c", SERVED, str(program)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        worker = int(process.stdout.readline())
+        process.send_signal(ending)
+        assert process.wait(timeout=30) == 0
+    assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie"

@@ -46,15 +46,22 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     try:
         code = command() or OK
         sys.stdout.flush()
-    except SystemExit:
-        raise
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = _end_without_reader()  # rich's answer to it is exit code 1
     except BrokenPipeError:
-        # `command | head` closed the pipe; Python would complain once more while it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = OK
+        code = _end_without_reader()
     except BaseException as error:
         code = report(error)
     sys.exit(code)
+
+
+def _end_without_reader() -> int:
+    """Answer that `command | head` has closed the pipe: nobody misses what is not read."""
+    # Python would complain once more while it exits.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK
 
 
 def count(text: str) -> int:

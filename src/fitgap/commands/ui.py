@@ -1,12 +1,11 @@
 """``fitgap ui``: MLflow's UI for the database that the runs are recorded in."""
 
-import os
 import socket
 import sys
 
 import click
 
-from fitgap.commands import options
+from fitgap.commands import exit_codes, options
 from fitgap.errors import RequestError
 
 UNUSED = "Default"  # MLflow's own experiment: nothing is recorded there unless a person asks
@@ -16,27 +15,22 @@ UNUSED = "Default"  # MLflow's own experiment: nothing is recorded there unless 
 @options.uri
 @options.host
 @options.port
-def command(*, uri: str, host: str, port: int) -> None:
+def command(*, uri: str, host: str, port: int) -> int:
     """Open MLflow's UI for the database that the runs are recorded in, until Ctrl-C."""
     from fitgap import store
+    from fitgap.tracking import mlflow_ui
 
     store.check(uri)
     if uri.startswith("http"):
         print(f"the tracking server has the UI: {store.redact(uri)}")
         _print_links(uri, server=store.redact(uri).rstrip("/"))
-        return
+        return exit_codes.OK
     _check_port(host, port)
     print(f"runs of {store.redact(uri)}")
     print("In about ten seconds, until Ctrl-C (compareRunsMode=CHART instead of TABLE: charts):")
     _print_links(uri, server=f"http://{host}:{port}")
     sys.stdout.flush()
-    words = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
-    # In the environment, since a URI may hold a password and every user can list arguments.
-    environment = os.environ | {
-        "MLFLOW_BACKEND_STORE_URI": uri,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
-    }
-    os.execve(sys.executable, words, environment)  # noqa: S606 - no shell is wanted
+    return mlflow_ui.serve(uri, host=host, port=port)
 
 
 def _check_port(host: str, port: int) -> None:

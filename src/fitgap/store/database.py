@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 
 from fitgap.errors import RequestError
+from fitgap.store import moved
 from fitgap.store.base import (
     ALLOWED,
     Histories,
@@ -175,6 +176,7 @@ def _connected(uri: str) -> Iterator[Connection | None]:
         if not _path_of(uri).exists():
             yield None
             return
+        moved.follow(_path_of(uri).absolute())
     else:
         _check_answer(uri)
     engine = _engine(uri)

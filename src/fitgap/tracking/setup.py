@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from fitgap import processes, store
 from fitgap.config import project
 from fitgap.errors import RequestError
+from fitgap.store import moved
 from fitgap.tracking import delivery, mlflow_ui, outbox
 
 FAILURE_TAG = "fitgap.failure"
@@ -115,6 +116,6 @@ def _create_or_restore(
     location = None  # a tracking server knows best
     if store.kind_of(uri) != "server":
         beside = sqlite_path(uri) or project.folder() / "mlflow.db"
-        location = beside.with_name("mlartifacts").as_uri()
+        location = beside.with_name(moved.FOLDER).as_uri()
     tags = mlflow_ui.experiment_tags()
     return str(client.create_experiment(name, artifact_location=location, tags=tags))
