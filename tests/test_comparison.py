@@ -7,9 +7,10 @@ import statistics
 
 import pytest
 
-from fitgap.comparison.estimates import estimate, higher_is_better, t_quantile
+from fitgap.comparison.estimates import estimate, t_quantile
 from fitgap.comparison.groups import compare, image_interval
 from fitgap.comparison.query import Query
+from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import parse, show
 from fitgap.config.settings import to_text

@@ -9,8 +9,8 @@ from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
 
 RULE = (
-    "the group with the best mean val/accuracy over its seeds, and of it the run with the highest "
-    "val/accuracy (then the lowest val/loss)"
+    "the group with the best mean of the primary metric on validation data (val/accuracy, unless "
+    "runs name another) over its seeds, and of it the best run (then the lowest val/loss)"
 )
 RUN_TAG = "fitgap.run"
 
@@ -21,15 +21,16 @@ class Choice:
 
     run: StoredRun
     group: Group
+    metric: str
 
     @property
     def reason(self) -> str:
         """Why this run, with its figures, in a sentence or two."""
-        mean = self.group.metrics["val/accuracy"].mean
-        own = self.run.metrics["val/accuracy"]
+        mean = self.group.metrics[self.metric].mean
+        own = self.run.metrics[self.metric]
         return (
-            f"{label_of(self.group)}, seed {self.run.params.get('seed', '?')}: val/accuracy "
-            f"{own:.4f} (mean of its group of {len(self.group.runs)}: {mean:.4f})"
+            f"{label_of(self.group)}, seed {self.run.params.get('seed', '?')}: "
+            f"{self.metric} {own:.4f} (mean of its group of {len(self.group.runs)}: {mean:.4f})"
         )
 
 
@@ -78,10 +79,15 @@ def choose(uri: str, *, experiment: str) -> Choice:
         )
     group = section.groups[0]
     scored = [run for run in group.runs if section.sort in run.metrics]
+    sign = 1 if section.is_better_high(section.sort) else -1
     best = max(
-        scored, key=lambda run: (run.metrics[section.sort or ""], -run.metrics.get("val/loss", 0.0))
+        scored,
+        key=lambda run: (
+            sign * run.metrics[section.sort or ""],
+            -run.metrics.get("val/loss", 0.0),
+        ),
     )
-    return Choice(best, group)
+    return Choice(best, group, section.sort)
 
 
 def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
@@ -138,7 +144,8 @@ def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
 
 
 def _description(run: recorded.RecordedRun, reason: str) -> str:
-    shown = ("val/accuracy", "gap/accuracy", "test/accuracy")
+    name = next(iter(run.config.metrics), "accuracy")
+    shown = (f"val/{name}", f"gap/{name}", f"test/{name}")
     figures = [f"{key} {run.metrics[key]:.4f}" for key in shown if key in run.metrics]
     lines = [
         f"{run.name} of experiment {run.experiment}",

@@ -9,8 +9,9 @@ level; because those two were picked out, it holds for all pairs of levels at on
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, higher_is_better
+from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate
 from fitgap.comparison.groups import Section
+from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.replicates import REPLICATE_KEYS
 from fitgap.comparison.significance import Paired, paired
 from fitgap.comparison.ties import by_block
@@ -23,7 +24,6 @@ RULE = (
     "its best and its worst level within blocks, with a 95 % interval (paired t, Bonferroni over "
     "all pairs of levels)."
 )
-EFFECT_METRICS = ("val/accuracy", "gap/accuracy")
 UNSET = "not set"
 
 
@@ -96,9 +96,10 @@ def main_effects(section: Section, *, metric: str) -> list[Effect]:
 
 
 def effect_metrics(section: Section) -> tuple[str, ...]:
-    """Return the metrics whose effects are worth showing: what is ranked by, accuracy, gap."""
+    """Return the metrics worth showing: what is ranked by, the primary one and its gap."""
     present = {name for group in section.groups for name in group.metrics}
-    wanted = dict.fromkeys([*([section.sort] if section.sort else []), *EFFECT_METRICS])
+    usual = (f"val/{section.primary}", f"gap/{section.primary}")
+    wanted = dict.fromkeys([*([section.sort] if section.sort else []), *usual])
     return tuple(name for name in wanted if name in present)
 
 
@@ -150,7 +151,9 @@ def _effect(
         )
         for value, cell in cells.items()
     ]
-    levels.sort(key=lambda pair: (pair[1].mean, pair[1].value), reverse=higher_is_better(metric))
+    levels.sort(
+        key=lambda pair: (pair[1].mean, pair[1].value), reverse=higher_is_better(metric, runs)
+    )
     ends = sorted((levels[0], levels[-1]), key=lambda pair: pair[1].mean)
     low, high = (cells[value] for value, _ in ends)
     pairs = max(len(levels) * (len(levels) - 1) // 2, 1)

@@ -175,18 +175,6 @@ def half_width_of(
     return math.sqrt(of_seeds + of_images)
 
 
-def higher_is_better(metric: str) -> bool:
-    """Tell the direction of a metric from its name.
-
-    >>> higher_is_better("val/accuracy"), higher_is_better("gap/accuracy")
-    (True, False)
-    """
-    group, _, quantity = metric.rpartition("/")
-    if group in ("gap", "test_gap"):
-        return False
-    return group == "throughput" or quantity.endswith(("accuracy", "score", "auc"))
-
-
 @functools.cache  # a large sweep asks for the same one or two of them tens of thousands of times
 def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
     """Return how many standard errors a two-sided interval by Student's t reaches.

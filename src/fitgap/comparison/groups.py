@@ -15,10 +15,10 @@ from fitgap.comparison.estimates import (
     estimate,
     estimate_over_splits,
     estimate_within_splits,
-    higher_is_better,
 )
-from fitgap.comparison.notes import DEFAULT_SORT, notes_on, nothing_to_compare
+from fitgap.comparison.notes import notes_on, nothing_to_compare
 from fitgap.comparison.query import Query, conditions, nothing_left, require_metric, setting_name
+from fitgap.comparison.recorded_metrics import higher_is_better, primary_metric
 from fitgap.comparison.replicates import (
     OF_THE_SPLIT,
     REPLICATE_KEYS,
@@ -115,6 +115,8 @@ class Section:
         Validation images over training images.
     margin
         Differences within it are of no interest; None where the metric has none.
+    primary
+        The metric that the runs are about, without a partition.
     """
 
     dataset: str
@@ -130,6 +132,11 @@ class Section:
     splits: int = 1
     overlap: float = 0.0
     margin: float | None = None
+    primary: str = "accuracy"
+
+    def is_better_high(self, metric: str) -> bool:
+        """Whether a metric is better the higher it is, as its runs say."""
+        return higher_is_better(metric, (run for group in self.groups for run in group.runs))
 
     @property
     def averages(self) -> bool:
@@ -313,7 +320,9 @@ def _section(
     splits = {split_of(run) for run in runs}
     images = _images(runs, fewest=len(splits) > 1)
     overlap = overlap_of(runs)
-    metric = sort or DEFAULT_SORT
+    primary = primary_metric(runs)
+    metric = sort or f"val/{primary}"
+    is_better = higher_is_better(metric, runs)
     margin = query.margin
     if margin is None and metric.endswith("/accuracy"):
         margin = MARGIN
@@ -336,7 +345,7 @@ def _section(
         groups.sort(
             key=lambda group: (
                 not group.is_complete(metric),
-                _badness(group.metrics.get(metric), metric=metric),
+                _badness(group.metrics.get(metric), higher_is_better=is_better),
             )
         )
     if ranked and metric.startswith(CHOSEN_BY):
@@ -345,7 +354,7 @@ def _section(
         shared = [*others, *(key for key in REPLICATE_KEYS if key not in by)]
         terms = Terms(
             metric=metric,
-            higher_is_better=higher_is_better(metric),
+            higher_is_better=is_better,
             block_of=lambda run: tuple(value_of(run, key) for key in shared),
             margin=margin,
             overlap=overlap,
@@ -369,6 +378,7 @@ def _section(
         splits=len(splits),
         overlap=overlap,
         margin=margin,
+        primary=primary,
     )
 
 
@@ -511,7 +521,7 @@ def _by_settings(group: Group, *, keys: Iterable[str]) -> list[tuple[float, str]
     return [_as_number(group.settings.get(key, "")) for key in keys]
 
 
-def _badness(found: Estimate | None, *, metric: str) -> float:
+def _badness(found: Estimate | None, *, higher_is_better: bool) -> float:
     if found is None or math.isnan(found.mean):
         return math.inf
-    return -found.mean if higher_is_better(metric) else found.mean
+    return -found.mean if higher_is_better else found.mean

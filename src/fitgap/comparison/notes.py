@@ -14,8 +14,6 @@ from fitgap.store import StoredRun
 if TYPE_CHECKING:
     from fitgap.comparison.groups import Section
 
-DEFAULT_SORT = "val/accuracy"
-
 
 def nothing_to_compare(uri: str, *, experiment: str, sweep: str | None = None) -> RequestError:
     """Say why an experiment gives no comparison: unknown (what is there?), or nothing finished."""
@@ -66,30 +64,35 @@ def notes_on(
         Those that meet them.
     """
     return [
-        *_on_the_test_set(query, conditions),
+        *_on_the_test_set(query, conditions, usual=_usual_sort(sections)),
         *_on_the_choice_of_runs(query, conditions, found=found, kept=len(kept)),
         *_on_sections(sections, query),
         *_on_groups(sections, query, kept=len(kept)),
     ]
 
 
-def _on_the_test_set(query: Query, conditions: Sequence[Condition]) -> list[str]:
+def _usual_sort(sections: "Sequence[Section]") -> str:
+    """Return what groups are ranked by unless told: the primary metric on validation data."""
+    return f"val/{sections[0].primary}" if sections else "val/accuracy"
+
+
+def _on_the_test_set(query: Query, conditions: Sequence[Condition], *, usual: str) -> list[str]:
     notes = []
     if query.sort is not None and query.sort.startswith(TEST_PREFIXES):
         notes.append(
             f"Sorted by {query.sort}, so no group is marked as best: that would be choosing on the "
             f"test set, and would make the winner's own test figure too good. Choose by "
-            f"{DEFAULT_SORT}."
+            f"{usual}."
         )
     elif query.sort is not None and query.sort.startswith("gap/"):
         notes.append(
             f"Sorted by {query.sort}, so no group is marked as best: the smallest gap is often "
-            f"that of the network that learned least. Choose by {DEFAULT_SORT}."
+            f"that of the network that learned least. Choose by {usual}."
         )
     elif query.sort is not None and not query.sort.startswith("val/"):
         notes.append(
             f"Sorted by {query.sort}, so no group is marked as best: that figure says nothing of "
-            f"unseen data. Choose by {DEFAULT_SORT}."
+            f"unseen data. Choose by {usual}."
         )
     by_test = [one.name for one in conditions if one.name.startswith(TEST_PREFIXES)]
     if by_test:
@@ -122,7 +125,7 @@ def _on_the_choice_of_runs(
 
 def _on_sections(sections: "Sequence[Section]", query: Query) -> list[str]:
     notes = []
-    by = query.sort or DEFAULT_SORT
+    by = query.sort or _usual_sort(sections)
     if len(sections) > 1:
         notes.append("Runs on different data or splits are ranked apart.")
     if any(section.sort is None and section.split == "none" for section in sections):
@@ -137,7 +140,7 @@ def _on_sections(sections: "Sequence[Section]", query: Query) -> list[str]:
 
 def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> list[str]:
     notes = []
-    by = query.sort or DEFAULT_SORT
+    by = query.sort or _usual_sort(sections)
     groups = [group for section in sections for group in section.groups]
     alone = sum(len(group.runs) == 1 for group in groups)
     if alone:

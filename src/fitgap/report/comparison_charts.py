@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fitgap import store
-from fitgap.comparison.estimates import Estimate, higher_is_better
+from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.gap_curves import EPOCHS, curve_of, front_of, mean_of
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.varying_settings import show, value_of
@@ -56,7 +56,7 @@ def primary_metric(section: Section) -> str:
         return name
     found = sorted(m.partition("/")[2] for m in present if m.startswith("train/"))
     others = [metric for metric in found if metric != "loss"]
-    return "accuracy" if "accuracy" in others or not others else others[0]
+    return section.primary if section.primary in others or not others else others[0]
 
 
 def histories_of(section: Section, *, uri: str, metrics: Iterable[str]) -> Histories:
@@ -440,7 +440,7 @@ def parallel_coordinates(
         ),
     )
     up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
-    is_better = higher_is_better(score)
+    is_better = section.is_better_high(score)
     chosen = alt.selection_point(fields=["line"], on="click")
     lines = (
         alt.Chart(alt.Data(values=rows))
@@ -525,7 +525,7 @@ def matrix(
     rows = [
         {"x": at[0], "y": at[1], "score": mean, "n": len(cells[at]), "text": f"{mean:.4f}"}
         # Viridis is dark at one end and light at the other, in any theme.
-        | {"on": "dark" if (mean <= middle) == higher_is_better(score) else "light"}
+        | {"on": "dark" if (mean <= middle) == section.is_better_high(score) else "light"}
         for at, mean in means.items()
     ]
     levels = [_levels([at[i] for at in means]) for i in (0, 1)]
@@ -537,7 +537,7 @@ def matrix(
         color=alt.Color(
             "score:Q",
             title=score,
-            scale=alt.Scale(scheme="viridis", reverse=not higher_is_better(score)),
+            scale=alt.Scale(scheme="viridis", reverse=not section.is_better_high(score)),
             legend=alt.Legend(format=".4~r"),
         ),
         tooltip=[

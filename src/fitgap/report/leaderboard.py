@@ -20,9 +20,6 @@ from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
 from fitgap.comparison.varying_settings import GROUPS, show
 
-FIGURES = ("val/accuracy", "gap/accuracy", "val/loss")
-# Without a validation partition the only unseen data is the test set.
-FIGURES_WITHOUT_VALIDATION = ("train/accuracy", "test_gap/accuracy", "train/loss")
 FIT_SECONDS = "time/fit_seconds"
 SECONDS_HEADER = "median fit\nseconds"
 BEST, EQUAL, TIE, UNTESTED = "*", "~", "=", "?"
@@ -100,7 +97,10 @@ def columns_of(section: Section, *, metrics: Sequence[str] = ()) -> dict[str, tu
 def figure_names(section: Section, metrics: Sequence[str] = ()) -> list[str]:
     """Return the metrics worth a column: the one ranked by, then those asked for or the usual."""
     present = {name for group in section.groups for name in group.metrics}
-    usual = FIGURES if FIGURES[0] in present else FIGURES_WITHOUT_VALIDATION
+    name = section.primary
+    usual = [f"val/{name}", f"gap/{name}", "val/loss"]
+    if usual[0] not in present:  # the only unseen data is the test set
+        usual = [f"train/{name}", f"test_gap/{name}", "train/loss"]
     shown = metrics or (*usual, FIT_SECONDS)
     wanted = dict.fromkeys([*([section.sort] if section.sort else []), *shown])
     return [name for name in wanted if name in present]

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
-from fitgap.comparison.estimates import Estimate, higher_is_better
+from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import EVERYTHING, Group, image_interval
 from fitgap.comparison.query import Query
@@ -94,7 +94,6 @@ def to_html(report: Report) -> str:
         "decision": decision,
         "effect_limits": effect_limits,
         "gap_limits": gap_limits,
-        "higher_is_better": higher_is_better,
         "image_interval": image_interval,
         "mean_or_median": mean_or_median,
         "png_address": png_address,

@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from fitgap.comparison.estimates import higher_is_better
 from fitgap.comparison.groups import PARTITIONS, Comparison, Group, Section, image_interval
 from fitgap.comparison.query import TEST_PREFIXES
 from fitgap.comparison.significance import wilson
@@ -290,5 +289,5 @@ def _data_name(section: Section) -> str:
 def _order(section: Section) -> str:
     if section.sort is None:
         return "Not ranked."
-    first = "highest" if higher_is_better(section.sort) else "lowest"
+    first = "highest" if section.is_better_high(section.sort) else "lowest"
     return f"Sorted by {section.sort}, {first} first."

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fitgap.comparison import disagreement
 from fitgap.comparison.disagreement import Disagreement
-from fitgap.comparison.estimates import higher_is_better
 from fitgap.comparison.groups import Group, Section
+from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.varying_settings import parse
 from fitgap.config.schema import DatasetConfig, PublishedConfig, SplitConfig
 from fitgap.config.settings import dataset_schema
@@ -175,7 +175,7 @@ def _best_run(group: Group, metric: str) -> StoredRun:
         value = run.metrics.get(metric, math.nan)
         if not math.isfinite(value):
             return math.inf
-        return -value if higher_is_better(metric) else value
+        return -value if higher_is_better(metric, group.runs) else value
 
     return min(group.runs, key=badness)
 
