@@ -30,6 +30,12 @@ def end_of(number, parameters, metrics):
     return Ended([value] * metrics, by_epoch={1: value} if metrics == 1 else {})
 
 
+def resolved(*, metrics=("val/accuracy",), **settings):
+    """Return the settings of a search once its experiment is known."""
+    directions = ["maximize" if name == "val/accuracy" else "minimize" for name in metrics]
+    return SearchSettings(metrics=metrics, directions=directions, **settings)
+
+
 def search(path, settings, *, size, stops=()):
     """Run a search to its end, leaving the process at each number of ended trials in `stops`."""
     for stop in [*stops, N]:
@@ -54,7 +60,7 @@ def trials_of(path, settings):
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("metrics", [("val/accuracy",), ("val/accuracy", "gap/accuracy")])
 def test_a_resumed_search_is_the_uninterrupted_one(tmp_path, sampler, metrics):
-    settings = SearchSettings(sampler=sampler, metrics=metrics, startup_trials=4)
+    settings = resolved(sampler=sampler, metrics=metrics, startup_trials=4)
     whole = search(tmp_path / "whole.journal", settings, size=3)
     assert len(whole) == N
     # At the border of a batch, within a batch, and twice within the same one.
@@ -63,7 +69,7 @@ def test_a_resumed_search_is_the_uninterrupted_one(tmp_path, sampler, metrics):
 
 
 def test_what_was_written_in_part_is_taken_back(tmp_path):
-    settings = SearchSettings(startup_trials=4)
+    settings = resolved(startup_trials=4)
     path = tmp_path / "s.journal"
     whole = search(path, settings, size=3)
     content = path.read_bytes()
@@ -73,7 +79,7 @@ def test_what_was_written_in_part_is_taken_back(tmp_path):
 
 
 def test_a_damaged_file_is_refused(tmp_path):
-    settings = SearchSettings()
+    settings = resolved()
     path = tmp_path / "s.journal"
     search(path, settings, size=3)
     lines = path.read_text().splitlines(keepends=True)
@@ -85,7 +91,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 def test_the_sampler_learns_and_another_seed_proposes_something_else(tmp_path):
     found = {}
     for sampler, seed in (("tpe", 0), ("tpe", 1), ("random", 0)):
-        settings = SearchSettings(sampler=sampler, seed=seed, startup_trials=4)
+        settings = resolved(sampler=sampler, seed=seed, startup_trials=4)
         found[sampler, seed] = search(tmp_path / f"{sampler}{seed}.journal", settings, size=1)
     assert found["tpe", 0] != found["tpe", 1]
     late = [trial[0]["kind"] for trial in found["tpe", 0][8:]]
@@ -93,7 +99,7 @@ def test_the_sampler_learns_and_another_seed_proposes_something_else(tmp_path):
 
 
 def test_only_one_process_at_a_time_may_run_a_search(tmp_path):
-    settings = SearchSettings()
+    settings = resolved()
     with (
         search_study.opened(tmp_path / "s.journal", settings=settings),
         pytest.raises(RequestError, match="being run by another process"),
@@ -103,7 +109,7 @@ def test_only_one_process_at_a_time_may_run_a_search(tmp_path):
 
 
 def test_what_matters_has_the_larger_importance(tmp_path):
-    settings = SearchSettings(sampler="random")
+    settings = resolved(sampler="random")
     path = tmp_path / "s.journal"
     search(path, settings, size=1)
     with search_study.opened(path, settings=settings) as study:
@@ -114,5 +120,5 @@ def test_what_matters_has_the_larger_importance(tmp_path):
 
 
 def test_too_few_trials_have_no_importances():
-    settings = SearchSettings()
+    settings = resolved()
     assert search_study.importances(optuna.create_study(), settings) == {}

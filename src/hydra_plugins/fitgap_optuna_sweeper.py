@@ -51,7 +51,7 @@ class OptunaSweeperConf:
     _target_: str = "hydra_plugins.fitgap_optuna_sweeper.OptunaSweeper"
     n_trials: int = 20
     n_jobs: int | None = None
-    metrics: list[str] = field(default_factory=lambda: ["val/accuracy"])
+    metrics: list[str] = field(default_factory=lambda: ["primary"])
     directions: list[str] | None = None
     sampler: str = "tpe"
     seed: int = 0

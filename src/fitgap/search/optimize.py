@@ -78,6 +78,7 @@ def run(
     fixed, space = search_space.parse(overrides)
     search_study.require_optuna()
     (base,) = grid.checked([fixed], composition.configs([fixed], compose))
+    settings = search_settings.resolve(settings, base.plan.config)
     search_settings.check_experiment(settings, base.plan.config)
     path = _path(base.plan, settings=settings, space=space)
     with search_study.opened(path, settings=settings) as study:
@@ -336,7 +337,11 @@ class _Search:
             by_epoch = {e: v for e, v in history.get(metrics[0], {}).items() if e in epochs}
         if outcome.result is None:
             return Ended(None, was_pruned=True, by_epoch=by_epoch, about=about)
-        values = [outcome.result.metrics[metric] for metric in metrics]
+        found = outcome.result.metrics
+        if lacking := [metric for metric in metrics if metric not in found]:
+            about["failure"] = f"{lacking[0]} is undefined on this run's data"
+            return Ended(None, about=about)
+        values = [found[metric] for metric in metrics]
         return Ended(values, by_epoch=by_epoch, about=about)
 
     def _pruned_run(self, job: Job) -> str | None:

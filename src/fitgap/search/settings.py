@@ -1,19 +1,16 @@
 """The settings of a search and their checks; nothing here imports Optuna."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fitgap.config.checks import require
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
+from fitgap.evaluation.metrics import higher_is_better
 
-# What a search may choose by. The test set chooses nothing, and training figures would choose
-# the network that learns by heart.
-METRICS = {
-    "val/accuracy": "maximize",
-    "val/loss": "minimize",
-    "gap/accuracy": "minimize",
-    "gap/loss": "minimize",
-}
+# What a search may choose by: validation figures and their gaps. The test set chooses nothing, and
+# training figures would choose the network that learns by heart.
+PREFIXES = ("val/", "gap/")
+PRIMARY = "primary"  # stands for the experiment's primary metric on validation data
 SAMPLERS = ("tpe", "random")
 PRUNERS = ("none", "median")
 DIRECTIONS = ("maximize", "minimize")
@@ -31,8 +28,8 @@ class SearchSettings:
         Trials proposed together and run at once; None is what the launcher runs at once. It
         decides what is proposed: a trial knows of those before its batch.
     metrics, directions
-        What is sought, one or more of `METRICS`, and whether to ``maximize`` or ``minimize``;
-        None is each metric's own direction.
+        What is sought, one or more of ``primary``, ``val/<metric>`` and ``gap/<metric>``, and
+        whether to ``maximize`` or ``minimize``; None is each metric's own direction.
     sampler, seed, startup_trials
         ``tpe`` (after so many trials at random) or ``random``. The seed is the search's own.
     pruner, pruning_startup_trials, pruning_warmup_epochs
@@ -45,7 +42,7 @@ class SearchSettings:
 
     n_trials: int = 20
     n_jobs: int | None = None
-    metrics: list[str] | tuple[str, ...] = ("val/accuracy",)
+    metrics: list[str] | tuple[str, ...] = (PRIMARY,)
     directions: list[str] | None = None
     sampler: str = "tpe"
     seed: int = 0
@@ -56,10 +53,8 @@ class SearchSettings:
     study: str | None = None
 
     def resolved_directions(self) -> list[str]:
-        """Return a direction per metric."""
-        if self.directions is not None:
-            return list(self.directions)
-        return [METRICS[name] for name in self.metrics]
+        """Return a direction per metric, once `resolve` has found those that were not named."""
+        return list(self.directions or ())
 
 
 def check(settings: SearchSettings) -> None:
@@ -89,19 +84,45 @@ def check(settings: SearchSettings) -> None:
         if name.startswith(("test/", "test_gap/")):
             raise RequestError(
                 f"hydra.sweeper.metrics={metrics}: {name} is of the test set, which chooses "
-                f"nothing; take {', '.join(METRICS)}"
+                "nothing; take val/ or gap/ and a metric"
             )
-        _require("metrics", name, f"of {', '.join(METRICS)}", when=name in METRICS)
-    directions = settings.resolved_directions()
-    for name in directions:
-        _require("directions", name, " or ".join(DIRECTIONS), when=name in DIRECTIONS)
-    fits = len(directions) == len(metrics)
-    _require("directions", directions, f"one per metric of {metrics}", when=fits)
+    if settings.directions is not None:
+        directions = list(settings.directions)
+        for name in directions:
+            _require("directions", name, " or ".join(DIRECTIONS), when=name in DIRECTIONS)
+        fits = len(directions) == len(metrics)
+        _require("directions", directions, f"one per metric of {metrics}", when=fits)
     if len(metrics) > 1 and settings.pruner != "none":
         raise RequestError(
             f"hydra.sweeper.pruner={settings.pruner} goes by one metric, got metrics={metrics}; "
             "take hydra.sweeper.pruner=none"
         )
+
+
+def resolve(settings: SearchSettings, config: Config) -> SearchSettings:
+    """Return the settings with the metrics and directions that an experiment has.
+
+    Parameters
+    ----------
+    settings
+        Of the search.
+    config
+        Of the experiment, its metrics known.
+
+    Raises
+    ------
+    RequestError
+        If it lacks a metric that is sought.
+    """
+    names = ["loss", *config.metrics]
+    primary = next(iter(config.metrics), "loss")
+    metrics = [f"val/{primary}" if name == PRIMARY else name for name in settings.metrics]
+    known = [f"{prefix}{name}" for name in names for prefix in PREFIXES]
+    for name in metrics:
+        _require("metrics", name, f"of {', '.join(known)}", when=name in known)
+    goes_up = {f"val/{name}" for name in higher_is_better(config)}
+    own = ["maximize" if name in goes_up else "minimize" for name in metrics]
+    return replace(settings, metrics=metrics, directions=settings.directions or own)
 
 
 def check_experiment(settings: SearchSettings, config: Config) -> None:
