@@ -58,7 +58,7 @@ def csv(folder, text, *, limit=None, **settings):
 
 
 @pytest.mark.parametrize(
-    "shape", [(6, 5), (6, 5, 1), (6, 5, 3), (4,)], ids=["grey", "one channel", "RGB", "bytes"]
+    "shape", [(6, 5), (6, 5, 1), (6, 5, 3)], ids=["grey", "one channel", "RGB"]
 )
 def test_uint8_arrays_stay_as_they_are(tmp_path, shape):
     x, y = images(20, *shape), np.arange(20) % 2
@@ -70,7 +70,7 @@ def test_uint8_arrays_stay_as_they_are(tmp_path, shape):
     assert Path(dataset.source) == tmp_path / "own.npz"
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint16, np.bool_])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.uint16, np.bool_, np.uint8])
 def test_other_numbers_are_features(tmp_path, dtype):
     x = images(20, 4).astype(dtype)
     dataset = npz(
@@ -129,7 +129,8 @@ NAN = np.where(np.arange(30).reshape(10, 3) == 7, np.nan, FEATURES)
     [
         ({"x_train": X}, ["y_train is missing"]),
         ({"x_train": X, "y_train": Y, "x_test": X}, ["y_test is missing"]),
-        ({"x_train": X, "y_train": Y, "x_val": X}, ["x_val is not known"]),
+        ({"x_train": X, "y_train": Y, "x_val": X}, ["y_val is missing"]),
+        ({"x_train": X, "train_images": X, "y_train": Y}, ["could both be x_train", "keys"]),
         ({"x_train": X, "y_train": Y[:9]}, ["y_train has 9 labels for 10 images"]),
         ({"x_train": X[:0], "y_train": Y[:0]}, ["y_train is empty"]),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:3]}, ["y_test has 3", "10 images"]),
@@ -138,15 +139,19 @@ NAN = np.where(np.arange(30).reshape(10, 3) == 7, np.nan, FEATURES)
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y.astype(str)}, ["both be text"]),
         ({"x_train": X, "y_train": Y * 0}, ["at least two classes", "only '0'"]),
         ({"x_train": X, "y_train": np.where(Y, np.inf, 0.5)}, ["y_train[1] is inf", "finite"]),
-        ({"x_train": X, "y_train": Y - 1}, ["y_train[0] = -1 is negative"]),
         ({"x_train": X, "y_train": Y * np.nan}, ["y_train[0] = nan is no label"]),
         ({"x_train": X, "y_train": Y * 1j}, ["text or whole numbers", "complex128"]),
         ({"x_train": X, "y_train": np.full((10, 2, 2), "a")}, ["shape (n,), one label per image"]),
+        ({"x_train": X, "y_train": np.eye(10)}, ["class '0' has 1 image"]),
+        (
+            {"x_train": X, "y_train": np.array([["a", "b"]] * 10)},
+            ["one label per image", "(10, 2)"],
+        ),
         ({"x_train": X, "y_train": np.where(Y, "a", " ")}, ["y_train[0] = ' ' is empty"]),
         ({"x_train": X, "y_train": np.arange(10)}, ["class '0' has 1 image", "two or more"]),
         ({"x_train": np.array(["a"] * 10), "y_train": Y}, ["x_train must hold numbers"]),
-        ({"x_train": Y, "y_train": Y}, ["x_train must be of shape", "(10,)"]),
-        ({"x_train": images(10, 3, 8, 8), "y_train": Y}, ["channels in its last axis"]),
+        ({"x_train": X[..., None, None, None], "y_train": Y}, ["x_train must be of shape"]),
+        ({"x_train": images(10, 3, 8, 8), "y_train": Y}, ["last axis", "layout=channels_first"]),
         ({"x_train": NAN, "y_train": Y}, ["x_train[2, 1] is nan"]),
         ({"x_train": FEATURES * 1e39, "y_train": Y}, ["x_train[0, 0] is", "finite"]),
     ],
@@ -161,10 +166,10 @@ def test_arrays_that_are_no_labelled_images_are_refused(tmp_path, arrays, parts)
 
 
 @pytest.mark.parametrize("position", ["x_train", "y_train"])
-def test_objects_in_arrays_are_never_unpickled(tmp_path, position):
+def test_objects_in_arrays_are_never_unpickled_and_the_way_out_is_named(tmp_path, position):
     sprung = tmp_path / "sprung"
     trap = np.array([Trap(sprung)] * 10, dtype=object)
-    with pytest.raises(RequestError, match=f"{position} holds Python objects"):
+    with pytest.raises(RequestError, match=rf"{position} holds Python objects.*astype\(str\)"):
         npz(tmp_path, **({"x_train": X, "y_train": Y} | {position: trap}))
     assert not sprung.exists()
 
@@ -387,7 +392,6 @@ def test_a_class_may_be_called_not_available(tmp_path):
         (TABLE.replace("width", "height"), ["there are two columns 'height'"]),
         (TABLE.replace("label", "lable"), ["dataset.label=label is no column", "mean lable?"]),
         (TABLE.replace(",b,", ",a,"), ["at least two classes"]),
-        (TABLE.replace(",a,", ",1,").replace(",b,", ",-1,"), ["row 2 = -1", "is negative"]),
         ("height,label\n", ["no rows"]),
         ("label\na\nb\n", ["a column besides"]),
         ("", ["cannot be read as CSV"]),

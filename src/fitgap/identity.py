@@ -68,6 +68,8 @@ class DataFacts:
         Which images lie in two partitions, in a phrase; empty if none does.
     stratified
         What ``split.stratify`` comes to, where it is null.
+    notes
+        What a person should know of the data, a line each.
     """
 
     dataset_digest: str
@@ -79,6 +81,7 @@ class DataFacts:
     class_names: tuple[str, ...]
     leakage: str
     stratified: bool = False
+    notes: tuple[str, ...] = ()
     task: str = "classes"
 
 
@@ -148,6 +151,7 @@ def data_facts(config: Config) -> DataFacts:
         class_names=tuple(dataset.class_names),
         leakage=checks.find_leakage(dataset, split),
         stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
+        notes=(*dataset.notes, *checks.notes(dataset, split)),
         task=dataset.task,
     )
     known = {key: asdict(known) for key, known in _read_facts().items()}
@@ -327,7 +331,8 @@ def _read_facts() -> dict[str, DataFacts]:
     try:
         return {
             key: DataFacts(
-                **facts | {name: tuple(facts[name]) for name in ("image_shape", "class_names")}
+                **facts
+                | {name: tuple(facts[name]) for name in ("image_shape", "class_names", "notes")}
             )
             for key, facts in _read_memory("digests.json").items()
         }

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from fitgap.config.schema import (
+    ArraysConfig,
     Config,
     CsvConfig,
     DatasetConfig,
@@ -121,12 +122,30 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         inside = is_number(fraction) and 0 < fraction < 1
         require("dataset.test_fraction", fraction, "a number in (0, 1)", when=inside)
         _check_seed("dataset.test_seed", dataset.test_seed)
+    if isinstance(dataset, ArraysConfig):
+        _check_arrays(dataset)
     if isinstance(dataset, ImageFolderConfig):
         _check_size("dataset.image_size", dataset.image_size)
         channels = dataset.channels
         require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
     if isinstance(dataset, CsvConfig) and dataset.image_shape is not None:
         _check_size("dataset.image_shape", dataset.image_shape)
+
+
+_ROLES = tuple(f"{kind}_{part}" for part in ("train", "val", "test") for kind in ("x", "y"))
+_LAYOUTS = ("channels_last", "channels_first", "sequences")
+
+
+def _check_arrays(dataset: ArraysConfig) -> None:
+    keys, layout = dataset.keys, dataset.layout
+    if keys is not None:
+        valid = isinstance(keys, Mapping) and all(isinstance(name, str) for name in keys.values())
+        require("dataset.keys", keys, "a mapping, as {x_train: X, y_train: y}", when=valid)
+        for role in keys:
+            allowed = ", ".join(_ROLES)
+            require("dataset.keys", role, f"a mapping of {allowed}", when=role in _ROLES)
+    if layout is not None:
+        require("dataset.layout", layout, " or ".join(_LAYOUTS), when=layout in _LAYOUTS)
 
 
 def _check_size(name: str, size: Sequence[int]) -> None:

@@ -38,8 +38,28 @@ class OwnConfig(DatasetConfig):
 
 
 @dataclass
-class NpzConfig(OwnConfig):
-    """Arrays in one file; see :mod:`fitgap.data.npz`."""
+class ArraysConfig(OwnConfig):
+    """Arrays that have names; see :mod:`fitgap.data.arrays`."""
+
+    keys: Any = None  # the names of arrays by role: x_train, y_train, x_val, ...
+    layout: str | None = None  # channels_last, channels_first, sequences
+
+
+@dataclass
+class NpzConfig(ArraysConfig):
+    """Arrays in one file, or in two of one each; see :mod:`fitgap.data.npz`."""
+
+    label_path: str | None = None
+
+
+@dataclass
+class IdxConfig(ArraysConfig):
+    """A folder of IDX files; see :mod:`fitgap.data.idx`."""
+
+
+@dataclass
+class MatConfig(ArraysConfig):
+    """A MATLAB file; see :mod:`fitgap.data.mat`."""
 
 
 @dataclass
@@ -169,7 +189,9 @@ OmegaConf.register_new_resolver("fitgap.experiment", project.experiment, replace
 ConfigStore.instance().store(name="base_config", node=Config)
 OWN_DATASETS: dict[str, type[OwnConfig]] = {
     "csv": CsvConfig,
+    "idx": IdxConfig,
     "image_folder": ImageFolderConfig,
+    "mat": MatConfig,
     "npz": NpzConfig,
 }
 ConfigStore.instance().store(group="schema", name="dense", node=DenseConfig)

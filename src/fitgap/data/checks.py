@@ -107,11 +107,15 @@ class DataFindings:
 def find_leakage(dataset: Dataset, split: Split) -> str:
     """Say in a phrase which images lie in two partitions; empty if none does.
 
+    Rows of features may well repeat, above all those of few categories: `notes` counts them.
+
     Parameters
     ----------
     dataset, split
         The data and how the training part is divided.
     """
+    if _is_table(dataset):
+        return ""
     owner = _owner(dataset, split)
     matches = _exact(dataset, owner, _groups(dataset))
     found = [f"{count} {pair}" for pair, count in matches.across.items() if count]
@@ -119,6 +123,93 @@ def find_leakage(dataset: Dataset, split: Split) -> str:
         return ""
     first, second = matches.examples[0]
     return f"{', '.join(found)} (first: {first} is {second})"
+
+
+# What makes a note of nearly equal rows: of the unseen ones at least this share have some rows of
+# the training partition about them and then, for a factor of that distance, none. Rows drawn
+# independently do so rarely (at most 1 in 4 ** features for the nearest one).
+_ALIKE_SHARE, _ALIKE_JUMP, _ALIKE_FEATURES = 0.2, 4.0, 4
+_ALIKE_ROWS, _ALIKE_QUERIES = 20_000, 500  # looked at, at most
+_FEW_IMAGES = 20_000
+
+
+def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
+    """Say what a person should know before training on data of her own, a line each.
+
+    Parameters
+    ----------
+    dataset, split
+        The data and how the training part is divided.
+    """
+    if not dataset.is_own:
+        return ()
+    found = []
+    if dataset.task == "classes":
+        counts = np.bincount(dataset.y_train[split.train], minlength=dataset.num_classes)
+        share = counts.max() / counts.sum()
+        if share > 0.5:
+            name = dataset.class_names[counts.argmax()]
+            found.append(
+                f"the most frequent class, {name!r}, is {share:.0%} of the training partition: "
+                f"{share:.2f} is the baseline of accuracy"
+            )
+    owner, groups = _owner(dataset, split), _groups(dataset)
+    if _is_table(dataset):
+        exact = _exact(dataset, owner, groups)
+        repeated = [f"{count} {pair}" for pair, count in exact.across.items() if count]
+        if repeated:
+            found.append(f"rows with the same values (duplicates): {', '.join(repeated)}")
+        if exact.conflicting:
+            found.append(
+                f"{exact.conflicting} rows have the same values as a row with another label"
+            )
+        if dataset.train_groups is None and (share := _alike_share(dataset, split)):
+            found.append(
+                f"{share:.0%} of the unseen rows are nearly alike to some rows of the training "
+                "partition and far from all others; if such rows belong together (one patient, "
+                "one recording), split.group=COLUMN keeps them in one partition"
+            )
+    elif _is_image(dataset) and len(owner) <= _FEW_IMAGES:
+        near = _near(dataset, owner, groups)
+        alike = [f"{count} {pair}" for pair, count in near.across.items() if count]
+        if alike:
+            found.append(f"near duplicates: {', '.join(alike)}; see the data report")
+    return tuple(found)
+
+
+def _is_table(dataset: Dataset) -> bool:
+    return len(dataset.image_shape) == 1
+
+
+def _is_image(dataset: Dataset) -> bool:
+    return dataset.value_type == "uint8" and len(dataset.image_shape) > 1
+
+
+def _alike_share(dataset: Dataset, split: Split) -> float:
+    """Return the share of unseen rows with near copies among the training rows; 0 if small."""
+    random = np.random.default_rng(0)
+    seen = np.asarray(select(dataset.x_train, split.train), np.float64)
+    unseen = np.concatenate(
+        [np.asarray(select(dataset.x_train, split.val)), np.asarray(dataset.x_test[:])]
+    ).astype(np.float64)
+    seen = random.permutation(seen)[:_ALIKE_ROWS]
+    unseen = random.permutation(unseen)[:_ALIKE_QUERIES]
+    spread = seen.std(axis=0)
+    varies = spread > 0
+    if varies.sum() < _ALIKE_FEATURES or len(seen) < 20 or len(np.unique(seen, axis=0)) < 20:
+        return 0.0
+    seen, unseen = seen[:, varies] / spread[varies], unseen[:, varies] / spread[varies]
+    squares = (unseen**2).sum(axis=1)[:, None] + (seen**2).sum(axis=1) - 2 * unseen @ seen.T
+    distances = np.sqrt(np.maximum(squares, 0))
+    typical = np.median(distances)
+    nearest = np.sort(distances, axis=1)[:, : max(2, len(seen) // 4)]
+    nearest = np.maximum(nearest, 1e-6 * typical)  # equal rows are counted as duplicates
+    is_alike = ((nearest[:, 1:] > _ALIKE_JUMP * nearest[:, :-1]).any(axis=1)) & (
+        nearest[:, 0] < typical / _ALIKE_JUMP
+    )
+    is_equal = nearest[:, 0] < 1e-5 * typical
+    share = float((is_alike & ~is_equal).mean())
+    return share if share >= _ALIKE_SHARE else 0.0
 
 
 def check(dataset: Dataset, split: Split) -> DataFindings:
@@ -131,7 +222,6 @@ def check(dataset: Dataset, split: Split) -> DataFindings:
     """
     owner = _owner(dataset, split)
     groups = _groups(dataset)
-    is_image = dataset.value_type == "uint8" and len(dataset.image_shape) > 1
     return DataFindings(
         dataset=dataset.name,
         source=dataset.source,
@@ -140,7 +230,7 @@ def check(dataset: Dataset, split: Split) -> DataFindings:
         partitions=_partition_facts(dataset, owner),
         constant_values=_count_constant(select(dataset.x_train, split.train)),
         exact=_exact(dataset, owner, groups),
-        near=_near(dataset, owner, groups) if is_image else None,
+        near=_near(dataset, owner, groups) if _is_image(dataset) else None,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import CsvConfig
-from fitgap.data.labels import Part, RawLabels, SplitColumns
+from fitgap.data.labels import Part, Parts, RawLabels, SplitColumns
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
@@ -33,9 +33,7 @@ def files(config: CsvConfig) -> list[Path]:
     return found
 
 
-def read(
-    config: CsvConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
-) -> tuple[Part, Part | None]:
+def read(config: CsvConfig, *, memory_limit: int | None, key: str, columns: SplitColumns) -> Parts:
     """Read training part and test part into memory; a table is never streamed.
 
     Parameters
@@ -70,7 +68,7 @@ def read(
         names = [f"{path.name}, row {row}" for row in range(1, len(frame) + 1)]
         name = f"column {config.label!r} of {path.name}"
         parts.append(Part(x, labels, name, names, groups=groups, order=order))
-    return parts[0], parts[1] if len(parts) > 1 else None
+    return Parts(parts[0], parts[1] if len(parts) > 1 else None)
 
 
 def _frame(path: Path, label: str) -> "pd.DataFrame":

@@ -18,11 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import OWN_DATASETS, DatasetConfig, OwnConfig, SplitConfig
-from fitgap.data import csv_file, disk_arrays, image_folder, images, npz, published, targets
+from fitgap.data import (
+    arrays,
+    csv_file,
+    disk_arrays,
+    idx,
+    image_folder,
+    images,
+    mat,
+    npz,
+    published,
+    targets,
+)
 from fitgap.data import labels as dataset_parts
 from fitgap.data.disk_arrays import blocks
 from fitgap.data.labels import (
     NumberedPart,
+    Parts,
     RawLabels,
     SplitColumns,
     row_names,
@@ -36,7 +48,9 @@ Labels = dataset_parts.Labels
 DATASETS = (*published.CLASS_NAMES, *OWN_DATASETS)
 _READERS: dict[str, Any] = {
     "csv": csv_file,
+    "idx": idx,
     "image_folder": image_folder,
+    "mat": mat,
     "npz": npz,
 }
 
@@ -61,7 +75,7 @@ class Dataset:
         Of classes, int64 of shape (n,), class numbers from 0; of numbers, float32 of shape (n,)
         or (n, outputs); of label sets, uint8 of shape (n, labels), 0 and 1.
     class_names
-        One name per class, in any language.
+        One name per class, in any language; for other tasks one per number or label.
     source
         Where the bytes came from, for the record.
     digest
@@ -73,6 +87,8 @@ class Dataset:
         ``classes``, ``numbers`` or ``label_sets``; see `fitgap.config.tasks`.
     train_names, test_names
         What messages call each image, such as its file; empty: its number.
+    notes
+        What a person should know of how it was read, a line each.
     is_own
         Whether a person brought it; else it is published.
     is_val
@@ -92,6 +108,7 @@ class Dataset:
     train_names: Sequence[str] = ()
     test_names: Sequence[str] = ()
     arrays_digest: str = ""
+    notes: tuple[str, ...] = ()
     is_own: bool = False
     is_val: NDArray[np.bool_] | None = None
     train_groups: RawLabels | None = None
@@ -148,10 +165,10 @@ def load(
     if config.name not in DATASETS:
         raise RequestError(f"dataset.name must be one of {', '.join(DATASETS)}, got {config.name}")
     settings = _decisive(config)
-    columns = (split.group, split.order) if split else (None, None)
     if isinstance(config, OwnConfig):
-        return _load(settings, None, memory_limit_mb, *columns)
-    if any(columns):
+        columns = SplitColumns(split.group, split.order) if split else SplitColumns()
+        return _load(settings, None, memory_limit_mb, columns, _file_stats(config))
+    if split and (split.group or split.order):
         raise RequestError(
             f"split.group and split.order name a column of your own data; dataset={config.name} "
             "has none"
@@ -176,13 +193,14 @@ def _load(
     settings: str,
     data_dir: Path | None,
     memory_limit_mb: int | None,
-    group: str | None = None,
-    order: str | None = None,
+    columns: SplitColumns | None = None,
+    file_stats: str | None = None,
 ) -> Dataset:
+    del file_stats  # a file that changed meanwhile is read again
     plain = json.loads(settings)
     if plain["name"] in OWN_DATASETS:
         config = OWN_DATASETS[plain["name"]](**plain)
-        dataset = _own(config, memory_limit_mb, columns=SplitColumns(group, order))
+        dataset = _own(config, memory_limit_mb, columns=columns or SplitColumns())
     else:
         if plain["task"] not in (None, "classes"):
             raise RequestError(
@@ -202,7 +220,7 @@ def _digest(dataset: Dataset, arrays_digest: str) -> str:
     """
     if not dataset.is_own:
         return arrays_digest
-    text = json.dumps([arrays_digest, dataset.class_names], ensure_ascii=False)
+    text = json.dumps([arrays_digest, dataset.task, dataset.class_names], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -223,29 +241,28 @@ def _published(name: str, data_dir: Path | None) -> Dataset:
 def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumns) -> Dataset:
     memory_limit = None if memory_limit_mb is None else memory_limit_mb * 2**20
     key = _cache_key(config)
-    raw_train, raw_test = _READERS[config.name].read(
+    parts: Parts = _READERS[config.name].read(
         config, memory_limit=memory_limit, key=key, columns=columns
     )
     try:
         train, test, class_names, task = targets.read(
-            raw_train,
-            raw_test,
+            parts.train,
+            parts.test,
             task=config.task,
             fraction=config.test_fraction,
             seed=config.test_seed,
         )
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
-    if task != "classes" and config.classes is not None:
-        raise RequestError(f"dataset.classes chooses classes, but the targets are {task}")
-    return replace(_from_parts(config, train, test, class_names), task=task)
+    dataset = _from_parts(config, train, test, class_names)
+    return replace(dataset, task=task, notes=parts.notes)
 
 
 def _cache_key(config: OwnConfig) -> str:
     """Return what stands for the arrays that a reader makes, before any is held out."""
     as_read = replace(config, classes=None, test_fraction=0.0, test_seed=0)
     digest = hashlib.sha256(f"{_file_stats(as_read)}".encode())
-    for module in (images, _READERS[config.name]):
+    for module in (arrays, images, _READERS[config.name]):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 
@@ -313,6 +330,8 @@ def _file_stats(config: DatasetConfig) -> str | None:
 
 
 def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
+    if dataset.task != "classes":
+        raise RequestError(f"dataset.classes: the targets are {dataset.task}, not classes")
     unknown = [c for c in classes if not 0 <= c < dataset.num_classes]
     if unknown:
         raise RequestError(

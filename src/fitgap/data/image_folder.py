@@ -17,7 +17,7 @@ from fitgap.config.schema import ImageFolderConfig
 from fitgap.data import disk_arrays
 from fitgap.data.disk_arrays import Images
 from fitgap.data.images import SUFFIXES, read_image
-from fitgap.data.labels import Part, SplitColumns
+from fitgap.data.labels import Part, Parts, SplitColumns
 from fitgap.errors import RequestError
 
 # What systems leave in folders unasked, besides hidden files.
@@ -67,7 +67,7 @@ def files(config: ImageFolderConfig) -> list[Path]:
 
 def read(
     config: ImageFolderConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
-) -> tuple[Part, Part | None]:
+) -> Parts:
     """Read training part and test part, keeping them on disk where they exceed the memory limit.
 
     Parameters
@@ -96,7 +96,7 @@ def read(
         x = disk_arrays.select(images, rows) if len(found) > 1 else images
         parts.append(Part(x, np.array(part.labels), labels_name, part.names))
         first += len(part.paths)
-    return parts[0], parts[1] if len(parts) > 1 else None
+    return Parts(parts[0], parts[1] if len(parts) > 1 else None)
 
 
 def _decoded(

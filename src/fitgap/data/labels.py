@@ -8,7 +8,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,10 @@ class Part:
         training part; None: they bring none.
     groups, order
         Of shape (n,): the values of the columns ``split.group`` and ``split.order``.
+    outputs
+        The names of the columns of ``labels``, where there are several and they have names.
+    is_quantity
+        Whether whole numbers are a quantity all the same, and no classes.
     """
 
     x: Images
@@ -63,6 +67,31 @@ class Part:
     is_val: NDArray[np.bool_] | None = None
     groups: RawLabels | None = None
     order: RawLabels | None = None
+    outputs: Sequence[str] = ()
+    is_quantity: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reader found.
+
+    Attributes
+    ----------
+    train
+        The training part and, at its end, the validation part if the data bring one.
+    test
+        None: it is held out.
+    notes
+        What a person should know of how the data were read, a line each.
+    """
+
+    train: Part
+    test: Part | None
+    notes: tuple[str, ...] = ()
+
+    def with_notes(self, notes: Sequence[str]) -> "Parts":
+        """Return the same parts with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +103,8 @@ class NumberedPart:
     x
         As of `Part`.
     y
-        int64 of shape (n,), from 0.
+        int64 of shape (n,), from 0; or quantities or sets of labels, float32 of shape (n,) or
+        (n, outputs).
     names
         What a message calls each image; see `row_names` where its source does not name it.
     is_val, groups, order
@@ -126,7 +156,7 @@ def number_classes(
     """
     train_labels = _checked(train)
     classes, y_train = np.unique(train_labels, return_inverse=True)
-    in_order = np.array(sorted(range(len(classes)), key=lambda i: natural_key(classes[i])))
+    in_order = np.array(sorted(range(len(classes)), key=lambda i: natural_key(classes[i].item())))
     place = np.argsort(in_order)  # of each class, sorted by text, in the order of their numbers
     y_train = place[y_train]
     names = tuple(str(classes[i].item()) for i in in_order)
@@ -202,11 +232,11 @@ def _checked(part: Part) -> RawLabels:
     if kind == "b":
         return labels.astype(np.int64)
     if kind not in "iuf":
-        raise RequestError(f"{name} must hold text or whole numbers from 0, got {labels.dtype}")
+        raise RequestError(f"{name} must hold text or whole numbers, got {labels.dtype}")
     values = labels.astype(np.float64)
     _refuse_first(part, labels, ~np.isfinite(values), "is no label")
-    _refuse_first(part, labels, values != np.rint(values), "is not a whole number")
-    _refuse_first(part, labels, values < 0, "is negative")
+    not_whole = "is not a whole number (dataset.task=numbers takes quantities)"
+    _refuse_first(part, labels, values != np.rint(values), not_whole)
     return labels.astype(np.int64)
 
 
@@ -215,7 +245,7 @@ def _refuse_first(part: Part, labels: RawLabels, wrong: NDArray[np.bool_], what:
         position = int(wrong.argmax())
         where = part.names[position] if part.names else f"{part.labels_name}[{position}]"
         raise RequestError(
-            f"{part.labels_name} must hold text or whole numbers from 0: "
+            f"{part.labels_name} must hold text or whole numbers: "
             f"{where} = {labels[position].item()!r} {what}"
         )
 
@@ -272,7 +302,8 @@ def _of_each_class(
         if len(members) < 2:
             raise RequestError(
                 f"class {name!r} has {len(members)} image: a test part is held out of each class, "
-                "so each needs two or more, or the dataset a test part of its own"
+                "so each needs two or more, or the dataset a test part of its own (where the "
+                "target is a quantity: dataset.task=numbers)"
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         chosen.append(random.permutation(members)[:count])

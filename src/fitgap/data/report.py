@@ -81,6 +81,8 @@ def to_markdown(found: DataFindings) -> str:
         "| class |" + "".join(f" {name} |" for name in present),
         "|---|" + "--:|" * len(present),
     ]
+    if not present["train"].class_counts:
+        del lines[-3:]
     for label in present["train"].class_counts:
         counts = "".join(f" {part.class_counts[label]} |" for part in present.values())
         lines.append(f"| {label.replace('|', chr(92) + '|')} |{counts}")

@@ -4,7 +4,6 @@ Classes become numbers (`fitgap.data.labels`); quantities stay what they are; a 
 is a set of labels per row.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,7 +23,6 @@ def read(
     task: str | None,
     fraction: float,
     seed: int,
-    names: Sequence[str] = (),
 ) -> tuple[NumberedPart, NumberedPart, tuple[str, ...], str]:
     """Return both parts with their targets, the names of the outputs, and the task.
 
@@ -38,15 +36,13 @@ def read(
         which not exactly one per row is 1; else classes.
     fraction, seed
         ``dataset.test_fraction`` and ``dataset.test_seed``; see `fitgap.data.labels.hold_out`.
-    names
-        Of the target's columns; empty: their numbers.
 
     Raises
     ------
     RequestError
         If the targets are not finite, or have not the form that the task needs.
     """
-    found = task or _task_of(train.labels)
+    found = task or ("numbers" if train.is_quantity else _task_of(train.labels))
     if found == "classes":
         numbered, numbered_test, class_names = number_classes(
             _without_rows_of_a_unit_matrix(train),
@@ -63,7 +59,7 @@ def read(
             )
         stem = "y" if found == "numbers" else "label"
         numbers = [stem] if columns == 1 else [f"{stem}_{i}" for i in range(columns)]
-        class_names = tuple(names) if len(names) == columns else tuple(numbers)
+        class_names = tuple(train.outputs) or tuple(numbers)
     if numbered_test is not None:
         return numbered, numbered_test, class_names, found
     kept, held_out = hold_out(
@@ -97,7 +93,8 @@ def _without_rows_of_a_unit_matrix(part: Part) -> Part:
         return part
     labels = part.labels
     if labels.dtype.kind in "biuf" and np.isin(labels, (0, 1)).all() and _is_one_hot(labels):
-        return replace(part, labels=labels.argmax(axis=1))
+        classes = labels.argmax(axis=1)
+        return replace(part, labels=np.array(part.outputs)[classes] if part.outputs else classes)
     return part
 
 

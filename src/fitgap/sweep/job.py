@@ -99,6 +99,8 @@ def run_job(composed: DictConfig) -> Outcome | Result:
 def _run_alone(composed: DictConfig) -> Result:
     planned = experiment.plan(settings.from_hydra(composed))
     print(f"{experiment.run_name(planned.config)}: engine {_engine(planned)}", flush=True)
+    for note in planned.facts.notes:
+        print(f"data: {note}", flush=True)
     store.check(planned.uri)
     delivery.deliver_waiting(planned.uri)
     result = experiment.finished(planned)

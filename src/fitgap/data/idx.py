@@ -1,0 +1,97 @@
+"""IDX files, as MNIST's: a folder of images and labels, packed by gzip or not."""
+
+import gzip
+import re
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.schema import IdxConfig
+from fitgap.data import arrays
+from fitgap.data.labels import Parts, SplitColumns
+from fitgap.errors import RequestError
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_PARTS = {"train": ("train",), "val": ("val", "dev"), "test": ("test", "t10k")}
+_KINDS = {"x": ("image", "data", "feature"), "y": ("label", "target", "class")}
+_FILE = re.compile(r"(-idx\d|\.idx\d?-?|\bidx\d)|ubyte", re.IGNORECASE)
+
+
+def files(config: IdxConfig) -> list[Path]:
+    """Return the folder's IDX files, sorted by name."""
+    return list(_find(config).values())
+
+
+def read(config: IdxConfig, *, memory_limit: int | None, key: str, columns: SplitColumns) -> Parts:
+    """Read the parts; see `fitgap.data.arrays.to_parts`.
+
+    Raises
+    ------
+    RequestError
+        If the folder has no such files, one is damaged, or one of a pair is missing.
+    """
+    found = {}
+    for role, path in _find(config).items():
+        try:
+            content = path.read_bytes()
+            found[role] = arrays.stored(read_idx(content))
+        except (ValueError, OSError, EOFError, struct.error) as error:
+            raise RequestError(f"dataset=idx: {path} cannot be read: {error}") from error
+    try:
+        return arrays.to_parts(found, config, memory_limit=memory_limit, key=key, columns=columns)
+    except RequestError as error:
+        raise RequestError(f"dataset.path={config.path}: {error}") from error
+
+
+def read_idx(content: bytes) -> NDArray[Any]:
+    """Return the array of an IDX file: magic (0, 0, type, rank), the sizes, the values.
+
+    Raises
+    ------
+    ValueError, struct.error, OSError
+        If it is no such file.
+    """
+    if content[:2] == b"\x1f\x8b":
+        content = gzip.decompress(content)
+    zeros, element_type, rank = struct.unpack_from(">HBB", content)
+    if zeros != 0 or element_type not in _TYPES:
+        raise ValueError("not an IDX file")
+    sizes = struct.unpack_from(f">{rank}I", content, 4)
+    dtype = np.dtype(_TYPES[element_type])
+    values = np.frombuffer(content, dtype, offset=4 + 4 * rank).reshape(sizes)
+    return values.astype(dtype.newbyteorder("="))
+
+
+def _find(config: IdxConfig) -> dict[str, Path]:
+    folder = Path(config.path).expanduser()
+    if not folder.is_dir():
+        raise RequestError(f"dataset.path must be an existing folder of IDX files, got {folder}")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.is_file() or not _FILE.search(path.name) or path.name.startswith("."):
+            continue
+        name = path.name.lower()
+        parts = [part for part, words in _PARTS.items() if any(w in name for w in words)]
+        kinds = [kind for kind, words in _KINDS.items() if any(w in name for w in words)]
+        if len(parts) > 1 or len(kinds) != 1:
+            raise RequestError(
+                f"dataset.path={config.path}: {path.name} must say in its name whether it holds "
+                "images or labels, as train-images-idx3-ubyte"
+            )
+        role = f"{kinds[0]}_{parts[0] if parts else 'train'}"
+        if role in found:
+            # Packed and unpacked, side by side.
+            if path.name == f"{found[role].name}.gz":
+                continue
+            raise RequestError(
+                f"dataset.path={config.path}: {found[role].name} and {path.name} are both {role}"
+            )
+        found[role] = path
+    if not found:
+        raise RequestError(
+            f"dataset.path={config.path} has no IDX files, as train-images-idx3-ubyte.gz"
+        )
+    return found

@@ -1,0 +1,206 @@
+"""Arrays as people have them: their names, forms of labels, kinds of values, file formats."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from fitgap.config.schema import IdxConfig, MatConfig, NpzConfig, SplitConfig
+from fitgap.data import arrays, checks, datasets, splits
+from fitgap.errors import RequestError
+
+pytestmark = pytest.mark.usefixtures("fresh_datasets")
+HELD_OUT = {"test_fraction": 0.2, "test_seed": 42}
+rng = np.random.default_rng(3)
+Y = np.arange(20) % 2
+VECTORS = rng.normal(size=(20, 3))
+IMAGES = rng.integers(0, 256, (20, 6, 5)).astype(np.uint8)
+
+
+def npz(folder, *, settings=None, split=None, **content):
+    np.savez(folder / "own.npz", **content)
+    config = NpzConfig("npz", path=str(folder / "own.npz"), **HELD_OUT, **(settings or {}))
+    return datasets.load(config, split=split)
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        ("X y", {"x_train": "X", "y_train": "y"}),
+        ("data target", {"x_train": "data", "y_train": "target"}),
+        ("images labels", {"x_train": "images", "y_train": "labels"}),
+        ("train_images train_labels", {"x_train": "train_images", "y_train": "train_labels"}),
+        ("X_train y_train X_dev yDev ids", {"x_val": "X_dev", "y_val": "yDev"}),
+        ("trainX trainY testX testY", {"x_test": "testX", "y_test": "testY"}),
+    ],
+)
+def test_common_names_are_found(names, roles):
+    found = arrays.find_roles(names.split(), None)
+    assert found.items() >= roles.items()
+
+
+def test_named_keys_win_and_a_misspelt_one_is_refused():
+    keys = {"x_train": "pictures", "y_train": "kinds"}
+    assert arrays.find_roles(["pictures", "kinds"], keys) == keys
+    with pytest.raises(RequestError, match=r"keys\.x_train=picture: .* mean pictures\?"):
+        arrays.find_roles(["pictures", "kinds"], {"x_train": "picture"})
+    with pytest.raises(RequestError, match=r"y_train is missing.*dataset\.keys=\{y_train: NAME\}"):
+        arrays.find_roles(["x_train", "kinds"], None)
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "task"),
+    [
+        (np.eye(2)[Y], ("0", "1"), "classes"),
+        (np.where(Y, 1, -1), ("-1", "1"), "classes"),
+        (10 * (Y + 1), ("10", "20"), "classes"),
+        (np.where(Y, "b", "a"), ("a", "b"), "classes"),
+        (np.stack([Y, np.ones(20), 1 - Y], axis=1), tuple("012"), "label_sets"),
+        (Y + 0.5, ("y",), "numbers"),
+        (VECTORS, tuple("012"), "numbers"),
+    ],
+    ids=["one-hot", "signs", "tens", "text", "label sets", "a quantity", "quantities"],
+)
+def test_the_task_follows_from_the_targets(tmp_path, labels, names, task):
+    dataset = npz(tmp_path, X=VECTORS, y=labels)
+    assert dataset.task == task
+    assert len(dataset.class_names) == len(names)
+    if task == "classes":
+        assert dataset.class_names == names
+        assert dataset.y_train.dtype == np.int64
+    else:
+        assert dataset.y_train.dtype == (np.float32 if task == "numbers" else np.uint8)
+        assert len(dataset.y_test) == 4
+
+
+def test_a_task_that_the_targets_do_not_have_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="not a whole number"):
+        npz(tmp_path, X=VECTORS, y=Y + 0.5, settings={"task": "classes"})
+    with pytest.raises(RequestError, match="must hold numbers"):
+        npz(tmp_path, X=VECTORS, y=np.where(Y, "a", "b"), settings={"task": "numbers"})
+    assert npz(tmp_path, X=VECTORS, y=Y, settings={"task": "numbers"}).task == "numbers"
+
+
+@pytest.mark.parametrize(
+    ("values", "value_type", "said"),
+    [
+        (IMAGES.astype(np.int64), "uint8", "taken as bytes"),
+        (IMAGES.astype(np.float64), "uint8", "taken as bytes"),
+        (IMAGES.astype(np.uint16) * 16, "float32", "normalised"),
+        (IMAGES / 255, "uint8", "divided by 255"),
+        (IMAGES / 300, "float32", "normalised"),
+        (IMAGES - 100.0, "float32", "normalised"),
+    ],
+    ids=["int64", "0 to 255", "12 bits", "0 to 1", "other fractions", "negative"],
+)
+def test_ranges_of_images_are_told_apart_and_said(tmp_path, values, value_type, said):
+    dataset = npz(tmp_path, X=values, y=Y)
+    assert dataset.value_type == value_type
+    assert said in dataset.notes[0]
+    if value_type == "uint8":
+        train, test = dataset.x_train, dataset.x_test
+        assert sorted(map(bytes, [*train, *test])) == sorted(map(bytes, IMAGES))
+
+
+def test_channels_first_are_turned(tmp_path):
+    channels = np.stack([IMAGES, IMAGES // 2, IMAGES // 3], axis=1)
+    turned = npz(tmp_path, X=channels, y=Y, settings={"layout": "channels_first"})
+    assert turned.image_shape == (6, 5, 3)
+    datasets._load.cache_clear()
+    last = npz(tmp_path, X=np.moveaxis(channels, 1, 3), y=Y)
+    assert turned.digest == last.digest
+
+
+def test_sequences_are_no_images(tmp_path):
+    dataset = npz(tmp_path, X=IMAGES, y=Y, settings={"layout": "sequences"})
+    assert dataset.value_type == "float32"
+
+
+def test_a_validation_part_is_given_and_a_group_is_an_array(tmp_path):
+    groups = np.repeat(np.arange(10), 2)
+    given = npz(tmp_path, x_train=VECTORS, y_train=Y, x_val=VECTORS[:4], y_val=Y[:4])
+    split = splits.split_dataset(given, SplitConfig("given"))
+    assert len(split.val) == 4
+    np.testing.assert_array_equal(given.x_train[split.val], VECTORS[:4].astype(np.float32))
+    asked = SplitConfig("holdout", 0.2, 0, None, group="who")
+    grouped = npz(tmp_path, X=VECTORS, y=Y, who=groups, split=asked)
+    assert not set(grouped.train_groups) & set(grouped.test_groups)
+    splits.split_dataset(grouped, asked)
+    with pytest.raises(RequestError, match=r"split\.group=woh is no array.*mean who\?"):
+        npz(tmp_path, X=VECTORS, y=Y, who=groups, split=SplitConfig("none", group="woh"))
+
+
+def test_arrays_that_nothing_uses_are_said(tmp_path):
+    assert "ids" in npz(tmp_path, X=VECTORS, y=Y, ids=np.arange(20)).notes[0]
+
+
+def test_a_pair_of_npy_files(tmp_path):
+    np.save(tmp_path / "a.npy", VECTORS)
+    np.save(tmp_path / "b.npy", Y)
+    paths = {"path": str(tmp_path / "a.npy"), "label_path": str(tmp_path / "b.npy")}
+    assert len(datasets.load(NpzConfig("npz", **paths, **HELD_OUT)).y_train) == 16
+    with pytest.raises(RequestError, match=r"dataset\.label_path"):
+        datasets.load(NpzConfig("npz", path=paths["path"], **HELD_OUT))
+    np.save(tmp_path / "b.npy", np.where(Y, "a", "b").astype(object))
+    datasets._load.cache_clear()
+    with pytest.raises(RequestError, match=r"Python objects.*astype\(str\)"):
+        datasets.load(NpzConfig("npz", **paths, **HELD_OUT))
+
+
+def write_idx(path, array, kind=8):
+    content = struct.pack(f">HBB{array.ndim}I", 0, kind, array.ndim, *array.shape)
+    content += array.astype({8: ">u1", 0x0D: ">f4"}[kind]).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def test_idx_files_packed_and_plain(tmp_path):
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", IMAGES)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", Y)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte", IMAGES[:4])
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", Y[:4])
+    dataset = datasets.load(IdxConfig("idx", path=str(tmp_path), **HELD_OUT))
+    np.testing.assert_array_equal(dataset.x_train, IMAGES)
+    np.testing.assert_array_equal(dataset.y_test, Y[:4])
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\xff12")
+    datasets._load.cache_clear()
+    with pytest.raises(RequestError, match="train-labels-idx1-ubyte cannot be read"):
+        datasets.load(IdxConfig("idx", path=str(tmp_path), **HELD_OUT))
+
+
+def test_matlab_files_with_samples_last_and_labels_in_a_row(tmp_path):
+    savemat(tmp_path / "own.mat", {"X": np.moveaxis(IMAGES, 0, 2), "y": Y[None]})
+    dataset = datasets.load(MatConfig("mat", path=str(tmp_path / "own.mat"), **HELD_OUT))
+    assert dataset.image_shape == (6, 5)
+    assert any("last axis counts the samples" in note for note in dataset.notes)
+    (tmp_path / "own.mat").write_bytes(b"no matlab")
+    datasets._load.cache_clear()
+    with pytest.raises(RequestError, match=r"is no \.mat file"):
+        datasets.load(MatConfig("mat", path=str(tmp_path / "own.mat"), **HELD_OUT))
+
+
+def notes_of(dataset):
+    return " ".join(checks.notes(dataset, splits.split_dataset(dataset, SplitConfig("none"))))
+
+
+def test_what_a_person_should_know_is_said(tmp_path):
+    rare = (np.arange(200) % 20 == 0).astype(int)
+    x = np.random.default_rng(0).normal(size=(200, 6))
+    said = notes_of(npz(tmp_path, X=x, y=rare))
+    assert "'0', is 95% of the training partition: 0.95 is the baseline" in said
+    assert "alike" not in said
+    repeated = notes_of(npz(tmp_path, X=np.repeat(VECTORS, 10, 0), y=np.arange(200) % 2))
+    assert "duplicates" in repeated
+    assert "200 rows have the same values as a row with another label" in repeated
+
+
+@pytest.mark.parametrize("features", [4, 12])
+def test_rows_of_the_same_subject_are_pointed_out(tmp_path, features):
+    random = np.random.default_rng(1)
+    faces = np.repeat(random.normal(size=(40, features)), 10, axis=0)
+    x = faces + random.normal(0, 0.01, faces.shape)
+    labels = np.repeat(random.integers(0, 2, 40), 10)
+    assert "split.group" in notes_of(npz(tmp_path, X=x, y=labels))
+    independent = random.normal(size=faces.shape)
+    assert "split.group" not in notes_of(npz(tmp_path, X=independent, y=labels))
