@@ -18,7 +18,9 @@ from fitgap.errors import RequestError
 NEEDED = {
     "tracking=server": ["tracking.uri=http://127.0.0.1:5000"],
     "dataset=csv": ["dataset.path=x.csv"],
+    "dataset=idx": ["dataset.path=x"],
     "dataset=image_folder": ["dataset.path=x"],
+    "dataset=mat": ["dataset.path=x.mat"],
     "dataset=npz": ["dataset.path=x.npz"],
 }
 
