@@ -428,3 +428,10 @@ def test_a_setting_that_only_begins_like_a_volatile_one_decides():
 )
 def test_only_finite_numbers_are_numbers(value, expected):
     assert checks.is_number(value) is expected
+
+
+def test_a_plateau_beside_a_schedule_is_refused(compose):
+    plateau = "+training.callbacks.p={_target_: keras.callbacks.ReduceLROnPlateau}"
+    compose(plateau)
+    with pytest.raises(RequestError, match=r"ReduceLROnPlateau.*schedule=constant"):
+        compose(plateau, "training/schedule=cosine")

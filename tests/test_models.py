@@ -156,6 +156,30 @@ def test_a_schedule_with_steps_keeps_them(compose):
     np.testing.assert_allclose([float(schedule(step)) for step in (0, 10, 20)], [1, 0.1, 0.01])
 
 
+def test_a_cosine_after_a_warm_up_ends_with_the_run(compose):
+    config = compose(
+        "training/schedule=cosine",
+        "optimizer.learning_rate=0.01",
+        "training.schedule.initial_learning_rate=0.0",
+        "+training.schedule.warmup_target=0.01",
+        "+training.schedule.warmup_steps=10",
+    )
+    schedule = build(config, total_steps=40).optimizer._learning_rate
+    # Up to the target in 10 steps, then half a cosine wave over the other 30.
+    rates = [round(float(schedule(step)), 6) for step in (0, 10, 25, 40)]
+    assert rates == [0.0, 0.01, 0.005, 0.0]
+
+
+def test_a_warm_up_as_long_as_the_run_is_a_wrong_request(compose):
+    config = compose(
+        "training/schedule=cosine",
+        "+training.schedule.warmup_target=0.01",
+        "+training.schedule.warmup_steps=40",
+    )
+    with pytest.raises(RequestError, match="warmup_steps must be below the run's 40 steps, got 40"):
+        build(config, total_steps=40)
+
+
 def test_callbacks_are_made_with_early_stopping_first(compose):
     config = compose(
         "training/early_stopping=on",

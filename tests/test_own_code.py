@@ -1,5 +1,6 @@
 """A person's own code: what a target means, what counts of its source, where it failed."""
 
+import importlib
 import sys
 
 import pytest
@@ -151,3 +152,18 @@ def test_a_module_of_the_project_is_the_same_passed_or_named(project):
     assert own_code.register(own_code.locate("one.f")) == "one.f"
     assert own_code.code_of(["one.f"]) == named
     own_code._given.clear()
+
+
+def test_a_module_that_was_edited_after_its_import_is_not_taken_for_what_runs(project):
+    project(one="import two\ndef f(x):\n    return x\n", two="A = 1\n")
+    own_code.code_of(["one.f"])
+    own_code.locate("one.f")
+    own_code.code_of(["one.f"])
+    project(two="A = 1  # a comment\n")
+    own_code.code_of(["one.f"])
+    project(two="A = 2\n")
+    with pytest.raises(RequestError, match=r"two\.py was edited .*\n.*importlib\.reload\(two\)"):
+        own_code.code_of(["one.f"])
+    importlib.invalidate_caches()
+    importlib.reload(sys.modules["two"])
+    own_code.code_of(["one.f"])

@@ -218,6 +218,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         metrics_of(config), partitions.train.y, task=task, num_outputs=dataset.num_classes
     )
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
+    say = print if config.tracking.parent is None else _stay_quiet
     model = build.build(
         config,
         image_shape=dataset.image_shape,
@@ -225,7 +226,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         total_steps=steps_per_epoch * config.training.epochs,
         scaling=feature_scaling(partitions.train.x),
         target_scaling=target_scaling(partitions.train.y) if task == "numbers" else None,
-        say=print if config.tracking.parent is None else lambda _line: None,
+        say=say,
     )
     callbacks = build.callbacks(config)
     choice = engines.resolve(planned.choice, model=model, config=config, callbacks=callbacks)
@@ -282,6 +283,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
                 observe=observe,
                 save=functools.partial(checkpoints.save, checkpoint_path),
                 resume=checkpoint,
+                say=say,
             )
         test = loop.score(engine, partitions.test, config=config)  # once, and it chooses nothing
         metrics = scores_of(train=fitted.train, val=fitted.val, test=test)
@@ -329,6 +331,10 @@ def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
 def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> tuple[Split, Partitions]:
     indices = splits.split_dataset(dataset, SplitConfig(*split))
     return indices, partition(dataset, indices)
+
+
+def _stay_quiet(_line: str) -> None:
+    """Take a line of a sweep's job, whose terminal shows the sweep."""
 
 
 def engine_name(choice: EngineChoice) -> str:

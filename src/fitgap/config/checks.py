@@ -293,6 +293,11 @@ def _check_training(config: Config) -> None:
                 f"training.callbacks.{key}: leave SwapEMAWeights out; under optimizer.use_ema=true "
                 "the averaged weights are evaluated and saved without it"
             )
+        if node["_target_"] == "keras.callbacks.ReduceLROnPlateau" and training.schedule:
+            raise RequestError(
+                f"training.callbacks.{key}: ReduceLROnPlateau sets the learning rate, which "
+                "training/schedule sets too; take training/schedule=constant, or leave it out"
+            )
         _check_monitor(f"training.callbacks.{key}", node, config)
     if training.early_stopping:
         _check_monitor("training.early_stopping", training.early_stopping, config)

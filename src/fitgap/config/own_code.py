@@ -104,6 +104,7 @@ def locate(target: str) -> Any:
                 place = ".".join(parts[:i])
                 raise RequestError(f"{target} does not exist: {place} has no {parts[i]}")
             found = getattr(found, parts[i])
+        _remember_imported()
         return found
     folders = "the project folder and what is installed"
     raise RequestError(f"{target} does not exist: there is no module {parts[0]} in {folders}")
@@ -252,7 +253,37 @@ def code_of(targets: Iterable[str]) -> OwnCode:
             module, _ = split_target(target)
             assert module is not None
             collector.add_module(module)
-    return collector.result()
+    found = collector.result()
+    _looked_at.update(found.texts)
+    _refuse_edited(found.texts)
+    return found
+
+
+# Files of own code that this process looked at; and, of each module that it imported, which import
+# that was and what the file did then. An import anew (`importlib.reload`) has another spec.
+_looked_at: set[str] = set()
+_imported: dict[str, tuple[object, str]] = {}
+
+
+def _remember_imported() -> None:
+    for module in map(module_name, _looked_at):
+        spec = getattr(sys.modules.get(module), "__spec__", None)
+        path = module_file(module) if spec is not None else None
+        if path is not None and _imported.get(module, (None, ""))[0] is not spec:
+            _imported[module] = spec, fingerprint(path.read_text(encoding="utf-8"))
+
+
+def _refuse_edited(texts: Mapping[str, str]) -> None:
+    """Refuse to take a file for what runs, if this process has imported what it was before."""
+    for file, text in texts.items():
+        module = module_name(file)
+        spec = getattr(sys.modules.get(module), "__spec__", None)
+        known, then = _imported.get(module, (None, ""))
+        if spec is not None and known is spec and fingerprint(text) != then:
+            raise RequestError(
+                f"{file} was edited after this process imported it, and Python would go on with "
+                f"what it was\nStart anew, or call importlib.reload({module}) first"
+            )
 
 
 def _stands_in_a_module(function: Any) -> bool:

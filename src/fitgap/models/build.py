@@ -121,7 +121,16 @@ def _optimizer(config: Config, *, total_steps: int) -> keras.optimizers.Optimize
     schedule = dict(config.training.schedule)
     if schedule:
         if schedule.get("decay_steps", 0) is None:
-            schedule["decay_steps"] = total_steps
+            # Keras counts the decay from the end of the warm-up, of which there is none without
+            # a target.
+            warms_up = schedule.get("warmup_target") is not None
+            warmup_steps = int(schedule.get("warmup_steps") or 0) if warms_up else 0
+            if warmup_steps >= total_steps:
+                raise RequestError(
+                    f"training.schedule.warmup_steps must be below the run's {total_steps} steps, "
+                    f"got {warmup_steps}"
+                )
+            schedule["decay_steps"] = total_steps - warmup_steps
         settings["learning_rate"] = _instantiate("training.schedule", schedule)
     return cast(keras.optimizers.Optimizer, _instantiate("optimizer", settings))
 

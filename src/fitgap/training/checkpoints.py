@@ -81,7 +81,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     for i, attributes in enumerate(checkpoint.callbacks):
         plain = {}
         for name, value in attributes.items():
-            if isinstance(value, list):
+            if isinstance(value, list) and value and isinstance(value[0], np.ndarray):
                 arrays |= {f"callback.{i}.{name}.{j}": array for j, array in enumerate(value)}
             else:
                 plain[name] = value
@@ -117,7 +117,8 @@ def load(path: Path) -> Checkpoint | None:
         if key.startswith("state."):
             state.append(array)
         else:
-            _, i, name, _ = key.split(".")
+            _, i, rest = key.split(".", maxsplit=2)
+            name = rest.rpartition(".")[0]
             callbacks[int(i)].setdefault(name, []).append(array)
     return Checkpoint(about["epochs"], state, callbacks, about["stopped"])
 

@@ -5,7 +5,6 @@ the new weights are scored over whole partitions, the callbacks hear of it. What
 figures are used for (a progress bar, MLflow) is the observer's matter.
 """
 
-import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from fitgap.errors import DivergedError
 from fitgap.evaluation.metrics import Metric, compute, metrics_of
 from fitgap.evaluation.scores import Partition, Partitions, Scores
 from fitgap.models import build
+from fitgap.training import memory
 from fitgap.training.checkpoints import Checkpoint
 from fitgap.training.engines.choice import Engine
 
@@ -124,6 +124,7 @@ def fit(
     observe: Callable[[Epoch], None],
     save: Callable[[Checkpoint], None] | None = None,
     resume: Checkpoint | None = None,
+    say: Callable[[str], None] = print,
 ) -> Fitted:
     """Train for the epochs that the settings name, or until a callback stops.
 
@@ -141,11 +142,13 @@ def fit(
     observe
         Called with each epoch's figures, those from before an interruption included.
     save
-        Called after each epoch with all that the rest depends on; not called where a callback
-        is not one of Keras's, since nobody knows what it remembers.
+        Called after each epoch with all that the rest depends on; not called where nobody knows
+        what a callback remembers (`fitgap.training.memory`), which is said.
     resume
         What `save` was given last, if the training was interrupted; it ends with the same bits
         as if it had not been.
+    say
+        Takes what a person should know of her callbacks.
 
     Returns
     -------
@@ -172,7 +175,7 @@ def fit(
         epochs = [_epoch_from_plain(plain) for plain in plain_epochs]
         engine.set_state(resume.state)
         for callback, attributes in zip(callbacks, resume.callbacks, strict=True):
-            vars(callback).update(attributes)
+            memory.give_back(callback, attributes)
         model.stop_training = resume.stopped
         for epoch in epochs:
             observe(epoch)
@@ -185,12 +188,23 @@ def fit(
         observe(epoch)
         _stop_if_diverged(epoch)
         listeners.on_epoch_end(number - 1, _keras_logs(epoch))
-        if save is not None and all(map(_is_of_keras, callbacks)):
+        memories = [] if save is None else [memory.of(callback) for callback in callbacks]
+        unknown = [
+            type(callback).__name__
+            for callback, known in zip(callbacks, memories, strict=bool(memories))
+            if known is None
+        ]
+        if unknown and number == 1:
+            say(
+                f"{unknown[0]} does not say what it remembers (get_state, set_state): if this run "
+                "is interrupted, it begins again"
+            )
+        if save is not None and not unknown:
             save(
                 Checkpoint(
                     epochs=plain_epochs,
                     state=engine.state(),
-                    callbacks=[_memory(callback) for callback in callbacks],
+                    callbacks=[known for known in memories if known is not None],
                     stopped=model.stop_training,
                 )
             )
@@ -268,29 +282,6 @@ def _run_epoch(
         learning_rate=float(engine.model.optimizer.learning_rate),
         fit_seconds=fit_seconds,
     )
-
-
-def _is_of_keras(callback: keras.callbacks.Callback) -> bool:
-    return type(callback).__module__.startswith("keras.")
-
-
-def _memory(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """Return what a callback remembers of the training: plain values, and weights it keeps.
-
-    Functions, files and the model are left out, since a new instance has its own; its settings
-    too, since Keras turns the sign of ``min_delta`` at the first epoch of each instance.
-    """
-    settings = inspect.signature(type(callback)).parameters
-
-    def is_weights(value: object) -> bool:
-        return isinstance(value, list) and all(isinstance(item, np.ndarray) for item in value)
-
-    return {
-        name: value
-        for name, value in vars(callback).items()
-        if name not in settings
-        and (value is None or isinstance(value, bool | int | float | str) or is_weights(value))
-    }
 
 
 def _to_plain(epoch: Epoch) -> dict[str, Any]:
