@@ -5,6 +5,7 @@ import itertools
 import re
 from xml.etree import ElementTree
 
+import numpy as np
 import PIL.Image
 import pytest
 from click.testing import CliRunner
@@ -14,9 +15,10 @@ from fitgap.commands import plot
 from fitgap.comparison.estimates import estimate
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.errors import RequestError
-from fitgap.report import comparison_charts, drawing, labels
+from fitgap.report import comparison_charts, drawing, labels, run_charts
 from fitgap.report.drawing import DARK, LIGHT, PAGE
 from fitgap.store import StoredRun
+from fitgap.store.predictions import StoredPredictions
 
 SEEDS = 2
 EPOCHS = 4
@@ -235,6 +237,45 @@ def test_names_beside_points_do_not_lie_on_each_other():
     assert len(boxes) > 2
     for a, b in itertools.combinations(boxes, 2):
         assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def test_a_runs_curves_shade_the_gap_and_leave_out_the_saved_weights():
+    (run, *_) = SECTION.groups[0].runs
+    spec = run_charts.curves(run, HISTORIES[run.run_id], title="t").spec()
+    (panel,) = spec["hconcat"]
+    gap, lines = (layer["data"]["values"] for layer in panel["layer"])
+    assert [row["epoch"] for row in gap] == [1, 2, 3, 4]
+    assert [row["train"] - row["val"] for row in gap] == pytest.approx([0.05] * 4)
+    assert len(lines) == 2 * EPOCHS
+    with pytest.raises(RequestError, match="no curve of f1"):
+        run_charts.curves(run, HISTORIES[run.run_id], metrics=["f1"])
+
+
+def test_a_confusion_matrix_says_counts_and_keeps_equal_names_apart():
+    counts = np.array([[98, 2, 0], [0, 50, 50], [1, 0, 99]])
+    spec = run_charts.confusion(counts, ["a", "b", "b"]).spec()
+    cells = {(row["true"], row["predicted"]): row for row in values_of(spec)[0]}
+    assert len(cells) == 9
+    assert cells["a", "b (1)"]["text"] == "2"
+    assert cells["b (2)", "a"]["text"] == ""  # 1 % of its row
+    assert cells["b (1)", "b (2)"]["share"] == 0.5
+
+
+def test_a_record_whose_classes_do_not_fit_its_predictions_is_refused():
+    numbers = np.array([0, 10**9])
+    predicted = StoredPredictions(numbers, numbers, np.ones(2, np.float32))
+    with pytest.raises(RequestError, match="names 2 classes"):
+        run_charts.counts_of(predicted, ["a", "b"])
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id(monkeypatch):
+    runs = [StoredRun(run_id, "", "KILLED", 0, {}, {}, {}) for run_id in ("ab1", "ab2", "c")]
+    monkeypatch.setattr(store, "experiments", lambda _uri: {"e": "1"})
+    monkeypatch.setattr(store, "find_runs", lambda *_, **__: runs)
+    assert store.find_run("sqlite:///m.db", "c").run_id == "c"
+    for beginning, said in (("ab", "2 run ids begin so"), ("x", "no run id"), ("", "no run id")):
+        with pytest.raises(RequestError, match=said):
+            store.find_run("sqlite:///m.db", beginning)
 
 
 def test_the_command_writes_the_picture_and_says_where(monkeypatch, tmp_path):

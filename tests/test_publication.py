@@ -64,7 +64,7 @@ def test_note_names_the_best_by_validation_and_its_one_test_figure():
     runs = [run_of("adam", seed, 0.9) for seed in (0, 1)] + [run_of("sgd", 0, 0.8)]
     text = sweep_page.note(compare(runs), failures=[], experiment="fitgap", files=["a.md"])
     assert "Compared: 3 runs, 2 groups that differ in optimizer." in text
-    assert "**Best by val/accuracy: adam**" in text
+    assert "**First by val/accuracy: adam**" in text
     assert text.count("test accuracy, not used to choose it: 0.7500") == 1
     ranks = [line.split()[1] for line in text.splitlines() if "adam" in line or "sgd" in line]
     assert ranks[-2:] == ["1", "2"]

@@ -272,7 +272,7 @@ def assert_whole(uri, run, epochs=EPOCHS):
     assert run.params["training.epochs"] == str(epochs)
     assert "test/accuracy" in run.metrics
     files = {file.path for file in client.list_artifacts(run.run_id)}
-    assert {"config.yaml", "history.csv", "learning_curves.png"} <= files
+    assert {"config.yaml", "history.csv"} <= files
     (output,) = client.get_run(run.run_id).outputs.model_outputs
     model = client.get_logged_model(output.model_id)
     assert str(model.status) == "READY"

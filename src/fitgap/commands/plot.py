@@ -8,9 +8,10 @@ import click
 from fitgap.commands import options
 
 if TYPE_CHECKING:
-    from fitgap.report.drawing import ThemeName
+    from fitgap.report.drawing import Picture, ThemeName
 
-KINDS = ("curves", "gap", "parallel", "matrix")
+KINDS = ("curves", "gap", "parallel", "matrix", "run", "confusion")
+OF_A_RUN = ("run", "confusion")
 
 
 def _size(_context: click.Context, _option: click.Parameter, text: str | None) -> object:
@@ -24,6 +25,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 
 @click.command(name="plot", epilog="Example: fitgap plot curves -o curves.svg --metric loss")
 @click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
+@click.argument("run", required=False, metavar="[RUN]")
 @click.option(
     "-o",
     "--output",
@@ -67,6 +69,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 def command(
     *,
     kind: str,
+    run: str | None,
     output: Path | None,
     metrics: tuple[str, ...],
     x: str,
@@ -83,39 +86,62 @@ def command(
     sweep: str | None,
     uri: str,
 ) -> None:
-    """Draw a picture of the compared runs.
+    """Draw a picture of the compared runs, or of one RUN (its id or the beginning of it).
 
     \b
-    curves    a metric's course, all groups in one chart; training is dashed
-    gap       the gap against the validation metric, a mark for each group
-    parallel  a line for each group through its settings to its figures
-    matrix    the validation metric over two settings
+    curves         a metric's course, all groups in one chart; training is dashed
+    gap            the gap against the validation metric, a mark for each group
+    parallel       a line for each group through its settings to its figures
+    matrix         the validation metric over two settings
+    run RUN        its metrics by epoch, the gap shaded
+    confusion RUN  which class of the test set it takes for which
 
     Where runs lie on different data, each data set is a picture of its own.
     """  # noqa: D301 (click's mark for a paragraph that is not to be wrapped)
-    from fitgap.comparison.groups import compare_experiment
-    from fitgap.comparison.query import Query
-    from fitgap.report import comparison_charts
+    if (run is not None) != (kind in OF_A_RUN):
+        needs = "needs a run: its id" if run is None else "takes no run"
+        raise click.UsageError(f"plot {kind} {needs}")
+    pictures: list[Picture]
+    if run is not None:
+        pictures = [_of_run(kind, run, uri=uri, metrics=metrics, title=title)]
+    else:
+        from fitgap.comparison.groups import compare_experiment
+        from fitgap.comparison.query import Query
+        from fitgap.report import comparison_charts
 
-    path = output or Path("reports") / f"{kind}.svg"
-    query = Query(sort=sort, where=where, by=by, sweep=sweep)
-    pictures = comparison_charts.draw(
-        compare_experiment(uri, experiment=experiment, query=query),
-        kind,
-        uri=uri,
-        metrics=metrics,
-        x=x,
-        log=log or "",
-        settings=settings,
-        title=title,
-        size=size,
-    )
-    for i, picture in enumerate(pictures):
-        number = f"_{i + 1}" if i else ""
-        file = path.with_stem(path.stem + number)
-        written = picture.save(
-            file,
-            theme=theme,
-            dpi=dpi,
+        query = Query(sort=sort, where=where, by=by, sweep=sweep)
+        pictures = comparison_charts.draw(
+            compare_experiment(uri, experiment=experiment, query=query),
+            kind,
+            uri=uri,
+            metrics=metrics,
+            x=x,
+            log=log or "",
+            settings=settings,
+            title=title,
+            size=size,
         )
-        print(f"picture: {written}")
+    name = kind if run is None else f"{kind}-{run[:8]}"
+    path = output or Path("reports") / f"{name}.svg"
+    for i, picture in enumerate(pictures):
+        file = path.with_stem(path.stem + (f"_{i + 1}" if i else ""))
+        print(f"picture: {picture.save(file, theme=theme, dpi=dpi)}")
+
+
+def _of_run(kind: str, run_id: str, *, uri: str, metrics: tuple[str, ...], title: str) -> "Picture":
+    from fitgap import store
+    from fitgap.report import run_charts
+
+    run = store.find_run(uri, run_id)
+    title = title or run.name
+    if kind == "run":
+        history = run_charts.history_of(run, uri=uri)
+        return run_charts.curves(run, history, metrics=metrics, title=title)
+    from fitgap.store import predictions, recorded
+
+    predicted = predictions.load(run, uri=uri)
+    names = recorded.open_run(run.run_id, uri=uri).class_names
+    names = names or tuple(
+        map(str, range(int(max(predicted.true.max(), predicted.predicted.max())) + 1))
+    )
+    return run_charts.confusion(predicted.confusion(len(names)), names, title=title)

@@ -18,7 +18,7 @@ from fitgap.comparison.varying_settings import show, value_of
 from fitgap.comparison.verdicts import Curve
 from fitgap.errors import RequestError
 from fitgap.report import labels
-from fitgap.report.drawing import MOST_COLOURED, Picture
+from fitgap.report.drawing import MOST_COLOURED, Picture, epoch_axis
 from fitgap.report.leaderboard import label_of
 from fitgap.store import Histories
 
@@ -701,8 +701,7 @@ def _x_axis(x: Axis, domain: tuple[float, float]) -> Any:
     import altair as alt
 
     if x == "epochs":
-        few = domain[1] - domain[0] <= 12
-        return alt.Axis(format="d", tickMinStep=1, tickCount=int(domain[1]) if few else 8)
+        return epoch_axis(int(domain[0]), int(domain[1]))
     return alt.Axis(format=",.3~s" if x == "images" else ",.4~r")
 
 

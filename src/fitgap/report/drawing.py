@@ -189,6 +189,15 @@ class Picture:
         return {"image/svg+xml": self.svg(), "text/plain": self.title or "a picture"}
 
 
+def epoch_axis(first: int, last: int) -> Any:
+    """Return an axis of whole epochs: each of a few, else about eight round ones."""
+    import altair as alt
+
+    if last - first < 12:
+        return alt.Axis(format="d", values=list(range(first, last + 1)))
+    return alt.Axis(format="d", tickMinStep=1, tickCount=8)
+
+
 def variables(theme: Theme) -> str:
     """Return a theme as the CSS variables that `PAGE` names."""
     plain = {name: getattr(theme, name) for name in ("ink", "muted", "rule", "paper", "other")}

@@ -96,6 +96,7 @@ def to_html(report: Report) -> str:
         "gap_limits": gap_limits,
         "image_interval": image_interval,
         "mean_or_median": mean_or_median,
+        "next_step": next_step,
         "png_address": png_address,
         "wilson": wilson,
     }
@@ -187,6 +188,24 @@ def confusions(model: SelectedModel) -> list[tuple[str, str, int]]:
     pairs = (divmod(int(i), len(counts)) for i in order)
     names = model.class_names
     return [(names[i], names[j], int(counts[i, j])) for i, j in pairs if counts[i, j]]
+
+
+def next_step(part: ReportedSection) -> str:
+    """Say what to do with the answer; empty where nothing follows from it."""
+    if part.selected is None or part.selected.verdict is None:
+        return ""
+    word = part.selected.verdict.word
+    if word.startswith("overfits"):
+        return (
+            "its gap can be made smaller; fitgap sweep sweep=remedies tries what helps against "
+            "overfitting, and fitgap learning-curve says what more data would be worth."
+        )
+    if word.startswith("underfits"):
+        return "more was to be learned: train it for more epochs, or take a larger network."
+    others = sum(1 for one in part.shown if one.mark in (TIE, EQUAL))
+    if others > 1:
+        return "more replicates (seed, split.seed) would tell more of the groups apart."
+    return "look at its errors below; fitgap register makes it a version that MLflow can serve."
 
 
 def gap_limits(part: ReportedSection) -> tuple[float, float]:

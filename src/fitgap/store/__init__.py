@@ -21,6 +21,7 @@ __all__ = [
     "artifact_text",
     "check",
     "experiments",
+    "find_run",
     "find_runs",
     "kind_of",
     "last_metric_times",
@@ -29,6 +30,9 @@ __all__ = [
     "redact",
     "resolve_uri",
 ]
+
+ANY_STATUS = ("RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED")
+RUN_ID_LENGTH = 32
 
 
 class Reader(Protocol):
@@ -101,6 +105,26 @@ def find_runs(
     return _reader(uri).find_runs(
         uri, experiment=experiment, statuses=statuses, tags=dict(tags or {})
     )
+
+
+def find_run(uri: str, run_id: str) -> StoredRun:
+    """Return the run of any experiment whose id begins with ``run_id``, in whatever status.
+
+    Raises
+    ------
+    RequestError
+        If there is none, or several begin so.
+    """
+    found = [
+        run
+        for name in experiments(uri)
+        for run in find_runs(uri, experiment=name, statuses=ANY_STATUS)
+        if run_id and run.run_id.startswith(run_id)
+    ]
+    if len(found) != 1:
+        many = f"{len(found)} run ids begin so" if found else "no run id begins so"
+        raise RequestError(f"run {run_id!r} in {redact(uri)}: {many}")
+    return found[0]
 
 
 def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -> Histories:

@@ -80,7 +80,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
     Parameters
     ----------
     run_id
-        MLflow's.
+        MLflow's, or the beginning of it.
     uri
         Of the record; see `fitgap.store.resolve_uri`.
 
@@ -93,6 +93,8 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
     # MLflow's client would create a database under a mistyped path.
     if not store.experiments(uri):
         raise RequestError(f"there are no runs in {store.redact(uri)}")
+    if len(run_id) < store.RUN_ID_LENGTH:
+        run_id = store.find_run(uri, run_id).run_id
     import mlflow
     from mlflow.artifacts import load_text
     from mlflow.exceptions import MlflowException

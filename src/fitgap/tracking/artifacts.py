@@ -11,7 +11,6 @@ from fitgap.config.schema import Config
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import higher_is_better
 from fitgap.store import predictions
-from fitgap.tracking import run_pictures
 from fitgap.tracking.run_writer import dump_config, score_metrics
 from fitgap.training.engines.choice import Engine
 from fitgap.training.loop import Fitted
@@ -20,7 +19,10 @@ from fitgap.training.loop import Fitted
 def write(
     folder: Path, *, config: Config, fitted: Fitted, engine: Engine, dataset: Dataset
 ) -> None:
-    """Write settings, history, pictures and the network's summary into a folder.
+    """Write settings, history and the network's summary into a folder; of a run alone, pictures.
+
+    A sweep's runs have no pictures: they take longer than a small network's training, and whoever
+    wants one has it of the record at any time.
 
     Parameters
     ----------
@@ -29,25 +31,29 @@ def write(
     config
         The resolved settings: ``config.yaml``.
     fitted
-        ``history.csv`` with a line per epoch, and ``learning_curves.png``.
+        ``history.csv`` with a line per epoch; of a run alone, ``learning_curves.png``.
     engine
         Its model: ``model_summary.txt``; its predictions of the test images:
-        ``confusion_matrix.png`` and ``predictions.npz``.
+        ``predictions.npz``; of a run alone, ``confusion_matrix.png``.
     dataset
         Of the test images and the class names.
     """
     dump_config(config, folder / "config.yaml")
     _write_history(folder / "history.csv", fitted, higher_is_better=higher_is_better(config))
-    run_pictures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
+    draws = config.tracking.parent is None
+    if draws:
+        from fitgap.tracking import run_pictures
+
+        run_pictures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
     outputs = engine.predict(dataset.x_test)
     if dataset.task == "classes":
         predictions.save(folder, true=dataset.y_test, probabilities=outputs)
-        counts = confusion_counts(
-            dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes
-        )
-        run_pictures.save_confusion_matrix(
-            counts, dataset.class_names, folder / "confusion_matrix.png"
-        )
+        if draws:
+            counts = confusion_counts(
+                dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes
+            )
+            path = folder / "confusion_matrix.png"
+            run_pictures.save_confusion_matrix(counts, dataset.class_names, path)
     else:
         predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs)
     title = config.architecture.get("title") or config.architecture["name"]
