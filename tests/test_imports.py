@@ -30,6 +30,7 @@ LAYERS = (
     ("report",),
     ("registry",),
     ("commands",),
+    ("api",),
     ("__main__",),
 )
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}

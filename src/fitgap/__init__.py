@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
+    from fitgap.api.run import Run
+    from fitgap.api.study import Study
     from fitgap.training.gap_callback import GapCallback
     from fitgap.training.quick_fit import fit
 
 __version__ = "0.1.0"
-__all__ = ["GapCallback", "RequestError", "__version__", "fit"]
+__all__ = ["GapCallback", "RequestError", "Run", "Study", "__version__", "fit"]
 
 _MODULES = {
+    "Run": "fitgap.api.run",
+    "Study": "fitgap.api.study",
     "GapCallback": "fitgap.training.gap_callback",
     "fit": "fitgap.training.quick_fit",
 }

@@ -62,6 +62,16 @@ def begin_sweep() -> None:
     os.environ[_SWEEP] = json.dumps(this_process())
 
 
+def end_sweep() -> None:
+    """Forget what `begin_sweep` said: this process goes on without a sweep."""
+    os.environ.pop(_SWEEP, None)
+
+
+def is_in_sweep() -> bool:
+    """Tell whether this process has a sweep under way, or is a worker of one."""
+    return _SWEEP in os.environ
+
+
 def end_with_sweep() -> None:
     """Have this process end soon after its sweep's, if it is one of joblib's workers.
 

@@ -24,3 +24,6 @@ class FitgapProject(SearchPathPlugin):
         own = project.own_config_dir()
         if own is not None:
             search_path.prepend(PROVIDER, f"file://{own}", anchor=SearchPathQuery("main", None))
+        given = project.given_config_dir()
+        if given.is_dir():
+            search_path.append(PROVIDER, f"file://{given}")

@@ -4,9 +4,9 @@ Hydra takes plugins from the package ``hydra_plugins`` only and imports all of t
 start, so nothing heavy may be imported here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
@@ -15,6 +15,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from hydra_plugins.fitgap_neighbours import reads_fitgaps_options
+
+if TYPE_CHECKING:
+    from fitgap.config.schema import Config
 
 
 class FitgapSweeper(BasicSweeper):
@@ -31,6 +34,7 @@ class FitgapSweeper(BasicSweeper):
         self._fail_fast = fail_fast
         self._dry_run = dry_run
         self._resume = resume
+        self._of_hydra: list[str] = []  # overrides of Hydra's settings, as the person gave them
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -49,23 +53,16 @@ class FitgapSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the grid that the arguments and ``params`` make."""
-        from fitgap.sweep import composition
-        from fitgap.sweep.composition import refuse_empty
+        grid, settings = self.jobs(arguments)
+        return self.run_jobs(grid, settings, arguments)
 
+    def run_jobs(
+        self, grid: list[list[str]], settings: "Iterator[Config]", arguments: list[str]
+    ) -> Any:
+        """Run the jobs that `jobs` found, or show what would be trained."""
         assert self.config is not None
-        assert self.hydra_context is not None
         assert self.launcher is not None
-        master, loader, launcher = self.config, self.hydra_context.config_loader, self.launcher
-        parser = OverridesParser.create(config_loader=loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        refuse_empty(overrides)
-        (grid,) = self.split_arguments(overrides, max_batch_size=None)
-        given = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)
-        separate_folders(master)
-        settings = composition.numbered(
-            composition.configs(grid, lambda job: loader.load_sweep_config(master, job)), master
-        )
-
+        master, launcher = self.config, self.launcher
         # Half a second of imports, while other processes compose.
         from fitgap.sweep import grid as sweeps
         from fitgap.sweep import launchers
@@ -80,12 +77,33 @@ class FitgapSweeper(BasicSweeper):
             workers=launchers.Workers(launcher, number),
             publish=_publish,
             request=sweeps.Request(
-                hydra=cast("list[str]", given),
+                hydra=self._of_hydra,
                 task=arguments,
                 fail_fast=self._fail_fast,
                 resume=self._resume,
             ),
         )
+
+    def jobs(
+        self, arguments: list[str], *, in_processes: bool = True
+    ) -> "tuple[list[list[str]], Iterator[Config]]":
+        """Return the overrides of each job of a grid, and the settings that each makes."""
+        from fitgap.sweep import composition
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        master, loader = self.config, self.hydra_context.config_loader
+        parser = OverridesParser.create(config_loader=loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        composition.refuse_empty(overrides)
+        (grid,) = self.split_arguments(overrides, max_batch_size=None)
+        given = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)
+        self._of_hydra = cast("list[str]", given)
+        separate_folders(master)
+        settings = composition.configs(
+            grid, lambda job: loader.load_sweep_config(master, job), in_processes=in_processes
+        )
+        return grid, composition.numbered(settings, master)
 
 
 def separate_folders(master: DictConfig) -> None:

@@ -62,8 +62,18 @@ def experiment() -> str:
     return "fitgap" if is_own_repository else here.name or "fitgap"
 
 
+def given_config_dir() -> Path:
+    """Return the folder of options that stand for functions handed over in Python."""
+    return state_folder() / "options"
+
+
+def given_code_dir() -> Path:
+    """Return the folder of modules that hold functions of notebooks and scripts."""
+    return state_folder() / "code"
+
+
 def make_importable() -> None:
     """Have the project's own modules importable, as if Python were started in its folder."""
-    here = str(folder())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    for path in (given_code_dir(), folder()):
+        if str(path) not in sys.path and path.is_dir():
+            sys.path.insert(0, str(path))

@@ -36,7 +36,9 @@ Kind = tuple[str, ...]  # the overrides that are not of single settings
 _SINGLE_SETTING = re.compile(r"(seed|\w+(\.\w+)+)=")
 
 
-def configs(grid: Sequence[Overrides], compose: Compose) -> Iterator[Config]:
+def configs(
+    grid: Sequence[Overrides], compose: Compose, *, in_processes: bool = True
+) -> Iterator[Config]:
     """Begin to compose a grid, in processes beside this one, and return the settings of each job.
 
     Parameters
@@ -45,6 +47,8 @@ def configs(grid: Sequence[Overrides], compose: Compose) -> Iterator[Config]:
         The overrides of each job.
     compose
         Has Hydra compose a job.
+    in_processes
+        False: in this one, which may have threads that bear no fork.
 
     Returns
     -------
@@ -54,7 +58,8 @@ def configs(grid: Sequence[Overrides], compose: Compose) -> Iterator[Config]:
     """
     kinds = list(dict.fromkeys(map(_of_groups, grid)))
     # A process with TensorFlow's threads may not be forked.
-    if len(kinds) == 1 or sys.platform != "linux" or "tensorflow" in sys.modules:
+    can_fork = in_processes and sys.platform == "linux" and "tensorflow" not in sys.modules
+    if len(kinds) == 1 or not can_fork:
         return _configs(grid, compose, functools.cache(functools.partial(_base, compose)))
     processes = ProcessPoolExecutor(
         min(len(kinds), len(os.sched_getaffinity(0))),

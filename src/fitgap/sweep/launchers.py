@@ -7,10 +7,11 @@ import importlib.util
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import forkserver
-from typing import Self
+from typing import Any, Self
 
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
@@ -107,6 +108,7 @@ class Workers:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """End joblib's workers at once, if all they did is recorded; TensorFlow takes its time."""
+        processes.end_sweep()
         if kind is None and self._is_joblib:
             from joblib.externals import loky
 
@@ -121,7 +123,8 @@ class Workers:
             If workers died. Nothing of this launch is running then.
         """
         try:
-            return self._launcher.launch(jobs, initial_job_idx=first)
+            with _without_main_file():
+                return self._launcher.launch(jobs, initial_job_idx=first)
         except _worker_deaths() as error:
             raise WorkerDiedError(_first_line(error)) from error
         finally:
@@ -129,6 +132,23 @@ class Workers:
                 # Whatever is still running ends here and not when this process does, so that the
                 # caller can see to its record.
                 sys.modules["ray"].shutdown()
+
+
+@contextmanager
+def _without_main_file() -> Iterator[None]:
+    """Hide what program this process runs from those that it starts.
+
+    Python would run a script, but for what stands under ``if __name__ == "__main__"``, in each
+    worker anew. What a job needs of it is handed over by other ways.
+    """
+    main = sys.modules["__main__"].__dict__
+    kept: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(kept)
 
 
 def _worker_deaths() -> tuple[type[Exception], ...]:

@@ -1,0 +1,1 @@
+"""What `import fitgap` offers to programs and notebooks: studies, their runs and comparisons."""

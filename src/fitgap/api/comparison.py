@@ -1,0 +1,143 @@
+"""A comparison, as Python and notebooks see it: the table, the best, pictures, the report."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitgap.api.run import Run, Runs
+from fitgap.comparison import groups
+from fitgap.comparison.groups import Group, Section
+from fitgap.comparison.query import Query
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDTH = 110  # of the table in a notebook, in letters
+
+
+@dataclass(frozen=True)
+class Best:
+    """The settings that a ranking puts first.
+
+    Attributes
+    ----------
+    settings
+        Those that differ between the groups compared.
+    metrics
+        Means over the runs, by name.
+    runs
+        Of these settings, one per replicate.
+    ties
+        Settings of the groups that are not told apart from these.
+    """
+
+    settings: dict[str, Any]
+    metrics: dict[str, float]
+    runs: Runs
+    ties: tuple[dict[str, Any], ...]
+
+
+class Comparison:
+    """The finished runs of an experiment, ranked in groups that differ in their settings."""
+
+    def __init__(self, *, uri: str, experiment: str, query: Query) -> None:
+        self._uri, self._experiment, self._query = uri, experiment, query
+        self._found = groups.compare_experiment(uri, experiment=experiment, query=query)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know to believe the ranking."""
+        return self._found.notes
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a row per group, best first: settings, n, then mean, sd, low, high of metrics."""
+        import pandas as pd
+
+        from fitgap.report.terminal import to_csv
+
+        return pd.read_csv(io.StringIO(to_csv(self._found)))
+
+    @property
+    def best(self) -> Best:
+        """The group that leads the ranking with the most runs, and what it is not told from."""
+        section = self._found.sections[0]
+        first = section.groups[0]
+        return Best(
+            settings=dict(first.settings),
+            metrics={name: found.mean for name, found in first.metrics.items()},
+            runs=Runs(
+                Run(stored, uri=self._uri, experiment=self._experiment) for stored in first.runs
+            ),
+            ties=tuple(dict(group.settings) for group in _ties(section)),
+        )
+
+    def plot(
+        self,
+        kind: str = "curves",
+        *,
+        metrics: Sequence[str] = (),
+        x: str = "epochs",
+        log: str = "",
+        settings: Sequence[str] = (),
+        title: str = "",
+    ) -> Any:
+        """Return a picture that a notebook shows and that has ``save("x.svg")``.
+
+        Parameters
+        ----------
+        kind
+            ``curves``, ``gap``, ``parallel`` or ``matrix``.
+        metrics, x, log, settings, title
+            As ``fitgap plot`` has them.
+
+        Returns
+        -------
+        Picture or list of Picture
+            Several where runs lie on different data.
+        """
+        from fitgap.report import comparison_charts
+
+        pictures = comparison_charts.draw(
+            self._found,
+            kind,
+            uri=self._uri,
+            metrics=metrics,
+            x=x,
+            log=log,
+            settings=settings,
+            title=title,
+        )
+        return pictures[0] if len(pictures) == 1 else pictures
+
+    def report(self, path: str | Path) -> Path:
+        """Write the comparison as one HTML file and return its path."""
+        from fitgap.report import page
+
+        page.write(Path(path), uri=self._uri, experiment=self._experiment, query=self._query)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return str(self._table().export_text()).rstrip()
+
+    def _repr_html_(self) -> str:
+        style = "font-family:ui-monospace,monospace;line-height:1.25;white-space:pre"
+        return str(
+            self._table().export_html(
+                inline_styles=True, code_format=f"<pre style='{style}'>{{code}}</pre>"
+            )
+        )
+
+    def _table(self) -> Any:
+        from rich.console import Console
+
+        from fitgap.report.terminal import print_table
+
+        console = Console(record=True, file=io.StringIO(), width=WIDTH)
+        print_table(self._found, console=console)
+        return console
+
+
+def _ties(section: Section) -> list[Group]:
+    return [g for g in section.groups[1:] if g.against_best is not None and g.against_best.is_tie]

@@ -1,0 +1,50 @@
+"""Hydra for as long as a call takes, and everything of its global state as it was before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+from hydra.errors import HydraException
+from hydra.version import VersionBase
+from omegaconf.errors import OmegaConfBaseException
+
+from fitgap.commands.exit_codes import describe
+from fitgap.config.project import CONFIG_DIR
+from fitgap.errors import RequestError
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+
+_STATE = (GlobalHydra, HydraConfig, VersionBase)
+
+
+@contextmanager
+def session() -> Iterator["Hydra"]:
+    """Give a Hydra that composes fitgap's settings, the project's own options among them.
+
+    Raises
+    ------
+    RequestError
+        Saying in a line or two what Hydra finds wrong.
+    """
+    kept = {kind: Singleton._instances.pop(kind, None) for kind in _STATE}
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), job_name="fitgap", version_base="1.3"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            yield hydra
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RequestError(describe(error)) from error
+    except ValueError as error:
+        if str(error).startswith("Config group override"):  # Hydra does not say which
+            raise RequestError(f"a group needs an option's name ({error})") from error
+        raise
+    finally:
+        for kind, instance in kept.items():
+            Singleton._instances.pop(kind, None)
+            if instance is not None:
+                Singleton._instances[kind] = instance

@@ -1,0 +1,140 @@
+"""What ``Study(data=...)`` takes, as settings of the config group ``dataset``.
+
+Arrays and tables in memory become files in the project folder that are named after what they
+hold: every process of a sweep reads the same file, and the same data are the same experiment
+tomorrow.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fitgap.api.words import literal
+from fitgap.config import project
+from fitgap.config.checks import did_you_mean
+from fitgap.errors import RequestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BY_ENDING = {".csv": "csv", ".npz": "npz"}
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+FORMS = (
+    "a dataset's name or settings, arrays (x, y) or (x, y, x_test, y_test), a DataFrame with "
+    "label=..., or a path"
+)
+
+
+def overrides(data: Any, *, label: str | None) -> list[str]:
+    """Return the overrides that choose the data of a study.
+
+    Parameters
+    ----------
+    data
+        See `FORMS`; None: what the project's settings say.
+    label
+        Name of a table's column of labels.
+
+    Raises
+    ------
+    RequestError
+        If it is none of these, arrays differ in their number of rows, or the project folder
+        cannot be written.
+    """
+    if label is not None and not (_is_frame(data) or isinstance(data, str | Path)):
+        raise RequestError("label names a column of a table, and data is none")
+    if data is None:
+        return []
+    if isinstance(data, Mapping):
+        return _of_settings(dict(data))
+    if isinstance(data, str | Path):
+        return _of_name_or_path(data, label=label)
+    if _is_frame(data):
+        if label is None or label not in data.columns:
+            columns = ", ".join(map(str, data.columns))
+            raise RequestError(f"label must name a column of the table, got {label}\n{columns}")
+        return _of_settings({"name": "csv", "path": _save_table(data), "label": label})
+    if isinstance(data, tuple | list) and len(data) in (2, 4):
+        return _of_settings({"name": "npz", "path": _save_arrays(data)})
+    raise RequestError(f"data must be {FORMS}, got {type(data).__name__}")
+
+
+def _of_settings(settings: dict[str, Any]) -> list[str]:
+    if "name" not in settings:
+        raise RequestError("data: the settings of a dataset need its name")
+    name = settings.pop("name")
+    words = [f"dataset={literal(name, key='data')}"]
+    return words + [
+        f"dataset.{key}={literal(value, key=f'data.{key}')}" for key, value in settings.items()
+    ]
+
+
+def _of_name_or_path(data: str | Path, *, label: str | None) -> list[str]:
+    options = sorted(
+        {file.stem for root in project.config_dirs() for file in (root / "dataset").glob("*.yaml")}
+    )
+    if isinstance(data, str) and data in options:
+        return [f"dataset={data}"]
+    path = Path(data).expanduser()
+    if not path.exists():
+        raise RequestError(
+            f"data={str(data)!r} is neither a dataset nor a path that exists"
+            f"{did_you_mean(str(data), options)}\nDatasets: {', '.join(options)}"
+        )
+    name = "image_folder" if path.is_dir() else _BY_ENDING.get(path.suffix.lower())
+    if name is None:
+        raise RequestError(
+            f"data={str(data)!r} must be a folder of images or end in "
+            f"{' or '.join(_BY_ENDING)}; say data={{'name': ..., 'path': ...}} otherwise"
+        )
+    settings: dict[str, Any] = {"name": name, "path": path.absolute()}
+    return _of_settings(settings | ({} if label is None else {"label": label}))
+
+
+def _is_frame(data: Any) -> bool:
+    return type(data).__name__ == "DataFrame" and hasattr(data, "to_csv")
+
+
+def _save_arrays(data: Any) -> Path:
+    arrays: dict[str, Any] = dict(zip(ARRAYS, map(np.asarray, data), strict=False))
+    for x, y in (("x_train", "y_train"), ("x_test", "y_test")):
+        if x in arrays and (arrays[x].ndim == 0 or len(arrays[x]) != len(np.atleast_1d(arrays[y]))):
+            rows = [len(np.atleast_1d(arrays[name])) for name in (x, y)]
+            raise RequestError(
+                f"data: inputs and labels must have as many rows each, got {rows[0]} and {rows[1]}"
+            )
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        if array.dtype.hasobject:
+            raise RequestError(f"data: {name} holds Python objects; give numbers or text")
+        digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(array).data if array.size else b"")
+    return _keep(f"{digest.hexdigest()[:16]}.npz", lambda file: np.savez(file, **arrays))
+
+
+def _save_table(frame: "pd.DataFrame") -> Path:
+    text = frame.to_csv(index=False).encode()
+    name = f"{hashlib.sha256(text).hexdigest()[:16]}.csv"
+    return _keep(name, lambda file: file.write(text))
+
+
+def _keep(name: str, write: Callable[[Any], Any]) -> Path:
+    """Return the file of a name, written as a whole unless it is there."""
+    path = project.state_folder() / "data" / name
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
+            write(file)
+        os.replace(file.name, path)  # noqa: PTH105 - its name is text
+    except OSError as error:
+        raise RequestError(
+            f"the project folder {project.folder()} cannot be written: {error.strerror}"
+        ) from error
+    return path

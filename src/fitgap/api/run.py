@@ -1,0 +1,206 @@
+"""One run of the record, as Python and notebooks see it."""
+
+import functools
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap import store
+from fitgap.config.schema import Config
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+if TYPE_CHECKING:
+    import keras
+    import pandas as pd
+
+    from fitgap.store.recorded import RecordedRun
+
+_OF_EPOCHS = ("running/", "train/", "val/", "gap/")
+_OTHER_OF_EPOCHS = ("learning_rate", "optimizer/learning_rate")
+_SHOWN = ("train/", "val/", "gap/", "test/", "test_gap/")
+
+
+class Run:
+    """A run: its figures, history, settings, files and network, read when they are asked for.
+
+    Attributes
+    ----------
+    id, name, status
+        As MLflow has them.
+    uri, experiment
+        Where its record is.
+    metrics
+        The figures of the saved weights, by name: ``val/accuracy``, ``gap/accuracy``, ...
+    params
+        Its settings as MLflow shows them: text.
+    failure
+        Why it failed; None if it did not.
+    """
+
+    def __init__(self, stored: StoredRun, *, uri: str, experiment: str) -> None:
+        self.id = stored.run_id
+        self.name = stored.name
+        self.status = stored.status
+        self.uri = uri
+        self.experiment = experiment
+        self.metrics = dict(stored.metrics)
+        self.params = dict(stored.params)
+        self.failure = stored.tags.get("fitgap.failure") if stored.status == "FAILED" else None
+        self._artifact_uri = stored.artifact_uri
+
+    @functools.cached_property
+    def history(self) -> "pd.DataFrame":
+        """The figures of each epoch: a row per epoch (from 1), a column per metric."""
+        import pandas as pd
+
+        keys = [
+            name for name in self.metrics if name.startswith(_OF_EPOCHS) or name in _OTHER_OF_EPOCHS
+        ]
+        found = store.metric_histories(self.uri, run_ids=[self.id], keys=keys)[self.id]
+        # Where an earlier epoch's weights were saved, their figures stand behind the last epoch.
+        epochs = max((len(found[key]) for key in found if key.startswith("running/")), default=0)
+        frame = pd.DataFrame(found)
+        frame = frame[frame.index <= epochs] if epochs else frame
+        return frame.sort_index().rename_axis("epoch")
+
+    @property
+    def config(self) -> Config:
+        """The settings it was trained with."""
+        return self._recorded.config
+
+    @functools.cached_property
+    def model(self) -> "keras.Model":
+        """The network with the weights that the figures belong to; not compiled.
+
+        It takes what the data hold: its first layer scales.
+        """
+        from fitgap import prediction
+
+        return prediction.load_model(self._recorded)
+
+    def predict(self, x: Any) -> NDArray[np.float32]:
+        """Return what the network says of images or rows.
+
+        Parameters
+        ----------
+        x
+            Of shape (n, ...) as the data had them, not scaled; a single one may stand alone.
+
+        Returns
+        -------
+        ndarray
+            float32 of shape (n, classes): probabilities. Of regression, (n, targets).
+
+        Raises
+        ------
+        RequestError
+            If the shape is another than the network takes.
+        """
+        from fitgap.evaluation.scores import class_probabilities
+
+        x = np.asarray(x)
+        shape = tuple(self.model.input_shape[1:])
+        if x.shape == shape:
+            x = x[None]
+        if len(x.shape) != len(shape) + 1 or x.shape[1:] != shape:
+            raise RequestError(f"predict takes shape (n, {str(shape)[1:]}, got {x.shape}")
+        outputs = self.model.predict(x, verbose=0)
+        of_classes = len(self._recorded.class_names) > 1
+        return class_probabilities(outputs) if of_classes else np.asarray(outputs)
+
+    @functools.cached_property
+    def artifacts(self) -> Path:
+        """The folder with its files; those of a server are fetched first."""
+        parts = urlsplit(self._artifact_uri)
+        if parts.scheme in ("", "file"):
+            return Path(unquote(parts.path))
+        import mlflow
+
+        mlflow.set_tracking_uri(self.uri)
+        return Path(mlflow.artifacts.download_artifacts(run_id=self.id, tracking_uri=self.uri))
+
+    @functools.cached_property
+    def _recorded(self) -> "RecordedRun":
+        from fitgap.store import recorded
+
+        return recorded.open_run(self.id, uri=self.uri)
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in self._shown())
+        return f"<Run {self.name!r} {self.id[:8]} {self.status}: {figures or self.failure}>"
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><td>{html.escape(name)}</td><td style='text-align:right'>{value:.4f}</td></tr>"
+            for name, value in self._shown()
+        )
+        reason = f"<p>{html.escape(self.failure)}</p>" if self.failure else ""
+        head = f"<b>{html.escape(self.name)}</b> <small>{self.id[:8]} {self.status}</small>"
+        return f"<div>{head}{reason}<table>{cells}</table></div>"
+
+    def _shown(self) -> list[tuple[str, float]]:
+        return [(name, value) for name, value in self.metrics.items() if name.startswith(_SHOWN)]
+
+
+class Runs(list[Run]):
+    """Several runs, newest last or in the order they were asked for.
+
+    Attributes
+    ----------
+    failures
+        How many of those that were asked for failed.
+    """
+
+    def __init__(self, runs: Iterable[Run] = (), *, failures: int = 0) -> None:
+        super().__init__(runs)
+        self.failures = failures
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a table: a row per run with name, status, settings and figures."""
+        import pandas as pd
+
+        rows = [
+            {"name": run.name, "status": run.status, **run.params, **run.metrics} for run in self
+        ]
+        return pd.DataFrame(rows, index=pd.Index([run.id for run in self], name="run"))
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        figures = [{"name": run.name, "status": run.status, **dict(run._shown())} for run in self]
+        return str(pd.DataFrame(figures).to_html(float_format="{:.4f}".format))
+
+
+def find(uri: str, *, experiment: str, identities: Iterable[str] | None = None) -> Runs:
+    """Return an experiment's runs that ended.
+
+    Parameters
+    ----------
+    uri, experiment
+        Where they are.
+    identities
+        Those of the runs to be returned, in that order; None: all runs, the oldest first.
+    """
+    found = store.find_runs(
+        uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags={"fitgap.role": "run"}
+    )
+    ordered: list[StoredRun] = list(reversed(found))
+    if identities is not None:
+        # Of several, the newest, and a finished one before one that failed.
+        by_identity = {run.tags.get("fitgap.identity"): run for run in ordered if _failed(run)}
+        by_identity |= {run.tags.get("fitgap.identity"): run for run in ordered if not _failed(run)}
+        ordered = [by_identity[each] for each in identities if each in by_identity]
+    return Runs(
+        (Run(stored, uri=uri, experiment=experiment) for stored in ordered),
+        failures=sum(map(_failed, ordered)),
+    )
+
+
+def _failed(run: StoredRun) -> bool:
+    return run.status != "FINISHED"

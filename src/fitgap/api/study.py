@@ -1,0 +1,318 @@
+"""``fitgap.Study``: an experiment of the record and its data, to be run from Python.
+
+It composes the settings as the command does, so a run that one of them made answers the other.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitgap import processes, store
+from fitgap.api import own_data, own_functions, words
+from fitgap.api.hydra_session import session
+from fitgap.api.run import Run, Runs, find
+from fitgap.commands import exit_codes
+from fitgap.config import project, settings
+from fitgap.config.schema import Config
+from fitgap.errors import DivergedError, RequestError
+
+if TYPE_CHECKING:
+    from fitgap.api.comparison import Comparison
+    from fitgap.experiment import Plan
+
+SHOWN_OF_A_COMMAND = ("epoch ", "goes on ", "#", "sweep of ")  # its lines that are progress
+
+
+class Study:
+    """An experiment of the record, with its data.
+
+    Parameters
+    ----------
+    name
+        Of the MLflow experiment; None: that of the project folder, which the command uses.
+    data
+        A dataset's name (``"fashion_mnist"``) or settings (``{"name": "csv", "path": ...}``),
+        arrays ``(x, y)`` or ``(x, y, x_test, y_test)``, a DataFrame, or a path.
+    label
+        Name of the column of labels, of a DataFrame or a table's file.
+    uri
+        Where the record is; None: ``$MLFLOW_TRACKING_URI``, else the project folder's.
+    project
+        The project folder; None: the nearest one from the working directory upwards.
+
+    Raises
+    ------
+    RequestError
+        If the data are none of these, or the project folder cannot be written.
+
+    Examples
+    --------
+    >>> study = fitgap.Study("widths", data="digits")  # doctest: +SKIP
+    >>> run = study.run(optimizer="adam", epochs=5)  # doctest: +SKIP
+    >>> run.metrics["gap/accuracy"]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        data: Any = None,
+        label: str | None = None,
+        uri: str | None = None,
+        project: str | Path | None = None,
+    ) -> None:
+        self.project = _project_folder(project)
+        with self._in_project():
+            self.name = name or _project_name()
+            self.uri = store.resolve_uri(uri)
+            self._data = own_data.overrides(data, label=label)
+
+    def run(self, *, overrides: Sequence[str] = (), **given: Any) -> Run:
+        """Train, evaluate and record one experiment; a finished run of the same answers for it.
+
+        Parameters
+        ----------
+        overrides
+            In Hydra's language, as after ``fitgap train``.
+        **given
+            Settings by their config names: an option's name for a group, a mapping for a section
+            (``split={"stratify": True}``). ``epochs``, ``batch_size`` and ``learning_rate`` are
+            short for theirs. ``architecture`` and ``optimizer`` may be functions or classes.
+
+        Returns
+        -------
+        Run
+
+        Raises
+        ------
+        RequestError
+            If a setting is wrong; nothing was started then.
+        DivergedError
+            If the loss stopped being finite.
+        """
+        with self._in_project():
+            asked, here_only = self._overrides(given, overrides, sweeps=False)
+            with session():
+                from hydra import compose
+
+                config = settings.from_hydra(compose("train", asked))
+            planned = self._plan(config)
+            from fitgap import experiment
+            from fitgap.tracking import delivery
+
+            store.check(planned.uri)
+            delivery.deliver_waiting(planned.uri)
+            result = experiment.finished(planned)
+            if result is None and _can_train_here(config.training.threads, here_only):
+                result = experiment.run(planned)
+            elif result is None:
+                _run_command(["train", *asked])
+            return self._found([planned])[0]
+
+    def sweep(self, *, workers: int = 1, overrides: Sequence[str] = (), **given: Any) -> Runs:
+        """Train a grid: every combination of the values given as lists.
+
+        Parameters
+        ----------
+        workers
+            How many processes train at once; 1: this one.
+        overrides
+            In Hydra's language, as after ``fitgap train -m``.
+        **given
+            As of `run`. A list, a range or another iterable is a choice of values; a tuple is one
+            value.
+
+        Returns
+        -------
+        Runs
+            One per combination, in the grid's order, those that were finished before among them.
+            What failed is among them too, with its reason.
+
+        Raises
+        ------
+        RequestError
+            If any combination is wrong; nothing was started then.
+        """
+        if not isinstance(workers, int) or workers < 1:
+            raise RequestError(f"workers must be a whole number from 1 on, got {workers!r}")
+        with self._in_project():
+            asked, here_only = self._overrides(given, overrides, sweeps=True)
+            if workers > 1:
+                if here_only:
+                    raise RequestError(
+                        f"{here_only[0]} has no source that other processes could import; define "
+                        "it by def at the top of a module or cell, or use workers=1"
+                    )
+                asked += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
+            with session() as hydra:
+                from fitgap.api.grid import Grid
+
+                grid = Grid(hydra, asked)
+                planned = [self._plan(config) for config in grid.settings]
+                threads = planned[0].config.training.threads
+                if workers > 1 or _can_train_here(threads, here_only):
+                    grid.run()
+                else:
+                    _run_command(["train", "-m", *asked], may_fail=True)
+            return self._found(planned)
+
+    def runs(self) -> Runs:
+        """Return the runs of the experiment that ended, the oldest first."""
+        return find(self.uri, experiment=self.name)
+
+    def compare(
+        self,
+        *,
+        sort: str | None = None,
+        where: Sequence[str] = (),
+        by: Sequence[str] = (),
+        metrics: Sequence[str] = (),
+    ) -> "Comparison":
+        """Compare the finished runs of the experiment.
+
+        Parameters
+        ----------
+        sort, where, by, metrics
+            As ``fitgap compare`` has them: the metric to rank by, conditions
+            (``["optimizer=adam"]``), the settings to group by, the metrics to show.
+        """
+        from fitgap.api.comparison import Comparison
+        from fitgap.comparison.query import Query
+
+        query = Query(sort=sort, where=tuple(where), by=tuple(by), metrics=tuple(metrics))
+        with self._in_project():
+            return Comparison(uri=self.uri, experiment=self.name, query=query)
+
+    def __repr__(self) -> str:
+        return f"<Study {self.name!r} in {store.redact(self.uri)}>"
+
+    def _overrides(
+        self, given: Mapping[str, Any], overrides: Sequence[str], *, sweeps: bool
+    ) -> tuple[list[str], tuple[str, ...]]:
+        """Return the command line's words, and the functions that only this process knows."""
+        if processes.is_in_sweep():
+            raise RequestError(
+                "a sweep is under way, and this is one of its jobs: a study cannot be run in it"
+            )
+        if isinstance(overrides, str):
+            raise RequestError(f"overrides must be a list of text, got {overrides!r}")
+        replaced, here_only = own_functions.with_options(given)
+        asked = [
+            *self._data,
+            f"tracking.experiment={words.literal(self.name, key='name')}",
+            f"tracking.uri={words.literal(self.uri, key='uri')}",
+            *words.overrides(replaced, sweeps=sweeps),
+            *(["tracking.reuse=false"] if here_only else []),
+            *overrides,
+        ]
+        return asked, here_only
+
+    def _plan(self, config: Config) -> "Plan":
+        from fitgap import experiment
+
+        return experiment.plan(config)
+
+    def _found(self, planned: Sequence["Plan"]) -> Runs:
+        experiment_name = planned[0].config.tracking.experiment
+        identities = [each.identity for each in planned]
+        found = find(planned[0].uri, experiment=experiment_name, identities=identities)
+        if not found:
+            raise RuntimeError("no run was recorded; its process ended before")
+        return found
+
+    @contextmanager
+    def _in_project(self) -> Iterator[None]:
+        """Have everything happen in the study's project folder, wherever the process is by now."""
+        before = os.environ.get(project.VARIABLE)
+        project.use(self.project)
+        project.make_importable()
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[project.VARIABLE]
+            else:
+                os.environ[project.VARIABLE] = before
+
+
+def _project_folder(told: str | Path | None) -> Path:
+    folder = Path(told).expanduser().absolute() if told else project.folder()
+    if not folder.is_dir():
+        raise RequestError(f"project={str(told)!r} is no folder that exists")
+    if not os.access(folder, os.W_OK):
+        raise RequestError(f"the project folder {folder} cannot be written")
+    return folder
+
+
+def _project_name() -> str:
+    return project.experiment()
+
+
+def _can_train_here(threads: int, here_only: Sequence[str]) -> bool:
+    """Tell whether this process can train: whether TensorFlow has, or can have, the threads.
+
+    A notebook that has used Keras before has started TensorFlow with as many threads as there are
+    cores, which no run's bits may depend on.
+
+    Raises
+    ------
+    RequestError
+        If it cannot, and no other process can either, since only this one knows a function.
+    """
+    if "tensorflow" not in sys.modules:
+        return True
+    from fitgap.training import backend
+
+    try:
+        backend.start(threads)
+    except RequestError:
+        if here_only:
+            raise
+        return False
+    return True
+
+
+def _run_command(arguments: Sequence[str], *, may_fail: bool = False) -> None:
+    """Have the command train, in a process of its own, and show its progress.
+
+    Raises
+    ------
+    RequestError, DivergedError, RuntimeError
+        As it ended; what runs of a sweep failed by is in the record.
+    """
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fitgap", *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith(SHOWN_OF_A_COMMAND):
+                    print(line.rstrip(), flush=True)
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        errors.seek(0)
+        said = errors.read().strip()
+    if code == exit_codes.OK or (may_fail and code == exit_codes.FAILED):
+        return
+    if code == exit_codes.WRONG_REQUEST:
+        raise RequestError(said.removeprefix("error: "))
+    last = said.splitlines()[-1] if said else f"the process ended with code {code}"
+    reason = last.removeprefix("failed: ")
+    if reason.startswith("DivergedError: "):
+        raise DivergedError(reason.removeprefix("DivergedError: "))
+    raise RuntimeError(reason)

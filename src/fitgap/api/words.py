@@ -1,0 +1,118 @@
+"""From keyword arguments of Python to overrides in Hydra's language, as a command line has them.
+
+A value is a setting's value or, in a sweep, a list of values to go through.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from fitgap.config import project
+from fitgap.config.checks import did_you_mean
+from fitgap.config.schema import Config
+from fitgap.errors import RequestError
+
+SHORT = {
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "learning_rate": "optimizer.learning_rate",
+}
+PRESETS = ("experiment", "sweep", "remedy")
+# Groups of which an option may have settings that the schema does not name.
+_OPEN = ("architecture", "optimizer", "loss")
+# Settings of the study, which a run cannot choose otherwise.
+_OF_STUDY = {"dataset": "Study(data=...)", "tracking": "Study(name, uri=...)"}
+
+
+def overrides(settings: Mapping[str, Any], *, sweeps: bool) -> list[str]:
+    """Return the overrides that some settings make.
+
+    Parameters
+    ----------
+    settings
+        By their config names or `SHORT`. A mapping holds the settings of a section, its ``name``
+        the option of a group.
+    sweeps
+        Whether a list, a range or another iterable is a choice of values. A tuple is a value.
+
+    Raises
+    ------
+    RequestError
+        If there is no such setting, or a value that no setting can have.
+
+    Examples
+    --------
+    >>> overrides({"optimizer": ["sgd", "adam"], "epochs": 3, "seed": range(2)}, sweeps=True)
+    ['optimizer=sgd,adam', 'training.epochs=3', 'seed=0,1']
+    """
+    known = [*get_type_hints(Config), *PRESETS, *SHORT]
+    words: list[str] = []
+    for name, value in settings.items():
+        if name in _OF_STUDY:
+            raise RequestError(f"{name} is the study's: {_OF_STUDY[name]}")
+        if name not in known:
+            raise RequestError(
+                f"{name}: there is no such setting{did_you_mean(name, known)}\n"
+                f"Settings: {', '.join(known)}"
+            )
+        words += _words(SHORT.get(name, name), value, sweeps=sweeps)
+    return words
+
+
+def _words(key: str, value: Any, *, sweeps: bool) -> list[str]:
+    if isinstance(value, Mapping) and key != "tags" and "_target_" not in value:
+        of_section = dict(value)
+        option = of_section.pop("name", None)
+        words = [] if option is None else _words(key, option, sweeps=sweeps)
+        for name, item in of_section.items():
+            words += _words(f"{key}.{name}", item, sweeps=sweeps)
+        return words
+    chosen = [*value] if sweeps and _is_choice(value) else [value]
+    if not chosen:
+        raise RequestError(f"{key} must have at least one value, got an empty list")
+    texts = ",".join(literal(item, key=key) for item in chosen)
+    group = key.replace(".", "/")
+    if _is_group(group) and not key.startswith("tags"):
+        return [f"{group}={texts}"]
+    is_open = key.partition(".")[0] in _OPEN
+    return [f"{'++' if is_open else ''}{key}={texts}"]
+
+
+def _is_choice(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | tuple | Mapping)
+
+
+def _is_group(path: str) -> bool:
+    return any((folder / path).is_dir() for folder in project.config_dirs())
+
+
+def literal(value: Any, *, key: str) -> str:
+    """Return a value in Hydra's language of overrides.
+
+    >>> [literal(v, key="k") for v in (None, True, 0.1, "adam", "two words", (1, 2), {"a": "b"})]
+    ['null', 'true', '0.1', 'adam', "'two words'", '[1,2]', '{a:b}']
+    """
+    if hasattr(value, "item") and not getattr(value, "shape", (1,)):
+        value = value.item()  # NumPy's numbers
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str | Path):
+        return _text(str(value))
+    if isinstance(value, Mapping):
+        pairs = (f"{_text(str(k))}:{literal(v, key=key)}" for k, v in value.items())
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(value, list | tuple | range):
+        return "[" + ",".join(literal(item, key=key) for item in value) + "]"
+    raise RequestError(
+        f"{key} must be a number, text, a list, a mapping or null, got {type(value).__name__}"
+    )
+
+
+def _text(text: str) -> str:
+    # What reads as a number or a word of Hydra's own is text all the same, since it was text.
+    is_plain = text.isidentifier() and text.lower() not in ("null", "true", "false", "nan", "inf")
+    if is_plain:
+        return text
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
