@@ -8,7 +8,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fitgap.errors import RequestError
+from fitgap.errors import DivergedError, RequestError
 
 if TYPE_CHECKING:
     from fitgap.api.run import Run
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fitgap.training.quick_fit import fit
 
 __version__ = "0.1.0"
-__all__ = ["GapCallback", "RequestError", "Run", "Study", "__version__", "fit"]
+__all__ = ["DivergedError", "GapCallback", "RequestError", "Run", "Study", "__version__", "fit"]
 
 _MODULES = {
     "Run": "fitgap.api.run",

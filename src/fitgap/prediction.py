@@ -82,7 +82,8 @@ def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Mod
     RequestError
         If it is not to be had, is damaged, or asks for code to be run.
     """
-    backend.start(1)
+    with contextlib.suppress(RequestError):  # a notebook may have started it with more threads
+        backend.start(1)
     import keras
 
     from fitgap.models import own_objects

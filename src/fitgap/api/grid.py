@@ -35,7 +35,10 @@ class Grid:
         from hydra._internal.callbacks import Callbacks
 
         master = hydra.compose_config(
-            "train", list(overrides), run_mode=RunMode.MULTIRUN, with_log_configuration=False
+            "train",
+            [*overrides, "hydra.mode=MULTIRUN"],
+            run_mode=RunMode.MULTIRUN,
+            with_log_configuration=False,
         )
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(master))
         sweeper = Plugins.instance().instantiate_sweeper(

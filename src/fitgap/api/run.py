@@ -102,17 +102,16 @@ class Run:
         RequestError
             If the shape is another than the network takes.
         """
-        from fitgap.evaluation.scores import class_probabilities
-
         x = np.asarray(x)
         shape = tuple(self.model.input_shape[1:])
         if x.shape == shape:
             x = x[None]
         if len(x.shape) != len(shape) + 1 or x.shape[1:] != shape:
             raise RequestError(f"predict takes shape (n, {str(shape)[1:]}, got {x.shape}")
-        outputs = self.model.predict(x, verbose=0)
-        of_classes = len(self._recorded.class_names) > 1
-        return class_probabilities(outputs) if of_classes else np.asarray(outputs)
+        outputs = np.asarray(self.model.predict(x, verbose=0))
+        if outputs.shape[1:] == (1,) and len(self._recorded.class_names) == 2:
+            return np.concatenate([1 - outputs, outputs], axis=1)  # one sigmoid: of class 1
+        return outputs
 
     @functools.cached_property
     def artifacts(self) -> Path:

@@ -366,14 +366,16 @@ class _Collector:
         except (OSError, TypeError, SyntaxError):
             self._unknown.add(f"{name}, which has no source")
             return
-        self._objects[f"{len(self._objects)} {name}"] = text
         self._add_data_files(tree, beside=Path.cwd())
         names = _names_in_reach(value)
-        for used in sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}):
+        named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        for used in sorted(named - _local_names(value)):
             if used in names and names[used] is not value:
                 self._add_value(names[used], name=used)
         for imported in _imports(tree, package=""):
             self._add_import(imported, by=name)
+        # Behind what it names: a default or a base class is needed where it is defined.
+        self._objects[f"{len(self._objects)} {name}"] = text
 
     def _add_value(self, value: Any, *, name: str) -> None:
         if isinstance(value, types.ModuleType):
@@ -404,6 +406,21 @@ def _names_in_reach(value: Any) -> dict[str, Any]:
         if isinstance(method, types.FunctionType):
             found |= _names_in_reach(method)
     return found
+
+
+def _local_names(value: Any) -> set[str]:
+    """Return the parameters and variables of a function: a global of such a name is not meant."""
+    if not isinstance(value, types.FunctionType):
+        return set()
+    own: set[str] = set()
+    others: set[str] = set()
+    codes = [value.__code__]
+    while codes:
+        code = codes.pop()
+        own |= {*code.co_varnames}
+        others |= {*code.co_names, *code.co_freevars}
+        codes += [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    return own - others
 
 
 def _is_plain(value: Any) -> bool:

@@ -1,0 +1,300 @@
+"""``fitgap.Study`` and its runs: the door from Python leads to the same record as the command."""
+
+import subprocess
+import sys
+import textwrap
+from functools import partial
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import initialize
+from hydra.core.global_hydra import GlobalHydra
+
+import fitgap
+from fitgap.api import own_functions, words
+from fitgap.config import project
+from fitgap.errors import RequestError
+
+SMALL = {"architecture": "dense_softmax", "epochs": 1, "training": {"xla": False}}
+SMALL_WORDS = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a project folder, in which a person works."""
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def study(folder, tracking_uri):  # noqa: ARG001 - the study lands there
+    return fitgap.Study("study", data="digits", uri=tracking_uri)
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    x = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
+    return x, (x.sum(axis=1) > 0).astype(np.int64)
+
+
+# Settings ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"optimizer": "adam", "seed": 3}, ["optimizer=adam", "seed=3"]),
+        ({"epochs": 2, "batch_size": 8}, ["training.epochs=2", "training.batch_size=8"]),
+        ({"learning_rate": 1e-3}, ["++optimizer.learning_rate=0.001"]),
+        ({"split": {"stratify": True}}, ["split.stratify=true"]),
+        ({"split": {"name": "kfold", "folds": 3}}, ["split=kfold", "split.folds=3"]),
+        ({"training": {"schedule": "cosine"}}, ["training/schedule=cosine"]),
+        ({"training": {"xla": None}}, ["training.xla=null"]),
+        ({"name": "two, words"}, ["name='two, words'"]),
+        ({"name": "it's 3"}, ["name='it\\'s 3'"]),
+        ({"name": "null"}, ["name='null'"]),
+        ({"tags": {"question": "width"}}, ["tags={question:width}"]),
+        ({"metrics": ["accuracy", "f1_macro"]}, ["metrics=[accuracy,f1_macro]"]),
+        ({"seed": np.int64(4)}, ["seed=4"]),
+    ],
+)
+def test_settings_become_the_words_of_a_command(settings, expected):
+    assert words.overrides(settings, sweeps=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"seed": range(3)}, ["seed=0,1,2"]),
+        ({"optimizer": ["adam", "sgd"]}, ["optimizer=adam,sgd"]),
+        ({"optimizer": "adam"}, ["optimizer=adam"]),
+        ({"epochs": (n for n in (1, 2))}, ["training.epochs=1,2"]),
+        ({"metrics": ("accuracy", "f1_macro")}, ["metrics=[accuracy,f1_macro]"]),
+        ({"training": {"batch_size": [8, 16]}}, ["training.batch_size=8,16"]),
+    ],
+)
+def test_of_a_sweep_a_list_is_a_choice_and_a_tuple_a_value(settings, expected):
+    assert words.overrides(settings, sweeps=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"optimiser": "adam"}, "optimiser: there is no such setting; did you mean optimizer"),
+        ({"optimizer": "adamm"}, "optimizer=adamm: there is no such option; did you mean adam"),
+        ({"split": {"stratif": True}}, "split.stratif: there is no such setting"),
+        ({"epochs": 0}, "training.epochs"),
+        ({"architecture": 3}, "architecture must be an option's name or a function, got int"),
+        ({"architecture": partial(len, 1)}, "may bind arguments by name only"),
+        ({"dataset": "mnist"}, r"dataset is the study's: Study\(data="),
+        ({"seed": object()}, "seed must be a number, text"),
+        ({"overrides": "seed=1"}, "overrides must be a list"),
+        ({"overrides": ["sed=1"]}, "sed: there is no such"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_wrong_setting_is_refused_in_a_line_or_two_and_nothing_is_recorded(study, given, said):
+    with pytest.raises(RequestError, match=said) as caught:
+        study.run(**given)
+    assert len(str(caught.value).splitlines()) <= 2
+    assert study.runs() == []
+
+
+@pytest.mark.parametrize("workers", [0, "two"])
+def test_a_wrong_number_of_workers_is_refused(study, workers):
+    with pytest.raises(RequestError, match="workers must be a whole number"):
+        study.sweep(workers=workers)
+    with pytest.raises(RequestError, match="at least one value"):
+        study.sweep(seed=[])
+
+
+def test_within_a_sweep_a_study_cannot_be_run(study, monkeypatch):
+    monkeypatch.setenv("FITGAP_SWEEP", "{}")
+    with pytest.raises(RequestError, match="a sweep is under way"):
+        study.run()
+
+
+# Data -------------------------------------------------------------------------------------------
+
+
+def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays):
+    x, y = arrays
+    for data in (arrays, (x.copy(), y.copy()), (x, y, x[:9], y[:9])):
+        fitgap.Study(data=data)
+    files = sorted((folder / ".fitgap" / "data").iterdir())
+    assert len(files) == 2
+    held = [dict(np.load(file)) for file in files]
+    of_two = next(each for each in held if len(each) == 2)
+    np.testing.assert_array_equal(of_two["x_train"], x)
+    np.testing.assert_array_equal(of_two["y_train"], y)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ((np.ones((3, 2)), np.ones(2)), "as many rows each, got 3 and 2"),
+        ("fashion_mnis", "neither a dataset nor a path that exists; did you mean fashion_mnist"),
+        ({"path": "x.csv"}, "need its name"),
+        (3, "data must be a dataset's name"),
+        (([object()], [1]), "x_train holds Python objects"),
+        (pd.DataFrame({"a": [1]}), "label must name a column"),
+    ],
+    ids=["rows", "name", "settings", "kind", "objects", "label"],
+)
+def test_wrong_data_are_refused(folder, data, said):  # noqa: ARG001 - nothing lands elsewhere
+    with pytest.raises(RequestError, match=said):
+        fitgap.Study(data=data)
+
+
+def test_a_project_folder_must_exist(tmp_path):
+    with pytest.raises(RequestError, match="is no folder that exists"):
+        fitgap.Study(project=tmp_path / "none")
+
+
+def test_a_table_is_trained_on(folder, tracking_uri):  # noqa: ARG001
+    frame = pd.DataFrame({"a": range(40), "b": [1.5, 2.5] * 20, "kind": ["x", "y"] * 20})
+    study = fitgap.Study("table", data=frame, label="kind", uri=tracking_uri)
+    run = study.run(**SMALL)
+    assert run.config.dataset.name == "csv"
+    assert run.predict([3.0, 1.5]).shape == (1, 2)
+
+
+# Runs -------------------------------------------------------------------------------------------
+
+
+def test_what_the_command_trained_answers_python_and_the_other_way_round(train, folder):
+    words_of = ("dataset=digits", "tracking.experiment=doors", *SMALL_WORDS)
+    first = train(*words_of, "seed=1")
+    assert first.code == 0, first.err
+    study = fitgap.Study("doors", data="digits", project=folder)
+    [of_command] = study.runs()
+    assert study.run(seed=1, **SMALL).id == of_command.id
+    of_python = study.run(seed=2, **SMALL)
+    again = train(*words_of, "seed=2")
+    assert f"already finished: run {of_python.id}" in again.out
+    assert [run.id for run in study.sweep(seed=[2, 1], **SMALL)] == [of_python.id, of_command.id]
+
+
+def test_a_run_shows_what_its_record_holds(study):
+    run = study.run(architecture="dense_softmax", epochs=2, training={"xla": False})
+    assert run.status == "FINISHED"
+    gap = run.metrics["train/accuracy"] - run.metrics["val/accuracy"]
+    assert run.metrics["gap/accuracy"] == pytest.approx(gap)
+    assert list(run.history.index) == [1, 2]
+    assert run.history["val/accuracy"].iloc[-1] == run.metrics["val/accuracy"]
+    assert run.config.training.epochs == 2
+    assert (run.artifacts / "config.yaml").is_file()
+    assert run.predict(np.zeros((2, 8, 8), np.uint8)).sum(axis=1) == pytest.approx([1, 1])
+    assert run.name in run._repr_html_()
+    with pytest.raises(RequestError, match=r"predict takes shape \(n, 8, 8\), got \(3, 3\)"):
+        run.predict(np.zeros((3, 3)))
+
+
+def test_a_sweep_gives_its_runs_in_the_grids_order_and_compares_them(study, folder):
+    runs = study.sweep(seed=range(2), optimizer=["sgd", "adam"], **SMALL)
+    assert [(run.params["optimizer.name"], run.params["seed"]) for run in runs] == [
+        (optimizer, seed) for seed in "01" for optimizer in ("sgd", "adam")
+    ]
+    assert runs.failures == 0
+    compared = study.compare()
+    frame = compared.to_frame()
+    assert set(frame["optimizer"]) == {"sgd", "adam"}
+    assert list(frame["n"]) == [2, 2]
+    best = compared.best
+    assert best.settings == {"optimizer": frame["optimizer"][0]}
+    assert best.metrics["val/accuracy"] == pytest.approx(frame["val/accuracy_mean"][0])
+    assert len(best.runs) == 2
+    assert "adam" in compared._repr_html_()
+    assert "adam" in repr(compared)
+    assert compared.report(folder / "r.html").read_text().startswith("<!")
+    assert set(runs.to_frame()["status"]) == {"FINISHED"}
+
+
+def test_a_failed_run_of_a_sweep_says_why_and_the_others_stand(study):
+    runs = study.sweep(learning_rate=[0.1, 3e38], optimizer="sgd", **SMALL)
+    assert [run.status for run in runs] == ["FINISHED", "FAILED"]
+    assert runs.failures == 1
+    assert "loss is nan" in runs[1].failure
+    with pytest.raises(fitgap.DivergedError):
+        study.run(learning_rate=2e38, optimizer="sgd", **SMALL)
+
+
+def test_hydras_global_state_is_as_it_was(study):
+    GlobalHydra.instance().clear()
+    study.sweep(seed=[0], **SMALL)
+    assert not GlobalHydra.instance().is_initialized()
+    with initialize("../conf", version_base="1.2"):
+        hydra = GlobalHydra.instance().hydra
+        study.run(seed=0, **SMALL)
+        assert GlobalHydra.instance().hydra is hydra
+
+
+# Functions --------------------------------------------------------------------------------------
+
+
+def test_a_function_of_a_module_goes_by_its_name(folder, monkeypatch):
+    (folder / "nets.py").write_text("def small(x, width=3):\n    return x\n")
+    monkeypatch.syspath_prepend(folder)
+    import nets
+
+    given = {"architecture": [nets.small, "dense_softmax", partial(nets.small, width=2)]}
+    replaced, here_only = own_functions.with_options(given)
+    first, second, third = replaced["architecture"]
+    assert (second, here_only) == ("dense_softmax", ())
+    options = project.given_config_dir() / "architecture"
+    assert "_target_: nets.small" in (options / f"{first}.yaml").read_text()
+    assert "width: 2" in (options / f"{third}.yaml").read_text()
+    sys.modules.pop("nets")
+
+
+def test_a_class_of_keras_is_an_optimizer(study):
+    run = study.run(optimizer={"_target_": keras.optimizers.Lion, "learning_rate": 1e-3}, **SMALL)
+    assert run.config.optimizer["_target_"].endswith("Lion")
+
+
+def test_what_has_no_source_trains_here_and_no_run_answers_for_it(study):
+    names = {"keras": keras}
+    exec("def hidden(x):\n    return keras.layers.Flatten()(x)", names)
+    given = SMALL | {"architecture": names["hidden"]}
+    first, second = study.run(**given), study.run(**given)
+    assert first.id != second.id
+    with pytest.raises(RequestError, match="hidden has no source that other processes"):
+        study.sweep(workers=2, **given)
+
+
+SCRIPT = """
+import keras, numpy as np
+import fitgap
+
+print("script runs")
+WIDTH = 4
+
+def mine(x, depth=1):
+    for _ in range(depth):
+        x = keras.layers.Dense(WIDTH, activation="relu")(x)
+    return x
+
+x = np.random.default_rng(0).normal(size=(80, 3)).astype("float32")
+keras.ops.add(x, x)  # TensorFlow has its threads by now
+study = fitgap.Study("script", data=(x, (x[:, 0] > 0).astype(int)))
+one = study.run(architecture=mine, epochs=1)
+runs = study.sweep(architecture=[mine, "dense_softmax"], seed=range(2), epochs=1, workers=2)
+print("same", runs[0].id == one.id, "failed", runs.failures, "of", len(runs))
+"""
+
+
+@pytest.mark.slow  # four processes with TensorFlow
+def test_a_script_without_a_main_guard_is_not_run_by_its_workers(tmp_path):
+    script = tmp_path / "study.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    for _ in range(2):  # the second time, all is there
+        done = subprocess.run(
+            [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("script runs") == 1
+        assert "same True failed 0 of 4" in done.stdout
+    assert "4 finished before, 0 to train" in done.stdout
