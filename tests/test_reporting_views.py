@@ -63,7 +63,12 @@ def test_every_form_of_the_gaps_has_a_line_per_group(comparison, record):
     plain = json.loads(gaps_text(comparison, uri=record, form="json"))
     rows = list(csv.DictReader(io.StringIO(gaps_text(comparison, uri=record, form="csv"))))
     assert len(plain) == len(rows) == 100
-    assert {one["verdict"] for one in plain} <= {"fits", "overfits", "underfits"}
+    assert {one["verdict"] for one in plain} <= {
+        "fits",
+        "overfitting",
+        "underfitting",
+        "not converged",
+    }
     assert [row["verdict"] for row in rows] == [one["verdict"] for one in plain]
     assert gaps_text(comparison, uri=record, form="markdown", limit=5).count("\n| ") == 1 + 5
 

@@ -1,6 +1,9 @@
 """Curves over seeds, verdicts and the Pareto front, worked by hand."""
 
+import doctest
+import itertools
 import math
+from pathlib import Path
 
 import pytest
 
@@ -30,43 +33,78 @@ FLAT = Curve((1, 2, 3), (1.0, 0.25, 0.25), (1.0, 0.25, 0.25), (1.0, 0.25, 0.25))
 NONE = Curve((), (), (), ())
 
 
-@pytest.mark.parametrize(
-    ("train", "val", "loss", "rise", "word"),
-    [
-        (0.99, 0.90, FLAT, 0.0, "overfits"),
-        (0.95, 0.92, FLAT, 0.06, "overfits"),
-        (0.95, 0.92, FLAT, 0.04, "fits"),
-        # 2 standard errors of 0.9 on 10,000 images are 0.006: a smaller gap may be chance.
-        (0.905, 0.90, FLAT, 0.5, "fits"),
-        (0.95, 0.92, FALLING, 0.0, "underfits"),
-        (0.95, 0.92, NONE, 0.0, "fits"),
-        # Its gap is large, but it has not even learned what the best group knows of unseen data.
-        (0.85, 0.70, FLAT, 0.0, "underfits"),
-    ],
-    ids=["gap", "rise", "small rise", "chance", "falling", "no history", "far behind"],
-)
-def test_the_verdict_follows_the_rule(train, val, loss, rise, word):
+PAGE = Path(__file__).parents[1] / "docs" / "COMPARISON.md"
+
+
+def known_cases():
+    """Return the rows of the page's table of verdicts."""
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| case |")) + 2
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start:])
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def numbers(text):
+    return [float(word) for word in text.split()]
+
+
+@pytest.mark.parametrize("case", known_cases(), ids=lambda case: case[0])
+def test_the_verdict_of_a_known_case_is_the_pages(case):
+    _, train, val, best, most_frequent, images, loss, word = case
+    images = int(images)
+    train, val, loss = numbers(train), numbers(val), numbers(loss)
+    curve = Curve(tuple(range(1, len(loss) + 1)), tuple(loss), tuple(loss), tuple(loss))
+
+    def scored(values):
+        mean = sum(values) / len(values)
+        return estimate(values, image_variance=mean * (1 - mean) / images)
+
+    of_images = sum(
+        sum(values) / len(values) * (1 - sum(values) / len(values)) / images
+        for values in (train, val)
+    )
+    gaps = [t - v for t, v in zip(train, val, strict=True)]
     found = judge(
-        estimate([train - val]),
-        train=estimate([train]),
-        val=estimate([val]),
-        best=estimate([0.90]),
-        images=10_000,
-        loss=loss,
-        rise=rise,
+        estimate(gaps, image_variance=of_images),
+        train=scored(train),
+        val=scored(val),
+        best=scored([float(best)]),
+        images=images,
+        loss=curve,
+        rise=loss[-1] / min(loss) - 1 if loss else 0.0,
+        baseline=float(most_frequent),
     )
     assert found.word == word
     assert found.reason
 
 
-def test_a_gap_counts_only_beyond_the_scatter_of_seeds_and_images():
-    def word(gaps, images):
-        val, gap = estimate([0.5]), estimate(gaps)
-        return judge(gap, train=val, val=val, best=val, images=images, loss=NONE, rise=0.0).word
+def test_there_are_twenty_known_cases():
+    assert len(known_cases()) >= 20
 
-    assert word([0.1, 0.1], 10_000) == "overfits"
-    assert word([0.1, 0.1], 99) == "fits"  # sqrt(0.25 / 99) is more than half of 0.1
-    assert word([0.0, 0.2], 10_000) == "fits"  # so is the mean's standard error, 0.1
+
+def test_a_verdict_is_four_statements():
+    loss = Curve((1, 2, 3, 4), (1.0, 0.5, 0.5, 0.5), (), ())
+    found = judge(
+        estimate([0.1, 0.1, 0.1]),
+        train=estimate([0.95] * 3),
+        val=estimate([0.85] * 3),
+        best=estimate([0.9] * 3),
+        images=1000,
+        loss=loss,
+        rise=0.0,
+        baseline=0.1,
+    )
+    assert found.statements == (
+        "gap +0.1000 [+0.1000, +0.1000]: real",
+        "converged since epoch 2",
+        "training accuracy 0.9500, the best group's validation accuracy 0.9000: not shown to fall "
+        "short",
+        "most frequent class 0.1000: beaten",
+    )
+
+
+def test_the_pages_worked_examples_are_computed():
+    assert doctest.testfile(str(PAGE), module_relative=False).failed == 0
 
 
 def test_a_curve_holds_the_epochs_that_every_seed_reached_with_finite_values():

@@ -7,6 +7,8 @@ from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fitgap import heavy_imports, store
 from fitgap.config import tasks
 from fitgap.config.checks import check_values
@@ -244,6 +246,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             "train_samples": len(partitions.train),
             "val_samples": len(partitions.val) if partitions.val else 0,
             "test_samples": len(partitions.test),
+            **_most_frequent_class(dataset, split),
         },
         tags=_tags(planned),
     )
@@ -335,6 +338,16 @@ def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> tuple[Split, Partit
 
 def _stay_quiet(_line: str) -> None:
     """Take a line of a sweep's job, whose terminal shows the sweep."""
+
+
+def _most_frequent_class(dataset: Dataset, split: Split) -> dict[str, float]:
+    """Return what always saying the most frequent training class would score on validation."""
+    labels = dataset.y_train
+    if not len(split.val) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        return {}
+    most_frequent = np.bincount(labels[split.train]).argmax()
+    share = float(np.mean(labels[split.val] == most_frequent))
+    return {"most_frequent_class_share": round(share, 6)}
 
 
 def engine_name(choice: EngineChoice) -> str:

@@ -4,6 +4,7 @@ Reads the curves that verdicts need; the arithmetic is `fitgap.comparison.verdic
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fitgap import store
@@ -12,6 +13,7 @@ from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.verdicts import Curve, Verdict, curve_over_seeds, judge, pareto_front
 from fitgap.store import Histories
 
+MOST_FREQUENT = "most_frequent_class_share"  # of the validation images
 EPOCHS = "running/loss"  # logged once per epoch, unlike the figures of the saved weights
 
 
@@ -66,10 +68,9 @@ def explain_from(
         key=lambda found: found.mean,
         default=None,
     )
-    images = section.images.get("val", 0)
     return [
         Explained(
-            verdict=_verdict(group, histories, best=best, images=images),
+            verdict=_verdict(group, histories, best=best, images=section.images),
             epoch=group.metrics.get("best_epoch"),
             on_front=i in front,
         )
@@ -104,10 +105,14 @@ def _by_epoch(history: dict[str, dict[int, float]], metric: str) -> dict[int, fl
 
 
 def _verdict(
-    group: Group, histories: Histories, *, best: Estimate | None, images: int
+    group: Group, histories: Histories, *, best: Estimate | None, images: Mapping[str, int]
 ) -> Verdict | None:
     needed = ("gap/accuracy", "train/accuracy", "val/accuracy")
-    if best is None or not images or not all(math.isfinite(mean_of(group, key)) for key in needed):
+    if (
+        best is None
+        or not images.get("val")
+        or not all(math.isfinite(mean_of(group, key)) for key in needed)
+    ):
         return None
     lowest = [
         min(values.values())
@@ -119,4 +124,17 @@ def _verdict(
     rise = mean_of(group, "val/loss") / base - 1 if base > 0 else 0.0
     gap, train, val = (group.metrics[key] for key in needed)
     loss = curve_of(group, "val/loss", histories)
-    return judge(gap, train=train, val=val, best=best, images=images, loss=loss, rise=rise)
+    shares = [
+        float(text) for run in group.runs if (text := run.params.get(MOST_FREQUENT)) is not None
+    ]
+    return judge(
+        gap,
+        train=train,
+        val=val,
+        best=best,
+        images=images["val"],
+        train_images=images.get("train"),
+        loss=loss,
+        rise=rise,
+        baseline=math.fsum(shares) / len(shares) if shares else None,
+    )

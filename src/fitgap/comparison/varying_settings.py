@@ -17,6 +17,7 @@ DERIVED = (
     "train_samples",
     "val_samples",
     "test_samples",
+    "most_frequent_class_share",
     "engine",
     "engine_reason",
     "metrics",

@@ -7,26 +7,29 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.estimates import Estimate, t_quantile
 
 # Conventions, not laws: no number separates fitting from overfitting on every data set. They are
 # stated wherever a verdict is shown.
 LARGE_GAP = 0.05  # in accuracy
 LARGE_RISE = 0.05  # of the validation loss, above its lowest
 STILL_FALLING = 0.01  # of the validation loss, per epoch
-STANDARD_ERRORS = 2.0  # what lies within them of zero may be chance
+
+UNDERFITTING, OVERFITTING = "underfitting", "overfitting"
+NOT_CONVERGED, FITS = "not converged", "fits"
 
 RULE = (
-    f"A gap counts if it is more than {STANDARD_ERRORS:.0f} standard errors above zero; the "
-    "standard error takes in the spread over seeds and the number of validation images.",
-    f"A group underfits if its training accuracy is more than {STANDARD_ERRORS:.0f} standard "
-    "errors below the validation accuracy of the best group: more was to be learned.",
-    f"Otherwise it overfits if its gap counts and either exceeds {LARGE_GAP:g} in accuracy or goes "
-    f"with a validation loss more than {LARGE_RISE:.0%} above its lowest, so that the saved "
-    "weights were trained for too long.",
-    f"Otherwise it underfits if its validation loss still fell by more than {STILL_FALLING:.0%} "
-    "per epoch over the last fifth of its epochs: more epochs would have helped.",
-    "Otherwise it fits.",
+    "A gap is real if its 95 % interval lies above zero; of one run that is the interval of its "
+    "images alone.",
+    f"{UNDERFITTING}: the training accuracy is shown to be below the validation accuracy of the "
+    "best group (more was to be learned), or neither accuracy is shown to beat the most frequent "
+    "class.",
+    f"Otherwise {OVERFITTING}: the gap is real, and it exceeds {LARGE_GAP:g} in accuracy, or the "
+    f"validation loss of the saved weights is more than {LARGE_RISE:.0%} above its lowest, or the "
+    "validation accuracy is not shown to beat the most frequent class.",
+    f"Otherwise {NOT_CONVERGED}: the validation loss still fell by more than {STILL_FALLING:.0%} "
+    "per epoch over the last fifth of the epochs.",
+    f"Otherwise it {FITS}.",
 )
 
 
@@ -50,10 +53,35 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A word (underfits, fits or overfits) and the reason for it."""
+    """What is said of a group's gap: a word with its reason, and four statements behind it.
+
+    Attributes
+    ----------
+    word
+        `UNDERFITTING`, `OVERFITTING`, `NOT_CONVERGED` or `FITS`.
+    reason
+        The fact that decided.
+    gap
+        Its size and interval, and whether it is real.
+    convergence
+        Whether the validation loss still falls, rises, or since which epoch it does neither.
+    learned
+        What it reaches on its training data, against what the best group reaches on unseen data.
+    baseline
+        Whether it beats the most frequent class; empty where that share is not recorded.
+    """
 
     word: str
     reason: str
+    gap: str = ""
+    convergence: str = ""
+    learned: str = ""
+    baseline: str = ""
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The four, without those that are not known."""
+        return tuple(filter(None, (self.gap, self.convergence, self.learned, self.baseline)))
 
 
 def curve_over_seeds(histories: Sequence[Mapping[int, float]]) -> Curve:
@@ -110,21 +138,12 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> frozenset[int]:
     return frozenset(front)
 
 
-def standard_error(accuracy: float, *, images: int, spread: Estimate) -> float:
-    """Return the standard error of an accuracy from its images and its seeds together.
-
-    Parameters
-    ----------
-    accuracy
-        In [0, 1].
-    images
-        How many it was measured on; all seeds share them, so they count once.
-    spread
-        Whose ``sd`` over seeds counts; with one seed it is not known and left out.
-    """
-    of_images = max(accuracy * (1 - accuracy), 0.0) / images
-    of_seeds = 0.0 if spread.sd is None else spread.sd**2 / spread.n
-    return math.sqrt(of_images + of_seeds)
+def bounds(found: Estimate, *, image_variance: float) -> tuple[float, float]:
+    """Return a figure's 95 % interval; of one run that of its images alone."""
+    if found.low is not None and found.high is not None:
+        return found.low, found.high
+    half_width = t_quantile(math.inf) * math.sqrt(max(image_variance, 0.0))
+    return found.mean - half_width, found.mean + half_width
 
 
 def judge(
@@ -136,6 +155,8 @@ def judge(
     images: int,
     loss: Curve,
     rise: float,
+    train_images: int | None = None,
+    baseline: float | None = None,
 ) -> Verdict:
     """Return a group's verdict by `RULE`.
 
@@ -156,22 +177,66 @@ def judge(
         Validation loss by epoch; may be empty.
     rise
         How far the validation loss of the saved weights lies above its lowest, as a share of it.
+    train_images
+        Size of the training partition; None takes that of the validation partition.
+    baseline
+        Share of the most frequent training class among the validation images.
     """
+    of_val = val.mean * (1 - val.mean) / images
+    of_train = train.mean * (1 - train.mean) / (train_images or images)
+    gap_low, gap_high = bounds(gap, image_variance=of_val + of_train)
+    _, train_high = bounds(train, image_variance=of_train)
+    train_low, _ = bounds(train, image_variance=of_train)
+    val_low, _ = bounds(val, image_variance=of_val)
+    best_low, _ = bounds(best, image_variance=best.mean * (1 - best.mean) / images)
+    is_real = gap_low > 0
     missed = best.mean - train.mean
-    if missed > STANDARD_ERRORS * standard_error(best.mean, images=images, spread=best):
-        return Verdict(
-            "underfits",
-            f"training accuracy is {missed:.4f} below the best group's validation accuracy",
-        )
-    counts = gap.mean > STANDARD_ERRORS * standard_error(val.mean, images=images, spread=gap)
-    if counts and gap.mean > LARGE_GAP:
-        return Verdict("overfits", f"the gap is {gap.mean:.4f}")
-    if counts and rise > LARGE_RISE:
-        return Verdict("overfits", f"validation loss is {rise:.0%} above its lowest")
+    # Half widths of two figures that do not depend on each other add up as squares.
+    falls_short = missed > math.hypot(best.mean - best_low, train_high - train.mean)
+    val_beats = baseline is None or val_low > baseline
+    train_beats = baseline is None or train_low > baseline
     falling = _fall_per_epoch(loss)
+    word, reason = FITS, "the gap is real, and small" if is_real else "the gap may be chance"
     if falling > STILL_FALLING:
-        return Verdict("underfits", f"validation loss still fell by {falling:.1%} per epoch")
-    return Verdict("fits", "the gap is small" if counts else "the gap may be chance")
+        word, reason = NOT_CONVERGED, f"validation loss still fell by {falling:.1%} per epoch"
+    if is_real and not val_beats:
+        word, reason = OVERFITTING, "what it learned does not beat the most frequent class"
+    if is_real and rise > LARGE_RISE:
+        word, reason = OVERFITTING, f"validation loss is {rise:.0%} above its lowest"
+    if is_real and gap.mean > LARGE_GAP:
+        word, reason = OVERFITTING, f"the gap is {gap.mean:.4f}"
+    if not val_beats and not train_beats:
+        word, reason = UNDERFITTING, "it is not shown to beat the most frequent class"
+    if falls_short:
+        word = UNDERFITTING
+        reason = f"training accuracy is {missed:.4f} below the best group's validation accuracy"
+    one = " (one run: of the images alone)" if gap.low is None else ""
+    return Verdict(
+        word,
+        reason,
+        gap=f"gap {gap.mean:+.4f} [{gap_low:+.4f}, {gap_high:+.4f}]{one}: "
+        + ("real" if is_real else "may be chance"),
+        convergence=_convergence(loss, falling=falling, rise=rise),
+        learned=f"training accuracy {train.mean:.4f}, the best group's validation accuracy "
+        f"{best.mean:.4f}: " + ("falls short of it" if falls_short else "not shown to fall short"),
+        baseline=""
+        if baseline is None
+        else f"most frequent class {baseline:.4f}: " + ("beaten" if val_beats else "not beaten"),
+    )
+
+
+def _convergence(loss: Curve, *, falling: float, rise: float) -> str:
+    if not loss.mean:
+        return ""
+    if falling > STILL_FALLING:
+        return f"not converged: validation loss fell by {falling:.1%} per epoch at the end"
+    lowest = min(range(len(loss.mean)), key=loss.mean.__getitem__)
+    if rise > LARGE_RISE:
+        return f"trained past the lowest validation loss, at epoch {loss.epochs[lowest]}"
+    near = next(
+        i for i, value in enumerate(loss.mean) if value <= loss.mean[lowest] * (1 + STILL_FALLING)
+    )
+    return f"converged since epoch {loss.epochs[near]}"
 
 
 def _fall_per_epoch(loss: Curve) -> float:

@@ -18,6 +18,7 @@ from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.search_importances import in_words
 from fitgap.comparison.significance import Paired
 from fitgap.comparison.verdicts import RULE as VERDICTS_RULE
+from fitgap.comparison.verdicts import Verdict
 from fitgap.report import text_tables
 from fitgap.report.leaderboard import ABSENT, label_of
 from fitgap.report.terminal import heading_of
@@ -178,10 +179,16 @@ def _gaps_rows(section: Section, found: Sequence[Explained]) -> list[list[str]]:
                 label_of(group),
                 ABSENT if gap is None else _with_half_width(gap, sign="+"),
                 ABSENT if one.epoch is None else f"{one.epoch.mean:.1f} of {epochs}",
-                ABSENT if verdict is None else f"{verdict.word}: {verdict.reason}",
+                ABSENT if verdict is None else _in_words(verdict),
             ]
         )
     return rows
+
+
+def _in_words(verdict: Verdict) -> str:
+    # The gap has a column of its own.
+    more = [text for text in (verdict.convergence, verdict.learned, verdict.baseline) if text]
+    return "; ".join([f"{verdict.word}: {verdict.reason}", *more])
 
 
 def _gap_record(section: Section, group: Group, one: Explained) -> dict[str, Any]:
@@ -196,6 +203,7 @@ def _gap_record(section: Section, group: Group, one: Explained) -> dict[str, Any
         "lowest_validation_loss_epoch": _finite(one.epoch.mean) if one.epoch else None,
         "verdict": one.verdict.word if one.verdict else None,
         "reason": one.verdict.reason if one.verdict else None,
+        "statements": "; ".join(one.verdict.statements) if one.verdict else None,
         "on_pareto_front": one.on_front,
     }
 
