@@ -22,6 +22,7 @@ NEEDED = {
     "dataset=image_folder": ["dataset.path=x"],
     "dataset=mat": ["dataset.path=x.mat"],
     "dataset=npz": ["dataset.path=x.npz"],
+    "dataset=table": ["dataset.path=x.csv"],
 }
 
 

@@ -13,7 +13,7 @@ from fitgap import heavy_imports, store
 from fitgap.config import tasks
 from fitgap.config.checks import check_values
 from fitgap.config.schema import Config, SplitConfig
-from fitgap.data import datasets, splits
+from fitgap.data import datasets, preprocessing, splits
 from fitgap.data import report as data_report
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import Split
@@ -327,13 +327,14 @@ def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
     dataset = datasets.load(
         config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
     )
-    return dataset, *_partitions(dataset, astuple(config.split))
+    return _partitions(dataset, astuple(config.split))
 
 
 @functools.lru_cache(maxsize=2)
-def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> tuple[Split, Partitions]:
+def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> tuple[Dataset, Split, Partitions]:
     indices = splits.split_dataset(dataset, SplitConfig(*split))
-    return indices, partition(dataset, indices)
+    dataset = preprocessing.encoded(dataset, indices)
+    return dataset, indices, partition(dataset, indices)
 
 
 def _stay_quiet(_line: str) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from fitgap.config import own_code, project
 from fitgap.config.own_code import OwnCode
-from fitgap.config.schema import Config
+from fitgap.config.schema import Config, TableConfig
 from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.data import checks, datasets, splits
 from fitgap.training.engines.choice import EngineChoice
@@ -217,7 +217,12 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
             "engine": _component(*_ENGINE_MODULES[choice.name]),
             "reader": _of_reader(config),
             "split": _component("fitgap.data.splits"),
-        },
+        }
+        | (
+            {"preprocessing": _component("fitgap.data.preprocessing")}
+            if isinstance(config.dataset, TableConfig)
+            else {}
+        ),
         own=own,
         data_files={
             **own.data_files,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.data import datasets
+from fitgap.data import datasets, preprocessing, splits
 from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
@@ -124,7 +124,7 @@ def load_dataset(run: RecordedRun) -> Dataset:
             f"dataset={dataset.name} from {dataset.source} is not what run {run.run_id} had: "
             f"digest {dataset.digest[:8]}, recorded {digest[:8] or 'none'}"
         )
-    return dataset
+    return preprocessing.encoded(dataset, splits.split_dataset(dataset, run.config.split))
 
 
 def parse_indices(text: str, *, count: int) -> list[int]:

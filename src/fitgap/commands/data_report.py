@@ -14,7 +14,7 @@ from fitgap.config.project import CONFIG_DIR
 def check_data(composed: DictConfig) -> None:
     """Check the data that the settings name and print what was found."""
     from fitgap.config import settings as config
-    from fitgap.data import datasets, splits
+    from fitgap.data import datasets, preprocessing, splits
     from fitgap.data import report as data_report
     from fitgap.data.image_folder import UnreadableImagesError
 
@@ -23,6 +23,7 @@ def check_data(composed: DictConfig) -> None:
         limit = settings.training.memory_limit_mb
         dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
         split = splits.split_dataset(dataset, settings.split)
+        dataset = preprocessing.encoded(dataset, split)
         sys.stdout.write(data_report.to_markdown(data_report.findings(dataset, split)))
     except UnreadableImagesError as error:
         print("\n".join(error.reasons))

@@ -9,13 +9,13 @@ from typing import Any
 from fitgap.config.schema import (
     ArraysConfig,
     Config,
-    CsvConfig,
     DatasetConfig,
     DenseConfig,
     ImageFolderConfig,
     MetricConfig,
     OwnConfig,
     SplitConfig,
+    TableConfig,
 )
 from fitgap.errors import RequestError
 
@@ -128,8 +128,17 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         _check_size("dataset.image_size", dataset.image_size)
         channels = dataset.channels
         require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
-    if isinstance(dataset, CsvConfig) and dataset.image_shape is not None:
-        _check_size("dataset.image_shape", dataset.image_shape)
+    if isinstance(dataset, TableConfig):
+        label = dataset.label
+        names = [label] if isinstance(label, str) else label
+        valid = isinstance(names, list) and bool(names) and all(map(_is_text, names))
+        require("dataset.label", label, "a column's name or a list of names", when=valid)
+        if dataset.decimal is not None:
+            require(
+                "dataset.decimal", dataset.decimal, ". or ,", when=dataset.decimal in (".", ",")
+            )
+        if dataset.image_shape is not None:
+            _check_size("dataset.image_shape", dataset.image_shape)
 
 
 _ROLES = tuple(f"{kind}_{part}" for part in ("train", "val", "test") for kind in ("x", "y"))
@@ -146,6 +155,10 @@ def _check_arrays(dataset: ArraysConfig) -> None:
             require("dataset.keys", role, f"a mapping of {allowed}", when=role in _ROLES)
     if layout is not None:
         require("dataset.layout", layout, " or ".join(_LAYOUTS), when=layout in _LAYOUTS)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _check_size(name: str, size: Sequence[int]) -> None:

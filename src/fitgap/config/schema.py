@@ -71,12 +71,21 @@ class ImageFolderConfig(OwnConfig):
 
 
 @dataclass
-class CsvConfig(OwnConfig):
-    """A table with a column of labels; see :mod:`fitgap.data.csv_file`."""
+class TableConfig(OwnConfig):
+    """A table with a target among its columns; see :mod:`fitgap.data.table`."""
 
-    label: str = MISSING
+    label: Any = MISSING  # a column's name, or a list of them
     image_shape: list[int] | None = None
+    val_path: str | None = None
     test_path: str | None = None
+    columns: list[str] | None = None
+    drop: list[str] | None = None
+    categories: list[str] | None = None
+    missing: list[str] | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    header: bool | None = None
 
 
 @dataclass
@@ -188,11 +197,12 @@ class Config:
 OmegaConf.register_new_resolver("fitgap.experiment", project.experiment, replace=True)
 ConfigStore.instance().store(name="base_config", node=Config)
 OWN_DATASETS: dict[str, type[OwnConfig]] = {
-    "csv": CsvConfig,
+    "csv": TableConfig,
     "idx": IdxConfig,
     "image_folder": ImageFolderConfig,
     "mat": MatConfig,
     "npz": NpzConfig,
+    "table": TableConfig,
 }
 ConfigStore.instance().store(group="schema", name="dense", node=DenseConfig)
 ConfigStore.instance().store(group="schema", name="published", node=PublishedConfig)

@@ -92,6 +92,8 @@ class DataFindings:
         Images of the same bytes.
     near
         See `NEAR_RULE`; None for feature vectors, which have no thumbnail.
+    notes
+        What a person should know of how the data were read, and before training.
     """
 
     dataset: str
@@ -102,6 +104,7 @@ class DataFindings:
     constant_values: int
     exact: Matches
     near: Matches | None
+    notes: Sequence[str] = ()
 
 
 def find_leakage(dataset: Dataset, split: Split) -> str:
@@ -188,10 +191,11 @@ def _is_image(dataset: Dataset) -> bool:
 def _alike_share(dataset: Dataset, split: Split) -> float:
     """Return the share of unseen rows with near copies among the training rows; 0 if small."""
     random = np.random.default_rng(0)
-    seen = np.asarray(select(dataset.x_train, split.train), np.float64)
+    seen = np.nan_to_num(np.asarray(select(dataset.x_train, split.train), np.float64))
     unseen = np.concatenate(
         [np.asarray(select(dataset.x_train, split.val)), np.asarray(dataset.x_test[:])]
     ).astype(np.float64)
+    unseen = np.nan_to_num(unseen)
     seen = random.permutation(seen)[:_ALIKE_ROWS]
     unseen = random.permutation(unseen)[:_ALIKE_QUERIES]
     spread = seen.std(axis=0)
@@ -231,6 +235,7 @@ def check(dataset: Dataset, split: Split) -> DataFindings:
         constant_values=_count_constant(select(dataset.x_train, split.train)),
         exact=_exact(dataset, owner, groups),
         near=_near(dataset, owner, groups) if _is_image(dataset) else None,
+        notes=[*dataset.notes, *notes(dataset, split)],
     )
 
 

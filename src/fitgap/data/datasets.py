@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from fitgap.config.schema import OWN_DATASETS, DatasetConfig, OwnConfig, SplitConfig
 from fitgap.data import (
     arrays,
-    csv_file,
     disk_arrays,
     idx,
     image_folder,
@@ -28,11 +27,14 @@ from fitgap.data import (
     mat,
     npz,
     published,
+    table,
+    table_file,
     targets,
 )
 from fitgap.data import labels as dataset_parts
 from fitgap.data.disk_arrays import blocks
 from fitgap.data.labels import (
+    Column,
     NumberedPart,
     Parts,
     RawLabels,
@@ -47,11 +49,12 @@ Labels = dataset_parts.Labels
 
 DATASETS = (*published.CLASS_NAMES, *OWN_DATASETS)
 _READERS: dict[str, Any] = {
-    "csv": csv_file,
+    "csv": table,
     "idx": idx,
     "image_folder": image_folder,
     "mat": mat,
     "npz": npz,
+    "table": table,
 }
 
 
@@ -89,6 +92,8 @@ class Dataset:
         What messages call each image, such as its file; empty: its number.
     notes
         What a person should know of how it was read, a line each.
+    columns
+        Of a table: what the columns of ``x_train`` are; see `fitgap.data.preprocessing`.
     is_own
         Whether a person brought it; else it is published.
     is_val
@@ -109,6 +114,7 @@ class Dataset:
     test_names: Sequence[str] = ()
     arrays_digest: str = ""
     notes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
     is_own: bool = False
     is_val: NDArray[np.bool_] | None = None
     train_groups: RawLabels | None = None
@@ -220,7 +226,9 @@ def _digest(dataset: Dataset, arrays_digest: str) -> str:
     """
     if not dataset.is_own:
         return arrays_digest
-    text = json.dumps([arrays_digest, dataset.task, dataset.class_names], ensure_ascii=False)
+    columns = [asdict(column) for column in dataset.columns]
+    names = [dataset.task, dataset.class_names, *([columns] if columns else [])]
+    text = json.dumps([arrays_digest, *names], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -255,14 +263,14 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
     dataset = _from_parts(config, train, test, class_names)
-    return replace(dataset, task=task, notes=parts.notes)
+    return replace(dataset, task=task, notes=parts.notes, columns=parts.train.columns)
 
 
 def _cache_key(config: OwnConfig) -> str:
     """Return what stands for the arrays that a reader makes, before any is held out."""
     as_read = replace(config, classes=None, test_fraction=0.0, test_seed=0)
     digest = hashlib.sha256(f"{_file_stats(as_read)}".encode())
-    for module in (arrays, images, _READERS[config.name]):
+    for module in (arrays, images, table_file, _READERS[config.name]):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()
 

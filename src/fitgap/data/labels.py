@@ -35,6 +35,14 @@ class SplitColumns:
                 raise RequestError(f"split.{setting}={name}: {reason}")
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that is a feature: numbers or, where there are some, categories."""
+
+    name: str
+    categories: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """Images and their labels as a reader found them.
@@ -56,6 +64,9 @@ class Part:
         Of shape (n,): the values of the columns ``split.group`` and ``split.order``.
     outputs
         The names of the columns of ``labels``, where there are several and they have names.
+    columns
+        Of a table: what the columns of ``x`` are. A missing value is NaN there, a category its
+        number.
     is_quantity
         Whether whole numbers are a quantity all the same, and no classes.
     """
@@ -69,6 +80,7 @@ class Part:
     order: RawLabels | None = None
     outputs: Sequence[str] = ()
     is_quantity: bool = False
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)

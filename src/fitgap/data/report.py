@@ -68,6 +68,8 @@ def to_markdown(found: DataFindings) -> str:
         f"From {found.source}. Each of {height_to_channels} values, {found.value_type}; "
         f"{found.constant_values} of them are the same in every training image.",
         "",
+        *(f"- {note}" for note in found.notes),
+        *([""] if found.notes else []),
         "| partition | images | lowest | highest | mean |",
         "|---|--:|--:|--:|--:|",
     ]

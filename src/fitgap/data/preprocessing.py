@@ -1,0 +1,96 @@
+"""What a network gets of a table's columns: gaps filled, categories as columns of 0 and 1.
+
+Medians and known categories are those of the training partition alone. A number that is missing
+becomes the median, and another column says so; a category that the training partition has not is
+a row of zeros. A table of numbers without gaps stays as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.data.datasets import Dataset
+from fitgap.data.labels import Column
+from fitgap.data.splits import Split
+
+
+@dataclass(frozen=True)
+class ColumnEncoding:
+    """What becomes of one column.
+
+    Attributes
+    ----------
+    column
+        Its name and kind.
+    fill
+        Stands for a missing number: the median.
+    categories
+        The numbers of the categories that the training partition has, each a column of its own.
+    marks_missing
+        Whether a further column says that the value is missing.
+    """
+
+    column: Column
+    fill: float
+    categories: tuple[int, ...]
+    marks_missing: bool
+
+    def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the columns that the network gets; shape (n, its number of them)."""
+        missing = np.isnan(values)
+        if self.column.categories is None:
+            made = [np.where(missing, np.float32(self.fill), values)]
+        else:
+            made = [(values == number).astype(np.float32) for number in self.categories]
+        if self.marks_missing:
+            made.append(missing.astype(np.float32))
+        if not made:
+            return np.zeros((len(values), 0), np.float32)
+        return np.stack(made, axis=1)
+
+
+def learn(x: NDArray[np.float32], columns: Sequence[Column]) -> tuple[ColumnEncoding, ...]:
+    """Learn from the training partition what becomes of each column.
+
+    Parameters
+    ----------
+    x
+        float32 of shape (n, columns): numbers, and the numbers of categories; NaN is missing.
+    columns
+        What they are.
+    """
+    learned = []
+    for i, column in enumerate(columns):
+        values = x[:, i]
+        missing = np.isnan(values)
+        present = values[~missing]
+        is_number = column.categories is None
+        learned.append(
+            ColumnEncoding(
+                column=column,
+                fill=float(np.median(present)) if is_number and len(present) else 0.0,
+                categories=() if is_number else tuple(np.unique(present).astype(int).tolist()),
+                marks_missing=bool(missing.any()),
+            )
+        )
+    return tuple(learned)
+
+
+def encode(x: NDArray[np.float32], learned: Sequence[ColumnEncoding]) -> NDArray[np.float32]:
+    """Return what the network gets; float32 of shape (n, features)."""
+    made = np.concatenate([each.apply(x[:, i]) for i, each in enumerate(learned)], axis=1)
+    return np.ascontiguousarray(made)
+
+
+def encoded(dataset: Dataset, split: Split) -> Dataset:
+    """Return a dataset as the network gets it: the same, unless it is a table."""
+    if not dataset.columns:
+        return dataset
+    learned = learn(np.asarray(dataset.x_train)[split.train], dataset.columns)
+    return replace(
+        dataset,
+        x_train=encode(np.asarray(dataset.x_train), learned),
+        x_test=encode(np.asarray(dataset.x_test), learned),
+    )

@@ -1,0 +1,210 @@
+"""From a file of a table to its cells as text: separator, encoding, decimal sign are found out.
+
+What was found is said, and each has a setting that says otherwise. Parquet files say all of it
+themselves.
+"""
+
+import csv
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.schema import TableConfig
+from fitgap.errors import RequestError
+
+Cells = dict[str, NDArray[np.str_]]
+
+# What stands in cells that hold nothing, as pandas and R write it.
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "?")
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Cells, list[str]]:
+    """Read a file.
+
+    Parameters
+    ----------
+    path
+        CSV in the wide sense, or Parquet.
+    config
+        ``separator``, ``decimal``, ``encoding``, ``header`` say what else is found out;
+        ``missing`` names further cells that hold nothing.
+    targets
+        The columns of ``dataset.label``, whose cells stay as they are.
+
+    Returns
+    -------
+    cells
+        Text by column, stripped; numbers with a decimal point; "" for what is missing.
+    notes
+        What was found out, a line each.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be read, has no names of columns or two of the same.
+    """
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _parquet(path, config, targets), []
+    try:
+        text, encoding = _decoded(path.read_bytes(), config.encoding)
+    except (OSError, UnicodeError, LookupError) as error:
+        raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
+    separator = config.separator or _separator(text, path)
+    header = next(csv.reader(io.StringIO(text), delimiter=separator), [])
+    header = [name.strip() for name in header]
+    has_header = _has_header(header, config, targets, path)
+    names = header if has_header else [f"column_{i}" for i in range(1, len(header) + 1)]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise RequestError(f"{path} cannot be read as CSV: there are two columns {twice[0]!r}")
+    cells = _parsed(text, separator, names, has_header=has_header, path=path)
+    decimal = config.decimal or _decimal(cells, separator)
+    notes = []
+    if separator != "," and path.suffix.lower() != ".tsv":
+        notes.append(
+            f"{path.name}: columns are separated by {_SEPARATORS.get(separator, separator)}"
+        )
+    if decimal == ",":
+        cells = {name: _with_point(column) for name, column in cells.items()}
+        notes.append(f"{path.name}: numbers have a decimal comma (dataset.decimal)")
+    if encoding not in ("utf-8", "utf-8-sig"):
+        notes.append(f"{path.name}: read as {encoding} (dataset.encoding)")
+    return _emptied(cells, config, targets), notes
+
+
+def is_missing(column: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Tell which cells hold nothing."""
+    missing: NDArray[np.bool_] = column == ""
+    return missing
+
+
+def numbers_of(column: NDArray[np.str_]) -> NDArray[np.float64]:
+    """Return cells as numbers, booleans as 0 and 1; NaN where they are none."""
+    import pandas as pd
+
+    lowered = np.char.lower(column)
+    if len(column) and np.isin(lowered, ("true", "false", "")).all():
+        return np.where(lowered == "", np.nan, (lowered == "true").astype(np.float64))
+    numbers = pd.to_numeric(pd.Series(column.astype(object)), errors="coerce")
+    values: NDArray[np.float64] = numbers.to_numpy(np.float64)
+    return values
+
+
+def matches(column: NDArray[np.str_], pattern: str) -> NDArray[np.bool_]:
+    """Tell which cells are wholly of a regular expression."""
+    compiled = re.compile(pattern)
+    return np.array([compiled.fullmatch(cell) is not None for cell in column.tolist()], np.bool_)
+
+
+def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
+    if encoding is None:
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            encoding = "utf-16"
+        else:
+            try:
+                return content.decode("utf-8-sig"), "utf-8"
+            except UnicodeDecodeError:
+                encoding = "latin-1"
+    return content.decode(encoding), encoding
+
+
+def _separator(text: str, path: Path) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    first = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
+    return max(_SEPARATORS, key=first.count) if first else ","
+
+
+def _has_header(
+    header: Sequence[str], config: TableConfig, targets: Sequence[str], path: Path
+) -> bool:
+    if config.header is not None:
+        return config.header
+    are_numbers = [bool(re.fullmatch(r"-?\d+([.,]\d+)?([eE][-+]?\d+)?", name)) for name in header]
+    if header and sum(are_numbers) * 2 >= len(header) and not set(targets) <= set(header):
+        raise RequestError(
+            f"{path}: the first line looks like data ({', '.join(header[:4])}), not like a header "
+            "of column names; add one, or say dataset.header=false, which names the columns "
+            "column_1, column_2, ..."
+        )
+    return True
+
+
+def _parsed(
+    text: str, separator: str, names: Sequence[str], *, has_header: bool, path: Path
+) -> Cells:
+    import pandas as pd
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # cells beyond the columns
+            frame = pd.read_csv(
+                io.StringIO(text),
+                sep=separator,
+                header=0 if has_header else None,
+                names=list(names),
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                engine="c",
+            )
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:
+        reason = " ".join(str(error).split())
+        raise RequestError(f"{path} cannot be read as CSV: {reason}") from error
+    return {
+        name: np.char.strip(frame[name].fillna("").to_numpy().astype(np.str_)) for name in names
+    }
+
+
+def _decimal(cells: Cells, separator: str) -> str:
+    if separator == ",":
+        return "."
+    with_comma = with_point = 0
+    for column in cells.values():
+        some = column[:1000]
+        with_comma += int(matches(some, r"-?\d+,\d+").sum())
+        with_point += int(matches(some, r"-?\d+\.\d+").sum())
+    return "," if with_comma > with_point else "."
+
+
+def _with_point(column: NDArray[np.str_]) -> NDArray[np.str_]:
+    is_number = matches(column, r"-?[\d.]*\d,\d+([eE][-+]?\d+)?")
+    pointed = np.char.replace(np.char.replace(column, ".", ""), ",", ".")
+    return np.where(is_number, pointed, column)
+
+
+def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells:
+    """Return the same cells with "" in the place of whatever else says that nothing is there.
+
+    A class may be called NA, so that targets stay as they are.
+    """
+    words = [*MISSING, *(str(word) for word in config.missing or ())]
+    return {
+        name: column if name in targets else np.where(np.isin(column, words), "", column)
+        for name, column in cells.items()
+    }
+
+
+def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Cells:
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(path)
+    except Exception as error:  # a damaged file may trip Arrow anywhere
+        reason = str(error).partition("\n")[0]
+        raise RequestError(f"{path} cannot be read as Parquet: {reason}") from error
+    cells: Cells = {}
+    for name in frame.columns:
+        column = frame[name]
+        texts = [
+            "" if missing else str(cell).strip()
+            for cell, missing in zip(column.tolist(), column.isna().tolist(), strict=True)
+        ]
+        cells[str(name)] = np.array(texts, np.str_)
+    return _emptied(cells, config, targets)

@@ -1,0 +1,209 @@
+"""Tables as people have them: categories, gaps, identifiers, separators, encodings, targets."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fitgap.config.schema import SplitConfig, TableConfig
+from fitgap.data import datasets, preprocessing, splits
+from fitgap.errors import RequestError
+
+HELD_OUT = {"test_fraction": 0.2, "test_seed": 42}
+NONE = SplitConfig("none")
+
+
+def table(folder, content, *, split=None, name="own.csv", **settings):
+    path = folder / name
+    if isinstance(content, pd.DataFrame):
+        content.to_parquet(path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    config = TableConfig("table", path=str(path), **({"label": "kind"} | HELD_OUT | settings))
+    return datasets.load(config, split=split)
+
+
+def csv(*columns, names="width,shape,kind", separator=","):
+    rows = [separator.join(map(str, row)) for row in zip(*columns, strict=True)]
+    return "\n".join([names.replace(",", separator), *rows]) + "\n"
+
+
+N = 40
+WIDTH = [f"{i % 7}.5" for i in range(N)]
+SHAPE = [["round", "flat", "bent"][i % 3] for i in range(N)]
+KIND = [["rose", "tulip"][i % 2] for i in range(N)]
+
+
+def test_text_is_categories_and_numbers_stay_numbers(tmp_path):
+    dataset = table(tmp_path, csv(WIDTH, SHAPE, KIND))
+    assert [column.name for column in dataset.columns] == ["width", "shape"]
+    assert dataset.columns[0].categories is None
+    assert dataset.columns[1].categories == ("bent", "flat", "round")
+    assert dataset.class_names == ("rose", "tulip")
+    split = splits.split_dataset(dataset, NONE)
+    encoded = preprocessing.encoded(dataset, split)
+    assert encoded.image_shape == (4,)
+    np.testing.assert_array_equal(encoded.x_train[:, 0], dataset.x_train[:, 0])
+    np.testing.assert_array_equal(encoded.x_train[:, 1:].sum(axis=1), 1)
+    assert encoded.digest == dataset.digest
+
+
+def test_other_names_of_columns_and_categories_are_other_data(tmp_path):
+    text = csv(WIDTH, SHAPE, KIND)
+    first = table(tmp_path, text)
+    renamed = table(tmp_path, text.replace("width", "breadth"), name="a.csv")
+    others = table(tmp_path, text.replace("flat", "plat"), name="b.csv")
+    assert len({first.digest, renamed.digest, others.digest}) == 3
+
+
+def test_gaps_are_filled_by_what_the_training_partition_alone_says():
+    columns = (datasets.Column("a"), datasets.Column("b", ("x", "y", "z")))
+    nan = np.nan
+    train = np.array([[1, 0], [2, nan], [9, 1], [nan, 1]], np.float32)
+    learned = preprocessing.learn(train, columns)
+    made = preprocessing.encode(np.array([[nan, 2], [5, nan], [7, 1]], np.float32), learned)
+    # a, whether a is missing, b = x, b = y, whether b is missing; z is unknown to training.
+    np.testing.assert_array_equal(made, [[2, 1, 0, 0, 0], [5, 0, 0, 0, 1], [7, 0, 0, 1, 0]])
+
+
+def test_missing_values_are_counted_and_said(tmp_path):
+    widths = ["NA" if i in (3, 5) else width for i, width in enumerate(WIDTH)]
+    dataset = table(tmp_path, csv(widths, SHAPE, KIND))
+    assert any("missing values: width 2" in note for note in dataset.notes)
+    x = np.concatenate([dataset.x_train, dataset.x_test])
+    assert np.isnan(x[:, 0]).sum() == 2
+    split = splits.split_dataset(dataset, NONE)
+    assert np.isfinite(preprocessing.encoded(dataset, split).x_test).all()
+    more = table(tmp_path, csv(WIDTH, SHAPE, KIND), name="c.csv", missing=["flat"])
+    assert any("shape 13" in note for note in more.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "name", "said"),
+    [
+        (range(N), "row", "row number, different in every row"),
+        (range(0, 3 * N, 3), "id", "index, different in every row"),
+        ([f"p{i}" for i in range(N)], "code", "different in every row, as an identifier is"),
+        (KIND, "leak", "copy of the target (leak)"),
+        ([""] * N, "nothing", "it is empty"),
+    ],
+)
+def test_what_is_no_feature_is_named_and_left_out_unless_asked_for(tmp_path, first, name, said):
+    text = csv(first, WIDTH, KIND, names=f"{name},width,kind")
+    dataset = table(tmp_path, text)
+    assert [column.name for column in dataset.columns] == ["width"]
+    assert any(f"column {name!r} is left out" in note and said in note for note in dataset.notes)
+    if name != "nothing":
+        asked = table(tmp_path, text, columns=[name])
+        assert [column.name for column in asked.columns] == [name]
+
+
+def test_columns_can_be_dropped_and_numbers_be_categories(tmp_path):
+    text = csv([i % 4 for i in range(N)], WIDTH, KIND, names="zip,width,kind")
+    dataset = table(tmp_path, text, drop=["width"], categories=["zip"])
+    assert [(c.name, c.categories) for c in dataset.columns] == [("zip", ("0", "1", "2", "3"))]
+    with pytest.raises(RequestError, match=r"dataset\.drop: 'wdith'.*mean width\?"):
+        table(tmp_path, text, drop=["wdith"])
+
+
+@pytest.mark.parametrize(
+    ("name", "encode", "said"),
+    [
+        ("a.csv", lambda text: text.encode("utf-8-sig"), ""),
+        ("a.csv", lambda text: text.encode("utf-16"), "read as utf-16"),
+        ("a.csv", lambda text: text.encode("latin-1"), "read as latin-1"),
+        ("a.tsv", lambda text: text.replace(",", "\t").encode(), ""),
+        ("a.csv", lambda text: text.replace(",", "|").encode(), "separated by bars"),
+        ("a.csv", lambda text: text.replace(",", ";").replace(".", ",").encode(), "decimal comma"),
+    ],
+    ids=["BOM", "UTF-16", "latin-1", "tabs", "bars", "semicolons"],
+)
+def test_forms_of_a_file_are_found_out_and_said(tmp_path, name, encode, said):
+    text = csv(WIDTH, [shape.replace("flat", "größe") for shape in SHAPE], KIND)
+    plain = table(tmp_path, text, name="plain.csv")
+    dataset = table(tmp_path, encode(text), name=name)
+    assert dataset.digest == plain.digest
+    assert said in " ".join(dataset.notes)
+
+
+def test_parquet_is_the_same_table(tmp_path):
+    text = csv(WIDTH, SHAPE, KIND)
+    frame = pd.DataFrame({"width": map(float, WIDTH), "shape": SHAPE, "kind": KIND})
+    assert table(tmp_path, frame, name="a.parquet").digest == table(tmp_path, text).digest
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "outputs"),
+    [
+        ([1 + i % 10 for i in range(N)], "classes", 10),
+        ([(-1) ** i for i in range(N)], "classes", 2),
+        (["yes" if i % 2 else "no" for i in range(N)], "classes", 2),
+        ([i % 2 == 0 for i in range(N)], "classes", 2),
+        ([20000 + 7.5 * i for i in range(N)], "numbers", 1),
+        ([20000 + 7 * i for i in range(N)], "numbers", 1),
+    ],
+    ids=["1 to 10", "signs", "text", "booleans", "decimals", "prices"],
+)
+def test_the_task_follows_from_the_target(tmp_path, target, task, outputs):
+    dataset = table(tmp_path, csv(WIDTH, SHAPE, target))
+    assert (dataset.task, dataset.num_classes) == (task, outputs)
+
+
+def test_several_targets_are_several_numbers(tmp_path):
+    price = [f"{i}.5" for i in range(N)]
+    text = csv(WIDTH, price, WIDTH[::-1], names="width,price,rent")
+    dataset = table(tmp_path, text, label=["price", "rent"])
+    assert (dataset.task, dataset.class_names) == ("numbers", ("price", "rent"))
+    assert dataset.y_test.shape == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (csv(["1.5", "n/k", *WIDTH[2:]], SHAPE, KIND), ["row 2", "'width'", "n/k", "missing="]),
+        (
+            csv([f"2024-01-{1 + i % 28:02d}" for i in range(N)], SHAPE, KIND),
+            ["dates", "split.order"],
+        ),
+        ("1.5,2,rose\n" * 5, ["looks like data", "header"]),
+        (csv(WIDTH, SHAPE, KIND, names="a,a,kind"), ["two columns 'a'"]),
+        (csv(WIDTH, SHAPE, ["", *KIND[1:]]), ["row 1 is empty", "target"]),
+        (csv(WIDTH, SHAPE, KIND, names="a,b,kindd"), ["label=kind is no column", "mean kindd?"]),
+        (csv(WIDTH, SHAPE, KIND) + "1,2,3,4\n", ["cannot be read as CSV", "line"]),
+    ],
+    ids=["text among numbers", "dates", "no header", "twice", "no target", "misspelt", "ragged"],
+)
+def test_a_table_that_does_not_fit_is_refused_with_the_way_out(tmp_path, text, parts):
+    with pytest.raises(RequestError) as caught:
+        table(tmp_path, text)
+    for part in parts:
+        assert part in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_a_file_without_header_names_its_columns(tmp_path):
+    dataset = table(tmp_path, "1.5,2,rose\n2.5,3,tulip\n" * 5, header=False, label="column_3")
+    assert [column.name for column in dataset.columns] == ["column_1", "column_2"]
+
+
+def test_a_column_of_groups_or_times_is_no_feature_and_divides_the_rows(tmp_path):
+    patients = [f"p{i // 4}" for i in range(N)]
+    text = csv(patients, WIDTH, KIND, names="patient,width,kind")
+    asked = SplitConfig("holdout", 0.25, 0, None, group="patient")
+    dataset = table(tmp_path, text, split=asked)
+    assert [column.name for column in dataset.columns] == ["width"]
+    split = splits.split_dataset(dataset, asked)
+    parts = [dataset.train_groups[split.train], dataset.train_groups[split.val]]
+    parts.append(dataset.test_groups)
+    assert sum(len(set(part)) for part in parts) == len(set(patients))
+    days = [f"2024-{1 + i // 20:02d}-{1 + i % 20:02d}" for i in range(N)]
+    text = csv(days, WIDTH, KIND, names="day,width,kind")
+    by_time = SplitConfig("holdout", 0.25, 0, None, order="day")
+    dataset = table(tmp_path, text, split=by_time, name="days.csv")
+    split = splits.split_dataset(dataset, by_time)
+    assert dataset.train_order[split.train].max() < dataset.train_order[split.val].min()
+
+
+def test_a_second_file_is_the_validation_part(tmp_path):
+    (tmp_path / "val.csv").write_text(csv(WIDTH[:6], SHAPE[:6], KIND[:6]))
+    dataset = table(tmp_path, csv(WIDTH, SHAPE, KIND), val_path=str(tmp_path / "val.csv"))
+    assert len(splits.split_dataset(dataset, SplitConfig("given")).val) == 6
