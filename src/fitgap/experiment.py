@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitgap import heavy_imports, store
-from fitgap.config import tasks
+from fitgap.config import project, tasks
 from fitgap.config.checks import check_values
 from fitgap.config.schema import Config, SplitConfig
 from fitgap.data import datasets, preprocessing, splits
@@ -21,12 +21,12 @@ from fitgap.errors import DivergedError, RequestError
 from fitgap.evaluation import metrics as metrics_module
 from fitgap.evaluation.baseline import baseline
 from fitgap.evaluation.metrics import higher_is_better, metrics_of
-from fitgap.evaluation.scores import Partitions, partition
+from fitgap.evaluation.scores import Partitions, beginning, partition
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.models.scaling import feature_scaling, target_scaling
 from fitgap.store import StoredRun
 from fitgap.tracking import delivery, disk_full, provenance
-from fitgap.training import backend, checkpoints, progress, pruning
+from fitgap.training import backend, checkpoints, debugging, progress, pruning
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
 
@@ -124,9 +124,11 @@ def plan(config: Config) -> Plan:
 def finished(planned: Plan) -> Result | None:
     """Return the result of a FINISHED run of the same identity, or None.
 
-    None too where ``tracking.reuse`` is false, or the source of own code is unknown.
+    None too where ``tracking.reuse`` is false, the source of own code is unknown, or it is a debug
+    run.
     """
-    if not planned.config.tracking.reuse or planned.sources.own.unknown:
+    config = planned.config
+    if not config.tracking.reuse or planned.sources.own.unknown or config.debug is not None:
         return None
     runs = store.find_runs(
         planned.uri,
@@ -278,16 +280,18 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
                 if epoch.is_finite:  # else it has diverged, which is worse than falling behind
                     prune(epoch.number, scores_of(train=epoch.train, val=epoch.val))
 
-            fitted = loop.fit(
-                engine,
-                partitions=partitions,
-                config=config,
-                callbacks=callbacks,
-                observe=observe,
-                save=functools.partial(checkpoints.save, checkpoint_path),
-                resume=checkpoint,
-                say=say,
-            )
+            profile = project.folder() / "reports" / "profiles" / record.run_id
+            with debugging.watched(config.debug, folder=profile):
+                fitted = loop.fit(
+                    engine,
+                    partitions=partitions,
+                    config=config,
+                    callbacks=callbacks,
+                    observe=observe,
+                    save=functools.partial(checkpoints.save, checkpoint_path),
+                    resume=checkpoint,
+                    say=say,
+                )
         test = loop.score(engine, partitions.test, config=config)  # once, and it chooses nothing
         metrics = scores_of(train=fitted.train, val=fitted.val, test=test)
         metrics |= baseline(
@@ -327,7 +331,10 @@ def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
     dataset = datasets.load(
         config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
     )
-    return _partitions(dataset, astuple(config.split))
+    prepared, split, partitions = _partitions(dataset, astuple(config.split))
+    if config.debug is not None and config.debug.batches is not None:
+        partitions = beginning(partitions, config.debug.batches * config.training.batch_size)
+    return prepared, split, partitions
 
 
 @functools.lru_cache(maxsize=2)
@@ -366,7 +373,7 @@ def run_name(config: Config) -> str:
 
 def _tags(planned: Plan) -> dict[str, str]:
     tags = {
-        "fitgap.role": "run",
+        "fitgap.role": "run" if planned.config.debug is None else "debug",
         "fitgap.identity": planned.identity,
         "fitgap.dataset_digest": planned.facts.dataset_digest,
         "fitgap.split_digest": planned.facts.split_digest,

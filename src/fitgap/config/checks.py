@@ -40,6 +40,9 @@ def validate(config: Config) -> None:
     _check_metrics(config.metrics)
     _check_training(config)
     _check_dataset(config.dataset)
+    if config.debug is not None and config.debug.batches is not None:
+        batches = config.debug.batches
+        require("debug.batches", batches, "1 or more", when=batches >= 1)
 
 
 def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: str) -> None:

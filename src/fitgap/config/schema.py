@@ -176,6 +176,15 @@ class TrackingConfig:
 
 
 @dataclass
+class DebugConfig:
+    """A run that is to find a fault; it never counts as a finished one."""
+
+    batches: int | None = None  # of each partition, from its beginning; null: all
+    profile: bool = False
+    check_numerics: bool = False
+
+
+@dataclass
 class Config:
     """One experiment. ``architecture`` and ``optimizer`` stay open: any Keras class fits."""
 
@@ -190,6 +199,7 @@ class Config:
     tracking: TrackingConfig = MISSING
     seed: int = 0
     name: str | None = None
+    debug: DebugConfig | None = None
     # Null in conf/, since Hydra lets nobody assign new keys to an empty mapping.
     tags: Any = field(default_factory=dict)
 

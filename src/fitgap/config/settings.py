@@ -18,6 +18,7 @@ from fitgap.config.schema import (
     OWN_DATASETS,
     Config,
     DatasetConfig,
+    DebugConfig,
     LossConfig,
     MetricConfig,
     PublishedConfig,
@@ -124,7 +125,15 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
         seed=plain["seed"],
         name=plain["name"],
         tags=dict(tags),
+        debug=_debug(plain.get("debug")),
     )
+
+
+def _debug(plain: Mapping[str, Any] | None) -> DebugConfig | None:
+    if plain is None:
+        return None
+    refuse_unknown("debug.", plain, DebugConfig)
+    return DebugConfig(**plain)
 
 
 def _metrics(plain: Mapping[str, Any]) -> dict[str, MetricConfig]:
@@ -136,7 +145,10 @@ def _metrics(plain: Mapping[str, Any]) -> dict[str, MetricConfig]:
 
 def to_plain(config: Config) -> dict[str, Any]:
     """Return the settings as nested dicts, lists, strings, numbers, booleans and None."""
-    return asdict(config)
+    plain = asdict(config)
+    if config.debug is None:
+        del plain["debug"]  # as in records of before there was any
+    return plain
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

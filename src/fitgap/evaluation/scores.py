@@ -100,6 +100,20 @@ class Partitions:
     test: Partition
 
 
+def beginning(partitions: Partitions, count: int) -> Partitions:
+    """Return the first samples of each partition, ``count`` of them or all."""
+
+    def cut(part: Partition) -> Partition:
+        rows = np.arange(min(count, len(part)))
+        return Partition(select(part.x, rows), part.y[rows])
+
+    return Partitions(
+        train=cut(partitions.train),
+        val=cut(partitions.val) if partitions.val else None,
+        test=cut(partitions.test),
+    )
+
+
 def evaluation_batch(image_shape: Sequence[int]) -> int:
     """Return how many images of a shape are evaluated in one step.
 
