@@ -86,7 +86,9 @@ def write_record(uri, compose):
         info = client.create_run(experiment, run_name=NAME).info
         run = info.run_id
         write_predictions(info.artifact_uri, optimizer=optimizer)
-        client.log_batch(run, metrics=metrics, params=params[:100])
+        client.log_batch(run, metrics=metrics)
+        for start in range(0, len(params), 100):  # as many as MLflow takes at once
+            client.log_batch(run, params=params[start : start + 100])
         client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
         client.set_terminated(run, status)
 
