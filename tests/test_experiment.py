@@ -234,6 +234,36 @@ def test_the_model_has_signature_and_example(recorded):
     assert info.saved_input_example_info is not None
 
 
+def test_the_model_shows_what_it_is_and_its_figures(recorded):
+    client = mlflow.MlflowClient(recorded.uri)
+    (output,) = recorded.run.outputs.model_outputs
+    model = client.get_logged_model(output.model_id)
+    assert model.name == experiment.run_name(recorded.config)
+    assert model.params["optimizer"] == recorded.config.optimizer["name"]
+    found = {metric.key: metric.value for metric in model.metrics}
+    names = ("train/accuracy", "val/accuracy", "gap/accuracy", "test/accuracy")
+    assert {name: found[name] for name in names} == {
+        name: recorded.run.data.metrics[name] for name in names
+    }
+    assert {metric.dataset_name for metric in model.metrics} == {"digits"}
+    # What the model shows is no second value of the run.
+    for name in ("val/accuracy", "test/accuracy"):
+        steps = [one.step for one in client.get_metric_history(recorded.run.info.run_id, name)]
+        assert len(steps) == len(set(steps))
+
+
+def test_runs_have_user_source_and_tags_that_can_be_searched(recorded):
+    tags = recorded.run.data.tags
+    assert tags["question"] == "width"
+    assert tags["mlflow.source.name"] == "fitgap"
+    assert tags["mlflow.user"]
+    client = mlflow.MlflowClient(recorded.uri)
+    found = client.search_runs(
+        [recorded.run.info.experiment_id], filter_string="tags.question = 'width'"
+    )
+    assert recorded.run.info.run_id in {run.info.run_id for run in found}
+
+
 def test_tags_tell_identity_digests_origin_and_purpose(recorded):
     tags = recorded.run.data.tags
     expected = {

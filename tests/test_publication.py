@@ -47,6 +47,9 @@ def test_sweep_shows_what_it_trained_and_what_was_finished_before(train, tmp_pat
         root = ElementTree.parse(folder / name).getroot()
         assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert "<html" in (folder / "report.html").read_text()
+    assert (parent.metrics["runs/finished"], parent.metrics["runs/failed"]) == (2, 1)
+    best = max(float(row["val/accuracy_mean"]) for row in rows)
+    assert parent.metrics["first/val/accuracy"] == best
     note = parent.tags["mlflow.note.content"]
     assert "Compared: 2 runs, 2 groups that differ in optimizer.learning_rate." in note
     assert "**Failed runs: 1**" in note
@@ -66,7 +69,8 @@ def test_note_names_the_best_by_validation_and_its_one_test_figure():
     assert "Compared: 3 runs, 2 groups that differ in optimizer." in text
     assert "**First by val/accuracy: adam**" in text
     assert text.count("test accuracy, not used to choose it: 0.7500") == 1
-    ranks = [line.split()[1] for line in text.splitlines() if "adam" in line or "sgd" in line]
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    ranks = [row.split()[1].removesuffix("&emsp;") for row in rows]
     assert ranks[-2:] == ["1", "2"]
     assert "`a.md`" in text
 

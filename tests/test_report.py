@@ -61,7 +61,8 @@ def write_record(uri, compose):
         ("sgd", 1, "FINISHED"),
     ):
         settings = compose(f"optimizer={optimizer}", f"seed={seed}", "training.epochs=3")
-        flat = config.flatten(config.to_plain(settings))
+        plain = config.to_plain(settings) | {"metrics": list(settings.metrics)}
+        flat = config.flatten(plain)
         flat |= {"train_samples": 800, "val_samples": 100, "test_samples": 200}
         params = [
             Param(key, value if isinstance(value, str) else json.dumps(value))

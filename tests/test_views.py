@@ -17,7 +17,7 @@ SCRIPT = project.CHECKOUT / "scripts" / "ui.py"
 WITHOUT_SERVER = """
 import runpy, sys
 from fitgap.tracking import mlflow_ui
-mlflow_ui.serve = lambda *_, **__: 0
+mlflow_ui.serve = lambda *_, when_ready, **__: when_ready() or 0
 script, *arguments = sys.argv[1:]
 sys.argv = [script, *arguments]
 try:
@@ -63,6 +63,7 @@ def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     tags = MlflowClient(tracking_uri).get_experiment(number).tags
     view = json.loads(tags[f"mlflow.sharedViewState.{mlflow_ui.VIEW_KEY}"])
     assert "metrics.`gap/accuracy`" in view["selectedColumns"]
+    assert view["searchFilter"] == "tags.`fitgap.role` = 'run'"
     assert f"viewStateShareKey={mlflow_ui.VIEW_KEY}&" in mlflow_ui.link(number, server="http://a")
 
 
@@ -87,6 +88,7 @@ SERVED = """
 import sys
 from fitgap.tracking import mlflow_ui
 mlflow_ui.sys.executable = sys.argv[1]  # in the place of Python, with MLflow
+mlflow_ui.READY_SECONDS = 1.0
 sys.exit(mlflow_ui.serve("sqlite:///x.db", host="127.0.0.1", port=1))
 """
 # A server with a worker, neither of which ends when the terminal does.

@@ -310,13 +310,18 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             report = data_report.to_markdown(data_report.findings(dataset, split))
             (Path(folder) / "data_report.md").write_text(report, encoding="utf-8")
             record.log_artifacts(Path(folder))
-        record.log_model(
-            engine.model, example=partitions.test.x[:3], code=planned.sources.own.texts
-        )
         # The saved weights' figures close the record. Where they are an earlier epoch's, they
         # stand a step after the last one, so that MLflow shows them and no step has two values.
-        last_step = len(fitted.epochs)
-        record.log_metrics(metrics, step=last_step + 1 if fitted.restored else last_step)
+        step = len(fitted.epochs) + (1 if fitted.restored else 0)
+        record.log_metrics(metrics, step=step)
+        record.log_model(
+            engine.model,
+            example=partitions.test.x[:3],
+            code=planned.sources.own.texts,
+            about=run_writer.ModelDescription(
+                name=run_name(config), params=_telling(config), metrics=list(metrics), step=step
+            ),
+        )
         record.flush()
         # Before the run says FINISHED: who finds it so will not come here again.
         checkpoints.remove(checkpoint_path)
@@ -369,6 +374,19 @@ def run_name(config: Config) -> str:
         return config.name
     choices = (config.dataset.name, config.architecture["name"], config.optimizer["name"])
     return " ".join(choices) + f" seed={config.seed}"
+
+
+def _telling(config: Config) -> dict[str, str]:
+    """Return the settings that tell a model from others at a glance."""
+    return {
+        "dataset": config.dataset.name,
+        "split": config.split.name,
+        "architecture": str(config.architecture["name"]),
+        "optimizer": str(config.optimizer["name"]),
+        "epochs": str(config.training.epochs),
+        "batch_size": str(config.training.batch_size),
+        "seed": str(config.seed),
+    }
 
 
 def _tags(planned: Plan) -> dict[str, str]:

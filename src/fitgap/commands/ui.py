@@ -26,11 +26,14 @@ def command(*, uri: str, host: str, port: int) -> int:
         _print_links(uri, server=store.redact(uri).rstrip("/"))
         return exit_codes.OK
     _check_port(host, port)
-    print(f"runs of {store.redact(uri)}")
-    print("In about ten seconds, until Ctrl-C (compareRunsMode=CHART instead of TABLE: charts):")
-    _print_links(uri, server=f"http://{host}:{port}")
-    sys.stdout.flush()
-    return mlflow_ui.serve(uri, host=host, port=port)
+    print(f"MLflow's UI of {store.redact(uri)} is starting", flush=True)
+
+    def say_where() -> None:
+        print("It answers until Ctrl-C (compareRunsMode=CHART instead of TABLE: charts):")
+        _print_links(uri, server=f"http://{host}:{port}")
+        sys.stdout.flush()
+
+    return mlflow_ui.serve(uri, host=host, port=port, when_ready=say_where)
 
 
 def _check_port(host: str, port: int) -> None:

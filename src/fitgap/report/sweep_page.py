@@ -5,9 +5,11 @@ had finished. Nothing here can fail a sweep.
 """
 
 import contextlib
+import math
 import shlex
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from fitgap import store
 from fitgap.comparison.groups import Comparison, Section, compare
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
-from fitgap.report.leaderboard import BEST, TIE, label_of, mark_of
+from fitgap.report.leaderboard import BEST, TIE, figure_names, label_of, mark_of
 from fitgap.report.terminal import to_csv, to_json, to_markdown
 from fitgap.report.text_tables import escape
 from fitgap.store import StoredRun
@@ -51,6 +53,7 @@ def publish(parent: str, plans: Sequence[Plan]) -> None:
 
 def _publish(parent: str, plans: Sequence[Plan]) -> None:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
     uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
     runs = runs_of({plan.identity for plan in plans}, uri=uri, experiment=experiment)
@@ -70,6 +73,9 @@ def _publish(parent: str, plans: Sequence[Plan]) -> None:
             client.log_artifacts(parent, folder)
     text = note(comparison, failures=failures, experiment=experiment, files=written)
     client.set_tag(parent, NOTE_TAG, text)
+    now = int(time.time() * 1000)
+    figures = headline(comparison, failures=len(failures))
+    client.log_batch(parent, metrics=[Metric(key, value, now, 0) for key, value in figures.items()])
 
 
 def runs_of(identities: Collection[str], *, uri: str, experiment: str) -> list[StoredRun]:
@@ -107,6 +113,23 @@ def write(
                 texts[f"{kind}{number}.svg"] = picture.svg()
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def headline(comparison: Comparison, *, failures: int) -> dict[str, float]:
+    """Return the figures that a sweep's parent run shows, under names that no run of it has.
+
+    ``first/...`` are means of the group ranked first, of the first data where there are several;
+    ``runs/...`` count.
+    """
+    runs = sum(len(group.runs) for part in comparison.sections for group in part.groups)
+    found = {"runs/finished": float(runs), "runs/failed": float(failures)}
+    ranked = [part for part in comparison.sections if part.sort is not None]
+    if ranked:
+        (first, *_) = ranked[0].groups
+        for metric in figure_names(ranked[0]):
+            if metric in first.metrics and math.isfinite(first.metrics[metric].mean):
+                found[f"first/{metric}"] = first.metrics[metric].mean
+    return found
 
 
 def note(

@@ -118,7 +118,7 @@ def run(
     with workers:
         with live_view.doing("starting workers, opening the record"):
             with heavy_imports.paused_garbage_collection():
-                from fitgap.tracking import setup, sweep_writer
+                from fitgap.tracking import run_writer, setup, sweep_writer
 
             experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
         given = {job.plan.config.name for job in jobs}
@@ -128,7 +128,7 @@ def run(
             uri=plan.uri,
             experiment_id=experiment_id,
             experiment=plan.config.tracking.experiment,
-            tags={sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+            tags={**run_writer.user_tags(plan.config), sweep_plan.IDENTITY_TAG: identity_of(jobs)},
             reopen=parent_run,
         ) as parent:
             described = describe(

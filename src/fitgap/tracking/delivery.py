@@ -239,7 +239,7 @@ def perform(
     elif operation.kind == "model":
         assert files is not None
         again = again or content["again"]
-        _log_model(client, run_id, files, experiment_id=content["experiment_id"], again=again)
+        _log_model(client, run_id, files, content=content, again=again)
     else:
         assert operation.kind == "end", operation.kind
         client.set_terminated(run_id, content["status"], end_time=content["time"])
@@ -264,11 +264,12 @@ def _log_dataset(client: "MlflowClient", run_id: str, content: Mapping[str, Any]
 
 
 def _log_model(
-    client: "MlflowClient", run_id: str, files: Path, *, experiment_id: str, again: bool
+    client: "MlflowClient", run_id: str, files: Path, *, content: Mapping[str, Any], again: bool
 ) -> None:
     import yaml
-    from mlflow.entities import LoggedModelOutput
+    from mlflow.entities import LoggedModelOutput, Metric
 
+    experiment_id = content["experiment_id"]
     model, is_linked = None, False
     if again:
         mine = f"source_run_id = '{run_id}'"
@@ -277,9 +278,23 @@ def _log_model(
         outputs = client.get_run(run_id).outputs
         is_linked = bool(outputs and outputs.model_outputs)
     if model is None:
-        model = client.create_logged_model(experiment_id, name="model", source_run_id=run_id)
+        model = client.create_logged_model(
+            experiment_id,
+            name=content.get("name", "model"),
+            source_run_id=run_id,
+            params=content.get("params"),
+        )
     if not is_linked:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    # MLflow writes them to the run, too: the same values at the same time, which it has once.
+    if (rows := content.get("metrics")) and not model.metrics:
+        of_model = {
+            "model_id": model.model_id,
+            "run_id": run_id,
+            "dataset_name": content.get("dataset_name"),
+            "dataset_digest": content.get("dataset_digest"),
+        }
+        client.log_batch(run_id, metrics=[Metric(*row, **of_model) for row in rows])
     # Saved before it had an id.
     description = files / "MLmodel"
     about = yaml.load(description.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)

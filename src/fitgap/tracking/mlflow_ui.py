@@ -4,19 +4,24 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from types import FrameType
 
+READY_SECONDS = 60.0  # a slow machine; what takes longer shows itself what is wrong
 END_SECONDS = 3.0  # what has not ended by then is killed
 # MLflow's UI takes it from a link, as ?viewStateShareKey=fitgap.
 VIEW_KEY = "fitgap"
 _COLUMNS = {
-    "params": ("architecture.name", "optimizer.name", "seed"),
+    "params": ("dataset.name", "architecture.name", "optimizer.name", "seed"),
     "metrics": ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss"),
 }
-# Best first. Sorted by a metric, a sweep's runs are not hidden under their parent.
+# Best first, without the sweeps' parents. Sorted by a metric, runs are not hidden under those.
 _VIEW = {
+    "searchFilter": "tags.`fitgap.role` = 'run'",
     "orderByKey": "metrics.`val/accuracy`",
     "orderByAsc": False,
     "startTime": "ALL",
@@ -48,7 +53,7 @@ def link(experiment_id: str, *, server: str) -> str:
     return f"{server}/#/experiments/{experiment_id}/runs?{view}"
 
 
-def serve(uri: str, *, host: str, port: int) -> int:
+def serve(uri: str, *, host: str, port: int, when_ready: Callable[[], None] = lambda: None) -> int:
     """Run MLflow's UI for a database until Ctrl-C, SIGTERM or the terminal's end.
 
     Parameters
@@ -57,6 +62,8 @@ def serve(uri: str, *, host: str, port: int) -> int:
         The database's.
     host, port
         Where it listens.
+    when_ready
+        Called once it answers.
 
     Returns
     -------
@@ -64,20 +71,33 @@ def serve(uri: str, *, host: str, port: int) -> int:
         MLflow's exit code if it ended by itself, else 0.
     """
     words = [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+    words += ["--uvicorn-opts", "--log-level warning"]
     # In the environment, since a URI may hold a password and every user can list arguments.
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _stop)
     with subprocess.Popen(words, env=environment) as process:
         try:
+            _wait_until_ready(process, host=host, port=port)
+            when_ready()
             return process.wait()
         except KeyboardInterrupt:
             return 0
         finally:
             _end_all(process.pid)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], *, host: str, port: int) -> None:
+    """Return when a server answers, has ended, or took `READY_SECONDS`."""
+    last = time.monotonic() + READY_SECONDS
+    while process.poll() is None and time.monotonic() < last:
+        with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
+            return
+        time.sleep(0.2)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

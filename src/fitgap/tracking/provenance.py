@@ -4,7 +4,9 @@ All of it is asked once per process, at its first run: later edits of a file do 
 that is loaded already.
 """
 
+import contextlib
 import functools
+import getpass
 import importlib.metadata
 import json
 import platform
@@ -53,7 +55,9 @@ class Checkout:
 @functools.cache
 def tags() -> dict[str, str]:
     """Return the tags that say where the runs of this process come from."""
-    found = {CPU_TAG: _cpu()}
+    found = {CPU_TAG: _cpu(), "mlflow.source.name": "fitgap", "mlflow.source.type": "LOCAL"}
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a container without a name
+        found["mlflow.user"] = getpass.getuser()
     found |= {f"{VERSION_PREFIX}{name}": version for name, version in _versions().items()}
     state = _project_checkout()
     if state is not None:

@@ -7,11 +7,12 @@ goes away. Reading the record back is `fitgap.store`'s work.
 
 import functools
 import json
+import re
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,35 @@ class RunDescription:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class ModelDescription:
+    """What MLflow's page of a model shows besides its files.
+
+    Attributes
+    ----------
+    name
+        Any text.
+    params
+        A few settings that tell it from others.
+    metrics, step
+        Names of the run's metrics that belong to its weights, and the step they stand at.
+    """
+
+    name: str
+    params: Mapping[str, str]
+    metrics: Sequence[str]
+    step: int
+
+
+def model_name(text: str) -> str:
+    """Return a text as MLflow takes it for a model's name.
+
+    >>> model_name("dense/relu: 'v1.0'")
+    'dense-relu- -v1-0-'
+    """
+    return re.sub(r"""[/:.%"']""", "-", text)[:200] or "model"
+
+
 class RunRecord:
     """One open MLflow run, to which epochs, scores and artifacts are added.
 
@@ -104,7 +134,8 @@ class RunRecord:
         self._experiment_id = experiment_id
         self._goes_on = False
         self._waiting: list[tuple[str, float, int, int]] = []
-        self._logged: set[tuple[str, int]] = set()
+        self._logged: dict[tuple[str, int], tuple[str, float, int, int]] = {}
+        self._dataset: Mapping[str, str] = {}
         self._last_flush = time.monotonic()
 
     def log_epoch(self, epoch: "Epoch") -> None:
@@ -123,8 +154,9 @@ class RunRecord:
         """Add metrics under a step, unless they have a value there; the next flush sends them."""
         now = int(time.time() * 1000)
         new = {key: value for key, value in metrics.items() if (key, step) not in self._logged}
-        self._waiting += [(key, value, now, step) for key, value in new.items()]
-        self._logged |= {(key, step) for key in new}
+        rows = [(key, value, now, step) for key, value in new.items()]
+        self._waiting += rows
+        self._logged |= {(row[0], step): row for row in rows}
 
     def log_dataset(self, dataset: Dataset, *, digest: str, context: str) -> None:
         """Add the dataset as an input, under the digest of all its bytes.
@@ -144,6 +176,7 @@ class RunRecord:
             "source": json.dumps({"uri": dataset.source}),
             "profile": json.dumps(profile, ensure_ascii=False),
         }
+        self._dataset = {"dataset_name": entity["name"], "dataset_digest": entity["digest"]}
         self._delivery.send(Operation("dataset", {"dataset": entity, "context": context}))
 
     def take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
@@ -159,7 +192,9 @@ class RunRecord:
         run = self._client.get_run(self.run_id)
         for key in run.data.metrics:
             history = self._client.get_metric_history(self.run_id, key)
-            self._logged |= {(key, metric.step) for metric in history}
+            self._logged |= {
+                (key, one.step): (key, one.value, one.timestamp, one.step) for one in history
+            }
         for tag in {FAILURE_TAG, PRUNED_TAG} & set(run.data.tags):
             self._client.delete_tag(self.run_id, tag)
         return {key: value for key, value in params.items() if key not in run.data.params}
@@ -173,7 +208,12 @@ class RunRecord:
         send_text(self._delivery, text, file_name)
 
     def log_model(
-        self, model: Any, *, example: np.ndarray[Any, Any], code: Mapping[str, str]
+        self,
+        model: Any,
+        *,
+        example: np.ndarray[Any, Any],
+        code: Mapping[str, str],
+        about: "ModelDescription | None" = None,
     ) -> None:
         """Add a Keras model that takes raw uint8 images, with signature and input example.
 
@@ -185,6 +225,8 @@ class RunRecord:
             uint8 of shape (n, *image_shape): a few images.
         code
             The person's own files, of which the model may need classes where it is opened.
+        about
+            What MLflow's page of the model shows.
         """
         import mlflow.tensorflow
 
@@ -213,6 +255,14 @@ class RunRecord:
                 pip_requirements=pip_requirements(),
             )
             content = {"experiment_id": self._experiment_id, "again": self._goes_on}
+            if about is not None:
+                rows = [self._logged.get((key, about.step)) for key in about.metrics]
+                content |= {
+                    "name": model_name(about.name),
+                    "params": dict(about.params),
+                    "metrics": [row for row in rows if row is not None],
+                    **self._dataset,
+                }
             self._delivery.send(Operation("model", content, Path(folder) / "model"))
 
     def log_params(self, params: Mapping[str, str]) -> None:
@@ -261,7 +311,7 @@ def open_run(
     mlflow.set_tracking_uri(uri)
     client = delivery.client_for(uri)
     tags = {
-        **{f"fitgap.user.{key}": str(value) for key, value in config.tags.items()},
+        **user_tags(config),
         METRICS_TAG: json.dumps(describe(metrics_of(config)), ensure_ascii=False),
         **description.tags,
         **provenance.tags(),
@@ -311,6 +361,16 @@ def open_run(
             record.end("FAILED", reason=f"{type(error).__name__}: {error}"[:500])
             raise
         record.end("FINISHED")
+
+
+def user_tags(config: Config) -> dict[str, str]:
+    """Return a person's own tags: under their names, so that MLflow's search finds them, and ours.
+
+    Names that MLflow or fitgap use for themselves stand under ``fitgap.user.`` only.
+    """
+    own = {key: str(value) for key, value in config.tags.items()}
+    plain = {key: text for key, text in own.items() if not key.startswith(("mlflow.", "fitgap."))}
+    return plain | {f"fitgap.user.{key}": text for key, text in own.items()}
 
 
 def send_text(sender: Delivery, text: str, file_name: str) -> None:
