@@ -5,8 +5,9 @@ import pytest
 import sklearn.metrics
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from fitgap import experiment, prediction
+from fitgap import experiment, prediction, store
 from fitgap.data import datasets, splits
+from fitgap.errors import RequestError
 from fitgap.evaluation.scores import partition
 from fitgap.store import recorded
 
@@ -151,3 +152,70 @@ def test_the_baseline_of_numbers_is_the_mean_of_the_training_targets(run):
 def test_the_network_speaks_in_the_units_of_the_target(run):
     _, parts, outputs = run("prices")
     assert outputs["val"].mean() == pytest.approx(parts.val.y.mean(), rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides", "parts"),
+    [
+        ("three classes", ["metrics=[rmse]"], ["metrics=rmse is for numbers", "are classes"]),
+        ("prices", ["metrics=[accuracy]"], ["for classes and label_sets", "are numbers"]),
+        ("prices", ["loss=categorical_crossentropy"], ["takes one_hot labels", "numbers"]),
+        ("prices", ["training.class_weight=balanced"], ["weighs classes", "numbers"]),
+        ("label sets", ["loss=sparse_categorical_crossentropy"], ["integer", "label_sets"]),
+        ("three classes", ["loss=binary_crossentropy"], ["2 classes", "3"]),
+        (
+            "three classes",
+            ["metrics=[top_5_accuracy]"],
+            ["no value", "meaningless"],
+        ),
+        ("three classes", ["dataset.task=label_sets"], ["a column per label"]),
+        ("three classes", ["training.class_weight={7: 2}"], ["no class '7'", "'0', '1', '2'"]),
+        (
+            "three classes",
+            ["+metrics.mine={function: {_target_: no.such}}"],
+            ["metrics.mine.function._target_=no.such is not to be had"],
+        ),
+        (
+            "three classes",
+            ["+metrics.mine={scorer: no_such}"],
+            ["metrics.mine.scorer", "get_scorer_names"],
+        ),
+        (
+            "three classes",
+            ["+metrics.mine={function: {_target_: sklearn.metrics.f1_score}}"],
+            ["metrics=mine fails", "average"],
+        ),
+    ],
+)
+def test_what_does_not_fit_the_task_is_refused_before_training(run, kind, overrides, parts):
+    with pytest.raises(RequestError) as caught:
+        run(kind, *overrides)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+def test_targets_that_are_not_finite_are_named(compose, tmp_path):
+    x, y = made("prices")
+    y[7] = np.nan
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y)
+    config = compose("dataset=npz", f"dataset.path={tmp_path / 'data.npz'}", task=None)
+    with pytest.raises(RequestError, match=r"y_train\[7\] is nan"):
+        experiment.plan(config)
+
+
+def test_a_metric_without_a_value_on_a_partition_is_absent_and_said(run, tracking_uri, capsys):
+    # One in fifty of 300: with this split the test part has rows of one class alone.
+    result, parts, _ = run(
+        "one in fifty",
+        "metrics=[accuracy,roc_auc]",
+        "dataset.test_fraction=0.05",
+        "split.stratify=false",
+        "split.validation_fraction=0.01",
+    )
+    assert len(np.unique(parts.val.y)) == 1
+    assert "val/roc_auc" not in result.metrics
+    assert "gap/roc_auc" not in result.metrics
+    assert np.isfinite(list(result.metrics.values())).all()
+    assert "no val/roc_auc: Only one class" in capsys.readouterr().out
+    (stored,) = store.find_runs(tracking_uri, experiment="fitgap")
+    assert stored.tags["fitgap.undefined"].startswith("val/roc_auc: Only one class")

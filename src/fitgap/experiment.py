@@ -21,17 +21,22 @@ from fitgap.errors import DivergedError, RequestError
 from fitgap.evaluation import metrics as metrics_module
 from fitgap.evaluation.baseline import baseline
 from fitgap.evaluation.metrics import higher_is_better, metrics_of
-from fitgap.evaluation.scores import Partitions, beginning, partition
+from fitgap.evaluation.scores import Partitions, Scores, beginning, partition
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.models.scaling import feature_scaling, target_scaling
 from fitgap.store import StoredRun
 from fitgap.tracking import delivery, disk_full, provenance
 from fitgap.training import backend, checkpoints, debugging, progress, pruning
+from fitgap.training.class_weights import sample_weights
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
 
 if TYPE_CHECKING:
+    from fitgap.tracking.run_writer import RunRecord
     from fitgap.training.loop import Fitted
+
+
+UNDEFINED_TAG = "fitgap.undefined"  # metrics without a value on a partition, and why
 
 
 @dataclass(frozen=True)
@@ -218,9 +223,6 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         from fitgap.training import loop
 
     task = dataset.task
-    metrics_module.check(
-        metrics_of(config), partitions.train.y, task=task, num_outputs=dataset.num_classes
-    )
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
     say = print if config.tracking.parent is None else _stay_quiet
     model = build.build(
@@ -301,6 +303,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             task=task,
             num_outputs=dataset.num_classes,
         )
+        _say_undefined(record, quiet=quiet, train=fitted.train, val=fitted.val, test=test)
         metrics |= _costs(fitted, num_images=len(partitions.train))
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
             artifacts.write(
@@ -336,10 +339,17 @@ def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
     dataset = datasets.load(
         config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
     )
-    prepared, split, partitions = _partitions(dataset, astuple(config.split))
+    dataset, split, partitions = _partitions(dataset, astuple(config.split))
     if config.debug is not None and config.debug.batches is not None:
         partitions = beginning(partitions, config.debug.batches * config.training.batch_size)
-    return prepared, split, partitions
+    train = partitions.train
+    metrics_module.check(
+        metrics_of(config), train.y, task=dataset.task, num_outputs=dataset.num_classes
+    )
+    weights = sample_weights(config.training.class_weight, train.y, class_names=dataset.class_names)
+    if weights is not None:
+        partitions = replace(partitions, train=replace(train, weights=weights))
+    return dataset, split, partitions
 
 
 @functools.lru_cache(maxsize=2)
@@ -402,6 +412,20 @@ def _tags(planned: Plan) -> dict[str, str]:
     if parent := planned.config.tracking.parent:
         tags |= {"fitgap.sweep": parent, "mlflow.parentRunId": parent}
     return tags
+
+
+def _say_undefined(record: "RunRecord", *, quiet: bool, **parts: Scores | None) -> None:
+    """Say which metrics have no value on which partition, and why."""
+    lines = [
+        f"{name}/{metric}: {reason}"
+        for name, scores in parts.items()
+        if scores is not None
+        for metric, reason in scores.undefined.items()
+    ]
+    if lines:
+        record.set_tags({UNDEFINED_TAG: "; ".join(lines)})
+        if not quiet:
+            print("\n".join(f"no {line}" for line in lines), flush=True)
 
 
 def _costs(fitted: "Fitted", *, num_images: int) -> dict[str, float]:

@@ -23,7 +23,11 @@ DERIVED = (
     "metrics",
 )
 # What runs were before a setting existed.
-BEFORE = {"dataset.task": "null"}
+BEFORE = {
+    "dataset.task": "null",
+    "training.class_weight": "null",
+    "training.precision": "float32",
+}
 GROUPS = ("dataset", "split", "architecture", "optimizer", "loss")  # options that have a name
 
 Setting = str | int | float | bool | list[object] | None

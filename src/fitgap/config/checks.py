@@ -20,6 +20,7 @@ from fitgap.config.schema import (
 from fitgap.errors import RequestError
 
 TASK_NAMES = ("classes", "numbers", "label_sets")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ENGINES = ("auto", "compiled", "fit", "numpy")
 LABEL_FORMATS = ("integer", "one_hot", "binary", "numbers", "many_hot", "auto")
 
@@ -294,6 +295,21 @@ def _check_training(config: Config) -> None:
     if training.xla is not None and engine in ("fit", "numpy"):
         raise RequestError(
             f"training.xla belongs to engine=compiled or auto, not to engine={engine}"
+        )
+    weights = training.class_weight
+    holds = weights in (None, "balanced") or (
+        isinstance(weights, Mapping)
+        and bool(weights)
+        and all(is_number(one) and one >= 0 for one in weights.values())
+    )
+    allowed = "null, balanced, or a mapping from classes to numbers >= 0"
+    require("training.class_weight", weights, allowed, when=holds)
+    precision = training.precision
+    require("training.precision", precision, " or ".join(PRECISIONS), when=precision in PRECISIONS)
+    if precision == "mixed_float16" and config.optimizer.get("use_ema"):
+        raise RequestError(
+            "training.precision=mixed_float16 scales the loss by an optimizer of Keras's own that "
+            "keeps no averages: leave out optimizer.use_ema, or take mixed_bfloat16"
         )
     for key in ("early_stopping", "schedule"):
         node = getattr(training, key)

@@ -157,6 +157,8 @@ class TrainingConfig:
     threads: int = MISSING
     train_metrics_every_epoch: bool = MISSING
     memory_limit_mb: int = MISSING
+    class_weight: Any = None  # null, balanced, or weights by class; see `training.class_weights`
+    precision: str = "float32"
     early_stopping: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
     augmentation: dict[str, Any] = field(default_factory=dict)
@@ -193,8 +195,8 @@ class Config:
     architecture: Any = MISSING
     optimizer: dict[str, Any] = MISSING
     loss: LossConfig = MISSING
-    # By name, the primary one first; none: the task's own.
-    metrics: dict[str, MetricConfig] = field(default_factory=dict)
+    # `MetricConfig` by name, the primary one first; none: the task's own.
+    metrics: dict[str, Any] = field(default_factory=dict)
     training: TrainingConfig = MISSING
     tracking: TrackingConfig = MISSING
     seed: int = 0

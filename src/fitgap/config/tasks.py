@@ -132,6 +132,8 @@ def resolve(config: Config, task: str, *, num_outputs: int | None = None) -> Con
                 f"metrics={kind.metrics[0]} would fit"
             )
     training = config.training
+    if training.class_weight is not None and task != "classes":
+        raise RequestError(f"training.class_weight weighs classes, but the targets are {task}")
     stopping = training.early_stopping
     if stopping and stopping.get("monitor") == AUTO:
         # Where no metric was named, the loss: it moves in smaller steps than any share.

@@ -151,15 +151,19 @@ def check(metrics: Sequence[Metric], y: Array, *, task: str, num_outputs: int) -
     Raises
     ------
     RequestError
-        If a metric cannot be had, or fails.
+        If a metric cannot be had, or fails, or the primary one has no value there.
     """
     outputs = _made_up(len(y), num_outputs, task=task)
     for metric in metrics:
         try:
             metric.compute(y, outputs, task=task)
-        except (UndefinedError, RequestError) as error:
-            if isinstance(error, RequestError):
-                raise
+        except RequestError:
+            raise
+        except UndefinedError as error:
+            if metric is metrics[0]:  # nothing could be ranked; others are absent, and said
+                raise RequestError(
+                    f"metrics={metric.name} has no value on the targets of this dataset: {error}"
+                ) from error
         except Exception as error:
             raise RequestError(
                 f"metrics={metric.name} fails on the targets of this dataset: "

@@ -81,11 +81,15 @@ class Partition:
     x
         See `fitgap.data.datasets.Dataset`; in memory or on disk.
     y
-        int64 of shape (n,).
+        int64 of shape (n,), or as the dataset's task has it.
+    weights
+        float32 of shape (n,): how much each weighs in the training loss; None: all the same.
+        Scores don't look at them.
     """
 
     x: Images
     y: Labels
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -198,6 +202,7 @@ def network_outputs(outputs: NDArray[np.float32], label_format: str) -> NDArray[
     Of classes and label sets, probabilities: a softmax gives them as they are; one sigmoid unit
     for two classes gives that of class 1. Of numbers, the numbers.
     """
+    outputs = outputs.astype(np.float32, copy=False)  # of mixed precision, perhaps half of it
     if label_format == "binary":
         return np.concatenate([1 - outputs, outputs], axis=1)
     return outputs

@@ -5,6 +5,8 @@ model needs no preprocessing that somebody could forget. The output layer follow
 and the form of the labels; what lies between is the architecture's (`fitgap.models.network`).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import keras
@@ -71,22 +73,26 @@ def build(
     activation = "sigmoid" if is_binary else task_of(config).activation
     loss = dict(config.loss.function)
     takes_logits = bool(loss.pop("from_logits", False))
-    model = network.make(
-        config.architecture,
-        image_shape=image_shape,
-        scaling=scaling,
-        num_outputs=num_outputs,
-        augmentation=lambda: _augmentation(config, image_shape=image_shape),
-        head=lambda: keras.layers.Dense(num_outputs, activation=activation, name="output"),
-        takes_logits=takes_logits,
-        say=say,
-    )
-    # A head of fitgap's own is called so; a whole model keeps its own.
-    if target_scaling is not None and model.layers[-1].name == "output":
-        in_units = keras.layers.Rescaling(
-            target_scaling.scale, offset=target_scaling.offset, name=TARGET_UNITS
+    with _precision(config.training.precision):
+        model = network.make(
+            config.architecture,
+            image_shape=image_shape,
+            scaling=scaling,
+            num_outputs=num_outputs,
+            augmentation=lambda: _augmentation(config, image_shape=image_shape),
+            head=lambda: keras.layers.Dense(
+                num_outputs, activation=activation, name="output", dtype="float32"
+            ),
+            takes_logits=takes_logits,
+            say=say,
         )
-        model = keras.Model(model.inputs[0], in_units(model.outputs[0]), name="model")
+        # A head of fitgap's own is called so; a whole model keeps its own.
+        if target_scaling is not None and model.layers[-1].name == "output":
+            scale, offset = target_scaling.scale, target_scaling.offset
+            in_units = keras.layers.Rescaling(
+                scale, offset=offset, name=TARGET_UNITS, dtype="float32"
+            )
+            model = keras.Model(model.inputs[0], in_units(model.outputs[0]), name="model")
     model.compile(
         optimizer=_optimizer(config, total_steps=total_steps),
         loss=_instantiate("loss.function", loss),
@@ -94,6 +100,17 @@ def build(
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    """Have Keras make layers that compute in a precision, and leave its setting as it was."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def _augmentation(config: Config, *, image_shape: tuple[int, ...]) -> Layers:

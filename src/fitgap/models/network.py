@@ -326,7 +326,7 @@ def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None, *, raw
         factor, name = (1.0, "raw_values") if raw else (1 / 255, "rescaling")
         return [
             keras.layers.Input(image_shape, dtype="uint8", name="image"),
-            keras.layers.Rescaling(factor, name=name),
+            keras.layers.Rescaling(factor, name=name, dtype="float32"),
         ]
     features = keras.layers.Input(image_shape, dtype="float32", name="features")
     if raw:
@@ -338,6 +338,7 @@ def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None, *, raw
             mean=scaling.mean,
             variance=scaling.variance,
             name="normalization",
+            dtype="float32",  # under mixed precision too: features come in any unit
         ),
     ]
 

@@ -48,7 +48,7 @@ class _Program:
     """A model together with the functions compiled around it."""
 
     model: keras.Model
-    run_epoch: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
+    run_epoch: Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor | None], Metrics]
     evaluate: Callable[[tf.Tensor, tf.Tensor], Metrics]
     predict: Callable[[tf.Tensor], tf.Tensor]
 
@@ -104,7 +104,9 @@ class CompiledEngine:
     def run_epoch(self, order: Indices) -> Scores:
         """See `fitgap.training.engines.choice.Engine`."""
         x, y = self._arrays(self._train)
-        return _scores(self._program.run_epoch(x, y, tf.constant(order, tf.int32)))
+        weights = self._train.weights
+        w = None if weights is None else tf.constant(weights)
+        return _scores(self._program.run_epoch(x, y, tf.constant(order, tf.int32), w))
 
     def evaluate(self, partition: Partition) -> Scores:
         """See `fitgap.training.engines.choice.Engine`."""
@@ -181,6 +183,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
         "loss": asdict(config.loss),
         "units": model.layers[-1].get_config(),  # constants of the training partition's targets
         "metrics": compiled_metrics(config),
+        "precision": config.training.precision,
         "batch_size": config.training.batch_size,
         "xla": xla,
     }
@@ -213,12 +216,15 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
     batch_size = config.training.batch_size
     evaluation_size = evaluation_batch(model.input_shape[1:])
 
-    def run_epoch(x: tf.Tensor, y: tf.Tensor, order: tf.Tensor) -> Metrics:
+    def run_epoch(
+        x: tf.Tensor, y: tf.Tensor, order: tf.Tensor, weights: tf.Tensor | None
+    ) -> Metrics:
         model.reset_metrics()
 
         def step(start: tf.Tensor, size: int) -> None:
             indices = tf.slice(order, [start], [size])
-            model.train_step((tf.gather(x, indices), tf.gather(y, indices)))
+            batch = [tf.gather(part, indices) for part in (x, y, weights) if part is not None]
+            model.train_step(tuple(batch))
 
         def body(i: tf.Tensor) -> list[tf.Tensor]:
             step(i * batch_size, batch_size)

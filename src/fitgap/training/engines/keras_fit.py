@@ -58,6 +58,8 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         Images.
     y
         Encoded labels; None: the images alone.
+    weights
+        Of the samples in the loss; None: all the same.
     order
         Indices in which they are taken; None: as they are.
     batch_size
@@ -70,10 +72,12 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         y: NDArray[Any] | None = None,
         *,
         order: Indices | None = None,
+        weights: NDArray[np.float32] | None = None,
         batch_size: int,
     ) -> None:
         super().__init__()
-        self._x, self._y, self._batch_size = x, y, batch_size
+        self._parts = [part for part in (x, y, weights) if part is not None]
+        self._batch_size = batch_size
         self._order = np.arange(len(x)) if order is None else order
 
     def __len__(self) -> int:
@@ -82,7 +86,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
         start = index * self._batch_size
         rows = self._order[start : start + self._batch_size]
-        return (self._x[rows],) if self._y is None else (self._x[rows], self._y[rows])
+        return tuple(part[rows] for part in self._parts)
 
 
 class _KeepLearning(keras.callbacks.Callback):  # type: ignore[misc]
@@ -135,11 +139,14 @@ class FitEngine:
 
     def run_epoch(self, order: Indices) -> Scores:
         """See `fitgap.training.engines.choice.Engine`."""
-        x, y = self._train.x, self._labels(self._train)
+        x, y, weights = self._train.x, self._labels(self._train), self._train.weights
         if isinstance(x, DiskRows):
-            data: dict[str, Any] = {"x": _Batches(x, y, order=order, batch_size=self._batch_size)}
+            batches = _Batches(x, y, order=order, weights=weights, batch_size=self._batch_size)
+            data: dict[str, Any] = {"x": batches}
         else:
             data = {"x": x[order], "y": y[order], "batch_size": self._batch_size}
+            if weights is not None:
+                data["sample_weight"] = weights[order]
         history = self.model.fit(
             **data,
             shuffle=False,  # the order is given

@@ -57,6 +57,9 @@ def check(config: Config) -> None:
     _check_architecture(config.architecture)
     _loss(config)
     _optimizer(config.optimizer)
+    for key, plain in (("class_weight", None), ("precision", "float32")):
+        value = getattr(config.training, key)
+        require(f"training.{key}", value, f"{plain or 'null'} {_UNDER}", when=value == plain)
     augmentation = list(config.training.augmentation)
     allowed = f"empty {_UNDER}"
     require("training.augmentation", augmentation, allowed, when=not augmentation)
