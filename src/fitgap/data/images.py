@@ -10,6 +10,7 @@ One conversion for all, so that a network meets a person's images as it met its 
   Pillow's antialiased bilinear filter. An image of that size already is not resampled.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,9 @@ from fitgap.errors import RequestError
 if TYPE_CHECKING:
     from PIL import Image
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # no other decoder is offered a file
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-_ALLOWED = "PNG, JPEG, WebP or BMP"
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # no other decoder is offered a file
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+_ALLOWED = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 
 
 def read_image(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -34,8 +35,8 @@ def read_image(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     Parameters
     ----------
     path
-        PNG, JPEG, WebP or BMP, whatever its name; any size and mode (grey, RGB, RGBA, palette,
-        CMYK, 1, 8 or 16 bits).
+        PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF, whatever its name; any size and mode
+        (grey, RGB, RGBA, palette, CMYK, 1, 8 or 16 bits).
     shape
         (height, width) or (height, width, 1) for grey, (height, width, 3) for RGB.
 
@@ -117,10 +118,12 @@ def _errors_of(path: Path) -> Iterator[None]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
     except UnidentifiedImageError as error:
         raise RequestError(f"{path} is no image ({_ALLOWED})") from error
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RequestError(f"the image {path} is too large: {error}") from error
     except OSError as error:
         raise RequestError(f"the image {path} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,75 @@
+"""A folder of images in a zip file: unpacked once, and not what no folder of images has in it."""
+
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from fitgap.data import disk_arrays
+from fitgap.errors import RequestError
+
+# Images hardly shrink: what shrinks a hundredfold and is large is made to fill a disk.
+_MOST_RATIO, _MUCH_BYTES = 100, 2**30
+
+
+def is_zip(path: str) -> bool:
+    """Tell whether a path names a zip file, by its name."""
+    return path.lower().endswith(".zip")
+
+
+def unpacked(path: Path) -> Path:
+    """Return the folder that holds an archive's files, unpacked in the cache.
+
+    Where the archive holds a single folder, that one.
+
+    Raises
+    ------
+    RequestError
+        If it is no zip file, a name leads out of it, or it would unpack to an absurd size.
+    """
+    if not path.is_file():
+        raise RequestError(f"dataset.path must be an existing folder or .zip file, got {path}")
+    stat = path.stat()
+    stamp = f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}"
+    folder = disk_arrays.cache_file(hashlib.sha256(stamp.encode()).hexdigest()[:32])
+    if not folder.is_dir():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                _check(path, archive)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+                    whole = Path(unfinished) / folder.name
+                    for member in archive.infolist():
+                        if not member.is_dir():
+                            target = whole / member.filename
+                            target.parent.mkdir(parents=True, exist_ok=True)
+                            with archive.open(member) as source, target.open("wb") as file:
+                                shutil.copyfileobj(source, file)
+                    whole.mkdir(exist_ok=True)
+                    whole.rename(folder)
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise RequestError(f"dataset.path={path} is no readable .zip file: {error}") from error
+        except OSError as error:
+            raise RequestError(f"dataset.path={path} cannot be unpacked: {error}") from error
+    while True:
+        inside = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
+        if len(inside) != 1 or not inside[0].is_dir():
+            return folder
+        folder = inside[0]
+
+
+def _check(path: Path, archive: zipfile.ZipFile) -> None:
+    for member in archive.infolist():
+        name = PurePosixPath(member.filename.replace("\\", "/"))
+        if name.is_absolute() or ".." in name.parts or ":" in member.filename.partition("/")[0]:
+            raise RequestError(
+                f"dataset.path={path}: {member.filename!r} leads out of the archive; it is not "
+                "unpacked"
+            )
+    size = sum(member.file_size for member in archive.infolist())
+    if size > _MUCH_BYTES and size > _MOST_RATIO * path.stat().st_size:
+        raise RequestError(
+            f"dataset.path={path} of {path.stat().st_size / 2**20:.1f} MB would unpack to "
+            f"{size / 2**20:.0f} MB: a zip bomb, which is not unpacked"
+        )

@@ -1,0 +1,132 @@
+"""Folders of images as people have them: parts, litter, links, archives, what cannot be read."""
+
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fitgap.config.schema import ImageFolderConfig, SplitConfig
+from fitgap.data import datasets, splits
+from fitgap.errors import RequestError
+
+pytestmark = pytest.mark.usefixtures("fresh_datasets")
+
+
+def write(folder, classes=("a", "b"), *, count=5, suffix=".png"):
+    for i, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for j in range(count):
+            pixels = np.random.default_rng([i, j, count]).integers(0, 255, (6, 6))
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{j}{suffix}")
+    return folder
+
+
+def load(path, **settings):
+    chosen = {"image_size": [6, 6], "channels": 1, "test_fraction": 0.2, "test_seed": 0} | settings
+    return datasets.load(ImageFolderConfig("image_folder", path=str(path), **chosen))
+
+
+@pytest.mark.parametrize("names", [("train", "val", "test"), ("Training", "valid", "testing")])
+def test_a_validation_folder_is_the_given_validation_partition(tmp_path, names):
+    for part, count in zip(names, (6, 3, 2), strict=True):
+        write(tmp_path / part, count=count)
+    dataset = load(tmp_path)
+    assert (len(dataset.y_train), len(dataset.y_test)) == (18, 4)
+    split = splits.split_dataset(dataset, SplitConfig("given"))
+    assert (len(split.train), len(split.val)) == (12, 6)
+    assert all(dataset.train_names[i].startswith(f"{names[1]}/") for i in split.val)
+
+
+def test_what_systems_and_people_leave_beside_images_is_ignored_and_counted(tmp_path):
+    write(tmp_path)
+    for name in (".DS_Store", "README.md", "LICENSE", "a/Thumbs.db", "b/LICENSE.txt"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "__MACOSX" / "a").mkdir(parents=True)
+    (tmp_path / "b" / "@eaDir").mkdir()
+    dataset = load(tmp_path)
+    assert len(dataset.y_train) + len(dataset.y_test) == 10
+    assert "7 files" in dataset.notes[0]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tiff"])
+def test_gif_and_tiff_are_read(tmp_path, suffix):
+    plain, other = load(write(tmp_path / "png")), load(write(tmp_path / "own", suffix=suffix))
+    np.testing.assert_array_equal(plain.x_train, other.x_train)
+
+
+def test_unreadable_images_are_named_or_left_out_with_numbers(tmp_path):
+    write(tmp_path)
+    content = (tmp_path / "a" / "1.png").read_bytes()
+    (tmp_path / "a" / "1.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(RequestError, match=r"1 of 10 .*a/1\.png.*\n.*skip_unreadable=true"):
+        load(tmp_path)
+    dataset = load(tmp_path, skip_unreadable=True)
+    assert len(dataset.y_train) + len(dataset.y_test) == 9
+    assert "left out: 1 of 10 images" in dataset.notes[0]
+    assert "a/1.png" in dataset.notes[0]
+
+
+def test_links_stay_within_the_folder(tmp_path):
+    own = write(tmp_path / "own")
+    (own / "a" / "again.png").symlink_to(own / "b" / "0.png")
+    assert len(load(own, allow_duplicates=True).train_names) == 9
+    (own / "a" / "out.png").symlink_to(write(tmp_path / "other") / "a" / "0.png")
+    with pytest.raises(RequestError, match=r"a/out\.png is a link that leads out"):
+        load(own)
+    (own / "a" / "out.png").unlink()
+    (own / "a" / "gone.png").symlink_to("/nonexistent.png")
+    with pytest.raises(RequestError, match=r"a/gone\.png is a broken link to /nonexistent"):
+        load(own)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    write(tmp_path)
+    os.mkfifo(tmp_path / "a" / "pipe.png")
+    with pytest.raises(RequestError, match=r"a/pipe\.png is neither a file nor a folder"):
+        load(tmp_path)
+
+
+def archive(path, folder, prefix=""):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for file in sorted(folder.rglob("*.png")):
+            made.write(file, f"{prefix}{file.relative_to(folder)}")
+    return path
+
+
+@pytest.mark.parametrize("prefix", ["", "shapes/"])
+def test_a_zip_of_a_folder_is_the_folder(tmp_path, prefix):
+    own = write(tmp_path / "own")
+    assert load(archive(tmp_path / "own.zip", own, prefix)).digest == load(own).digest
+
+
+def test_an_archive_that_leads_out_or_is_absurdly_large_is_refused(tmp_path):
+    out = tmp_path / "out.zip"
+    with zipfile.ZipFile(out, "w") as made:
+        made.writestr("../../evil.png", b"x")
+    with pytest.raises(RequestError, match=r"evil\.png' leads out of the archive"):
+        load(out)
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as made, made.open("a/0.png", "w") as f:
+        for _ in range(65):
+            f.write(bytes(2**24))
+    with pytest.raises(RequestError, match="zip bomb"):
+        load(bomb)
+    (tmp_path / "no.zip").write_bytes(b"404")
+    with pytest.raises(RequestError, match=r"no readable \.zip file"):
+        load(tmp_path / "no.zip")
+
+
+def test_an_image_of_absurd_size_is_refused(tmp_path, monkeypatch):
+    write(tmp_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
+    with pytest.raises(RequestError, match="too large"):
+        load(tmp_path)
+
+
+def test_an_empty_class_is_named_with_the_way_to_leave_it_out(tmp_path):
+    write(tmp_path)
+    (tmp_path / "void").mkdir()
+    with pytest.raises(RequestError, match=r"void of a class is empty.*\.void"):
+        load(tmp_path)
