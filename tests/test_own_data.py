@@ -470,7 +470,7 @@ def test_the_documented_examples_run_as_written(tmp_path, monkeypatch, compose):
     monkeypatch.chdir(tmp_path)
     for script in blocks_of(DOCUMENT, "python"):
         exec(compile(script, "docs/DATA.md", "exec"), {})
-    commands = [line for line in blocks_of(DOCUMENT, "sh") if "scripts/train.py" in line]
+    commands = [line for line in blocks_of(DOCUMENT, "sh") if "fitgap train" in line]
     shapes = []
     for command in commands:
         overrides = [word.strip("'") for word in command.split()[2:]]
