@@ -172,6 +172,16 @@ def test_every_kind_is_drawn_with_its_names_as_text(kind):
     assert any("<b>&한글" in (text or "") for text in texts)
 
 
+def test_charts_of_two_metrics_stand_below_each_other():
+    histories = make_histories(SECTION)
+    for curves in histories.values():
+        curves |= {f"{part}/f1": curves[f"{part}/accuracy"] for part in ("train", "val")}
+    both = [comparison_charts.curves(SECTION, histories, metric=m) for m in ("accuracy", "f1")]
+    root = ElementTree.fromstring(comparison_charts.below_each_other(both, title="").svg())
+    texts = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"accuracy", "f1"} <= texts
+
+
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_groups_and_text_stand_out_from_the_paper(theme):
     def luminance(colour):

@@ -29,6 +29,7 @@ PARTS = ("train", "val")
 NAMES = "names"  # the layer of them, which a narrow page leaves out
 MOST_CURVES = 60  # groups in one chart; those after the coloured ones are thin and grey
 MOST_POINTS = 400  # groups in a scatter
+MOST_ROWS_WITH_POINTS = 150  # of all curves of a chart: more than that hide the lines
 # Of one curve, and of all curves of a chart: more make no other picture, but a larger file.
 MOST_EPOCHS_DRAWN, MOST_ROWS = 120, 3000
 FEWEST_EPOCHS_DRAWN = 12
@@ -138,7 +139,7 @@ def draw(
         else:
             drawn = gap_against_metric if kind == "gap" else parallel_coordinates
             make = functools.partial(_of_groups, drawn, section, **sized)
-        pictures.append(_below_each_other([make(metric) for metric in wanted], title=shown))
+        pictures.append(below_each_other([make(metric) for metric in wanted], title=shown))
     return pictures
 
 
@@ -156,7 +157,8 @@ def _of_groups(
     return drawn(section, metric=metric, **options)
 
 
-def _below_each_other(pictures: Sequence[Picture], *, title: str) -> Picture:
+def below_each_other(pictures: Sequence[Picture], *, title: str) -> Picture:
+    """Return several pictures as one, each below the one before it."""
     import altair as alt
 
     charts = [picture.chart for picture in pictures]
@@ -216,8 +218,10 @@ def curves(
     across = alt.X("x:Q", scale=x_scale, title=x_title, axis=_x_axis(x, x_domain))
     colour = _colour(names)
     # A click on a name in the legend or on a curve leaves only that group in full colour.
-    chosen = alt.selection_point(fields=["group"], bind="legend", on="click")
-    zoomed = alt.selection_interval(bind="scales")
+    # Named, since Altair would name those of several charts in one picture alike.
+    key = "".join(character if character.isalnum() else "_" for character in metric)
+    chosen = alt.selection_point(name=f"chosen_{key}", fields=["group"], bind="legend", on="click")
+    zoomed = alt.selection_interval(name=f"zoomed_{key}", bind="scales")
     is_chosen = alt.condition(chosen, alt.value(1.0), alt.value(0.08))
     base = alt.Chart(alt.Data(values=rows))
     bands = (
@@ -232,7 +236,7 @@ def curves(
             opacity=alt.condition(chosen, alt.value(0.16), alt.value(0.02)),
         )
     )
-    strokes = base.mark_line(clip=True, strokeWidth=2, point=len(rows) <= 150).encode(
+    strokes = base.mark_line(clip=True, strokeWidth=2).encode(
         x=across,
         y=alt.Y("mean:Q", scale=y_scale, title=metric),
         color=colour,
@@ -252,6 +256,10 @@ def curves(
         ],
     )
     strokes = strokes.add_params(chosen, zoomed)
+    # A layer of its own: Vega-Lite refuses a selection on lines that draw their points themselves.
+    points = base.mark_point(filled=True, size=30, clip=True).encode(
+        x=across, y=alt.Y("mean:Q", scale=y_scale), color=colour, opacity=is_chosen
+    )
     named = _names_beside(lines, coloured, y_domain=y_domain, log="y" in log, height=size[1])
     names_drawn = (
         alt.Chart(alt.Data(values=named))
@@ -264,9 +272,10 @@ def curves(
             color=colour,
             opacity=is_chosen,
         )
-        .properties(name=NAMES)
+        .properties(description=NAMES)  # a name would take part in selections
     )
-    layers = alt.layer(bands, strokes, names_drawn).properties(width=size[0], height=size[1])
+    marks = [bands, strokes, *([points] if len(rows) <= MOST_ROWS_WITH_POINTS else []), names_drawn]
+    layers = alt.layer(*marks).properties(width=size[0], height=size[1])
     return Picture(layers, title)
 
 
@@ -363,7 +372,7 @@ def gap_against_metric(
         alt.Chart(alt.Data(values=named))
         .mark_text(align="left", stroke=stroke, strokeWidth=width, color="ink")
         .encode(x=alt.X("x:Q", scale=x_scale), y=alt.Y("y:Q", scale=y_scale), text="name:N")
-        .properties(name=f"{NAMES}-{width}")
+        .properties(description=f"{NAMES}-{width}")
         for stroke, width in _HALO
     ]
     return Picture(alt.layer(*layers).properties(width=size[0], height=size[1]), title)

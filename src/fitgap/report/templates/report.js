@@ -51,7 +51,7 @@ if (window.vegaEmbed) {
     const width = place.clientWidth;
     if (width < NARROW) {
       // Names have no room beside the curves; the legend has them.
-      spec.layer = spec.layer.filter((layer) => !(layer.name ?? "").startsWith("names"));
+      spec.layer = spec.layer.filter((layer) => !(layer.description ?? "").startsWith("names"));
       spec.width = Math.max(width - 80, 200);
       spec.config.legend.columns = 1;
     }
