@@ -31,7 +31,7 @@ MOST_CURVES = 60  # groups in one chart; those after the coloured ones are thin 
 MOST_POINTS = 400  # groups in a scatter
 MOST_ROWS_WITH_POINTS = 150  # of all curves of a chart: more than that hide the lines
 # Of one curve, and of all curves of a chart: more make no other picture, but a larger file.
-MOST_EPOCHS_DRAWN, MOST_ROWS = 120, 3000
+MOST_EPOCHS_DRAWN, MOST_ROWS = 120, 2000
 FEWEST_EPOCHS_DRAWN = 12
 WIDTH, HEIGHT = 560, 320
 # A text is drawn twice: first its edge in the paper's colour, so that lines stop short of it.
@@ -225,7 +225,8 @@ def curves(
     is_chosen = alt.condition(chosen, alt.value(1.0), alt.value(0.08))
     base = alt.Chart(alt.Data(values=rows))
     bands = (
-        base.transform_filter("datum.low < datum.high")
+        # Of the grey ones, bands would hide everything.
+        base.transform_filter(f"datum.low < datum.high && datum.rank < {MOST_COLOURED}")
         .mark_area(opacity=0.16, clip=True)
         .encode(
             x=across,
@@ -618,6 +619,7 @@ def _rows(line: _Line, *, log: str, limits: tuple[float, float], most: int) -> l
         rows.append(
             {
                 "group": line.name,
+                "rank": line.rank,
                 "part": "training" if line.part == "train" else "validation",
                 "x": _short(line.x[i]),
                 "mean": _short(mean),
@@ -702,7 +704,13 @@ def _colour(names: Sequence[str]) -> Any:
     import altair as alt
 
     roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
-    legend = alt.Legend(title=None, orient="bottom", symbolType="stroke", symbolOpacity=1)
+    legend = alt.Legend(
+        title=None,
+        orient="bottom",
+        symbolType="stroke",
+        symbolOpacity=1,
+        values=list(names[:MOST_COLOURED]),
+    )
     return alt.Color("group:N", scale=alt.Scale(domain=list(names), range=roles), legend=legend)
 
 

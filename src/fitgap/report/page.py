@@ -200,11 +200,12 @@ def next_step(part: ReportedSection) -> str:
             "its gap can be made smaller; fitgap sweep sweep=remedies tries what helps against "
             "overfitting, and fitgap learning-curve says what more data would be worth."
         )
+    if word.startswith("not converged"):
+        return "it had not finished learning: train it for more epochs (training.epochs)."
     if word.startswith("underfits"):
         return "more was to be learned: train it for more epochs, or take a larger network."
-    others = sum(1 for one in part.shown if one.mark in (TIE, EQUAL))
-    if others > 1:
-        return "more replicates (seed, split.seed) would tell more of the groups apart."
+    if any(one.mark in (TIE, EQUAL) for one in part.shown[1:]):
+        return ""  # what would tell them apart is said beside
     return "look at its errors below; fitgap register makes it a version that MLflow can serve."
 
 

@@ -19,7 +19,7 @@ from fitgap.report import comparison_charts
 from fitgap.report.drawing import FONT, PAGE, Picture
 from fitgap.store import Histories
 
-MOST_DATA = 1_300_000  # characters of all charts' data, so that a page stays below 3 MB
+MOST_DATA = 700_000  # characters of all charts' data, so that a page stays below 3 MB
 
 
 @dataclass(frozen=True, slots=True)
