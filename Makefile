@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup setup-extras lock quickstart train sweep data-report remedies learning-curve search \
 	compare report ui server \
 	reproduce predict rerun register verify bench bench-compare bench-naive chaos \
-	test test-all lint format types check clean
+	test fuzz audit test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || \
 	command -v python3.13 || command -v python3)
@@ -15,6 +15,7 @@ UV := .venv/bin/uv
 READY := .venv/ready
 ARGS ?=
 SEEDS ?= 3
+FUZZ ?= 2000
 # A process per core, a file's tests in one of them, since they share what they trained.
 PARALLEL ?= --numprocesses auto --dist loadfile
 HOST ?= 127.0.0.1
@@ -132,6 +133,14 @@ chaos: $(READY) ## kill a sweep 30 times and compare it with an undisturbed one
 
 test: $(READY) ## run the tests, without the slow ones
 	$(PYTHON) -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+fuzz: $(READY) ## try FUZZ=2000 damaged files on each reader
+	FITGAP_FUZZ_EXAMPLES=$(FUZZ) $(PYTHON) -m pytest -q tests/test_fuzz.py $(ARGS)
+
+# Exceptions: --ignore-vuln ID, each with its reason in a comment here. There are none.
+audit: $(READY) ## ask for known weaknesses of the locked dependencies (needs a network)
+	$(UV) tool run --from pip-audit pip-audit --disable-pip --require-hashes \
+		--requirement requirements/extras.txt $(ARGS)
 
 test-all: $(READY) ## run all tests, the slow ones too
 	$(PYTHON) -m pytest $(PARALLEL) $(ARGS)

@@ -89,7 +89,7 @@ def test_a_job_that_always_kills_its_worker_fails_alone(
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={0: 99})
-    outcomes = sweep_launch.launch_all(children, workers.launch, parent=parent, fail_fast=False)
+    outcomes = sweep_launch.launch_all(children, workers.launch, parent=parent).values()
     # Twice among others, each time later; then the two that were running both times by themselves.
     assert workers.launches[0] == [0, 1, 2, 3, 4]
     assert workers.launches[1] == [2, 3, 4, 0, 1]
@@ -106,7 +106,7 @@ def test_one_that_kills_its_worker_once_finishes(
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={3: 1})
-    outcomes = sweep_launch.launch_all(children, workers.launch, parent=parent, fail_fast=False)
+    outcomes = sweep_launch.launch_all(children, workers.launch, parent=parent).values()
     # What finished before is known from the store, and not launched again.
     assert workers.launches == [[0, 1, 2, 3, 4], [4, 2, 3]]
     assert workers.numbers == [range(5), range(2, 5)]
@@ -118,9 +118,9 @@ def test_under_fail_fast_a_dead_job_keeps_the_rest_from_starting(
 ) -> None:
     children, parent = sweep
     workers = Workers(children[:2], deadly={0: 99})
-    outcomes = sweep_launch.launch_all(children[:2], workers.launch, parent=parent, fail_fast=True)
+    ended = sweep_launch.launch_all(children[:2], workers.launch, parent=parent, fail_fast=True)
     assert workers.launches == [[0, 1], [0, 1], [0]]
-    assert [(outcome.result, outcome.failure is None) for outcome in outcomes] == [
+    assert [(outcome.result, outcome.failure is None) for outcome in ended.values()] == [
         (None, False),
         (None, True),
     ]

@@ -1,11 +1,13 @@
 """What comes out of a store runs nothing, reads nothing and writes nothing that it should not."""
 
 import inspect
+import io
 import json
 import pickle
 import runpy
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from fitgap.errors import RequestError
 from fitgap.store import recorded
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep import status
-from fitgap.trust import overrides, settings, targets
+from fitgap.trust import archives, models, overrides, settings, targets
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
 SCRIPTS = project.CHECKOUT / "scripts"
@@ -188,9 +190,9 @@ def test_every_public_class_of_keras_is_allowed_or_left_out_on_purpose(namespace
 
 
 def test_fitgaps_own_names_are_those_that_it_offers():
-    from fitgap import models
+    from fitgap import models as offered
 
-    assert set(models.__all__) <= targets.ALLOWED["fitgap.models"]
+    assert set(offered.__all__) <= targets.ALLOWED["fitgap.models"]
 
 
 HARMLESS = (
@@ -316,3 +318,73 @@ def test_recorded_settings_of_another_type_are_named(where, value, trained, reco
     recorded_settings(where, value)
     with pytest.raises(RequestError, match=where.partition(".")[0]):
         recorded.open_run(run_id, uri=uri)
+
+
+def keras_file(path, *, description, weights=None, **members):
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        (weights or (lambda opened: opened.create_dataset("w", data=[1.0])))(file)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(description))
+        archive.writestr("model.weights.h5", content.getvalue())
+        for name, text in members.items():
+            archive.writestr(name, text)
+    return path
+
+
+SEQUENTIAL = {"module": "keras", "class_name": "Sequential", "config": {"layers": []}}
+
+
+def layer(name, **config):
+    return SEQUENTIAL | {
+        "config": {"layers": [{"module": "keras.layers", "class_name": name, "config": config}]}
+    }
+
+
+def test_a_networks_file_of_kerass_layers_is_taken(tmp_path):
+    compiled = {"metrics": [{"module": "keras.metrics", "class_name": "MeanMetricWrapper"}]}
+    for description in (layer("Dense", units=3), SEQUENTIAL | {"compile_config": compiled}):
+        models.check(keras_file(tmp_path / "model.keras", description=description))
+
+
+def link_elsewhere(file):
+    import h5py
+
+    file["w"] = h5py.ExternalLink("/etc/hostname", "x")
+
+
+def keep_elsewhere(file):
+    file.create_dataset("w", (1,), "f4", external=[("/etc/hostname", 0, 4)])
+
+
+@pytest.mark.parametrize(
+    ("description", "weights", "expected"),
+    [
+        (layer("Lambda", function="x"), None, "has a Lambda"),
+        (layer("TFSMLayer", filepath="/tmp/x"), None, "has a TFSMLayer"),
+        (layer("TextVectorization", vocabulary="/etc/passwd"), None, "from a file"),
+        (SEQUENTIAL, link_elsewhere, "lies in another file"),
+        (SEQUENTIAL, keep_elsewhere, "lies in another file"),
+    ],
+    ids=["lambda", "saved model", "vocabulary", "link", "external array"],
+)
+def test_a_networks_file_brings_no_code_and_reads_no_other_file(
+    description, weights, expected, tmp_path
+):
+    path = keras_file(tmp_path / "model.keras", description=description, weights=weights)
+    with pytest.raises(ValueError, match=expected):
+        models.check(path)
+
+
+def test_an_archive_that_would_unpack_to_much_more_is_refused(tmp_path):
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", bytes(1_000))
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02") + 24  # the size that the archive's list gives
+    content[at : at + 4] = (2**31).to_bytes(4, "little")
+    path.write_bytes(content)
+    with path.open("rb") as file, pytest.raises(ValueError, match="would unpack to 2147483648"):
+        archives.read_arrays(file)

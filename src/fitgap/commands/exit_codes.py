@@ -25,6 +25,7 @@ from fitgap.commands.overrides import quoted
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.errors import RequestError
+from fitgap.trust.text import plain, without_secrets
 
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
@@ -101,6 +102,7 @@ def report(error: BaseException) -> int:
 
 def _say(word: str, message: str) -> None:
     """Print a message on stderr, its first word red where a terminal shows colours."""
+    message = without_secrets(plain(message))
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.text import Text

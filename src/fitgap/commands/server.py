@@ -23,10 +23,15 @@ from fitgap.config import project
     type=click.Path(path_type=Path),
     help="Database, artifacts, logs (.fitgap/server in the project folder).",
 )
-def command(*, host: str, port: int, workers: int, folder: Path | None) -> None:
+@click.option("--auth", is_flag=True, help="Ask for accounts: needs pip install 'mlflow[auth]'.")
+def command(*, host: str, port: int, workers: int, folder: Path | None, auth: bool) -> None:
     """Serve MLflow over a PostgreSQL of its own, on loopback, until Ctrl-C."""
     from fitgap.tracking import postgres_server
 
     postgres_server.serve(
-        folder or project.state_folder() / "server", host=host, port=port, workers=workers
+        folder or project.state_folder() / "server",
+        host=host,
+        port=port,
+        workers=workers,
+        auth=auth,
     )

@@ -5,13 +5,15 @@ import io
 import re
 from collections.abc import Iterable, Sequence
 
+from fitgap.trust.text import cell
+
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return lines of comma-separated values; None is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    writer.writerow([cell(value) for value in header])
+    writer.writerows([cell(value) for value in row] for row in rows)
     return text.getvalue()
 
 

@@ -29,12 +29,14 @@ from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
 from fitgap.store import StoredRun
 from fitgap.sweep import composition, grid
+from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Compose, Overrides
 from fitgap.sweep.grid import Job
-from fitgap.sweep.job import Outcome, outcome_of
-from fitgap.sweep.launch import Launch
-from fitgap.sweep.launchers import WorkerDiedError, Workers
+from fitgap.sweep.job import Outcome
+from fitgap.sweep.launch import Child, Launch, launch_all
+from fitgap.sweep.launchers import Workers
 from fitgap.training import checkpoints, pruning
+from fitgap.trust.text import cell
 
 if TYPE_CHECKING:
     import optuna
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from fitgap.tracking.sweep_writer import SweepRecord
 
 SEARCH_TAG = "fitgap.search"  # on the parent run: the study's name
-MAX_LAUNCHES = 2  # of a trial whose worker died
 EPOCHS = "running/loss"  # has a value at each epoch, and none for restored weights
 
 
@@ -280,34 +281,23 @@ class _Search:
                 outcomes[identity] = Outcome(finished.name, finished, failure=None)
             else:
                 waiting[identity] = number, job
-        for attempt in range(1, MAX_LAUNCHES + 1):
-            if not waiting:
-                break
+        if waiting:
             children = [
-                self._child(number, job, pruned_below, parent.run_id)
+                Child(job.plan, self._child(number, job, pruned_below, parent.run_id))
                 for number, job in waiting.values()
             ]
-            try:
-                returns = self._launch(children, min(number for number, _ in waiting.values()))
-            except WorkerDiedError as error:
-                print(f"a worker died; {len(waiting)} trials are looked after", flush=True)
-                for identity, (number, job) in list(waiting.items()):
-                    finished = experiment.finished(job.plan)
-                    if finished is not None:
-                        outcomes[identity] = Outcome(finished.name, finished, failure=None)
-                        del waiting[identity]
-                    elif attempt == MAX_LAUNCHES:
-                        reason = f"its worker died {attempt} times: {str(error).splitlines()[0]}"
-                        outcomes[identity] = Outcome(f"trial {number}", None, reason)
-            else:
-                outcomes |= dict(zip(waiting, map(outcome_of, returns), strict=True))
-                waiting = {}
+            first = min(number for number, _ in waiting.values())
+            outcomes |= launch_all(children, self._launch, parent=parent, first=first)
         return {number: outcomes[job.plan.identity] for number, job in jobs.items()}
 
     def _child(
         self, number: int, job: Job, pruned_below: Mapping[str, Any] | None, parent: str
     ) -> Overrides:
-        added = [f"++tracking.parent={parent}"]
+        added = [
+            f"++tracking.parent={parent}",
+            # The store by name: a worker on a cluster may have another environment.
+            f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}",
+        ]
         if pruned_below is not None:
             bounds = ",".join(
                 "null" if limit is None else repr(limit) for limit in pruned_below["bounds"]
@@ -404,7 +394,7 @@ class _Search:
             values = trial.values or [""] * len(self._settings.metrics)
             chosen = [d.override(trial.params[d.name]).partition("=")[2] for d in self._space]
             run_id = trial.user_attrs.get("run_id", "")
-            writer.writerow([trial.number, trial.state.name, *values, *chosen, run_id])
+            writer.writerow([trial.number, trial.state.name, *values, *map(cell, chosen), run_id])
         return text.getvalue()
 
 

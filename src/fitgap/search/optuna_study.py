@@ -115,9 +115,11 @@ def _study(path: Path, settings: SearchSettings) -> "optuna.Study":
         )
     except OSError as error:
         raise _unusable(path, error) from error
-    except ValueError as error:
+    # What Optuna's reader of journals raises on a line that is none of its own.
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise RequestError(
-            f"the search's file {path} is damaged: {error}\n"
+            f"the search's file {path} is damaged: {reason}\n"
             "Moved away, the search begins anew; trials that are recorded are not trained again"
         ) from error
 

@@ -26,6 +26,7 @@ from fitgap.store.base import (
     number_of,
     redact,
 )
+from fitgap.trust.text import plain
 
 PAGE = 10_000  # rows per fetch
 RUNS_PER_QUERY = 500  # a statement takes a limited number of values; the least is SQLite's 999
@@ -213,7 +214,7 @@ def _read(
     runs = {
         head.run_uuid: StoredRun(
             run_id=head.run_uuid,
-            name=head.name or "",
+            name=plain(head.name or ""),
             status=head.status,
             start_time=head.start_time or 0,
             params={},
@@ -229,6 +230,11 @@ def _read(
     # whole record of a large sweep small.
     shared: dict[str, str] = {}
 
+    def kept(text: str) -> str:
+        if text not in shared:
+            shared[text] = plain(text)
+        return shared[text]
+
     def rows(table: sa.TableClause, *columns: str) -> Iterator[Any]:
         statement = sa.select(
             table.c.run_uuid, table.c.key, *(table.c[name] for name in columns)
@@ -242,14 +248,14 @@ def _read(
     # A run that ends between two of the queries has rows, but no head: it is not part of this.
     for run_id, key, value in rows(_PARAMS, "value"):
         if run_id in runs:
-            runs[run_id].params[shared.setdefault(key, key)] = shared.setdefault(value, value)
+            runs[run_id].params[kept(key)] = kept(value)
     for run_id, key, value in rows(_TAGS, "value"):
         if run_id in runs:
-            runs[run_id].tags[shared.setdefault(key, key)] = shared.setdefault(value, value)
+            runs[run_id].tags[kept(key)] = kept(value)
     for run_id, key, value, is_nan in rows(_METRICS, "value", "is_nan"):
         if run_id in runs:
             number = math.nan if is_nan else number_of(value)
-            runs[run_id].metrics[shared.setdefault(key, key)] = number
+            runs[run_id].metrics[kept(key)] = number
     return list(runs.values())
 
 

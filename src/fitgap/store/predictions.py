@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.trust import archives
 
 FILE_NAME = "predictions.npz"
 # What reading a file that is no such archive raises; a plain .npy has no arrays by name.
 DAMAGE = (
-    OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -112,12 +114,13 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     path = _local_path(run, uri=uri)
     try:
         # Numbers only: a record must not bring code.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if "test_outputs" in arrays:
-                raise RequestError(f"run {run.run_id} predicts no classes")
-            return _checked(
-                arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"]
-            )
+        with path.open("rb") as file:
+            arrays = archives.read_arrays(file)
+        if "test_outputs" in arrays:
+            raise RequestError(f"run {run.run_id} predicts no classes")
+        return _checked(arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"])
+    except RequestError:
+        raise
     except FileNotFoundError as error:
         raise RequestError(f"run {run.run_id} has no {FILE_NAME}") from error
     except DAMAGE as error:

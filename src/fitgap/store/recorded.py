@@ -8,7 +8,6 @@ said in `fitgap.trust`.
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -21,6 +20,7 @@ from fitgap import store
 from fitgap.config import settings as config
 from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
 from fitgap.errors import RequestError
+from fitgap.trust import models, text
 from fitgap.trust import settings as trust
 
 
@@ -128,7 +128,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
     return RecordedRun(
         uri=uri,
         run_id=run_id,
-        name=run.info.run_name,
+        name=text.plain(run.info.run_name),
         experiment=experiment,
         config=settings,
         unknown_settings=unknown,
@@ -136,7 +136,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         metrics=run.data.metrics,
         tags=run.data.tags,
         image_shape=tuple(profile.get("test_shape", ())[1:]),
-        class_names=tuple(profile.get("classes", ())),
+        class_names=tuple(text.plain(str(name)) for name in profile.get("classes", ())),
         model_id=logged[-1].model_id,
     )
 
@@ -164,14 +164,12 @@ def model_file(run: RecordedRun) -> Iterator[Path]:
                 dst_path=folder,
                 tracking_uri=run.uri,
             )
-            with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
         except (MlflowException, OSError) as error:
             raise _unreadable(run.run_id, error) from error
-        except zipfile.BadZipFile as error:
+        try:
+            models.check(Path(path))
+        except (OSError, *models.DAMAGE) as error:
             raise _damaged(run.run_id, str(error)) from error
-        if damaged:
-            raise _damaged(run.run_id, f"{damaged} is not what was written")
         yield Path(path)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.store.base import ANSWER_SECONDS, Histories, StoredRun, in_time, number_of, redact
+from fitgap.trust.text import plain
 
 PAGE = 200  # runs per request: a run weighs some 10 kB, and its server is slow to gather them
 REQUESTS_AT_ONCE = 8  # a history is a request for each run and metric
@@ -117,12 +118,12 @@ def _server(uri: str) -> Iterator[Any]:
 def _as_stored(run: Any) -> StoredRun:
     return StoredRun(
         run_id=run.info.run_id,
-        name=run.info.run_name or "",
+        name=plain(run.info.run_name or ""),
         status=run.info.status,
         start_time=run.info.start_time or 0,
-        params=dict(run.data.params),
-        metrics={key: number_of(value) for key, value in run.data.metrics.items()},
-        tags=dict(run.data.tags),
+        params={plain(key): plain(value) for key, value in run.data.params.items()},
+        metrics={plain(key): number_of(value) for key, value in run.data.metrics.items()},
+        tags={plain(key): plain(value) for key, value in run.data.tags.items()},
         artifact_uri=run.info.artifact_uri or "",
         end_time=run.info.end_time,
     )

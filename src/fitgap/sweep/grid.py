@@ -163,8 +163,10 @@ def run(
                 ),
                 live_view.show(watch),
             ):
-                outcomes = sweep_launch.launch_all(
-                    children, workers.launch, parent=parent, fail_fast=request.fail_fast
+                outcomes = list(
+                    sweep_launch.launch_all(
+                        children, workers.launch, parent=parent, fail_fast=request.fail_fast
+                    ).values()
                 )
             failures = [outcome for outcome in outcomes if outcome.failure is not None]
             if failures:

@@ -19,6 +19,7 @@ from fitgap.sweep import endings
 from fitgap.tracking import delivery
 from fitgap.tracking.tag_names import STOPPED_TAG
 from fitgap.training.pruning import PrunedError
+from fitgap.trust.text import without_secrets
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
     except Exception as error:
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         reason = str(error).strip().partition("\n")[0]
-        failure = f"{type(error).__name__}: {reason}"
+        failure = without_secrets(f"{type(error).__name__}: {reason}")
         watched = planned is not None and planned.config.tracking.watched
         said = "" if watched else _say(f"#{number} {name}: FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:

@@ -43,8 +43,13 @@ class Child:
 
 
 def launch_all(
-    children: Sequence[Child], launch: Launch, *, parent: "SweepRecord", fail_fast: bool
-) -> list[Outcome]:
+    children: Sequence[Child],
+    launch: Launch,
+    *,
+    parent: "SweepRecord",
+    fail_fast: bool = False,
+    first: int = 0,
+) -> dict[str, Outcome]:
     """Launch jobs, those of dead workers again, until each has an outcome.
 
     Parameters
@@ -58,18 +63,25 @@ def launch_all(
         The sweep's open parent run.
     fail_fast
         Whether the first failure keeps jobs that have not started from starting.
+    first
+        Number of the first job.
+
+    Returns
+    -------
+    dict
+        How each job ended, by the identity of its experiment.
     """
-    outcomes: list[Outcome] = []
+    outcomes: dict[str, Outcome] = {}
     waiting = list(children)
     deaths: Counter[str] = Counter()
     while waiting:
-        if fail_fast and any(outcome.failure for outcome in outcomes):
-            return [*outcomes, *(Outcome(_name(child), None, None) for child in waiting)]
+        if fail_fast and any(outcome.failure for outcome in outcomes.values()):
+            return outcomes | {_id(child): Outcome(_name(child), None, None) for child in waiting}
         among_others = [child for child in waiting if deaths[_id(child)] < MOST_DEATHS_AMONG_OTHERS]
         launched = among_others or waiting[:1]
         ended_before = {_ending(run) for run in _ended_runs(launched)}
         try:
-            returns = launch([child.overrides for child in launched], len(outcomes))
+            returns = launch([child.overrides for child in launched], first + len(outcomes))
         except WorkerDiedError as error:
             ended = _outcomes_in_store(launched, but=ended_before)
             lost = [child for child in launched if _id(child) not in ended]
@@ -77,14 +89,14 @@ def launch_all(
             parent.end_dead_children()
             if lost and not among_others:
                 ended[_id(lost[0])] = _given_up(lost[0], deaths[_id(lost[0])], error)
-            outcomes += ended.values()
+            outcomes |= ended
             waiting = [child for child in waiting if _id(child) not in ended]
             # What may be to blame comes last, so that the others get their turn.
             waiting.sort(key=lambda child: deaths[_id(child)])
             if waiting:
                 print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
         else:
-            outcomes += map(outcome_of, returns)
+            outcomes |= dict(zip(map(_id, launched), map(outcome_of, returns), strict=True))
             waiting = [child for child in waiting if child not in launched]
     return outcomes
 

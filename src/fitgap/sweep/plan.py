@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from fitgap import store
+from fitgap.trust.text import HIDDEN, is_secret_name, without_secrets
 
 FILE_NAME = "plan.json"
 IDENTITY_TAG = "fitgap.sweep_identity"
@@ -66,7 +67,7 @@ def sweep_identity(identities: Iterable[str]) -> str:
 
 
 def to_json(plan: SweepPlan) -> str:
-    """Return the text of ``plan.json``; passwords in the store's address are left out."""
+    """Return the text of ``plan.json``; passwords, tokens and signed addresses are left out."""
     plain = asdict(plan)
     plain["task"] = [_redacted(override) for override in plan.task]
     for job in plain["jobs"]:
@@ -111,6 +112,6 @@ def quoted(text: str) -> str:
 
 def _redacted(override: str) -> str:
     key, sign, value = override.partition("=")
-    return (
-        f"{key}={store.redact(value)}" if sign and key.lstrip("+") == "tracking.uri" else override
-    )
+    if sign and key.lstrip("+") == "tracking.uri":
+        return f"{key}={store.redact(value)}"
+    return f"{key}={HIDDEN}" if sign and is_secret_name(key) else without_secrets(override)

@@ -5,6 +5,7 @@ listens on loopback only, under a password that this module makes and hands on i
 so that it stands in no command line and no log.
 """
 
+import importlib.util
 import logging
 import os
 import pwd
@@ -32,9 +33,11 @@ STOP_SECONDS = 30.0
 _DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'unfinished'"
 # Debian keeps them out of PATH.
 _DEBIAN = Path("/usr/lib/postgresql")
+AUTH_FILE, ADMIN = "basic_auth.ini", "admin"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def serve(folder: Path, *, host: str, port: int, workers: int) -> None:
+def serve(folder: Path, *, host: str, port: int, workers: int, auth: bool = False) -> None:
     """Run both servers until Ctrl-C, SIGTERM or the end of one of them.
 
     Parameters
@@ -45,6 +48,8 @@ def serve(folder: Path, *, host: str, port: int, workers: int) -> None:
         Where MLflow listens.
     workers
         Processes of MLflow's server.
+    auth
+        Whether MLflow asks for an account's password.
 
     Raises
     ------
@@ -60,10 +65,11 @@ def serve(folder: Path, *, host: str, port: int, workers: int) -> None:
     try:
         with (
             _postgres(folder, programs) as (database, uri),
-            _mlflow(folder, uri, host=host, port=port, workers=workers) as server,
+            _mlflow(folder, uri, host=host, port=port, workers=workers, auth=auth) as server,
         ):
             address = f"http://{host}:{port}"
             print(f"MLflow on {address}, its runs and artifacts in {folder}; Ctrl-C ends it")
+            print(_who_may_use_it(folder, host, auth=auth))
             print(f"train on it: tracking=server tracking.uri={address}", flush=True)
             while database.poll() is None and server.poll() is None:
                 time.sleep(0.5)
@@ -124,7 +130,7 @@ def _postgres(folder: Path, programs: Path) -> Iterator[tuple[subprocess.Popen[b
 
 def _password(path: Path) -> str:
     if not path.exists():
-        with open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        with open(path, "w", opener=_for_this_user) as file:
             file.write(secrets.token_urlsafe())
     return path.read_text()
 
@@ -204,7 +210,7 @@ def _create_tables(uri: str) -> None:
 
 @contextmanager
 def _mlflow(
-    folder: Path, uri: str, *, host: str, port: int, workers: int
+    folder: Path, uri: str, *, host: str, port: int, workers: int, auth: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [
         sys.executable,
@@ -216,15 +222,61 @@ def _mlflow(
         f"--workers={workers}",
         "--serve-artifacts",
         f"--artifacts-destination={folder / 'artifacts'}",
+        *(["--app-name=basic-auth"] if auth else []),
     ]
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
     }
+    if auth:
+        environment |= _accounts(folder)
     log = folder / "mlflow.log"
     with _running(command, log, end=signal.SIGTERM, env=environment) as process:
         _wait(process, lambda: _ask(f"http://{host}:{port}/health"), log=log)
         yield process
+
+
+def _accounts(folder: Path) -> dict[str, str]:
+    """Return the environment of MLflow's accounts; they lie beside its other files.
+
+    Raises
+    ------
+    RequestError
+        If what MLflow needs for them is not installed.
+    """
+    if importlib.util.find_spec("flask_wtf") is None:
+        raise RequestError("--auth needs MLflow's accounts: pip install 'mlflow[auth]'")
+    settings = folder / AUTH_FILE
+    if not settings.exists():
+        text = (
+            "[mlflow]\n"
+            "default_permission = READ\n"
+            f"database_uri = sqlite:///{folder / 'accounts.db'}\n"
+            f"admin_username = {ADMIN}\n"
+            f"admin_password = {secrets.token_urlsafe()}\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+            "grant_default_workspace_access = false\n"
+        )
+        with open(settings, "w", opener=_for_this_user) as file:
+            file.write(text)
+    # MLflow would make it readable for all.
+    with open(folder / "accounts.db", "a", opener=_for_this_user):
+        pass
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(settings),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": _password(folder / "cookie_key"),
+    }
+
+
+def _who_may_use_it(folder: Path, host: str, *, auth: bool) -> str:
+    if auth:
+        return f"it asks for an account: {ADMIN}, whose password stands in {folder / AUTH_FILE}"
+    where = "this machine" if host in LOOPBACK else f"{host}'s network"
+    return f"whoever is on {where} may use it; --auth has it ask for accounts (docs/SECURITY.md)"
+
+
+def _for_this_user(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def _ask(address: str) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitgap import store
 from fitgap.config import project
 from fitgap.store.recorded_code import CODE_TAG, SHORT
+from fitgap.trust.text import without_secrets
 
 COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
 # Set for each run: its code depends on its settings.
@@ -86,7 +86,7 @@ def _project_checkout() -> Checkout | None:
 def checkout(root: Path) -> Checkout | None:
     """Return the state of the checkout in a folder; None where there is none, or no git.
 
-    The diff has no more than `MOST_DIFF_BYTES`, and no passwords of URLs.
+    The diff has no more than `MOST_DIFF_BYTES`, and no passwords, tokens or keys.
     """
     try:
         options = ("--porcelain=v2", "--branch", "--untracked-files=no")
@@ -119,7 +119,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def _bounded(diff: str, unknown: list[str]) -> str:
-    diff = re.sub(r"\S+://\S+", lambda url: store.redact(url[0]), diff)
+    diff = without_secrets(diff)
     size = len(diff.encode())
     if size > MOST_DIFF_BYTES:
         kept = diff.encode()[:MOST_DIFF_BYTES].decode(errors="ignore").rpartition("\n")[0]

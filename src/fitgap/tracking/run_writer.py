@@ -37,6 +37,7 @@ from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation
 from fitgap.tracking.setup import FAILURE_TAG
 from fitgap.training.pruning import PrunedError
+from fitgap.trust.text import scrub, without_secrets
 
 if TYPE_CHECKING:
     from fitgap.training.loop import Epoch
@@ -323,7 +324,7 @@ def open_run(
     # A tag says the parent. Both may change when a run goes on, and a parameter must not.
     of_the_sweep = ("tracking.parent", "tracking.watched", "tracking.pruning")
     params: Mapping[str, str] = {
-        key: _param_value(value)
+        key: _param_value(scrub(value, key))
         for key, value in settings.items()
         if not key.startswith(of_the_sweep)
     }
@@ -358,7 +359,8 @@ def open_run(
             record.end("KILLED", reason=str(error))
             raise
         except BaseException as error:
-            record.end("FAILED", reason=f"{type(error).__name__}: {error}"[:500])
+            reason = without_secrets(f"{type(error).__name__}: {error}")
+            record.end("FAILED", reason=reason[:500])
             raise
         record.end("FINISHED")
 
@@ -368,7 +370,7 @@ def user_tags(config: Config) -> dict[str, str]:
 
     Names that MLflow or fitgap use for themselves stand under ``fitgap.user.`` only.
     """
-    own = {key: str(value) for key, value in config.tags.items()}
+    own = {key: str(scrub(value, key)) for key, value in config.tags.items()}
     plain = {key: text for key, text in own.items() if not key.startswith(("mlflow.", "fitgap."))}
     return plain | {f"fitgap.user.{key}": text for key, text in own.items()}
 
@@ -421,8 +423,8 @@ def _param_value(value: Any) -> str:
 
 
 def dump_config(config: Config, path: Path) -> None:
-    """Write the resolved settings as YAML, the tracking URI without credentials."""
-    plain = to_plain(config)
+    """Write the resolved settings as YAML, without passwords, tokens and signed addresses."""
+    plain = scrub(to_plain(config))
     if plain["tracking"]["uri"]:
         plain["tracking"]["uri"] = store.redact(plain["tracking"]["uri"])
     path.write_text(

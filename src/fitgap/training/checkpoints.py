@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from filelock import FileLock
@@ -22,10 +22,14 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import make_url
 
 from fitgap.config import project
+from fitgap.trust import archives
 
 FOLDER = ".fitgap"
 # How NumPy says that a file is not, or no longer, an archive of arrays.
-_DAMAGED = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (
+    ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RecursionError,
+    NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def path_for(identity: str, *, uri: str, experiment: str) -> Path:
@@ -90,6 +94,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     # In memory first: the archive's many small writes cost more than the arrays.
     archive = io.BytesIO()
     np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it meanwhile
     unfinished = path.with_suffix(".part")
     unfinished.write_bytes(archive.getbuffer())
     unfinished.replace(path.with_suffix(".npz"))
@@ -102,16 +107,18 @@ def load(path: Path) -> Checkpoint | None:
     """
     file = path.with_suffix(".npz")
     try:
-        # Opened here, since NumPy leaves a damaged file open.
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        about = json.loads(str(arrays.pop("about")))
+        with file.open("rb") as opened:
+            return _checkpoint(archives.read_arrays(opened))
     except FileNotFoundError:
         return None
     except _DAMAGED as error:
         print(f"{file} is damaged ({error}); the training starts again", flush=True)
         return None
-    callbacks: list[dict[str, Any]] = about["callbacks"]
+
+
+def _checkpoint(arrays: dict[str, NDArray[Any]]) -> Checkpoint:
+    """Return the checkpoint that an archive's arrays make; raise one of `_DAMAGED` if none."""
+    about = _about(arrays.pop("about"))
     state = []
     for key, array in arrays.items():  # in the order they were written
         if key.startswith("state."):
@@ -119,8 +126,19 @@ def load(path: Path) -> Checkpoint | None:
         else:
             _, i, rest = key.split(".", maxsplit=2)
             name = rest.rpartition(".")[0]
-            callbacks[int(i)].setdefault(name, []).append(array)
-    return Checkpoint(about["epochs"], state, callbacks, about["stopped"])
+            about["callbacks"][int(i)].setdefault(name, []).append(array)
+    return Checkpoint(about["epochs"], state, about["callbacks"], about["stopped"])
+
+
+def _about(array: NDArray[Any]) -> dict[str, Any]:
+    about = json.loads(str(array))
+    are_lists = all(
+        isinstance(about[key], list) and all(isinstance(item, dict) for item in about[key])
+        for key in ("epochs", "callbacks")
+    )
+    if not are_lists or not isinstance(about["stopped"], bool):
+        raise ValueError("its description is of another form")
+    return cast("dict[str, Any]", about)
 
 
 def epochs_done(path: Path) -> int:
@@ -142,14 +160,12 @@ def last_epoch(path: Path) -> tuple[int, dict[str, float], dict[str, float]] | N
 
 def _epochs(path: Path) -> list[Mapping[str, Any]]:
     try:
-        with (
-            path.with_suffix(".npz").open("rb") as opened,
-            np.load(opened, allow_pickle=False) as archive,
-        ):
-            epochs: list[Mapping[str, Any]] = json.loads(str(archive["about"]))["epochs"]
-            return epochs
+        with path.with_suffix(".npz").open("rb") as opened:
+            about = _about(archives.read_arrays(opened, only="about")["about"])
     except (FileNotFoundError, *_DAMAGED):
         return []
+    epochs: list[Mapping[str, Any]] = about["epochs"]
+    return epochs
 
 
 def remove(path: Path) -> None:

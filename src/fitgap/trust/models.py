@@ -1,0 +1,89 @@
+"""A recorded network's file: Keras's archive, its description, its arrays.
+
+Keras's safe mode refuses given code, and makes classes that are not its own only where somebody
+registered them in this process. Besides, the archive is bounded, its description names only
+layers that a record may, and its arrays lie in the file itself: HDF5 can refer to other files.
+"""
+
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from fitgap.trust import archives, targets
+
+DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
+MOST_DESCRIPTION = 20_000_000  # bytes
+# What `check` raises besides OSError.
+DAMAGE = (
+    ValueError, KeyError, EOFError, NotImplementedError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+def check(path: Path) -> None:
+    """Check a file in Keras's format before Keras opens it.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+
+    Raises
+    ------
+    ValueError
+        Saying in a few words what it is or holds.
+    OSError, zipfile.BadZipFile
+        If it cannot be read.
+    """
+    with zipfile.ZipFile(path) as archive:
+        archives.check(archive)
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} is not what was written")
+        if archive.getinfo(DESCRIPTION).file_size > MOST_DESCRIPTION:
+            raise ValueError(f"{DESCRIPTION} is too large")
+        try:
+            described = json.loads(archive.read(DESCRIPTION))
+        except RecursionError as error:
+            raise ValueError(f"{DESCRIPTION} is nested too deeply") from error
+        _check_classes(described)
+        _check_arrays(archive.read(WEIGHTS))
+
+
+def _check_classes(node: Any) -> None:
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, list):
+            waiting += one
+        elif isinstance(one, dict):
+            module, name = one.get("module"), one.get("class_name")
+            if module in targets.ALLOWED and name not in targets.ALLOWED[module]:
+                raise ValueError(f"it has a {str(name)[:80]}, which a record may not have made")
+            if isinstance(one.get("vocabulary"), str):
+                raise ValueError("a layer reads its vocabulary from a file")
+            # How it was compiled is not read: it is loaded for inference.
+            waiting += (value for key, value in one.items() if key != "compile_config")
+
+
+def _check_arrays(content: bytes) -> None:
+    import h5py  # type: ignore[import-untyped]
+
+    if not content.startswith(HDF5_MAGIC):
+        raise ValueError(f"{WEIGHTS} is no HDF5 file")
+
+    # The first name for which these return something ends the visit; h5py bears no exception in it.
+    def lies_elsewhere(name: str, node: Any) -> str | None:
+        is_elsewhere = isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)
+        return name if is_elsewhere else None
+
+    def leads_elsewhere(name: str, link: Any) -> str | None:
+        return name if isinstance(link, h5py.ExternalLink) else None
+
+    with h5py.File(io.BytesIO(content)) as file:
+        found = file.visititems_links(leads_elsewhere) or file.visititems(lies_elsewhere)
+    if found:
+        raise ValueError(f"the array {found[:80]} lies in another file")

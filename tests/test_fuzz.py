@@ -1,0 +1,287 @@
+"""Any bytes where a file should be: each reader gives a result or names what is wrong.
+
+``make fuzz`` tries many more, and others each time (FITGAP_FUZZ_EXAMPLES for each reader). What was
+found stays in `FOUND`.
+"""
+
+import gzip
+import io
+import json
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fitgap.config.schema import NpzConfig, TableConfig
+from fitgap.data import datasets, published
+from fitgap.data.images import read_image
+from fitgap.errors import RequestError
+from fitgap.search import optuna_study
+from fitgap.search.settings import SearchSettings
+from fitgap.store import StoredRun, predictions
+from fitgap.sweep import plan as sweep_plan
+from fitgap.tracking import delivery, outbox
+from fitgap.training import checkpoints
+from fitgap.trust import models, overrides
+from fitgap.trust import settings as recorded_settings
+
+EXAMPLES = int(os.environ.get("FITGAP_FUZZ_EXAMPLES", "0"))
+fuzz = settings(
+    max_examples=EXAMPLES or 40,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def npz(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def archive(**members):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        for name, content in members.items():
+            opened.writestr(name.replace("__", "."), content)
+    return file.getvalue()
+
+
+def header(shape, dtype="<f4"):
+    """Return an array's header that promises more than follows."""
+    file = io.BytesIO()
+    described = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, described)
+    return file.getvalue()
+
+
+def png():
+    file = io.BytesIO()
+    Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(file, "PNG")
+    return file.getvalue()
+
+
+TRUE = np.arange(6) % 3
+ABOUT = json.dumps({"epochs": [{"number": 1}], "callbacks": [{}], "stopped": False})
+PLAN = sweep_plan.to_json(
+    sweep_plan.SweepPlan(
+        ["hydra/launcher=joblib"],
+        ["seed=0,1"],
+        2,
+        True,
+        [sweep_plan.PlannedJob("a", "b", ["seed=0"], None)],
+    )
+).encode()
+VALID = {
+    "settings": b"seed: 0\ndataset: {name: digits}\narchitecture: {_target_: keras.layers.Dense}\n",
+    "plan": PLAN,
+    "predictions": npz(test_true=TRUE, test_predicted=TRUE, test_confidence=np.ones(6, np.float32)),
+    "checkpoint": npz(about=np.array(ABOUT), **{"state.0": np.zeros(3)}),
+    "outbox": json.dumps({"kind": "batch", "content": {"tags": {"a": "b"}}}).encode(),
+    "idx": gzip.compress(struct.pack(">HBBII", 0, 8, 2, 2, 3) + bytes(6)),
+    "npz": npz(
+        x_train=np.zeros((8, 4), np.float32),
+        y_train=np.arange(8) % 2,
+        x_test=np.ones((4, 4), np.float32),
+        y_test=np.arange(4) % 2,
+    ),
+    "csv": b"a,b,label\n" + b"".join(b"%d,%d,%d\n" % (n, n * n, n % 2) for n in range(12)),
+    "image": png(),
+    "model": archive(
+        config__json='{"module": "keras", "class_name": "Sequential", "config": {"layers": []}}',
+        metadata__json="{}",
+        model__weights__h5=b"\x89HDF\r\n\x1a\n" + bytes(100),
+    ),
+    "journal": b'{"op_code": 0, "worker_id": "x", "study_name": "s", "directions": [2]}\n',
+}
+# Found by hand or by this test, and mended.
+FOUND = {
+    "predictions": [
+        archive(test_true__npy=header((10**14,))),
+        archive(test_true__npy=header((3,), "|O") + b"cos\nsystem\n(S'true'\ntR."),
+        npz(test_true=TRUE, test_predicted=TRUE, test_confidence=np.array(["a"] * 6)),
+    ],
+    "checkpoint": [
+        archive(about__npy=header((10**14,))),
+        npz(about=np.array("[]")),
+        npz(about=np.array('{"epochs": 3}')),
+        npz(about=np.array(ABOUT), **{"callback.7.x.0": np.zeros(3)}),
+        npz(about=np.array(ABOUT), nothing=np.zeros(3)),
+    ],
+    "npz": [
+        archive(x_train__npy=header((10**14, 4)), y_train__npy=header((10**14,), "<i8")),
+        archive(x_train__npy=b"\x93NUMPY\x01\x00\xff\xff{", y_train__npy=b""),
+    ],
+    "idx": [gzip.compress(struct.pack(">HBB", 0, 8, 255) + b"\xff" * 4 * 255)],
+    "model": [
+        archive(config__json="[" * 100_000, model__weights__h5=b"x"),
+        archive(config__json=b"\xff\xfe", model__weights__h5=b"x"),
+        archive(**{"../../evil": b"x"}),
+    ],
+    "settings": [b"a: " + b"[" * 5_000, b"? [a]\n: b", b"a: 2001-99-99", b"\xff"],
+    "plan": [b"[" * 100_000, b'{"jobs": [{"name": 3}]}', b"\xff", b'{"jobs": null}'],
+    "journal": [b"[]\n", b'{"op_code": 99}\n', b'{"op_code": 0}\n', b"3\n", b"\xff\n"],
+    "csv": [b"a,label\n" + b'"' * 1_000, b"\x00" * 100, b"a,a,label\n1,2,3\n"],
+    "outbox": [b"[]", b"{}", b'{"kind": 3, "content": 4}'],
+    "image": [b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 2**31 - 1, 2**31 - 1)],
+}
+
+
+def read_settings(path: Path) -> None:
+    plain = recorded_settings.read(path.read_text(errors="replace"), what="config.yaml")
+    recorded_settings.check_types(plain, what="config.yaml")
+
+
+def read_plan(path: Path) -> None:
+    try:
+        plan = sweep_plan.from_json(path.read_text(errors="replace"))
+    except ValueError:  # `status.read_plan` names the sweep
+        return
+    overrides.check([*plan.hydra, *plan.task], what="plan.json")
+
+
+def read_predictions(path: Path) -> None:
+    path.replace(path.with_name(predictions.FILE_NAME))
+    run = StoredRun("r", "", "FINISHED", 0, {}, {}, {}, artifact_uri=path.parent.as_uri())
+    predictions.load(run, uri="")
+
+
+def read_checkpoint(path: Path) -> None:
+    path.replace(path.with_name("c.npz"))
+    checkpoints.load(path.with_name("c"))
+    checkpoints.epochs_done(path.with_name("c"))
+
+
+def read_outbox(path: Path) -> None:
+    folder = path.parent / "run"
+    folder.mkdir(exist_ok=True)
+    path.replace(folder / "000001.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outbox, "folder_for", lambda _: path.parent)
+        patch.setattr(delivery, "client_for", lambda _: None)
+        delivery.deliver_waiting("http://127.0.0.1:9")
+    assert not folder.exists()
+    for left in path.parent.glob("*.refused*"):
+        left.rename(path.parent / f"seen{len(list(path.parent.iterdir()))}")
+
+
+def read_idx(path: Path) -> None:
+    path = path.rename(path.with_suffix(".gz"))
+    published._read("fashion_mnist", [path] * 4)
+
+
+def read_npz(path: Path) -> None:
+    path = path.rename(path.with_suffix(".npz"))
+    datasets.load(NpzConfig(name="npz", path=str(path), test_fraction=0.25, test_seed=0))
+
+
+def read_csv(path: Path) -> None:
+    path = path.rename(path.with_suffix(".csv"))
+    config = TableConfig(name="csv", path=str(path), test_fraction=0.25, test_seed=0, label="label")
+    datasets.load(config)
+
+
+def read_picture(path: Path) -> None:
+    assert read_image(path, shape=(8, 8)).shape == (8, 8)
+
+
+def read_model(path: Path) -> None:
+    try:
+        models.check(path)
+    except (OSError, *models.DAMAGE):  # `recorded.model_file` names the run
+        return
+
+
+def read_journal(path: Path) -> None:
+    path = path.rename(path.with_suffix(".journal"))
+    with optuna_study.opened(path, settings=SearchSettings()) as study:
+        assert study.trials is not None
+
+
+READERS = {
+    "settings": read_settings,
+    "plan": read_plan,
+    "predictions": read_predictions,
+    "checkpoint": read_checkpoint,
+    "outbox": read_outbox,
+    "idx": read_idx,
+    "npz": read_npz,
+    "csv": read_csv,
+    "image": read_picture,
+    "model": read_model,
+    "journal": read_journal,
+}
+
+
+@st.composite
+def damaged(draw, whole):
+    """Give bytes, most of them nearly those of a file that can be read."""
+    if draw(st.integers(0, 4)) == 0:
+        return draw(st.binary(max_size=300))
+    content = bytearray(whole)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, max(len(content) - 1, 0)))
+        kind = draw(st.sampled_from(["flip", "set", "cut", "insert", "double", "drop"]))
+        if kind == "flip" and content:
+            content[at] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "set" and content:
+            content[at] = draw(st.sampled_from([0, 255, 128, 10, 34, 45, 92]))
+        elif kind == "cut":
+            del content[at:]
+        elif kind == "insert":
+            content[at:at] = draw(st.binary(min_size=1, max_size=12))
+        elif kind == "double":
+            content += content[at : at + 64]
+        else:
+            del content[at : at + draw(st.integers(1, 16))]
+    return bytes(content)
+
+
+def answers(reader, content, folder, capsys):
+    """Have a reader read; whatever it raises but `RequestError` fails the test."""
+    number = len(list(folder.iterdir()))
+    path = folder / f"file{number}" / "file"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    message = "read"
+    try:
+        READERS[reader](path)
+    except RequestError as error:
+        message = str(error)
+    assert 0 < len(message) < 2_000
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.filterwarnings("ignore")  # of libraries, on what they read
+def test_any_bytes_are_answered(reader, tmp_path, capsys):
+    @fuzz
+    @given(damaged(VALID[reader]))
+    @example(VALID[reader])
+    @example(b"")
+    def check(content):
+        answers(reader, content, tmp_path, capsys)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("reader", "number"), [(name, i) for name, found in FOUND.items() for i in range(len(found))]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_was_found_is_answered(reader, number, tmp_path, capsys):
+    answers(reader, FOUND[reader][number], tmp_path, capsys)
+
+
+@pytest.mark.parametrize("reader", sorted(set(READERS) - {"model", "journal"}))
+def test_the_whole_file_is_read(reader, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(VALID[reader])
+    READERS[reader](path)

@@ -1,0 +1,102 @@
+"""Who can reach fitgap's server: what it prints is where it listens, and accounts if asked for."""
+
+import base64
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import psutil
+import pytest
+from click.testing import CliRunner
+
+from fitgap.commands import server as command
+from fitgap.commands import ui
+from fitgap.config.project import CHECKOUT
+from fitgap.tracking import postgres_server
+
+SEARCH = "api/2.0/mlflow/experiments/search?max_results=5"
+
+
+@pytest.mark.parametrize("of", [command.command, ui.command], ids=["server", "ui"])
+def test_servers_listen_on_loopback_unless_told(of):
+    (host,) = [option for option in of.params if option.name == "host"]
+    assert host.default == "127.0.0.1"
+
+
+def test_who_may_use_the_server_is_said(tmp_path):
+    said = postgres_server._who_may_use_it(tmp_path, "127.0.0.1", auth=False)
+    assert "whoever is on this machine" in said
+    assert "--auth" in said
+    assert "0.0.0.0's network" in postgres_server._who_may_use_it(tmp_path, "0.0.0.0", auth=False)
+
+
+def test_accounts_are_in_files_that_nobody_else_reads(tmp_path):
+    pytest.importorskip("flask_wtf")
+    first = postgres_server._accounts(tmp_path)
+    for name in (postgres_server.AUTH_FILE, "cookie_key", "accounts.db"):
+        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    text = (tmp_path / postgres_server.AUTH_FILE).read_text()
+    assert len(re.search(r"admin_password = (\S+)", text)[1]) >= 32
+    assert postgres_server._accounts(tmp_path) == first
+    assert (tmp_path / postgres_server.AUTH_FILE).read_text() == text
+
+
+def test_a_taken_port_is_told_before_anything_starts(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(
+            command.command, ["--port", str(port), "--folder", str(tmp_path / "server")]
+        )
+    assert f"--port {port} of 127.0.0.1 cannot be used" in str(done.exception)
+    assert not (tmp_path / "server").exists()
+
+
+@pytest.mark.slow
+def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(tmp_path):
+    pytest.importorskip("flask_wtf")
+    pytest.importorskip("psycopg2")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    words = ["--auth", "--port", str(port), "--workers", "1", "--folder", str(tmp_path / "server")]
+    log = tmp_path / "said"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(CHECKOUT / "scripts" / "server.py"), *words], stdout=output
+        )
+    try:
+        deadline = time.monotonic() + 240
+        while "train on it" not in log.read_text() and time.monotonic() < deadline:
+            time.sleep(0.5)
+        address = re.search(r"MLflow on (http://\S+),", log.read_text())[1]
+        assert address == f"http://127.0.0.1:{port}"
+        listening = {
+            (connection.laddr.ip, connection.laddr.port)
+            for child in psutil.Process(process.pid).children(recursive=True)
+            for connection in child.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert ("127.0.0.1", port) in listening
+        assert {ip for ip, _ in listening} == {"127.0.0.1"}
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{address}/{SEARCH}", timeout=60)
+        assert refused.value.code == 401
+        text = (tmp_path / "server" / postgres_server.AUTH_FILE).read_text()
+        password = re.search(r"admin_password = (\S+)", text)[1]
+        assert password not in log.read_text()
+        request = urllib.request.Request(f"{address}/{SEARCH}")
+        token = base64.b64encode(f"{postgres_server.ADMIN}:{password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            assert answer.status == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)

@@ -1,0 +1,123 @@
+"""Text of a record, and errors, as they are shown: plain, bounded, without secrets."""
+
+import csv
+import io
+
+import pytest
+from mlflow import MlflowClient
+
+from fitgap import store
+from fitgap.commands import exit_codes
+from fitgap.errors import RequestError
+from fitgap.report import text_tables
+from fitgap.sweep import plan as sweep_plan
+from fitgap.tracking import provenance
+from fitgap.trust import text
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\u200bend"
+
+
+def test_what_a_terminal_or_a_line_would_obey_is_shown_as_what_it_is():
+    shown = text.plain(HOSTILE)
+    assert shown.isprintable()
+    assert shown.startswith("\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202egnp.exe")
+    assert text.plain("a\r\x00b\u2028c\ud800") == "a\\r\\x00b\\u2028c\\ud800"
+
+
+@pytest.mark.parametrize("harmless", ["첫 실험 (3)", "naïve — ½", "می‌خواهم", "👩‍🔬", "a\tb\nc"])
+def test_text_of_any_language_stays_as_it_is(harmless):
+    assert text.plain(harmless) == harmless
+
+
+def test_endless_names_are_cut():
+    assert len(text.plain("x" * 1_000_000)) == text.MOST_CHARACTERS
+    assert text.plain("x" * 1_000_000).endswith("…")
+
+
+def test_names_of_a_store_are_plain_when_they_are_read(tracking_uri):
+    client = MlflowClient(tracking_uri)
+    experiment_id = client.create_experiment("fitgap")
+    run = client.create_run(experiment_id, run_name=HOSTILE, tags={"note": HOSTILE})
+    client.log_param(run.info.run_id, "dataset.name", HOSTILE)
+    client.set_terminated(run.info.run_id)
+    (found,) = store.find_runs(tracking_uri, experiment="fitgap")
+    for shown in (found.name, found.tags["note"], found.params["dataset.name"]):
+        assert shown == text.plain(HOSTILE)
+
+
+@pytest.mark.parametrize("formula", ["=cmd|'/c calc'!A1", "+1+1", "-2+3", "@SUM(A1)", "\t=1"])
+def test_a_spreadsheet_takes_no_setting_for_a_formula(formula):
+    lines = text_tables.to_csv(["setting", "value"], [[formula, -0.5], ["-0.25", 1]])
+    rows = list(csv.reader(io.StringIO(lines)))
+    assert rows[1] == [f"'{formula}", "-0.5"]
+    assert rows[2] == ["-0.25", "1"]
+
+
+SECRETS = {
+    "postgresql://ada:it's@p/ss@db/x": "it's",
+    "https://h/d?X-Amz-Credential=AKIAIOSFODNN7EXAMPLE&X-Amz-Signature=f00dbeef": "f00dbeef",
+    "https://acc.blob.core.windows.net/c/f?sv=1&sig=Zm9vYmFy": "Zm9vYmFy",
+    'password = "correct horse"': "horse",
+    "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMIK7MDENG": "wJalr",
+    "api_key: 0123456789abcdef": "0123456789abcdef",
+    "Authorization: Bearer abcdefghijklmnop": "abcdefghijklmnop",
+    "hf_abcdefghijklmnopqrst": "abcdefghijklmnopqrst",
+    "ghp_abcdefghijklmnopqrstuvwxyz0123456789": "abcdefghij",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----": "MIIEow",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl": "c2lnbmF0dXJl",
+}
+
+
+@pytest.mark.parametrize("given", SECRETS)
+def test_secrets_are_not_shown(given):
+    assert SECRETS[given] not in text.without_secrets(given)
+    assert text.HIDDEN in text.without_secrets(given)
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "training.epochs=5 tokenizer: bpe num_tokens: 512 max_tokens=1000",
+        "sqlite:////tmp/a b/mlflow.db",
+        "http://127.0.0.1:5000/path?experiment=3",
+        "token = os.environ['TOKEN']",
+        "key=value monkey=banana",
+    ],
+)
+def test_what_is_no_secret_stays(harmless):
+    assert text.without_secrets(harmless) == harmless
+
+
+def test_settings_are_scrubbed_by_name_and_by_value():
+    scrubbed = text.scrub(
+        {"tags": {"api_key": "abc", "note": "x"}, "path": "s3://u:pw@h/x", "n": 3, "k": [None, 1.5]}
+    )
+    assert scrubbed == {
+        "tags": {"api_key": "***", "note": "x"},
+        "path": "s3://***@h/x",
+        "n": 3,
+        "k": [None, 1.5],
+    }
+
+
+def test_a_plan_keeps_no_secret():
+    job = sweep_plan.PlannedJob("a", "id", ["tags.token=abcd", "dataset.path=s3://u:pw@h/x"], None)
+    plan = sweep_plan.SweepPlan([], ["tags.password=hunter22"], 1, True, [job])
+    written = sweep_plan.to_json(plan)
+    assert "hunter22" not in written
+    assert "abcd" not in written
+    assert "u:pw" not in written
+
+
+def test_uncommitted_changes_are_recorded_without_secrets():
+    diff = provenance._bounded('+API_KEY = "0123456789abcdef"\n+x = 1\n', [])
+    assert diff == "+API_KEY = ***\n+x = 1\n"
+
+
+def test_errors_are_plain_and_without_secrets(capsys):
+    error = RequestError(f"no run {HOSTILE} in https://ada:pw12@host/ (token=abcdefgh)")
+    assert exit_codes.report(error) == 2
+    said = capsys.readouterr().err
+    assert said.rstrip("\n").isprintable()
+    assert "pw12" not in said
+    assert "abcdefgh" not in said
