@@ -32,7 +32,7 @@ def compose_job():
 def test_settings_bound_to_the_seed_follow_it(compose, compose_job, bound):
     grid = [[f"seed={seed}", bound] for seed in (0, 1)]
     of_grid = list(composition.configs(grid, compose_job))
-    assert of_grid == [compose(*overrides) for overrides in grid]
+    assert of_grid == [compose(*overrides, task=None) for overrides in grid]
 
 
 SETTINGS_OF_A_JOB = (
@@ -65,7 +65,7 @@ def settings_or_error(make):
 
 @pytest.mark.parametrize("job", SETTINGS_OF_A_JOB, ids=" ".join)
 def test_settings_of_a_grid_are_those_of_its_jobs_alone(compose, compose_job, job):
-    alone = settings_or_error(lambda: compose(*job))
+    alone = settings_or_error(lambda: compose(*job, task=None))
     grid = [["optimizer=rmsprop"], job]
     assert settings_or_error(lambda: list(composition.configs(grid, compose_job))[1]) == alone
 
@@ -81,7 +81,7 @@ def test_jobs_of_several_groups_are_composed_in_processes_beside(compose, monkey
     here = os.getpid()
     grid = [[f"optimizer={name}", "seed=3"] for name in ("sgd", "adam", "rmsprop")]
     of_grid = list(composition.configs(grid, compose_beside))
-    assert of_grid == [compose(*job) for job in grid]
+    assert of_grid == [compose(*job, task=None) for job in grid]
 
 
 def test_hydra_composes_jobs_of_the_same_groups_once(compose_job):

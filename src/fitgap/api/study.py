@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -232,7 +233,10 @@ class Study:
         project.use(self.project)
         project.make_importable()
         try:
-            yield
+            with warnings.catch_warnings():
+                # What MLflow imports asks notebooks for a package that nothing here needs.
+                warnings.filterwarnings("ignore", message="IProgress not found")
+                yield
         finally:
             if before is None:
                 del os.environ[project.VARIABLE]

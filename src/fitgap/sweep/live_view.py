@@ -3,6 +3,7 @@
 What is shown comes from `fitgap.sweep.watching`.
 """
 
+import importlib.util
 import threading
 import time
 from collections.abc import Iterator
@@ -83,7 +84,10 @@ def show(watch: Watch) -> Iterator[None]:
     from rich.console import Console
     from rich.live import Live
 
+    # In a notebook, a moving table needs ipywidgets; without them, lines are what is shown.
     console = Console()
+    if console.is_jupyter and importlib.util.find_spec("ipywidgets") is None:
+        console = Console(force_jupyter=False, force_terminal=False)
     view = _View(watch, console, began=time.monotonic())
     ended = threading.Event()
 
