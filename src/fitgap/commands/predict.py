@@ -58,10 +58,16 @@ def command(
     from rich.console import Console
 
     from fitgap import prediction
+    from fitgap.config.tasks import task_of
     from fitgap.store import recorded
 
     found = prediction.find_files(list(files))
     run = recorded.open_run(run_id, uri=uri)
+    if (task := task_of(run.config).name) != "classes":
+        raise RequestError(
+            f"run {run.run_id} predicts {task}, and predict shows classes; its network is "
+            f"mlflow.pyfunc.load_model('models:/{run.model_id}').predict(features)"
+        )
     if found:
         predictions = _predict_files(run, found, invert=invert, trust=trust)
         heading = f"{run.name}: {len(found)} of your images"

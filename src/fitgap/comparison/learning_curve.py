@@ -149,6 +149,11 @@ def points(runs: Mapping[str, Mapping[int, StoredRun]]) -> list[Point]:
     by_size: dict[int, dict[int, StoredRun]] = {}
     for by_seed in runs.values():
         for seed, run in by_seed.items():
+            if "val/loss" in run.metrics and "val/accuracy" not in run.metrics:
+                raise RequestError(
+                    f"run {run.run_id} has no val/accuracy: the law is one of the share of errors; "
+                    "for classes, put accuracy among the metrics"
+                )
             if "val/accuracy" not in run.metrics:
                 raise RequestError(
                     f"run {run.run_id} has no val/accuracy: a learning curve needs a validation "

@@ -140,7 +140,8 @@ def _on_sections(sections: "Sequence[Section]", query: Query) -> list[str]:
 
 def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> list[str]:
     notes = []
-    by = query.sort or _usual_sort(sections)
+    sorts = dict.fromkeys(section.sort for section in sections if section.sort)
+    by = query.sort or " or ".join(sorts) or _usual_sort(sections)
     groups = [group for section in sections for group in section.groups]
     alone = sum(len(group.runs) == 1 for group in groups)
     if alone:
@@ -156,7 +157,10 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
             "groups; their n says how many failed."
         )
     not_finite = sum(
-        found.not_finite for group in groups if (found := group.metrics.get(by)) is not None
+        found.not_finite
+        for section in sections
+        for group in section.groups
+        if (found := group.metrics.get(section.sort or by))
     )
     if not_finite:
         notes.append(
@@ -165,7 +169,7 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
         )
     lacking = sum(
         len(group.runs)
-        - (found.n + found.not_finite if (found := group.metrics.get(by)) is not None else 0)
+        - (found.n + found.not_finite if (found := group.metrics.get(section.sort)) else 0)
         for section in sections
         if section.sort
         for group in section.groups

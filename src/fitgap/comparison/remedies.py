@@ -96,6 +96,11 @@ def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> list[Effect]:
             f"there is: {', '.join(runs)}"
         )
     for run in (run for by_seed in runs.values() for run in by_seed.values()):
+        if "val/loss" in run.metrics and "gap/accuracy" not in run.metrics:
+            raise RequestError(
+                f"run {run.run_id} has no gap/accuracy: remedies are told in points of accuracy; "
+                "for classes, put accuracy among the metrics"
+            )
         if "gap/accuracy" not in run.metrics:
             raise RequestError(
                 f"run {run.run_id} has no gap/accuracy: remedies are judged on a validation "
