@@ -3,6 +3,7 @@
 import gzip
 import re
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read(config: IdxConfig, *, memory_limit: int | None, key: str, columns: Spli
         try:
             content = path.read_bytes()
             found[role] = arrays.stored(read_idx(content))
-        except (ValueError, OSError, EOFError, struct.error) as error:
+        except (ValueError, OSError, EOFError, struct.error, zlib.error) as error:
             raise RequestError(f"dataset=idx: {path} cannot be read: {error}") from error
     try:
         return arrays.to_parts(found, config, memory_limit=memory_limit, key=key, columns=columns)
@@ -51,7 +52,7 @@ def read_idx(content: bytes) -> NDArray[Any]:
 
     Raises
     ------
-    ValueError, struct.error, OSError
+    ValueError, struct.error, zlib.error, OSError
         If it is no such file.
     """
     if content[:2] == b"\x1f\x8b":
