@@ -9,6 +9,7 @@ from typing import Any
 
 from fitgap.config.checks import require
 from fitgap.config.schema import Config
+from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError
 from fitgap.reference.activations import get_activation
 from fitgap.reference.arrays import AnyArray
@@ -55,6 +56,8 @@ def check(config: Config) -> None:
         Naming the first setting that it does not know.
     """
     _check_architecture(config.architecture)
+    task = task_of(config).name
+    require("dataset.task", task, f"classes {_UNDER}", when=task == "classes")
     _loss(config)
     _optimizer(config.optimizer)
     for key, plain in (("class_weight", None), ("precision", "float32")):
