@@ -159,3 +159,38 @@ def test_the_page_is_readable_as_markdown():
     assert "| 가 | 2 | 2 | 1 |" in page
     assert "| b\\|c | 2 | 1 | 2 |" in page
     assert page.count("None.") == 2
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "expected"),
+    [
+        (np.uint8(200), np.uint8(40), ""),
+        (np.float32(0.5), np.float32(100), "the values of test are 200 times those of train"),
+        (np.float32(100), np.float32(0.5), "the values of test are 1/200 times those of train"),
+        (np.uint8(200), np.float32(0.8), "test is float32, train uint8"),
+        (np.float32(0), np.float32(100), ""),  # nothing to compare with
+    ],
+    ids=["darker", "0-1 against 0-255", "0-255 against 0-1", "types", "all black"],
+)
+@pytest.mark.parametrize("shape", [(6,), (4, 4), (4, 4, 3)], ids=["table", "grey", "colour"])
+def test_a_part_of_another_scale_is_found(train, test, expected, shape):
+    dataset = Dataset(
+        name="npz",
+        x_train=np.full((8, *shape), train),
+        y_train=np.arange(8) % 2,
+        x_test=np.full((4, *shape), test),
+        y_test=np.arange(4) % 2,
+        class_names=("a", "b"),
+        source="",
+        digest="",
+    )
+    halves = Split(np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32), "")
+    assert checks.find_other_scale(dataset, halves) == expected
+
+
+def test_one_feature_of_another_size_is_no_other_scale():
+    x = np.ones((8, 5), np.float32)
+    unseen = x * np.array([1, 1, 1, 1, 1000], np.float32)
+    dataset = Dataset("npz", x, np.zeros(8, int), unseen, np.zeros(8, int), ("a",), "", "")
+    halves = Split(np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32), "")
+    assert checks.find_other_scale(dataset, halves) == ""

@@ -109,6 +109,11 @@ def plan(config: Config) -> Plan:
         config = replace(config, split=replace(config.split, stratify=facts.stratified))
     config = tasks.resolve(config, facts.task, num_outputs=facts.num_classes)
     check_values(config, image_shape=facts.image_shape, value_type=facts.value_type)
+    if facts.other_scale:
+        raise RequestError(
+            f"dataset={config.dataset.name} has parts of different scales: {facts.other_scale}\n"
+            "Bring them all to one, such as 0 to 255, before they are saved"
+        )
     if facts.leakage and not config.dataset.allow_duplicates:
         raise RequestError(
             f"dataset={config.dataset.name} has the same images in two partitions: "

@@ -66,6 +66,8 @@ class DataFacts:
         What the classes are called.
     leakage
         Which images lie in two partitions, in a phrase; empty if none does.
+    other_scale
+        Which part has values of another type or scale than the training part; empty if none.
     stratified
         What ``split.stratify`` comes to, where it is null.
     notes
@@ -80,6 +82,7 @@ class DataFacts:
     value_type: str
     class_names: tuple[str, ...]
     leakage: str
+    other_scale: str = ""
     stratified: bool = False
     notes: tuple[str, ...] = ()
     task: str = "classes"
@@ -150,6 +153,7 @@ def data_facts(config: Config) -> DataFacts:
         value_type=dataset.value_type,
         class_names=tuple(dataset.class_names),
         leakage=checks.find_leakage(dataset, split),
+        other_scale=checks.find_other_scale(dataset, split) if dataset.is_own else "",
         stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
         notes=(*dataset.notes, *checks.notes(dataset, split)),
         task=dataset.task,

@@ -180,6 +180,49 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
     return tuple(found)
 
 
+# Parts of the same data differ less: dark images from bright ones about fivefold. 0 to 1 against
+# 0 to 255 is 255-fold.
+_OTHER_SCALE = 50.0
+
+
+def find_other_scale(dataset: Dataset, split: Split) -> str:
+    """Say in a phrase which part has values of another type or scale than the training part.
+
+    Images are compared as a whole; of tables, the feature in the middle of all.
+
+    Parameters
+    ----------
+    dataset, split
+        The data and how the training part is divided.
+    """
+    if dataset.x_train.dtype != dataset.x_test.dtype:
+        return f"test is {dataset.x_test.dtype}, train {dataset.x_train.dtype}"
+    if not np.issubdtype(dataset.x_train.dtype, np.number):
+        return ""
+    train = _mean_sizes(select(dataset.x_train, split.train), per_feature=_is_table(dataset))
+    others = {"val": select(dataset.x_train, split.val), "test": dataset.x_test}
+    for name, x in others.items():
+        if not len(x):
+            continue
+        sizes = _mean_sizes(x, per_feature=_is_table(dataset))
+        varies = (sizes > 0) & (train > 0)
+        if not varies.any():
+            continue
+        ratio = float(np.median(sizes[varies] / train[varies]))
+        if not 1 / _OTHER_SCALE <= ratio <= _OTHER_SCALE:
+            times = f"{ratio:.3g}" if ratio > 1 else f"1/{1 / ratio:.3g}"
+            return f"the values of {name} are {times} times those of train"
+    return ""
+
+
+def _mean_sizes(x: Images, *, per_feature: bool) -> NDArray[np.float64]:
+    """Return the mean of the absolute values: of each feature, or one of all."""
+    total: NDArray[np.float64] = np.zeros(x.shape[1] if per_feature else 1)
+    for block in blocks(x):
+        total += np.sum(np.abs(block, dtype=np.float64), axis=0 if per_feature else None)
+    return total / len(x)
+
+
 def _is_table(dataset: Dataset) -> bool:
     return len(dataset.image_shape) == 1
 
