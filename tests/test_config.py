@@ -436,3 +436,26 @@ def test_a_plateau_beside_a_schedule_is_refused(compose):
     compose(plateau)
     with pytest.raises(RequestError, match=r"ReduceLROnPlateau.*schedule=constant"):
         compose(plateau, "training/schedule=cosine")
+
+
+@pytest.mark.parametrize(
+    ("target", "taken"),
+    [("keras.optimizers.SGD", "momentum"), ("keras.optimizers.AdamW", "beta_1")],
+)
+def test_what_an_optimizer_takes_is_what_its_signature_says(target, taken):
+    import inspect
+
+    import keras
+
+    names = ("SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Adagrad", "Adadelta")
+    for name in names:
+        signature = inspect.signature(getattr(keras.optimizers, name)).parameters
+        said = set(signature) - {"learning_rate", "name", "kwargs"}
+        assert checks.optimizer_settings(f"keras.optimizers.{name}") == said
+    assert taken in checks.optimizer_settings(target)
+
+
+def test_a_setting_that_the_optimizer_does_not_take_is_refused(compose):
+    compose("optimizer=adam", "++optimizer.use_ema=true", "++optimizer.beta_1=0.8")
+    with pytest.raises(RequestError, match=r"optimizer\.beta_1: optimizer=sgd has no such setting"):
+        compose("optimizer=sgd", "++optimizer.beta_1=0.8")

@@ -158,9 +158,24 @@ def _describe_setting(error: OmegaConfBaseException) -> str:
             reason = f"must be a list, as [28,28], got {found[1]}"
         return f"{key}: {reason}"
     prefix, _, last = key.rpartition(".")
+    if not prefix and last in _SHORT_NAMES:
+        return f"{key}: there is no such setting; did you mean {_SHORT_NAMES[last]}?"
     candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
     nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
     return f"{key}: there is no such setting{nearest}"
+
+
+# What other libraries call settings that have a group here.
+_SHORT_NAMES = {
+    "batch_size": "training.batch_size",
+    "engine": "training.engine",
+    "epochs": "training.epochs",
+    "learning_rate": "optimizer.learning_rate",
+    "lr": "optimizer.learning_rate",
+    "momentum": "optimizer.momentum",
+    "units": "architecture.units",
+    "dropout": "architecture.dropout",
+}
 
 
 def _is_unknown(error: OmegaConfBaseException) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.errors import HydraException
 
+from fitgap.config.checks import optimizer_settings
+
 # Hydra's flags that take the next word.
 _WITH_VALUE = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
@@ -31,7 +33,8 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        Flags first; a value that Hydra cannot read and that can only be plain text is quoted.
+        Flags first; a value that Hydra cannot read and that can only be plain text is quoted. A
+        setting of an optimizer may be one that its option does not list.
     """
     flags: list[str] = []
     others: list[str] = []
@@ -44,7 +47,26 @@ def for_hydra(words: Sequence[str]) -> list[str]:
         else:
             others.append(word)
     is_sweep = bool(_MULTIRUN & set(flags))
-    return [*flags, *(quoted_where_needed(word, is_sweep=is_sweep) for word in others)]
+    return [
+        *flags,
+        *(added_where_needed(quoted_where_needed(word, is_sweep=is_sweep)) for word in others),
+    ]
+
+
+def added_where_needed(override: str) -> str:
+    """Let a setting that Keras's optimizers take be added where an option does not list it.
+
+    Whether the optimizer that is chosen takes it is checked with the settings.
+
+    >>> added_where_needed("optimizer.use_ema=true")
+    '++optimizer.use_ema=true'
+    >>> added_where_needed("optimizer.learning_rate=1")
+    'optimizer.learning_rate=1'
+    """
+    key = override.partition("=")[0]
+    group, _, name = key.partition(".")
+    is_known = group == "optimizer" and name in optimizer_settings()
+    return f"++{override}" if is_known and "=" in override else override
 
 
 def quoted_where_needed(override: str, *, is_sweep: bool) -> str:

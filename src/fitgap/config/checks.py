@@ -253,6 +253,37 @@ _OPTIMIZER_RANGES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "ema_momentum": ("a number in [0, 1)", lambda value: 0 <= value < 1),
 }
 
+# What Keras's optimizers take besides their learning rate: all of them, and each.
+_OF_EVERY_OPTIMIZER = (
+    *("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum"),
+    *("ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps"),
+)
+_OF_OPTIMIZER = {
+    "Adadelta": ("rho", "epsilon"),
+    "Adagrad": ("initial_accumulator_value", "epsilon"),
+    "Adam": ("beta_1", "beta_2", "epsilon", "amsgrad"),
+    "AdamW": ("beta_1", "beta_2", "epsilon", "amsgrad"),
+    "Adamax": ("beta_1", "beta_2", "epsilon"),
+    "Lion": ("beta_1", "beta_2"),
+    "Nadam": ("beta_1", "beta_2", "epsilon"),
+    "RMSprop": ("rho", "momentum", "epsilon", "centered"),
+    "SGD": ("momentum", "nesterov"),
+}
+
+
+def optimizer_settings(target: str | None = None) -> set[str]:
+    """Return the settings that an optimizer of Keras takes, besides its learning rate.
+
+    Parameters
+    ----------
+    target
+        Its class's dotted name; None, or one that is not known: those that any takes.
+    """
+    name = str(target).removeprefix("keras.optimizers.")
+    of_classes = [_OF_OPTIMIZER[name]] if name in _OF_OPTIMIZER else _OF_OPTIMIZER.values()
+    return {*_OF_EVERY_OPTIMIZER, *(key for keys in of_classes for key in keys)}
+
+
 DECIMALS = {
     *_OPTIMIZER_RANGES,
     "alpha",
@@ -267,6 +298,15 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
     for key in ("_target_", "name"):
         value = optimizer.get(key)
         require(f"optimizer.{key}", value, "given", when=isinstance(value, str) and value != "")
+    target = str(optimizer["_target_"])
+    if target.removeprefix("keras.optimizers.") in _OF_OPTIMIZER:
+        known = {"_target_", "name", "learning_rate", *optimizer_settings(target)}
+        for key in optimizer:
+            if key not in known:
+                nearest = did_you_mean(key, sorted(known), prefix="optimizer.")
+                raise RequestError(
+                    f"optimizer.{key}: optimizer={optimizer['name']} has no such setting{nearest}"
+                )
     for key, (allowed, holds) in _OPTIMIZER_RANGES.items():
         value = optimizer.get(key)
         if value is not None:

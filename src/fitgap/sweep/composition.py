@@ -33,7 +33,7 @@ Compose = Callable[[Overrides], DictConfig]
 Kind = tuple[str, ...]  # the overrides that are not of single settings
 
 # A group's name is a path of folders and has no dot.
-_SINGLE_SETTING = re.compile(r"(seed|\w+(\.\w+)+)=")
+_SINGLE_SETTING = re.compile(r"(seed|(\+\+)?\w+(\.\w+)+)=")
 
 
 def configs(
@@ -156,7 +156,13 @@ def _with_settings(base: DictConfig, overrides: Overrides) -> DictConfig | None:
     singles = [text for text in overrides if _SINGLE_SETTING.match(text)]
     try:
         for override in OverridesParser.create().parse_overrides(singles):
-            OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+            OmegaConf.update(
+                composed,
+                override.key_or_group,
+                override.value(),
+                merge=True,
+                force_add=override.is_force_add(),
+            )
     except Exception:  # Hydra says it better
         return None
     return composed
