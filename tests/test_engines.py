@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap.config import settings
+from fitgap.config import own_code, settings
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import Partition
 from fitgap.models import build
@@ -244,3 +244,48 @@ def test_the_compiled_epoch_refuses_callbacks_between_batches(plain_dense):
     message = str(caught.value)
     for part in ("training.callbacks", "CountBatches", "training.engine=fit"):
         assert part in message
+
+
+def residual(x):
+    h = keras.layers.Dense(6, activation="relu")(keras.layers.Flatten()(x))
+    return keras.layers.add([h, keras.layers.Dense(6)(h)])
+
+
+def normalised_residual(x):
+    h = keras.layers.Dense(6)(keras.layers.Flatten()(x))
+    h = keras.layers.add([h, keras.layers.BatchNormalization()(h)])
+    return keras.layers.Dropout(0.2)(h)
+
+
+def two_towers(x):
+    towers = [keras.layers.Dense(4)(keras.layers.Flatten()(x)) for _ in range(2)]
+    return keras.layers.concatenate([keras.layers.multiply(towers), *towers])
+
+
+def nested(x):
+    inputs = keras.layers.Input((16,))
+    h = keras.layers.BatchNormalization()(keras.layers.Dense(16, "relu")(inputs))
+    return keras.Model(inputs, keras.layers.add([inputs, h]))(keras.layers.Flatten()(x))
+
+
+@pytest.mark.parametrize(
+    "function", [residual, normalised_residual, two_towers, nested], ids=lambda each: each.__name__
+)
+def test_branching_networks_end_with_equal_bits_without_xla(plain_dense, function):
+    made, train = changed(plain_dense, {"training.batch_size": 8}), make_partition(43)
+    target = own_code.register(function)
+    made.architecture = {"_target_": target, "name": "mine", "title": None}
+    ended = []
+    for name in ("fit", "compiled"):
+        engine = make_engine(made, name=name, train=train)
+        for order in orders(43, 2):  # the last batch has three images
+            engine.run_epoch(order)
+        ended.append(engine.model.get_weights())
+    for fit, compiled in zip(*ended, strict=True):
+        np.testing.assert_array_equal(fit, compiled)
+
+
+@pytest.mark.parametrize(("dropout", "drops"), [(0.0, False), (0.2, True)])
+def test_a_layer_that_drops_at_random_counts_as_one(dropout, drops):
+    layers = [keras.layers.Input((4, 3)), keras.layers.LSTM(2, dropout=dropout)]
+    assert ("Dropout" in engines.layers_of(keras.Sequential(layers))) is drops

@@ -81,31 +81,51 @@ class EngineChoice:
 _XLA_LAYERS = {
     "Activation",
     "Add",
+    "Average",
+    "Bidirectional",
+    "Cast",
+    "Concatenate",
     "BatchNormalization",
     "Dense",
     "ELU",
+    "Embedding",
     "Flatten",
+    "GRU",
+    "GetItem",
+    "GlobalAveragePooling1D",
     "InputLayer",
+    "LSTM",
     "LayerNormalization",
     "LeakyReLU",
+    "Maximum",
+    "Minimum",
+    "MultiHeadAttention",
+    "Multiply",
     "Normalization",
     "PReLU",
+    "Permute",
     "ReLU",
     "Rescaling",
     "Reshape",
+    "SimpleRNN",
     "Softmax",
+    "Subtract",
     "UnitNormalization",
 }
 _PLAIN_LAYERS = {
     "AlphaDropout",
+    "AveragePooling1D",
     "AveragePooling2D",
+    "Conv1D",
     "Conv2D",
     "DepthwiseConv2D",
     "Dropout",
     "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "MaxPooling1D",
     "MaxPooling2D",
     "RandomContrast",
     "RandomFlip",
@@ -116,6 +136,7 @@ _PLAIN_LAYERS = {
     "SpatialDropout2D",
     "ZeroPadding2D",
 }
+_DROPS = ("dropout", "recurrent_dropout")  # settings by which other layers drop at random
 _CELLS = ("GRUCell", "LSTMCell", "SimpleRNNCell")  # each within the layer of its name
 # Callbacks that act between epochs only; the compiled epoch has no place between two batches.
 _EPOCH_CALLBACKS = {"CSVLogger", "EarlyStopping", "LearningRateScheduler", "ReduceLROnPlateau"}
@@ -214,6 +235,8 @@ def layers_of(model: "keras.Model") -> set[str]:
             found |= layers_of(part)
         elif kind.__module__.startswith("keras."):
             found.add(kind.__name__)
+            if any(getattr(part, name, 0) for name in _DROPS):
+                found.add("Dropout")
             wrapped = [vars(part).get(name) for name in ("layer", "forward_layer", "cell")]
             for each in wrapped:
                 if isinstance(each, keras.Model):

@@ -221,19 +221,31 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
     ) -> Metrics:
         model.reset_metrics()
 
-        def step(start: tf.Tensor, size: int) -> None:
+        def step(start: tf.Tensor, size: Any) -> None:
             indices = tf.slice(order, [start], [size])
             batch = [tf.gather(part, indices) for part in (x, y, weights) if part is not None]
             model.train_step(tuple(batch))
 
-        def body(i: tf.Tensor) -> list[tf.Tensor]:
+        if not xla:
+            # As in model.fit, no step knows its size beforehand. Where it does, TensorFlow divides
+            # by it through its reciprocal, which gives batch normalisation other last digits.
+            total = order.shape[0]
+
+            def any_step(start: tf.Tensor) -> list[tf.Tensor]:
+                step(start, tf.minimum(batch_size, total - start))
+                return [start + batch_size]
+
+            tf.while_loop(lambda start: start < total, any_step, [tf.constant(0)])
+            return dict(model.get_metrics_result())
+
+        def full_step(i: tf.Tensor) -> list[tf.Tensor]:
             step(i * batch_size, batch_size)
             return [i + 1]
 
         # XLA wants sizes it knows, so the last, smaller batch is a step of its own.
         full, rest = divmod(order.shape[0], batch_size)
         if full:
-            tf.while_loop(lambda i: i < full, body, [tf.constant(0)])
+            tf.while_loop(lambda i: i < full, full_step, [tf.constant(0)])
         if rest:
             step(tf.constant(full * batch_size), rest)
         return dict(model.get_metrics_result())
