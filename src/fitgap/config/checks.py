@@ -298,6 +298,14 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
     for key in ("_target_", "name"):
         value = optimizer.get(key)
         require(f"optimizer.{key}", value, "given", when=isinstance(value, str) and value != "")
+    for key, (allowed, holds) in _OPTIMIZER_RANGES.items():
+        value = optimizer.get(key)
+        if value is not None:
+            require(f"optimizer.{key}", value, allowed, when=is_number(value) and holds(value))
+    for key in ("nesterov", "centered", "amsgrad", "use_ema"):
+        if key in optimizer:
+            value = optimizer[key]
+            require(f"optimizer.{key}", value, "true or false", when=isinstance(value, bool))
     target = str(optimizer["_target_"])
     if target.removeprefix("keras.optimizers.") in _OF_OPTIMIZER:
         known = {"_target_", "name", "learning_rate", *optimizer_settings(target)}
@@ -307,14 +315,6 @@ def _check_optimizer(optimizer: Mapping[str, Any]) -> None:
                 raise RequestError(
                     f"optimizer.{key}: optimizer={optimizer['name']} has no such setting{nearest}"
                 )
-    for key, (allowed, holds) in _OPTIMIZER_RANGES.items():
-        value = optimizer.get(key)
-        if value is not None:
-            require(f"optimizer.{key}", value, allowed, when=is_number(value) and holds(value))
-    for key in ("nesterov", "centered", "amsgrad", "use_ema"):
-        if key in optimizer:
-            value = optimizer[key]
-            require(f"optimizer.{key}", value, "true or false", when=isinstance(value, bool))
 
 
 def _check_loss(config: Config) -> None:
