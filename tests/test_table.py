@@ -207,3 +207,29 @@ def test_a_second_file_is_the_validation_part(tmp_path):
     (tmp_path / "val.csv").write_text(csv(WIDTH[:6], SHAPE[:6], KIND[:6]))
     dataset = table(tmp_path, csv(WIDTH, SHAPE, KIND), val_path=str(tmp_path / "val.csv"))
     assert len(splits.split_dataset(dataset, SplitConfig("given")).val) == 6
+
+
+def test_rows_of_a_file_are_predicted_as_the_run_was_tested(compose, tracking_uri, tmp_path):
+    from fitgap import experiment, prediction
+    from fitgap.store import recorded
+
+    widths = ["" if i % 9 == 0 else width for i, width in enumerate(WIDTH)]
+    path = tmp_path / "flowers.csv"
+    path.write_text(csv(widths, SHAPE, KIND))
+    settings = compose(
+        *("dataset=table", f"dataset.path={path}", "dataset.label=kind", "training.epochs=1"),
+        f"tracking.uri={tracking_uri}",
+    )
+    result = experiment.run(experiment.plan(settings))
+    run = recorded.open_run(result.run_id, uri=tracking_uri)
+    dataset = prediction.load_dataset(run)
+    tested = prediction.predict_test_images(
+        prediction.load_model(run), dataset, range(len(dataset.y_test))
+    )
+    by_row = prediction.predict_rows(run, path)
+    rows = [int(name.rpartition(" ")[2]) - 1 for name in dataset.test_names]
+    np.testing.assert_allclose(by_row.probabilities[rows], tested.probabilities, atol=1e-6)
+    assert by_row.class_names == ("rose", "tulip")
+    (tmp_path / "new.csv").write_text("shape,breadth\nflat,1.5\n")
+    with pytest.raises(RequestError, match="has no column 'width'"):
+        prediction.predict_rows(run, tmp_path / "new.csv")

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.data import datasets, preprocessing, splits
+from fitgap.config.schema import TableConfig
+from fitgap.data import datasets, preprocessing, splits, table
 from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
@@ -125,6 +126,45 @@ def load_dataset(run: RecordedRun) -> Dataset:
             f"digest {dataset.digest[:8]}, recorded {digest[:8] or 'none'}"
         )
     return preprocessing.encoded(dataset, splits.split_dataset(dataset, run.config.split))
+
+
+TABLES = (".csv", ".tsv", ".parquet", ".pq")
+
+
+def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()) -> Predictions:
+    """Ask a run's network for the classes of a table's rows.
+
+    The run's own table is read again: medians and known categories are those of its training
+    partition.
+
+    Parameters
+    ----------
+    run
+        Of the record; its data are a table.
+    path
+        CSV or Parquet with the columns that the network takes.
+    trusted
+        See `load_model`.
+
+    Raises
+    ------
+    RequestError
+        If the run learned from no table or for no classes, or the file cannot be read.
+    """
+    settings = run.config.dataset
+    if not isinstance(settings, TableConfig):
+        raise RequestError(f"run {run.run_id} learned from no table, but {path} is one")
+    dataset = load_dataset(run)
+    if dataset.task != "classes":
+        raise RequestError(f"rows are predicted for classes, but the targets are {dataset.task}")
+    raw = datasets.load(run.dataset, split=run.config.split)
+    split = splits.split_dataset(raw, run.config.split)
+    learned = preprocessing.learn(np.asarray(raw.x_train)[split.train], raw.columns)
+    rows = preprocessing.encode(table.read_rows(path, settings, raw.columns), learned)
+    model = load_model(run, trusted=trusted)
+    probabilities = _probabilities(model, rows)
+    sources = [Path(f"{path}, row {row}") for row in range(1, len(rows) + 1)]
+    return Predictions(sources, rows, None, probabilities, dataset.class_names)
 
 
 def parse_indices(text: str, *, count: int) -> list[int]:

@@ -61,14 +61,18 @@ def command(
     from fitgap.config.tasks import task_of
     from fitgap.store import recorded
 
-    found = prediction.find_files(list(files))
+    is_table = len(files) == 1 and files[0].suffix.lower() in prediction.TABLES
+    found = prediction.find_files(list(files)) if not is_table else []
     run = recorded.open_run(run_id, uri=uri)
     if (task := task_of(run.config).name) != "classes":
         raise RequestError(
             f"run {run.run_id} predicts {task}, and predict shows classes; its network is "
             f"mlflow.pyfunc.load_model('models:/{run.model_id}').predict(features)"
         )
-    if found:
+    if is_table:
+        predictions = prediction.predict_rows(run, files[0], trusted=trust)
+        heading = f"{run.name}: {len(predictions.sources)} rows of {files[0].name}"
+    elif found:
         predictions = _predict_files(run, found, invert=invert, trust=trust)
         heading = f"{run.name}: {len(found)} of your images"
     else:
@@ -85,6 +89,8 @@ def command(
         console.print(f"{heading}\n", markup=False, soft_wrap=True)
         console.print(prediction.to_table(predictions))
 
+    if is_table:
+        return
     path = picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
     prediction.save_picture(predictions, path)
     print(f"picture: {path}", file=sys.stderr)

@@ -117,6 +117,34 @@ def read(
     return Parts(train, parts.get("test_path"), tuple(notes))
 
 
+def read_rows(path: Path, config: TableConfig, columns: Sequence[Column]) -> NDArray[np.float32]:
+    """Read the rows of a file whose targets nobody knows, as `read` does.
+
+    Parameters
+    ----------
+    path
+        Of the file; further columns are not looked at.
+    config
+        Of the run's data.
+    columns
+        Of the run's data; a category that they have not is missing.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be read, or a column is missing.
+    """
+    cells, _ = table_file.read(path, config, targets=())
+    for column in columns:
+        if column.name not in cells:
+            raise RequestError(
+                f"{path} has no column {column.name!r}, which the network takes"
+                f"{did_you_mean(column.name, list(cells))}"
+            )
+    each = _File(path, cells)
+    return np.stack([_values(each, column) for column in columns], axis=1)
+
+
 def _check_columns(each: _File, first: _File, targets: Sequence[str]) -> None:
     names = list(each.cells)
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
