@@ -44,14 +44,26 @@ def test_effects_of_a_two_by_two_sweep_worked_by_hand():
     assert [level.mean for level in first.levels] == pytest.approx([0.885, 0.765])
     assert first.range == pytest.approx(0.12)
     assert (first.blocks, first.all_blocks) == (4, 4)
-    # Deviations -0.02, -0.04, 0.04, 0.02: sd = sqrt(0.004 / 3), divided by sqrt(4).
-    half_width = t_quantile(3) * math.sqrt(0.004 / 3) / 2
+    # Seeds averaged first: 0.09 and 0.15 in the two numbers of epochs, sd 0.06 / sqrt(2); two rows.
+    half_width = t_quantile(1, 1 - 0.05 / 2) * 0.06 / math.sqrt(2) / math.sqrt(2)
     assert (first.span.low, first.span.high) == pytest.approx(
         (0.12 - half_width, 0.12 + half_width)
     )
     # 5 minus 10 epochs: 0.04, 0.06, 0.10, 0.12.
     assert (second.name, second.range) == ("training.epochs", pytest.approx(0.08))
     assert [level.value for level in second.levels] == ["5", "10"]
+
+
+def test_a_pure_interaction_is_no_main_effect():
+    # sgd wins at 5 epochs and loses at 10, by the same and without scatter over seeds.
+    values = [0.9, 0.9, 0.8, 0.8, 0.8, 0.8, 0.9, 0.9001]
+    optimizer = next(
+        one
+        for one in main_effects(section_of(two_by_two(values)), metric="val/accuracy")
+        if one.name == "optimizer"
+    )
+    assert optimizer.span.n == 2
+    assert optimizer.span.low < 0 < optimizer.span.high
 
 
 def test_range_means_are_those_of_an_analysis_of_variance():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @options.uri
 @options.output_folder("remedies")
 def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> None:
-    """Say what each remedy of a sweep=remedies brought: table, picture, best trade first."""
+    """Say what each remedy of a sweep=remedies brought: table, picture, largest gain first."""
     from rich.console import Console
     from rich.text import Text
 

@@ -2,8 +2,11 @@
 
 Runs that share all other settings and the seed are a block. A level's mean is taken over the
 blocks that have every level, so that no level profits from company the others lack. The interval
-of a setting's range is that of paired differences within blocks, between its best and its worst
-level; because those two were picked out, it holds for all pairs of levels at once (Bonferroni).
+of a setting's range is that of paired differences between its best and its worst level, over the
+combinations of the other settings: the replicates of one combination are averaged first, since they
+are no independent blocks where an effect differs between combinations. Where no other setting
+differs it is over the replicates. Because levels and settings are looked at together, it holds for
+all pairs of levels and all settings at once (Bonferroni).
 """
 
 from collections.abc import Hashable, Sequence
@@ -19,10 +22,11 @@ from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show,
 from fitgap.store import StoredRun
 
 RULE = (
-    "Runs that share all other settings and the seed are a block; only blocks with every level of "
-    "a setting count. A mean is over these blocks. What a setting moves is the difference between "
-    "its best and its worst level within blocks, with a 95 % interval (paired t, Bonferroni over "
-    "all pairs of levels)."
+    "Runs that share all other settings and the replicate are a block; only blocks with every level "
+    "of a setting count. A mean is over these blocks. What a setting moves is the difference between "
+    "its best and its worst level, with a 95 % interval over the combinations of the other settings, "
+    "replicates averaged first (over replicates where no other setting differs); it holds for all "
+    "pairs of levels and all settings at once (paired t, Bonferroni)."
 )
 UNSET = "not set"
 
@@ -86,10 +90,10 @@ def main_effects(section: Section, *, metric: str) -> list[Effect]:
         Whose means are compared; runs without it count nowhere.
     """
     runs = [run for group in section.groups for run in group.runs]
+    rows = [row for key in section.differing for row in _rows(key, runs, keys=section.differing)]
     effects = [
-        effect
-        for key in section.differing
-        for effect in _effects_of(key, runs, keys=section.differing, metric=metric)
+        _effect(key, some, keys=section.differing, metric=metric, within=within, rows=len(rows))
+        for key, some, within in rows
     ]
     # What cannot be separated comes last; equal ranges keep the order of the columns.
     return sorted(effects, key=lambda effect: (not effect.levels, -effect.range))
@@ -103,27 +107,34 @@ def effect_metrics(section: Section) -> tuple[str, ...]:
     return tuple(name for name in wanted if name in present)
 
 
-def _effects_of(
-    key: str, runs: Sequence[StoredRun], *, keys: Sequence[str], metric: str
-) -> list[Effect]:
-    """Return a setting's effect; of what comes with an option, one for each that has a choice."""
+def _rows(
+    key: str, runs: Sequence[StoredRun], *, keys: Sequence[str]
+) -> list[tuple[str, Sequence[StoredRun], str]]:
+    """Return a setting with its runs; of what comes with an option, one for each with a choice."""
     group, dot, _ = key.partition(".")
     if not (dot and group in GROUPS and group in keys):
-        return [_effect(key, runs, keys=keys, metric=metric, within="")]
+        return [(key, runs, "")]
     of_option: dict[str, list[StoredRun]] = {}
     for run in runs:
         of_option.setdefault(value_of(run, group) or UNSET, []).append(run)
     return [
-        _effect(key, some, keys=keys, metric=metric, within=option)
+        (key, some, option)
         for option, some in sorted(of_option.items())
         if len({value_of(run, key) for run in some}) > 1
     ]
 
 
 def _effect(
-    key: str, runs: Sequence[StoredRun], *, keys: Sequence[str], metric: str, within: str
+    key: str,
+    runs: Sequence[StoredRun],
+    *,
+    keys: Sequence[str],
+    metric: str,
+    within: str,
+    rows: int,
 ) -> Effect:
-    shared = [*others_than([key], keys), *REPLICATE_KEYS]
+    others = others_than([key], keys)
+    shared = [*others, *REPLICATE_KEYS]
 
     def block_of(run: StoredRun) -> Hashable:
         return tuple(value_of(run, name) for name in shared)
@@ -157,9 +168,16 @@ def _effect(
     ends = sorted((levels[0], levels[-1]), key=lambda pair: pair[1].mean)
     low, high = (cells[value] for value, _ in ends)
     pairs = max(len(levels) * (len(levels) - 1) // 2, 1)
+    by_combination: dict[Hashable, list[float]] = {}
+    for block in complete:
+        combination = block[: len(others)] if isinstance(block, tuple) else block
+        by_combination.setdefault(combination, []).append(high[block] - low[block])
+    several = len(by_combination) > 1
     span = paired(
-        [high[block] - low[block] for block in complete],
-        confidence=1 - (1 - CONFIDENCE) / pairs,
+        [sum(found) / len(found) for found in by_combination.values()]
+        if several
+        else [high[block] - low[block] for block in complete],
+        confidence=1 - (1 - CONFIDENCE) / (pairs * rows),
     )
     return Effect(
         setting=key,

@@ -43,8 +43,10 @@ class Estimate:
     covers: str = SEEDS
 
 
-def estimate(values: Sequence[float], *, image_variance: float = 0.0) -> Estimate:
-    """Return mean, spread and the 95 % interval of the mean.
+def estimate(
+    values: Sequence[float], *, image_variance: float = 0.0, confidence: float = CONFIDENCE
+) -> Estimate:
+    """Return mean, spread and the interval of the mean.
 
     Parameters
     ----------
@@ -53,6 +55,8 @@ def estimate(values: Sequence[float], *, image_variance: float = 0.0) -> Estimat
     image_variance
         Variance of the mean that the finite number of images leaves, however many seeds there
         are: p (1 - p) / images for an accuracy p. 0 leaves it out.
+    confidence
+        Of the interval.
 
     Notes
     -----
@@ -73,7 +77,9 @@ def estimate(values: Sequence[float], *, image_variance: float = 0.0) -> Estimat
     if n == 1:
         return Estimate(mean, None, None, None, 1, not_finite)
     sd = standard_deviation(finite)
-    half_width = half_width_of(sd**2 / n, degrees=n - 1, image_variance=image_variance)
+    half_width = half_width_of(
+        sd**2 / n, degrees=n - 1, image_variance=image_variance, confidence=confidence
+    )
     covers = IMAGES if image_variance else SEEDS
     return Estimate(mean, sd, mean - half_width, mean + half_width, n, not_finite, covers)
 

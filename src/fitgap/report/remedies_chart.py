@@ -13,7 +13,7 @@ GOOD, BAD, UNCLEAR = "#0072B2", "#D55E00", "#777777"
 
 
 def draw(found: Sequence[Effect], *, title: str) -> Figure:
-    """Draw the changes of validation accuracy and gap side by side, best trade on top.
+    """Draw the changes of validation accuracy and gap side by side, the largest gain on top.
 
     An interval that lies wholly on one side of zero is coloured, and filled besides.
 
@@ -29,7 +29,7 @@ def draw(found: Sequence[Effect], *, title: str) -> Figure:
     figure = Figure(figsize=(8, 1.9 + 0.34 * len(shown)), layout="constrained")
     figure.suptitle(title, fontsize=10)
     figure.supxlabel(
-        f"95 % intervals over {baseline.val.n} seeds; blue: better, orange: worse, grey: not told "
+        f"intervals over {baseline.val.n} seeds, all at once 95 %; blue: better, orange: worse, grey: not told "
         "apart from no change",
         fontsize=8,
     )
