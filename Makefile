@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-extras lock quickstart train sweep data-report remedies learning-curve search \
 	compare report ui server \
-	reproduce predict rerun register verify bench bench-compare bench-naive chaos \
+	reproduce predict rerun register verify bench bench-compare bench-naive chaos calibrate \
 	test fuzz audit test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || \
@@ -130,6 +130,9 @@ bench-naive: $(READY) ## measure naive loops against NumPy and Keras
 
 chaos: $(READY) ## kill a sweep 30 times and compare it with an undisturbed one
 	$(PYTHON) scripts/chaos.py $(ARGS)
+
+calibrate: $(READY) ## simulate what comparisons claim where the truth is known
+	$(PYTHON) scripts/calibrate.py
 
 test: $(READY) ## run the tests, without the slow ones
 	$(PYTHON) -m pytest $(PARALLEL) -m "not slow" $(ARGS)

@@ -22,11 +22,11 @@ from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show,
 from fitgap.store import StoredRun
 
 RULE = (
-    "Runs that share all other settings and the replicate are a block; only blocks with every level "
-    "of a setting count. A mean is over these blocks. What a setting moves is the difference between "
-    "its best and its worst level, with a 95 % interval over the combinations of the other settings, "
-    "replicates averaged first (over replicates where no other setting differs); it holds for all "
-    "pairs of levels and all settings at once (paired t, Bonferroni)."
+    "Runs that share all other settings and the replicate are a block; only blocks with every "
+    "level of a setting count. A mean is over these blocks. What a setting moves is the difference "
+    "between its best and its worst level, with a 95 % interval over the combinations of the other "
+    "settings, replicates averaged first (over replicates where no other setting differs); it "
+    "holds for all pairs of levels and all settings at once (paired t, Bonferroni)."
 )
 UNSET = "not set"
 

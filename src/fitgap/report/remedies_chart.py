@@ -29,8 +29,8 @@ def draw(found: Sequence[Effect], *, title: str) -> Figure:
     figure = Figure(figsize=(8, 1.9 + 0.34 * len(shown)), layout="constrained")
     figure.suptitle(title, fontsize=10)
     figure.supxlabel(
-        f"intervals over {baseline.val.n} seeds, all at once 95 %; blue: better, orange: worse, grey: not told "
-        "apart from no change",
+        f"intervals over {baseline.val.n} seeds, all at once 95 %; blue: better, orange: worse, "
+        "grey: not told apart from no change",
         fontsize=8,
     )
     accuracy, gap = figure.subplots(1, 2, sharey=True)

@@ -1,0 +1,62 @@
+"""The table of what the simulations found, written into docs/COMPARISON.md (make calibrate)."""
+
+from pathlib import Path
+
+from fitgap.report import text_tables
+from fitgap_lab.calibration.simulate import Design, Outcome, simulate
+
+START, END = "<!-- calibration: start -->", "<!-- calibration: end -->"
+HEADER = (
+    "groups, splits x seeds", "scatter", "any false word", "interval holds the truth",
+    "over seeds alone it holds", "4 points shown",
+)  # fmt: skip
+SIZES = ((2, 5, 2), (3, 5, 2), (10, 3, 1), (10, 5, 2), (10, 10, 1), (50, 5, 1), (200, 5, 1))
+ONE_SPLIT = ((2, 1, 3), (10, 1, 3), (10, 1, 10), (50, 1, 3))
+RUNS = 30_000  # a row's, about: rankings are fewer the larger they are
+FEWEST, MOST = 60, 600
+
+
+def table() -> str:
+    """Simulate every row and return the table as Markdown."""
+    rows = [
+        _row(Design(groups, splits, seeds, spreads=spreads))
+        for groups, splits, seeds in (*SIZES, *ONE_SPLIT)
+        for spreads in (0.0, 0.5)
+    ]
+    return text_tables.to_markdown(HEADER, rows)
+
+
+def write(page: Path) -> None:
+    """Put the table between the marks of the page."""
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(START)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{START}\n{table()}{END}{after}", encoding="utf-8")
+
+
+def _row(design: Design) -> list[str]:
+    runs = design.groups * design.splits * design.seeds
+    rankings = min(max(RUNS // runs, FEWEST), MOST)
+    equal = simulate(design, rankings=rankings)
+    seeds = simulate(design, rankings=FEWEST, these_images=True)
+    better = Design(
+        design.groups, design.splits, design.seeds, advantage=0.04, spreads=design.spreads
+    )
+    power = simulate(better, rankings=FEWEST, seed=1)
+    return [
+        design.name,
+        "unequal" if design.spreads else "equal",
+        _share(equal.false, rankings),
+        f"{equal.covered:.2f}",
+        _covered(seeds),
+        f"{power.shown:.2f}",
+    ]
+
+
+def _share(share: float, rankings: int) -> str:
+    error = (share * (1 - share) / rankings) ** 0.5
+    return f"{share:.3f} ± {2 * error:.3f}"
+
+
+def _covered(outcome: Outcome) -> str:
+    return "" if outcome.covered != outcome.covered else f"{outcome.covered:.2f}"

@@ -1,0 +1,43 @@
+"""What a comparison claims, where the truth is known: the short form of `make calibrate`."""
+
+import pytest
+
+from fitgap_lab.calibration.simulate import Design, simulate
+
+
+def most(rankings, share=0.05):
+    """Return what a share of 5 % exceeds in one of a thousand such simulations."""
+    from scipy.stats import binom
+
+    return binom.isf(0.001, rankings, share) / rankings
+
+
+@pytest.mark.parametrize(
+    ("design", "rankings"),
+    [
+        (Design(2, 5, 1), 150),
+        (Design(10, 3, 1), 100),
+        (Design(10, 3, 1, spreads=0.5), 100),
+        (Design(10, 1, 3), 100),
+        (Design(40, 5, 1, spreads=0.5), 25),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_equal_groups_are_called_worse_in_at_most_one_of_twenty_rankings(design, rankings):
+    assert simulate(design, rankings=rankings).false <= most(rankings)
+
+
+def test_the_interval_over_splits_holds_the_truth_as_often_as_it_says():
+    found = simulate(Design(1, 5, 2), rankings=400)
+    # Binomial, one of a thousand; the correction for overlap makes it hold more often than 95 %.
+    assert 1 - found.covered <= most(400)
+
+
+def test_the_interval_on_one_split_holds_the_truth_and_that_over_seeds_does_not():
+    design = Design(1, 1, 5, of_split=0.02)  # what 300 images leave of an accuracy of 0.85
+    assert 1 - simulate(design, rankings=400).covered <= most(400)
+    assert simulate(design, rankings=400, these_images=True).covered < 0.6
+
+
+def test_a_large_difference_is_shown():
+    assert simulate(Design(3, 5, 2, advantage=0.05), rankings=20).shown > 0.8
