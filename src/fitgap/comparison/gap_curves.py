@@ -24,11 +24,11 @@ class Explained:
     Attributes
     ----------
     verdict
-        None without a validation partition.
+        None without a validation partition or without accuracies, which the rule is about.
     epoch
         Of the lowest validation loss, over the runs: from there on the gap in loss opens.
     on_front
-        Whether no other group has both a higher validation accuracy and a smaller gap.
+        Whether no other group has both a better validation figure and a smaller gap.
     """
 
     verdict: Verdict | None
@@ -78,11 +78,21 @@ def explain_from(
     ]
 
 
-def front_of(section: Section) -> frozenset[int]:
-    """Return the positions of the groups that no other beats in accuracy and gap."""
+def front_of(section: Section, metric: str = "") -> frozenset[int]:
+    """Return the positions of the groups that no other beats in both validation figure and gap.
+
+    Parameters
+    ----------
+    section
+        Of a comparison.
+    metric
+        Whose figures, without a partition; none is the one that the section is about.
+    """
+    name = metric or section.metric
+    sign = 1 if section.is_better_high(f"val/{name}") else -1
     return pareto_front(
         [
-            (mean_of(group, "val/accuracy"), mean_of(group, "gap/accuracy"))
+            (sign * mean_of(group, f"val/{name}"), mean_of(group, f"gap/{name}"))
             for group in section.groups
         ]
     )

@@ -139,6 +139,20 @@ class Section:
         return higher_is_better(metric, (run for group in self.groups for run in group.runs))
 
     @property
+    def metric(self) -> str:
+        """What texts and pictures are about, without a partition: the metric ranked by, if any.
+
+        Ranked by the loss or by a metric of no partition, it is the runs' primary one.
+        """
+        partition, _, name = (self.sort or "").partition("/")
+        if name and name != "loss" and partition in (*PARTITIONS, "gap", "test_gap"):
+            return name
+        present = {metric for group in self.groups for metric in group.metrics}
+        found = sorted(one.partition("/")[2] for one in present if one.startswith("train/"))
+        others = [one for one in found if one != "loss"]
+        return self.primary if self.primary in others or not others else others[0]
+
+    @property
     def averages(self) -> bool:
         """Whether groups hold runs of different settings."""
         return not set(self.differing) <= {*self.keys}

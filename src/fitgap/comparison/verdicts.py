@@ -111,12 +111,12 @@ def curve_over_seeds(histories: Sequence[Mapping[int, float]]) -> Curve:
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> frozenset[int]:
-    """Return the positions of the points that no other beats in both accuracy and gap.
+    """Return the positions of the points that no other beats in both score and gap.
 
     Parameters
     ----------
     points
-        Accuracy (higher is better) and gap (lower is better) of each group.
+        Score (higher is better) and gap (lower is better) of each group.
 
     Returns
     -------
@@ -131,7 +131,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> frozenset[int]:
     """
     finite = [i for i, point in enumerate(points) if all(map(math.isfinite, point))]
     front: list[int] = []
-    # By falling accuracy, a point is on the front if its gap is below all gaps before it.
+    # By falling score, a point is on the front if its gap is below all gaps before it.
     for i in sorted(finite, key=lambda i: (-points[i][0], points[i][1])):
         if not front or points[i] == points[front[-1]] or points[i][1] < points[front[-1]][1]:
             front.append(i)

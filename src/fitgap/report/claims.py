@@ -13,7 +13,7 @@ SPLITS_ADVISED = 5
 
 def coverage(section: Section) -> list[str]:
     """Say what the intervals of a section take in, and what they do not."""
-    metric = section.sort or "val/accuracy"
+    metric = section.sort or f"val/{section.primary}"
     kinds = {
         found.covers
         for group in section.groups

@@ -49,17 +49,6 @@ class _Line:
     curve: Curve
 
 
-def primary_metric(section: Section) -> str:
-    """Return the metric that a section is ranked by, without its partition: ``accuracy``."""
-    partition, _, name = (section.sort or "").partition("/")
-    present = {metric for group in section.groups for metric in group.metrics}
-    if name and name != "loss" and partition in (*PARTS, "test", "gap", "test_gap"):
-        return name
-    found = sorted(m.partition("/")[2] for m in present if m.startswith("train/"))
-    others = [metric for metric in found if metric != "loss"]
-    return section.primary if section.primary in others or not others else others[0]
-
-
 def histories_of(section: Section, *, uri: str, metrics: Iterable[str]) -> Histories:
     """Return what `curves` needs of a section's first groups, read in one go.
 
@@ -126,8 +115,7 @@ def draw(
     sized: dict[str, Any] = {} if size is None else {"size": size}
     pictures = []
     for section in comparison.sections:
-        primary = primary_metric(section)
-        wanted = metrics or ((primary, "loss") if kind == "curves" else (primary,))
+        wanted = metrics or ((section.metric, "loss") if kind == "curves" else (section.metric,))
         wanted = tuple(dict.fromkeys(wanted))
         shown = title or (f"{section.dataset}, split {section.split}" if several else "")
         make: Callable[[str], Picture]
@@ -305,7 +293,7 @@ def gap_against_metric(
     """
     import altair as alt
 
-    front = front_of(section)
+    front = front_of(section, metric)
     found = [
         (i, group)
         for i, group in enumerate(section.groups)

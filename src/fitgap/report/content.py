@@ -77,7 +77,7 @@ class ReportedSection:
     shown
         The first `MOST_GROUPS` groups.
     front
-        Positions, among all groups, of those that no other beats in accuracy and gap.
+        Positions, among all groups, of those that no other beats in validation figure and gap.
     effects
         Main effects by metric, the largest first.
     model
@@ -204,7 +204,7 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
         run_ids=[run.run_id for group in shown for run in group.runs],
         keys=["val/loss", EPOCHS],
     )
-    quantities = dict.fromkeys([comparison_charts.primary_metric(section), "loss"])
+    quantities = dict.fromkeys([section.metric, "loss"])
     drawn = comparison_charts.histories_of(section, uri=uri, metrics=quantities)
     for run_id, more in drawn.items():
         histories[run_id] |= more

@@ -21,9 +21,15 @@ from fitgap.comparison.groups import EVERYTHING, Group, image_interval
 from fitgap.comparison.query import Query
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
-from fitgap.comparison.verdicts import RULE
+from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
 from fitgap.errors import RequestError
-from fitgap.report import comparison_charts, drawing, interval_bars, page_pictures
+from fitgap.report import (
+    comparison_charts,
+    drawing,
+    interval_bars,
+    number_charts,
+    page_pictures,
+)
 from fitgap.report.claims import coverage, decision
 from fitgap.report.content import (
     MOST_COMMANDS,
@@ -97,6 +103,7 @@ def to_html(report: Report) -> str:
         "image_interval": image_interval,
         "mean_or_median": mean_or_median,
         "next_step": next_step,
+        "errors_of_numbers": errors_of_numbers,
         "png_address": png_address,
         "wilson": wilson,
     }
@@ -190,19 +197,28 @@ def confusions(model: SelectedModel) -> list[tuple[str, str, int]]:
     return [(names[i], names[j], int(counts[i, j])) for i, j in pairs if counts[i, j]]
 
 
+def errors_of_numbers(model: SelectedModel) -> list[Markup]:
+    """Return a picture of what a model predicts against what is true, one for each number."""
+    if model.outputs is None or not model.outputs.are_numbers:
+        return []
+    pictures = number_charts.of_outputs(model.outputs)
+    title = "predicted against true, on the test set"
+    return [page_pictures.inline(one.svg(drawing.PAGE), title=title) for one in pictures]
+
+
 def next_step(part: ReportedSection) -> str:
     """Say what to do with the answer; empty where nothing follows from it."""
     if part.selected is None or part.selected.verdict is None:
         return ""
     word = part.selected.verdict.word
-    if word.startswith("overfits"):
+    if word == OVERFITTING:
         return (
             "its gap can be made smaller; fitgap sweep sweep=remedies tries what helps against "
             "overfitting, and fitgap learning-curve says what more data would be worth."
         )
-    if word.startswith("not converged"):
+    if word == NOT_CONVERGED:
         return "it had not finished learning: train it for more epochs (training.epochs)."
-    if word.startswith("underfits"):
+    if word == UNDERFITTING:
         return "more was to be learned: train it for more epochs, or take a larger network."
     if any(one.mark in (TIE, EQUAL) for one in part.shown[1:]):
         return ""  # what would tell them apart is said beside
@@ -211,10 +227,9 @@ def next_step(part: ReportedSection) -> str:
 
 def gap_limits(part: ReportedSection) -> tuple[float, float]:
     """Return the scale on which the gaps of a section are drawn."""
+    name = f"gap/{part.section.metric}"
     gaps: Sequence[Estimate] = [
-        one.group.metrics["gap/accuracy"]
-        for one in part.shown
-        if math.isfinite(mean_of(one.group, "gap/accuracy"))
+        one.group.metrics[name] for one in part.shown if math.isfinite(mean_of(one.group, name))
     ]
     return interval_bars.limits_with_zero(gaps)
 

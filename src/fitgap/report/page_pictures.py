@@ -46,7 +46,7 @@ class PagePicture:
 
 def of_section(section: Section, histories: Histories) -> list[PagePicture]:
     """Return what can be drawn of a section: curves, gap against metric, settings."""
-    metric = comparison_charts.primary_metric(section)
+    metric = section.metric
     wanted: list[tuple[str, str, Callable[[], Picture]]] = [
         (
             "curves",

@@ -152,14 +152,15 @@ def _below(section: Section, *, shown: int) -> list[str]:
     if section.sort is None or section.sort.startswith(TEST_PREFIXES):
         return sentences
     first = section.groups[0]
-    if (test := first.metrics.get("test/accuracy")) is not None and math.isfinite(test.mean):
+    name = section.metric
+    if (test := first.metrics.get(f"test/{name}")) is not None and math.isfinite(test.mean):
         spread = "" if test.low is None else f" ± {test.mean - test.low:.4f}"
         sentences.append(
-            f"The first group's test accuracy, not used to choose it: {test.mean:.4f}{spread} "
+            f"The first group's test {name}, not used to choose it: {test.mean:.4f}{spread} "
             f"(n = {test.n})."
         )
     images = section.images.get("val")
-    accuracy = first.metrics.get("val/accuracy")
+    accuracy = first.metrics.get("val/accuracy") if name == "accuracy" else None
     if images and accuracy and 0 <= accuracy.mean <= 1:
         low, high = wilson(accuracy.mean, images=images)
         sentences.append(

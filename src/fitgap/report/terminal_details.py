@@ -26,9 +26,8 @@ from fitgap.report.terminal import heading_of
 ON_FRONT = "◆"
 DECIMALS = 4  # one image of 10,000
 
-_GAPS_HEADER = ("#", "settings", "gap/accuracy", "opens after", "verdict")
 _GAPS_MEANING = (
-    f"{ON_FRONT} on the Pareto front: no other group has both a higher validation accuracy and a "
+    f"{ON_FRONT} on the Pareto front: no other group has both a better validation figure and a "
     "smaller gap. The gap opens after the epoch of the lowest validation loss (mean over seeds)."
 )
 _EFFECTS_HEADER = ("setting", "means, best first", "moves it by", "blocks")
@@ -55,9 +54,12 @@ def gaps_text(comparison: Comparison, *, uri: str, form: str, limit: int | None 
     if form == "markdown":
         return "\n".join(
             [
-                *(_markdown(part, _GAPS_HEADER, _gaps_rows(part, found)) for part, found in parts),
+                *(
+                    _markdown(part, _gaps_header(part), _gaps_rows(part, found))
+                    for part, found in parts
+                ),
                 text_tables.escape(_GAPS_MEANING) + "\n",
-                *(f"- {text_tables.escape(sentence)}" for sentence in VERDICTS_RULE),
+                *(f"- {text_tables.escape(sentence)}" for sentence in _rule(parts)),
                 "",
             ]
         )
@@ -73,14 +75,14 @@ def print_gaps(
     comparison: Comparison, *, uri: str, console: Console, limit: int | None = None
 ) -> None:
     """Print every group's gap explained, and the rule of the verdicts; see `gaps_text`."""
-    for section in comparison.sections:
-        found = explain(section, uri=uri, limit=limit)
-        _print(console, section, _GAPS_HEADER, _gaps_rows(section, found), wrap=(1, 4))
+    parts = [(one, explain(one, uri=uri, limit=limit)) for one in comparison.sections]
+    for section, found in parts:
+        _print(console, section, _gaps_header(section), _gaps_rows(section, found), wrap=(1, 4))
         hidden = len(section.groups) - len(found)
         if hidden:
             console.print(Text(f"Groups not shown: {hidden} (--limit 0 shows all)."))
     console.print(Text(_GAPS_MEANING))
-    console.print(Text("Verdicts: " + " ".join(VERDICTS_RULE)))
+    console.print(Text("Verdicts: " + " ".join(_rule(parts))))
     _print_notes(console, comparison)
 
 
@@ -166,10 +168,22 @@ def _markdown(
     return f"**{text_tables.escape(heading)}**\n\n" + text_tables.to_markdown(header, rows)
 
 
+def _rule(parts: Sequence[tuple[Section, list[Explained]]]) -> tuple[str, ...]:
+    """Return the rule of the verdicts, and where it cannot be used, why."""
+    if not any(one.verdict for _, found in parts for one in found):
+        return ("none; their rule is one for accuracies on a validation partition.",)
+    others = [section.metric for section, _ in parts if section.metric != "accuracy"]
+    return ("By accuracy.", *VERDICTS_RULE) if others else VERDICTS_RULE
+
+
+def _gaps_header(section: Section) -> tuple[str, ...]:
+    return ("#", "settings", f"gap/{section.metric}", "opens after", "verdict")
+
+
 def _gaps_rows(section: Section, found: Sequence[Explained]) -> list[list[str]]:
     rows = []
     for rank, (group, one) in enumerate(zip(section.groups, found, strict=False), start=1):
-        gap = group.metrics.get("gap/accuracy")
+        gap = group.metrics.get(f"gap/{section.metric}")
         epochs = group.runs[0].params.get("training.epochs", "?")
         verdict = one.verdict
         rows.append(
@@ -192,11 +206,12 @@ def _in_words(verdict: Verdict) -> str:
 
 
 def _gap_record(section: Section, group: Group, one: Explained) -> dict[str, Any]:
-    gap = group.metrics.get("gap/accuracy")
+    gap = group.metrics.get(f"gap/{section.metric}")
     return {
         **_data(section),
         "group": label_of(group),
         "n": len(group.runs),
+        "metric": section.metric,
         "gap": _finite(gap.mean) if gap else None,
         "gap_low": gap.low if gap else None,
         "gap_high": gap.high if gap else None,

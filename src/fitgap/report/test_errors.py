@@ -22,7 +22,7 @@ from fitgap.data.datasets import Dataset
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store import predictions as stored_predictions
-from fitgap.store.predictions import StoredPredictions
+from fitgap.store.predictions import StoredOutputs, StoredPredictions
 
 MOST_ERRORS = 12  # images
 MOST_TESTED = 20  # groups; each is a file to read
@@ -68,6 +68,8 @@ class SelectedModel:
         The most confident errors, and how many there are in all.
     missing
         What cannot be shown, and why.
+    outputs
+        Of a model of numbers or label sets, in place of all these.
     """
 
     run: StoredRun
@@ -76,6 +78,7 @@ class SelectedModel:
     errors: tuple[WrongImage, ...]
     wrong: int
     missing: tuple[str, ...]
+    outputs: StoredOutputs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ def selected_model(section: Section, *, uri: str) -> SelectedModel | None:
     run = _best_run(section.groups[0], metric)
     try:
         predictions = stored_predictions.load(run, uri=uri)
+    except stored_predictions.NoClassesError:
+        return _without_classes(run, uri=uri)
     except RequestError as error:
         why = f"No confusion matrix and no errors: {error}."
         return SelectedModel(run, (), None, (), 0, (why,))
@@ -128,6 +133,14 @@ def selected_model(section: Section, *, uri: str) -> SelectedModel | None:
         wrong=int(np.count_nonzero(~predictions.is_right)),
         missing=tuple(missing),
     )
+
+
+def _without_classes(run: StoredRun, *, uri: str) -> SelectedModel:
+    try:
+        outputs = stored_predictions.load_outputs(run, uri=uri)
+    except RequestError as error:
+        return SelectedModel(run, (), None, (), 0, (f"No errors: {error}.",))
+    return SelectedModel(run, (), None, (), 0, (), outputs)
 
 
 def mcnemar_tests(section: Section, *, uri: str) -> list[Tested | None]:

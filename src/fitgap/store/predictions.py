@@ -6,8 +6,11 @@ or ordered by it.
 
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 import numpy as np
@@ -18,11 +21,51 @@ from fitgap.store import StoredRun
 from fitgap.trust import archives
 
 FILE_NAME = "predictions.npz"
+LABEL_THRESHOLD = 0.5  # a label is given above it
+MOST_DRAWN = 500  # samples
 # What reading a file that is no such archive raises; a plain .npy has no arrays by name.
 DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+
+
+class NoClassesError(RequestError):
+    """A run whose predictions are numbers or label sets."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredOutputs:
+    """What a network says of test samples that have no single class; equal only to itself.
+
+    Attributes
+    ----------
+    true
+        Numbers (floats) or label sets (0 or 1, int64), of shape (n, outputs).
+    outputs
+        Numbers or the labels' probabilities, float32 of shape (n, outputs).
+    """
+
+    true: NDArray[Any]
+    outputs: NDArray[np.float32]
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether these are numbers, not label sets."""
+        return bool(np.issubdtype(self.true.dtype, np.floating))
+
+    @property
+    def step(self) -> int:
+        """Every how manyth sample is drawn, so that `MOST_DRAWN` are."""
+        return -(-len(self.true) // MOST_DRAWN)
+
+    def by_label(self) -> list[tuple[int, int, int, int]]:
+        """Return each label's number, how many have it, how many lack it or get it wrongly."""
+        true, given = self.true > 0, self.outputs > LABEL_THRESHOLD
+        counts = (true.sum(0), (true & ~given).sum(0), (~true & given).sum(0))
+        return [
+            (i, int(a), int(b), int(c)) for i, (a, b, c) in enumerate(zip(*counts, strict=True))
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +154,30 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     RequestError
         If the run has none (as runs recorded by older versions), or they cannot be read.
     """
-    path = _local_path(run, uri=uri)
-    try:
-        # Numbers only: a record must not bring code.
-        with path.open("rb") as file:
-            arrays = archives.read_arrays(file)
+    with _said(run), _local_path(run, uri=uri).open("rb") as file:
+        arrays = archives.read_arrays(file)  # numbers only: a record must not bring code
         if "test_outputs" in arrays:
-            raise RequestError(f"run {run.run_id} predicts no classes")
+            raise NoClassesError(f"run {run.run_id} predicts no classes")
         return _checked(arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"])
+
+
+def load_outputs(run: StoredRun, *, uri: str) -> StoredOutputs:
+    """Read what a run says of test samples that have no single class; raises as `load` does."""
+    with _said(run), _local_path(run, uri=uri).open("rb") as file:
+        arrays = archives.read_arrays(file)
+        true, found = (arrays[name] for name in ("test_true", "test_outputs"))
+        true, found = (one.reshape(len(one), -1) for one in (true, found))
+        numeric = all(one.dtype.kind in "iufb" for one in (true, found))
+        if not numeric or not len(true) or true.shape != found.shape:
+            raise ValueError("its arrays do not belong together")
+        return StoredOutputs(true, found.astype(np.float32))
+
+
+@contextmanager
+def _said(run: StoredRun) -> Iterator[None]:
+    """Say whatever goes wrong with a run's file as a request that cannot be met."""
+    try:
+        yield
     except RequestError:
         raise
     except FileNotFoundError as error:

@@ -1,0 +1,107 @@
+"""Comparisons, reports and pictures of numbers and label sets: each speaks of its own metric."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fitgap import experiment, store
+from fitgap.commands import compare, plot, report
+from fitgap.comparison.gap_curves import front_of
+from fitgap.comparison.groups import compare_experiment
+from fitgap.store import predictions
+
+
+def made(task):
+    rng = np.random.default_rng(7)
+    x = rng.normal(size=(160, 3)).astype(np.float32)
+    y = (x @ np.array([1.0, -2.0, 0.5])).astype(np.float32)
+    if task == "numbers":
+        return x, y
+    return x, np.stack([y > 0, x[:, 0] > 0.5, x[:, 1] < 0], axis=1).astype(np.int64)
+
+
+@pytest.fixture(params=["numbers", "label_sets"])
+def record(request, compose, tracking_uri, tmp_path, monkeypatch):
+    """Return the task and its primary metric, with a record of two optimizers."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
+    x, y = made(request.param)
+    file = tmp_path / "data.npz"
+    np.savez(file, x_train=x[:120], y_train=y[:120], x_test=x[120:], y_test=y[120:])
+    for optimizer in ("adam", "sgd"):
+        config = compose(
+            "dataset=npz", f"dataset.path={file}", f"optimizer={optimizer}", "training.epochs=5",
+            f"tracking.uri={tracking_uri}", "training.xla=false", task=None,
+        )  # fmt: skip
+        experiment.run(experiment.plan(config))
+    return request.param, {"numbers": "rmse", "label_sets": "accuracy"}[request.param], tracking_uri
+
+
+def call(command, *arguments):
+    done = CliRunner().invoke(command, ["--experiment", "fitgap", *arguments])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.output
+
+
+def test_each_view_speaks_of_the_tasks_own_metric(record, tmp_path):
+    task, metric, _ = record
+    told = call(compare.command)
+    assert f"val/{metric}" in told
+    assert f"The first group's test {metric}, not used to choose it" in " ".join(told.split())
+    verdicts = " ".join(call(compare.command, "--verdicts").split())
+    assert f"gap/{metric}" in verdicts
+    for kind in ("gap", "curves"):
+        file = tmp_path / f"{kind}.svg"
+        call(plot.command, kind, "-o", str(file))
+        assert metric in file.read_text(encoding="utf-8")
+    page = tmp_path / "report.html"
+    call(report.command, "--output", str(page))
+    html = re.sub(r"<(script|style).*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert f"Selected by val/{metric}" in html
+    assert f"Its test {metric}, reported for this group alone" in html
+    assert f">gap/{metric}</th>" in html
+    assert f">val/{metric}</th><th>name</th>" in html
+    assert "McNemar" not in html
+    assert "confusion" not in html
+    assert ("predicted against true" in html) == (task == "numbers")
+    assert ("wrongly given" in html) == (task == "label_sets")
+    assert ("The best is at the lower left" in html) == (task == "numbers")
+    for text in (told, verdicts, html):
+        assert ("accuracy" in text) == (metric == "accuracy")
+
+
+def test_on_the_front_of_an_error_the_lowest_is_best(record):
+    _, metric, uri = record
+    (section,) = compare_experiment(uri, experiment="fitgap").sections
+    first, second = section.groups
+
+    def with_figures(group, score, gap):
+        metrics = dict(group.metrics)
+        for name, value in ((f"val/{metric}", score), (f"gap/{metric}", gap)):
+            metrics[name] = dataclasses.replace(metrics[name], mean=value)
+        return dataclasses.replace(group, metrics=metrics)
+
+    groups = (with_figures(first, 0.5, 0.1), with_figures(second, 0.25, 0.1))
+    best = 1 if metric == "rmse" else 0
+    assert front_of(dataclasses.replace(section, groups=groups)) == {best}
+
+
+def test_what_was_predicted_can_be_read_back(record):
+    task, _, uri = record
+    run = store.find_runs(uri, experiment="fitgap")[0]
+    found = predictions.load_outputs(run, uri=uri)
+    _, y = made(task)
+    assert found.are_numbers == (task == "numbers")
+    assert np.array_equal(found.true, y[120:].reshape(40, -1))
+    with pytest.raises(predictions.NoClassesError, match="predicts no classes"):
+        predictions.load(run, uri=uri)
+
+
+def test_wrong_labels_are_counted_by_label():
+    found = predictions.StoredOutputs(
+        true=np.array([[1, 0], [1, 1], [0, 0]]),
+        outputs=np.array([[0.9, 0.6], [0.4, 0.7], [0.1, 0.8]], np.float32),
+    )
+    assert found.by_label() == [(0, 2, 1, 0), (1, 1, 0, 2)]
