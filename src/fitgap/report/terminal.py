@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.text import Text
 
 from fitgap.comparison.groups import PARTITIONS, Comparison, Group, Section, image_interval
-from fitgap.comparison.query import TEST_PREFIXES
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
 from fitgap.report import text_tables
@@ -149,8 +148,8 @@ def _below(section: Section, *, shown: int) -> list[str]:
     hidden = len(section.groups) - shown
     more = f" Groups not shown: {hidden} (--limit 0 shows all)." if hidden else ""
     sentences = [_order(section) + more]
-    if section.sort is None or section.sort.startswith(TEST_PREFIXES):
-        return sentences
+    if section.sort is None or not section.sort.startswith("val/"):
+        return sentences  # nobody is the best there, so nobody's test figure is the winner's
     first = section.groups[0]
     name = section.metric
     if (test := first.metrics.get(f"test/{name}")) is not None and math.isfinite(test.mean):

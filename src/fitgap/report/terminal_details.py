@@ -17,8 +17,8 @@ from fitgap.comparison.gap_curves import Explained, explain
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.search_importances import in_words
 from fitgap.comparison.significance import Paired
+from fitgap.comparison.verdicts import NOT_CONVERGED, Verdict
 from fitgap.comparison.verdicts import RULE as VERDICTS_RULE
-from fitgap.comparison.verdicts import Verdict
 from fitgap.report import text_tables
 from fitgap.report.leaderboard import ABSENT, label_of
 from fitgap.report.terminal import heading_of
@@ -201,7 +201,9 @@ def _gaps_rows(section: Section, found: Sequence[Explained]) -> list[list[str]]:
 
 def _in_words(verdict: Verdict) -> str:
     # The gap has a column of its own.
-    more = [text for text in (verdict.convergence, verdict.learned, verdict.baseline) if text]
+    # Where training had not converged, the reason has said so.
+    convergence = "" if verdict.word == NOT_CONVERGED else verdict.convergence
+    more = [text for text in (convergence, verdict.learned, verdict.baseline) if text]
     return "; ".join([f"{verdict.word}: {verdict.reason}", *more])
 
 
