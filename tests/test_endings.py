@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
+from fitgap import experiment
 from fitgap.commands import exit_codes
-from fitgap.config import program
+from fitgap.config import program, project
 from fitgap.errors import RequestError
 from fitgap.sweep import endings
 
@@ -54,6 +55,28 @@ def test_a_run_ends_with_figures_folder_and_commands_that_name_it(train, monkeyp
     assert f"{program.name()} predict {run_id[:8]}" in ended.out
     again = train("training.epochs=1", "architecture=dense_softmax")
     assert figures in again.out
+
+
+def test_commands_name_the_experiment_only_where_it_is_not_the_projects(compose, tracking_uri):
+    usual, other = (
+        experiment.plan(compose(f"tracking.uri={tracking_uri}", f"tracking.experiment={name}"))
+        for name in (project.experiment(), "of two words")
+    )
+    assert not any("--experiment" in line for line in endings.of_sweep(usual))
+    for line in endings.of_sweep(other):
+        assert "--experiment 'of two words' --uri" in line
+
+
+def test_a_stopped_run_says_what_is_kept(compose, tracking_uri, monkeypatch, capsys):
+    planned = experiment.plan(compose(f"tracking.uri={tracking_uri}", "training.epochs=60"))
+    command = f"  {program.name()} train training.epochs=60 'tags.why=a b'\n"
+    for epochs, said in (
+        (0, "stopped before an epoch had ended, so nothing is kept; the same command starts anew"),
+        (4, "kept: 4 of 60 epochs; the same command goes on from there"),
+    ):
+        monkeypatch.setattr(endings.checkpoints, "epochs_done", lambda _path, n=epochs: n)
+        endings.say_run_stopped(planned, ["training.epochs=60", "tags.why=a b"])
+        assert capsys.readouterr().err == f"\n{said}:\n{command}"
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from fitgap import store
-from fitgap.config import program
+from fitgap.config import program, project
 from fitgap.evaluation.baseline import remarks
 from fitgap.evaluation.metrics import higher_is_better
 from fitgap.experiment import Plan, Result
@@ -49,7 +49,6 @@ def figures(metrics: Mapping[str, float], primary: str = "accuracy") -> str:
 def of_run(result: Result, planned: Plan) -> list[str]:
     """Return the lines with which a run that stands alone ends."""
     short = result.run_id[:SHOWN_ID]
-    experiment = planned.config.tracking.experiment
     uri = store.option(planned.uri)
     primary = next(iter(planned.config.metrics))
     said = remarks(
@@ -62,10 +61,9 @@ def of_run(result: Result, planned: Plan) -> list[str]:
     lines = [figures(result.metrics, primary), *said, where]
     if folder := artifact_folder(planned, result.run_id):
         lines.append(f"files:    {folder}")
-    asked = f"--experiment {shlex.quote(experiment)}{uri}"
     lines += [
-        f"picture:  {program.name()} plot run {short} {asked}",
-        f"compare:  {program.name()} compare {asked}",
+        f"picture:  {program.name()} plot run {short}{uri}",
+        f"compare:  {program.name()} compare{_of_experiment(planned)}{uri}",
         f"predict:  {program.name()} predict {short} IMAGE...{uri}",
         f"look:     {program.name()} ui{uri}",
     ]
@@ -74,13 +72,18 @@ def of_run(result: Result, planned: Plan) -> list[str]:
 
 def of_sweep(plan: Plan) -> list[str]:
     """Return the commands that look at what a sweep has found; ``plan`` is of any of its jobs."""
-    experiment = shlex.quote(plan.config.tracking.experiment)
-    asked = f"--experiment {experiment}{store.option(plan.uri)}"
+    asked = f"{_of_experiment(plan)}{store.option(plan.uri)}"
     return [
-        f"compare them: {program.name()} compare {asked}",
-        f"picture:      {program.name()} plot curves {asked} -o curves.svg",
-        f"report:       {program.name()} report {asked}",
+        f"compare them: {program.name()} compare{asked}",
+        f"picture:      {program.name()} plot curves{asked} -o curves.svg",
+        f"report:       {program.name()} report{asked}",
     ]
+
+
+def _of_experiment(plan: Plan) -> str:
+    """Return what a printed command needs to find the experiment: nothing where it is usual."""
+    name = plan.config.tracking.experiment
+    return "" if name == project.experiment() else f" --experiment {shlex.quote(name)}"
 
 
 def resume_command(uri: str, parent: str) -> str:
@@ -117,9 +120,13 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
     )
     done = checkpoints.epochs_done(path)
     of = config.training.epochs
-    kept = f"kept: {done} of {of} epochs" if done else "no epoch had ended, so nothing is kept"
-    command = f"{program.name()} train {shlex.join(overrides)}"
-    print(f"\n{kept}; the same command goes on from there:\n  {command}", file=sys.stderr)
+    said = (
+        f"kept: {done} of {of} epochs; the same command goes on from there"
+        if done
+        else "stopped before an epoch had ended, so nothing is kept; the same command starts anew"
+    )
+    command = f"{program.name()} train {shlex.join(overrides)}".rstrip()
+    print(f"\n{said}:\n  {command}", file=sys.stderr)
 
 
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:

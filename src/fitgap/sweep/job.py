@@ -99,7 +99,7 @@ def run_job(composed: DictConfig) -> Outcome | Result:
 
 def _run_alone(composed: DictConfig) -> Result:
     planned = experiment.plan(settings.from_hydra(composed))
-    print(f"{experiment.run_name(planned.config)}: engine {_engine(planned)}", flush=True)
+    print(f"{experiment.run_name(planned.config)}: {planned.choice.reason}", flush=True)
     for note in planned.facts.notes:
         print(f"data: {note}", flush=True)
     store.check(planned.uri)
@@ -164,8 +164,3 @@ def _is_stopped(planned: Plan) -> bool:
         tags={STOPPED_TAG: "true"},
     )
     return tracking.parent in {run.run_id for run in stopped}
-
-
-def _engine(planned: experiment.Plan) -> str:
-    choice = planned.choice
-    return f"{choice.name}{' with XLA' if choice.xla else ''} ({choice.reason})"

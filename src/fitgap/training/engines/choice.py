@@ -68,7 +68,7 @@ class EngineChoice:
         Whether the compiled epoch goes through XLA; False for the others. None where the built
         model's layers decide: `resolve` does it then.
     reason
-        One phrase for the log.
+        In plain words how a run is trained and, where that is no matter of course, why.
     """
 
     name: str
@@ -167,19 +167,22 @@ def choose(config: Config, *, image_bytes: int) -> EngineChoice:
 
         reference_settings.check(config)
     if training.engine in ("fit", "numpy"):
-        return EngineChoice(training.engine, xla=False, reason=f"training.engine={training.engine}")
+        how = "Keras's model.fit" if training.engine == "fit" else "NumPy"
+        reason = f"{how} (training.engine={training.engine})"
+        return EngineChoice(training.engine, xla=False, reason=reason)
     if training.engine == "auto" and image_bytes > training.memory_limit_mb * 2**20:
         return EngineChoice(
             "fit",
             xla=False,
-            reason=f"images of {image_bytes / 2**20:.0f} MB exceed "
-            f"training.memory_limit_mb={training.memory_limit_mb}: streamed",
+            reason=f"Keras's model.fit, streamed: data of {image_bytes / 2**20:.0f} MB exceed "
+            f"training.memory_limit_mb={training.memory_limit_mb}",
         )
     layers, callbacks = _layer_names(config), _callback_names(training)
     if layers is None or any("." in name for name in callbacks):
         if training.xla is not None:
-            return EngineChoice("compiled", xla=training.xla, reason=f"training.xla={training.xla}")
-        return EngineChoice(training.engine, xla=None, reason="by the layers of the built model")
+            return _as_asked(training.xla)
+        reason = "compiled or model.fit, by the layers of the built model"
+        return EngineChoice(training.engine, xla=None, reason=reason)
     return _by_rule(training, layers, sorted(callbacks - _EPOCH_CALLBACKS))
 
 
@@ -203,15 +206,21 @@ def _by_rule(
     training: TrainingConfig, layers: set[str], batch_callbacks: Sequence[str]
 ) -> EngineChoice:
     if training.xla is not None:
-        return EngineChoice("compiled", xla=training.xla, reason=f"training.xla={training.xla}")
+        return _as_asked(training.xla)
     unknown = [*sorted(layers - _XLA_LAYERS - _PLAIN_LAYERS), *batch_callbacks]
     if unknown and training.engine == "auto":
-        reason = f"{unknown[0]} is not known to compile: model.fit"
+        reason = f"Keras's model.fit, since {unknown[0]} is not known to compile"
         return EngineChoice("fit", xla=False, reason=reason)
     slow = sorted(layers - _XLA_LAYERS)
     if slow:
-        return EngineChoice("compiled", xla=False, reason=f"{slow[0]} is slow in XLA's loop")
-    return EngineChoice("compiled", xla=True, reason="every layer is fast in XLA's loop")
+        reason = f"compiled without XLA, which is slow for {slow[0]}"
+        return EngineChoice("compiled", xla=False, reason=reason)
+    return EngineChoice("compiled", xla=True, reason="compiled with XLA")
+
+
+def _as_asked(xla: bool) -> EngineChoice:
+    how = "with" if xla else "without"
+    return EngineChoice("compiled", xla=xla, reason=f"compiled {how} XLA (training.xla={xla})")
 
 
 def is_fast_in_xla(model: "keras.Model") -> bool:
