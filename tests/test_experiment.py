@@ -102,7 +102,7 @@ def load_model(uri, run_id, loader):
 
 def split_digits(composed):
     dataset = datasets.load(composed.dataset)
-    return dataset, splits.split(dataset.y_train, composed.split, num_classes=10)
+    return dataset, splits.split_dataset(dataset, composed.split)
 
 
 def scores_by_numpy(probabilities, y):
@@ -156,7 +156,7 @@ def test_a_finished_run_is_finished(recorded):
 
 
 def test_all_resolved_settings_are_parameters(recorded):
-    expected = config.flatten(config.to_plain(recorded.config))
+    expected = config.flatten(config.to_plain(recorded.plan.config))
     del expected["tracking.parent"], expected["tracking.pruning"]  # of the sweep, not of the run
     as_text = {
         key: value if isinstance(value, str) else json.dumps(value)
@@ -185,7 +185,7 @@ def test_every_epoch_has_all_figures_and_the_test_set_is_scored_once(recorded):
     for key in [*pairs, "learning_rate"]:
         assert list(found[key]) == [1, 2], key
     once = {"test/loss", "test/accuracy", "test_gap/loss", "test_gap/accuracy", "best_epoch"}
-    once |= {"time/fit_seconds", "throughput/samples_per_second"}
+    once |= {"time/fit_seconds", "throughput/samples_per_second", "baseline/accuracy"}
     assert set(found) == {*pairs, "learning_rate", *once}
     assert all(list(found[key]) == [2] for key in once)
     for step in (1, 2):
@@ -326,7 +326,7 @@ def test_the_artifacts_are_all_there(artifact_folder, recorded):
 def test_the_settings_can_be_run_again_from_their_artifact(artifact_folder, recorded):
     written = yaml.safe_load((artifact_folder / "config.yaml").read_text(encoding="utf-8"))
     again = config.from_plain(written)
-    assert again == recorded.config
+    assert again == recorded.plan.config
     assert experiment.plan(again).identity == recorded.plan.identity
 
 
@@ -348,7 +348,7 @@ def test_without_validation_there_are_no_figures_of_it(run, tracking_uri):
     found = histories(tracking_uri, result.run_id)
     prefixes = {key.partition("/")[0] for key in found}
     scores = {"train", "test", "test_gap", "running"}
-    assert prefixes == {*scores, "learning_rate", "time", "throughput"}
+    assert prefixes == {*scores, "baseline", "learning_rate", "time", "throughput"}
     stored = only_run_in(tracking_uri)
     assert (stored.params["train_samples"], stored.params["val_samples"]) == ("1437", "0")
     assert found["test_gap/accuracy"][2] == found["train/accuracy"][2] - found["test/accuracy"][2]

@@ -93,7 +93,7 @@ a_number = 5
 """
 
 
-LOGITS = ("loss=sparse_categorical_crossentropy", "+loss.function.from_logits=true")
+LOGITS = ("loss=auto", "+loss.function.from_logits=true")
 
 
 @pytest.fixture

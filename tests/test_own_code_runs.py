@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fitgap import experiment, prediction, rerun
+from fitgap.config import own_code
 from fitgap.errors import RequestError
 from fitgap.store import recorded, recorded_code
 
@@ -165,3 +166,20 @@ def test_pyfunc_opens_the_network_where_the_modules_are_not(project, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert float(done.stdout.split()[-1]) == pytest.approx(1, abs=1e-5)
+
+
+def test_own_code_without_a_source_is_said_and_no_earlier_run_answers_for_it(
+    compose, tracking_uri, capsys
+):
+    made = {}
+    exec("import keras\ndef bare(): return [keras.layers.Flatten()]\n", made)
+    config = settings(compose, tracking_uri)
+    target = own_code.register(made["bare"])
+    config.architecture = {"_target_": target, "name": "bare", "title": None}
+    first, second = (experiment.run(experiment.plan(config)) for _ in range(2))
+    assert not second.reused
+    assert first.run_id != second.run_id
+    said = "its source cannot be read, so no earlier run answers for it"
+    assert capsys.readouterr().out.count(said) == 2  # once a run
+    tags = recorded.open_run(second.run_id, uri=tracking_uri).tags
+    assert "no source" in tags["fitgap.code_unknown"]

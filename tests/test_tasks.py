@@ -163,6 +163,14 @@ def test_the_network_speaks_in_the_units_of_the_target(run):
         ("prices", ["training.class_weight=balanced"], ["weighs classes", "numbers"]),
         ("label sets", ["loss=sparse_categorical_crossentropy"], ["integer", "label_sets"]),
         ("three classes", ["loss=binary_crossentropy"], ["2 classes", "3"]),
+        ("three classes", ["+loss.function.colour=red"], ["loss.function", "colour"]),
+        ("prices", ["+loss.function.from_logits=true"], ["loss.function", "from_logits"]),
+        ("prices", ["loss.labels=integer"], ["loss.labels", "loss=mse", "numbers", "integer"]),
+        (
+            "three classes",
+            ["+loss.function._target_=keras.losses.Poisson"],
+            ["loss=auto", "keras.losses.Poisson"],
+        ),
         (
             "three classes",
             ["metrics=[top_5_accuracy]"],

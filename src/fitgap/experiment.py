@@ -189,7 +189,10 @@ def run(planned: Plan) -> Result:
     with disk_full.named_when_full(path.parent), checkpoints.claim(path):
         try:
             result = delivery.retry_while_away(lambda: finished(planned), uri=planned.uri)
-            return result or _train(planned, path)
+            if result is not None:
+                return result
+            _say_unknown(planned)
+            return _train(planned, path)
         except (DivergedError, pruning.PrunedError):
             checkpoints.remove(path)  # it would end the same way again
             raise
@@ -215,6 +218,16 @@ def interrupted(planned: Plan) -> str | None:
         if "fitgap.pruned" not in stored.tags or parent in (None, of_parent):
             return stored.run_id
     return None
+
+
+def _say_unknown(planned: Plan) -> None:
+    """Say of what own code no source can be had, unless a sweep shows the run."""
+    unknown = planned.sources.own.unknown
+    if unknown and planned.config.tracking.parent is None:
+        print(
+            f"{'; '.join(unknown)}: its source cannot be read, so no earlier run answers for it",
+            flush=True,
+        )
 
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
@@ -412,6 +425,7 @@ def _tags(planned: Plan) -> dict[str, str]:
         "fitgap.split_digest": planned.facts.split_digest,
         provenance.SOURCE_TAG: planned.sources.digest,
         **provenance.code_tag(planned.sources.fingerprints),
+        **provenance.unknown_tag(planned.sources.own.unknown),
     }
     tags |= planned.tags
     if parent := planned.config.tracking.parent:

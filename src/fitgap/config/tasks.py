@@ -119,7 +119,7 @@ def resolve(config: Config, task: str, *, num_outputs: int | None = None) -> Con
     kind = TASKS[task]
     loss = config.loss
     if loss.name == AUTO:
-        loss = LossConfig(**read_option("loss", kind.loss))
+        loss = _chosen_loss(loss, kind)
     loss = replace(loss, labels=_label_form(loss, kind, num_outputs=num_outputs))
     metrics = config.metrics or {
         name: MetricConfig(**read_option("metrics", name)[name]) for name in kind.metrics
@@ -140,6 +140,23 @@ def resolve(config: Config, task: str, *, num_outputs: int | None = None) -> Con
         monitor = f"val_{next(iter(config.metrics))}" if config.metrics else "val_loss"
         training = replace(training, early_stopping=stopping | {"monitor": monitor})
     return replace(config, loss=loss, metrics=metrics, training=training)
+
+
+def _chosen_loss(given: LossConfig, kind: Task) -> LossConfig:
+    """Return the loss that a task needs, with the settings that were given besides."""
+    chosen = LossConfig(**read_option("loss", kind.loss))
+    if "_target_" in given.function:
+        raise RequestError(
+            f"loss=auto takes loss={chosen.name} for {kind.name}, but loss.function._target_ is "
+            f"{given.function['_target_']}; write an option of your own for that function"
+        )
+    labels = kind.labels[0] if chosen.labels == AUTO else chosen.labels
+    if given.labels not in (AUTO, labels):
+        raise RequestError(
+            f"loss.labels: loss=auto takes loss={chosen.name}, whose labels are {labels}, "
+            f"got {given.labels}; leave it out, or name a loss"
+        )
+    return replace(chosen, function={**chosen.function, **given.function})
 
 
 def _label_form(loss: LossConfig, kind: Task, *, num_outputs: int | None) -> str:

@@ -72,7 +72,8 @@ def build(
     num_outputs = 1 if is_binary else num_classes
     activation = "sigmoid" if is_binary else task_of(config).activation
     loss = dict(config.loss.function)
-    takes_logits = bool(loss.pop("from_logits", False))
+    has_logits = activation in ("softmax", "sigmoid")  # else Keras refuses the setting
+    takes_logits = has_logits and bool(loss.pop("from_logits", False))
     with _precision(config.training.precision):
         model = network.make(
             config.architecture,

@@ -12,7 +12,7 @@ import json
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from fitgap.trust.text import without_secrets
 COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
 # Set for each run: its code depends on its settings.
 SOURCE_TAG = "fitgap.source_digest"
+UNKNOWN_TAG = "fitgap.code_unknown"
 CPU_TAG = "fitgap.cpu"
 VERSION_PREFIX = "fitgap.version."
 
@@ -69,6 +70,11 @@ def code_tag(fingerprints: Mapping[str, str]) -> dict[str, str]:
     """Return the tag that holds the fingerprints of a run's code, shortened; none if too many."""
     text = json.dumps({name: value[:SHORT] for name, value in fingerprints.items()})
     return {CODE_TAG: text} if len(text) <= MOST_TAG_LENGTH else {}
+
+
+def unknown_tag(unknown: Sequence[str]) -> dict[str, str]:
+    """Return the tag that says of what own code no source can be had; none if all is known."""
+    return {UNKNOWN_TAG: "; ".join(unknown)[:MOST_TAG_LENGTH]} if unknown else {}
 
 
 def uncommitted() -> str | None:
