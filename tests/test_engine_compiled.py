@@ -50,7 +50,7 @@ def no_programs_of_other_tests() -> None:
 
 def data_for(config: Config) -> Partitions:
     dataset = datasets.load(config.dataset)
-    split = splits.split(dataset.y_train, config.split, num_classes=dataset.num_classes)
+    split = splits.split_dataset(dataset, config.split)
     return evaluation.partition(dataset, split)
 
 

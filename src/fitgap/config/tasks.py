@@ -120,7 +120,9 @@ def resolve(config: Config, task: str, *, num_outputs: int | None = None) -> Con
     loss = config.loss
     if loss.name == AUTO:
         loss = _chosen_loss(loss, kind)
-    loss = replace(loss, labels=_label_form(loss, kind, num_outputs=num_outputs))
+    loss = replace(
+        loss, labels=_label_form(loss, kind, dataset=config.dataset.name, num_outputs=num_outputs)
+    )
     metrics = config.metrics or {
         name: MetricConfig(**read_option("metrics", name)[name]) for name in kind.metrics
     }
@@ -159,7 +161,7 @@ def _chosen_loss(given: LossConfig, kind: Task) -> LossConfig:
     return replace(chosen, function={**chosen.function, **given.function})
 
 
-def _label_form(loss: LossConfig, kind: Task, *, num_outputs: int | None) -> str:
+def _label_form(loss: LossConfig, kind: Task, *, dataset: str, num_outputs: int | None) -> str:
     form = loss.labels
     if form == AUTO:
         form = kind.labels[0]
@@ -172,7 +174,8 @@ def _label_form(loss: LossConfig, kind: Task, *, num_outputs: int | None) -> str
         )
     if form == "binary" and num_outputs not in (None, 2):
         raise RequestError(
-            f"loss={loss.name} needs a dataset of 2 classes, got one with {num_outputs}"
+            f"loss={loss.name} needs a dataset of 2 classes, got dataset={dataset} with "
+            f"{num_outputs}"
         )
     return form
 
