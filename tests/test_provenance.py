@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 from fitgap import identity
+from fitgap.config import project
 from fitgap.tracking import provenance
 
 SECRET = "c0rrect-h0rse"
@@ -106,7 +107,7 @@ def test_run_keeps_the_diff_where_there_is_one(
 
     if is_dirty:
         (tmp_path / "src" / "network.py").write_text("units = 200\n")
-    monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path))
     provenance.tags.cache_clear()
     experiment = setup.prepare(tracking_uri, "fitgap")
     description = run_writer.RunDescription(name="a run", parameters={}, tags={})

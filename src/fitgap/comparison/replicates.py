@@ -28,12 +28,15 @@ def replicate_of(run: StoredRun) -> tuple[Hashable, str | None]:
 
 
 def kind_of_split(run: StoredRun) -> tuple[tuple[str, str], ...]:
-    """Return the settings of a split without those in which replicates differ."""
+    """Return the settings of a split without those in which replicates differ.
+
+    Nor those that are null: earlier records lack settings that came later.
+    """
     return tuple(
         sorted(
             (key, value)
             for key, value in run.params.items()
-            if key.startswith("split.") and key not in OF_THE_SPLIT
+            if key.startswith("split.") and key not in OF_THE_SPLIT and value != "null"
         )
     )
 

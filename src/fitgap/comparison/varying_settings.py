@@ -24,7 +24,19 @@ DERIVED = (
 )
 # What runs were before a setting existed.
 BEFORE = {
-    "dataset.task": "null",
+    **dict.fromkeys(
+        [
+            f"dataset.{name}"
+            for name in (
+                *("task", "keys", "layout", "label_path", "val_path", "columns", "drop"),
+                *("categories", "missing", "separator", "decimal", "encoding", "header"),
+            )
+        ],
+        "null",
+    ),
+    "dataset.skip_unreadable": "false",
+    **dict.fromkeys([f"split.{name}" for name in ("folds", "fold", "group", "order")], "null"),
+    "split.train_fraction": "1.0",
     "training.class_weight": "null",
     "training.precision": "float32",
 }

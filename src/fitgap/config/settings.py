@@ -169,6 +169,14 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def recorded(config: Config) -> dict[str, Any]:
+    """Return the settings, flattened, as the parameters of a run have them.
+
+    Of its metrics they have the names; a tag says more of them.
+    """
+    return flatten(to_plain(config) | {"metrics": list(config.metrics)})
+
+
 def to_text(value: Any) -> str:
     """Return a setting as the record keeps it: text as it is, anything else as JSON.
 

@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from fitgap.comparison.varying_settings import DERIVED, GROUPS
-from fitgap.config import project
+from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS
+from fitgap.config import project, tasks
 from fitgap.config import settings as config
 from fitgap.config.settings import decisive
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
+METRICS = "metrics"  # their names; what decides how they are counted is a tag
 SCRIPT = "fitgap train"  # in pages that are read on other machines, too
 
 
@@ -47,8 +48,12 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
 
 
 def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
-    """Return the overrides that choose a group's option."""
+    """Return the overrides that choose a group's option, and metrics besides the task's own."""
     chosen = [f"{name}={wanted[f'{name}.name']}" for name in GROUPS if f"{name}.name" in wanted]
+    task = _task(wanted)
+    names = json.loads(wanted.get(METRICS, "[]"))
+    if task is not None and names and names != list(tasks.TASKS[task].metrics):
+        chosen.append(f"metrics=[{','.join(names)}]")
     for name, options in _training_options().items():
         parts = {k: v for k, v in wanted.items() if k.startswith(f"training.{name}.")}
         if parts:
@@ -60,13 +65,13 @@ def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
 def _changed(chosen: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that options alone do not give, and what they have to be."""
     try:
-        composed = _compose(tuple(chosen))
+        composed = _compose(tuple(chosen), _task(wanted))
     except RequestError:
         return {}
     return {
         key if key in composed else f"+{key}": value
         for key, value in wanted.items()
-        if composed.get(key) != value
+        if key != METRICS and composed.get(key) != value
     }
 
 
@@ -76,9 +81,18 @@ def _overrides(changed: Mapping[str, str]) -> list[str]:
 
 def _gives(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
     try:
-        return _compose(tuple(words)) == wanted
+        composed = _compose(tuple(words), _task(wanted))
     except RequestError:
         return False
+    if METRICS not in wanted:  # of before there were any to choose
+        composed = {key: value for key, value in composed.items() if key != METRICS}
+    return composed == wanted
+
+
+def _task(wanted: Mapping[str, str]) -> str | None:
+    """Return the task of recorded settings, which the form of the labels tells."""
+    form = wanted.get("loss.labels")
+    return next((task.name for task in tasks.TASKS.values() if form in task.labels), None)
 
 
 def _command(words: Sequence[str], runs: Sequence[StoredRun]) -> str:
@@ -89,7 +103,9 @@ def _command(words: Sequence[str], runs: Sequence[StoredRun]) -> str:
 
 
 def _settings(flat: Mapping[str, str]) -> dict[str, str]:
-    return {k: v for k, v in decisive(flat).items() if k not in (*DERIVED, "seed")}
+    left_out = {*DERIVED, "seed"} - {METRICS}
+    settings = {k: v for k, v in decisive(flat).items() if k not in left_out}
+    return {**BEFORE, **settings}
 
 
 @functools.cache
@@ -108,8 +124,8 @@ def _training_options() -> dict[str, dict[str, str]]:
 
 
 @functools.lru_cache(maxsize=64)
-def _compose(overrides: tuple[str, ...]) -> dict[str, str]:
-    """Return the settings of an experiment as the record has them.
+def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
+    """Return the settings of an experiment of this task as the record has them.
 
     Raises
     ------
@@ -127,14 +143,12 @@ def _compose(overrides: tuple[str, ...]) -> dict[str, str]:
     try:
         with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
             settings = config.from_hydra(compose("train", list(overrides)))
+        if task is not None:
+            settings = tasks.resolve(settings, task)
     except (HydraException, OmegaConfBaseException) as error:
         raise RequestError(str(error)) from error
-    flat = config.flatten(config.to_plain(settings))
-    return _settings({key: _recorded(value) for key, value in flat.items()})
-
-
-def _recorded(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    flat = config.recorded(settings)
+    return _settings({key: config.to_text(value) for key, value in flat.items()})
 
 
 def _quoted(value: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from fitgap import store
 from fitgap.config.schema import Config
-from fitgap.config.settings import decisive, flatten, to_plain, to_text
+from fitgap.config.settings import decisive, recorded, to_text
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.grid import Job, Request, checked, describe, earlier_parent
@@ -104,5 +104,5 @@ def _expected_time(
 
 
 def _settings_without_seed(job: Job) -> frozenset[tuple[str, str]]:
-    settings = decisive(flatten(to_plain(job.plan.config)))
+    settings = decisive(recorded(job.plan.config))
     return frozenset((key, to_text(value)) for key, value in settings.items() if key != "seed")

@@ -28,7 +28,7 @@ from mlflow.types import Schema, TensorSpec
 from fitgap import processes, store
 from fitgap.config import own_code
 from fitgap.config.schema import Config
-from fitgap.config.settings import flatten, to_plain, to_text
+from fitgap.config.settings import recorded, to_plain, to_text
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import describe, higher_is_better, metrics_of
 from fitgap.evaluation.scores import Scores, gap
@@ -318,8 +318,7 @@ def open_run(
         **provenance.tags(),
         **processes.this_process(),
     }
-    plain = to_plain(config) | {"metrics": list(config.metrics)}  # a tag says more of them
-    settings = {**flatten(plain), **description.parameters}
+    settings = {**recorded(config), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
     # A tag says the parent. Both may change when a run goes on, and a parameter must not.
     of_the_sweep = ("tracking.parent", "tracking.watched", "tracking.pruning")
