@@ -17,7 +17,7 @@ COMMANDS = {
     "init": "Write a small project of one's own that trains at once.",
     "train": "Train one experiment, or with -m a sweep of them.",
     "sweep": "Train a sweep on all cores; plan one, look at one, go on with one.",
-    "race": "Train many settings a little, and the promising ones on.",
+    "race": "Replicate settings until the best is decided, and no more.",
     "compare": "Rank the finished runs: which settings generalise, and how sure that is.",
     "plot": "Draw a comparison as a picture.",
     "report": "Write the comparison as one HTML file.",

@@ -17,7 +17,7 @@ from fitgap.errors import RequestError
 from fitgap.trust import targets
 
 LAUNCHERS = ("basic", "joblib", "ray", "submitit_local", "submitit_slurm")
-SWEEPERS = ("fitgap", "optuna")
+SWEEPERS = ("fitgap", "optuna", "race")
 _LAUNCHER_SETTINGS = """
 n_jobs backend prefer require verbose timeout pre_dispatch batch_size
 jobs_at_once array_parallelism timeout_min nodes tasks_per_node cpus_per_task mem_gb gpus_per_node
@@ -26,7 +26,7 @@ ray.init.num_cpus ray.init.num_gpus ray.remote.num_cpus ray.remote.num_gpus ray.
 """  # of joblib; of submitit; of Ray
 _SWEEPER_SETTINGS = """
 fail_fast n_trials n_jobs metrics directions sampler seed startup_trials pruner
-pruning_startup_trials pruning_warmup_epochs study
+pruning_startup_trials pruning_warmup_epochs study budget margin alpha
 """
 HYDRA_SETTINGS = frozenset(
     [f"hydra.launcher.{name}" for name in _LAUNCHER_SETTINGS.split()]

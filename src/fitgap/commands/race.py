@@ -1,0 +1,53 @@
+"""``fitgap race``: replicates where they decide most, until the best is known."""
+
+import click
+
+
+@click.command("race", context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="OVERRIDE...")
+@click.option(
+    "--margin",
+    type=float,
+    metavar="X",
+    help="Differences below it are of no interest (0.005 for an accuracy).",
+)
+@click.option(
+    "--budget",
+    type=int,
+    default=60,
+    show_default=True,
+    metavar="RUNS",
+    help="Runs that may be used, those of the record among them.",
+)
+@click.option(
+    "--alpha",
+    type=float,
+    default=0.05,
+    show_default=True,
+    metavar="P",
+    help="Probability of any false word, at most.",
+)
+def command(*, words: tuple[str, ...], margin: float | None, budget: int, alpha: float) -> None:
+    """Train candidates until the best of them is decided.
+
+    Each OVERRIDE is as of `fitgap train -m`: optimizer=sgd,adam makes two candidates. Each round
+    trains all of them with another split and seed; who is shown to be worse than the best is out.
+    The same command goes on where it was stopped.
+    """
+    from fitgap.commands import train
+
+    launcher = (
+        [] if any(w.startswith("hydra/launcher=") for w in words) else ["hydra/launcher=joblib"]
+    )
+    margins = [] if margin is None else [f"hydra.sweeper.margin={margin}"]
+    train.train(
+        [
+            "-m",
+            "hydra/sweeper=race",
+            *launcher,
+            *words,
+            f"hydra.sweeper.budget={budget}",
+            f"hydra.sweeper.alpha={alpha}",
+            *margins,
+        ]
+    )

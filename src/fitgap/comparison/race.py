@@ -1,0 +1,212 @@
+"""The rule of a race: which candidate is out, and when the race is over. No runs, no training.
+
+Candidates run in rounds, each round the same replicate for all that are still in the race. After
+each round every candidate is held against the best. The intervals hold at all rounds at once, so
+it does not matter when one looks or stops.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fitgap.comparison.significance import NO_SPREAD, ROUNDING
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
+
+BETTER, FAILED = "better", "failed"
+# One over the variance of the differences that are expected, in standard deviations of a
+# difference: they decide for which sizes the intervals are the narrowest, never whether they hold.
+_PRIOR = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """By what a race is decided.
+
+    Attributes
+    ----------
+    candidates
+        How many there are at the start, two at least.
+    margin
+        Differences within it are of no interest.
+    alpha
+        Probability of any false word in the whole race, at most.
+    higher_is_better
+        Of the metric.
+    """
+
+    candidates: int
+    margin: float
+    alpha: float = 0.05
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a candidate stands.
+
+    Attributes
+    ----------
+    candidate
+        Its number, from 0.
+    rounds
+        In how many it ran to its end.
+    mean
+        Of its values; NaN if there are none.
+    difference, low, high
+        By how much it is worse than the best, with the interval; of the best itself, and where
+        there is no interval yet, None.
+    word
+        `WORSE` or `FAILED`: it is out. `EQUIVALENT`: within the margin of the best. `UNDECIDED`
+        otherwise. None: it is the best.
+    """
+
+    candidate: int
+    rounds: int
+    mean: float
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    word: str | None = None
+
+
+class Race:
+    """A race while it runs.
+
+    Parameters
+    ----------
+    rule
+        By what it is decided.
+    """
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.racing = list(range(rule.candidates))
+        self._values: list[list[float]] = [[] for _ in self.racing]
+        self._out: dict[int, Standing] = {}
+
+    @property
+    def word(self) -> str:
+        """What the race says by now.
+
+        `BETTER`: one is left. `EQUIVALENT`: all that are left lie within the margin of the best.
+        `FAILED`: none is left. `UNDECIDED`: it has to go on.
+        """
+        if not self.racing:
+            return FAILED
+        words = {one.word for one in self._of_those_racing()} - {None}
+        return BETTER if not words else EQUIVALENT if words == {EQUIVALENT} else UNDECIDED
+
+    def add_round(self, values: Mapping[int, float], *, overlap: float = 0.0) -> list[Standing]:
+        """Take in a round; return those that are out by it.
+
+        Parameters
+        ----------
+        values
+            The metric of each candidate that ran; one without a finite value is out.
+        overlap
+            Validation images over training images, where rounds are splits.
+        """
+        self._overlap = overlap
+        out = []
+        for candidate in self.racing:
+            value = values.get(candidate, math.nan)
+            if math.isfinite(value):
+                self._values[candidate].append(value)
+            else:
+                out.append(self._standing(candidate, word=FAILED))
+        self._leave(out)
+        worse = [one for one in self._of_those_racing() if one.word == WORSE]
+        self._leave(worse)
+        return out + worse
+
+    def standings(self) -> list[Standing]:
+        """Return all candidates: those racing, the best first, then those out, the last first."""
+        return [*self._of_those_racing(), *reversed(self._out.values())]
+
+    def _leave(self, out: Sequence[Standing]) -> None:
+        self._out |= {one.candidate: one for one in out}
+        self.racing = [one for one in self.racing if one not in self._out]
+
+    def _standing(self, candidate: int, *, word: str | None) -> Standing:
+        values = self._values[candidate]
+        mean = math.fsum(values) / len(values) if values else math.nan
+        return Standing(candidate, len(values), mean, word=word)
+
+    def _of_those_racing(self) -> list[Standing]:
+        sign = 1.0 if self.rule.higher_is_better else -1.0
+        order = sorted(self.racing, key=lambda one: -sign * math.fsum(self._values[one]))
+        if not order or not self._values[order[0]]:
+            return [self._standing(one, word=UNDECIDED) for one in order]
+        best = order[0]
+        return [
+            self._standing(best, word=None),
+            *(self._against(best, one, sign=sign) for one in order[1:]),
+        ]
+
+    def _against(self, best: int, candidate: int, *, sign: float) -> Standing:
+        pairs = zip(self._values[best], self._values[candidate], strict=True)
+        differences = [sign * (ours - theirs) for ours, theirs in pairs]
+        # The best was picked by the same runs: the intervals of all pairs hold at once.
+        of_all = self.rule.candidates * (self.rule.candidates - 1) / 2
+        half = half_width_at_any_time(
+            differences, alpha=self.rule.alpha / of_all, overlap=self._overlap
+        )
+        alone = self._standing(candidate, word=UNDECIDED)
+        mean = math.fsum(differences) / len(differences)
+        if math.isinf(half):
+            return Standing(candidate, alone.rounds, alone.mean, mean, word=UNDECIDED)
+        low, high = mean - half, mean + half
+        margin = self.rule.margin
+        is_within = -margin < low and high < margin
+        word = WORSE if low > 0 else EQUIVALENT if is_within else UNDECIDED
+        return Standing(candidate, alone.rounds, alone.mean, mean, low, high, word)
+
+
+def half_width_at_any_time(
+    differences: Sequence[float], *, alpha: float, overlap: float = 0.0
+) -> float:
+    """Return half the width of a mean's interval that holds at every number of values at once.
+
+    Parameters
+    ----------
+    differences
+        Independent and normal, those that came so far; or, with ``overlap``, of splits that share
+        training images.
+    alpha
+        Probability that the interval ever misses the mean, at most.
+    overlap
+        Validation images over training images.
+
+    Returns
+    -------
+    float
+        Infinity as long as there are too few, or they are all the same but not zero: that says
+        that figures are coarse.
+
+    Notes
+    -----
+    With S the sum of squares around the mean and g = (√((n + c) / c) / alpha)^(2/n), the square of
+    it is (g - 1) S / (n (1 - g c / (n + c))): the means whose Bayes factor against a normal prior
+    of the standardised effect, with variance 1/c, stays below 1 / alpha (Lai 1976; Wang and Ramdas
+    2023). By Ville's inequality it ever exceeds that with probability alpha. The variance of a
+    mean over splits is (1/n + overlap) instead of 1/n times theirs (Nadeau and Bengio 2003).
+
+    Examples
+    --------
+    >>> half_width_at_any_time([0.01, 0.02], alpha=0.05)
+    inf
+    >>> round(half_width_at_any_time([0.01, 0.02, 0.03, 0.01, 0.02, 0.03], alpha=0.05), 4)
+    0.0173
+    """
+    n = len(differences)
+    if n < 2:
+        return math.inf
+    mean = math.fsum(differences) / n
+    squares = math.fsum((value - mean) ** 2 for value in differences)
+    growth = (math.sqrt((n + _PRIOR) / _PRIOR) / alpha) ** (2 / n)
+    room = 1 - growth * _PRIOR / (n + _PRIOR)
+    largest = max(map(abs, differences))
+    is_coarse = squares <= (n - 1) * (NO_SPREAD * largest) ** 2 and largest > ROUNDING
+    if room <= 0 or is_coarse:
+        return math.inf
+    return math.sqrt((growth - 1) * squares / (n * room) * (1 + n * overlap))

@@ -1,0 +1,228 @@
+"""Runs a race: rounds of a sweep, each one replicate of all candidates that are not out yet.
+
+The same race asked for again finds its finished runs in the record and goes on behind them.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from fitgap import experiment, store
+from fitgap.comparison.estimates import SEEDS, SPLITS
+from fitgap.comparison.race import Race, Rule, Standing
+from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
+from fitgap.comparison.ties import MARGIN, UNDECIDED
+from fitgap.config.schema import Config
+from fitgap.config.settings import flatten, to_plain
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+
+Overrides = list[str]
+# Trains what is not there yet of a grid: the overrides of each job, and the settings they make.
+Train = Callable[[list[Overrides], list[Config]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a race.
+
+    Attributes
+    ----------
+    budget
+        Runs that it may use, those found in the record among them.
+    margin
+        Differences within it are of no interest; None is half a point, of an accuracy.
+    alpha
+        Probability of any false word, at most.
+    """
+
+    budget: int = 60
+    margin: float | None = None
+    alpha: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a race has found.
+
+    Attributes
+    ----------
+    names
+        Of the candidates: the overrides in which they differ.
+    metric
+        By which they are held against each other.
+    rule
+        By what it was decided.
+    word
+        See `fitgap.comparison.race.Race.word`.
+    standings
+        Those still racing, the best first, then those that are out.
+    rounds, runs
+        How many there were, and how many runs they took.
+    covers
+        `SPLITS`: images like these; `SEEDS`: these images, with other seeds.
+    """
+
+    names: tuple[str, ...]
+    metric: str
+    rule: Rule
+    word: str
+    standings: tuple[Standing, ...]
+    rounds: int
+    runs: int
+    covers: str
+
+
+def run(
+    grid: Sequence[Overrides], settings: Sequence[Config], *, request: Request, train: Train
+) -> Result:
+    """Run a race until it is decided or the next round would exceed the budget.
+
+    Parameters
+    ----------
+    grid
+        The overrides of each candidate.
+    settings
+        What they make.
+    request
+        What is asked.
+    train
+        Runs a grid to its end; what fails is in the record.
+
+    Raises
+    ------
+    RequestError
+        If the race as asked for can decide nothing; nothing was started then.
+    """
+    _check(grid, settings, request)
+    planned = [experiment.plan(config) for config in settings]
+    primary = next(iter(planned[0].config.metrics))
+    if len({next(iter(one.config.metrics)) for one in planned}) > 1:
+        raise RequestError("race compares by one metric; the candidates' first metrics differ")
+    metric = f"val/{primary}"
+    rule = Rule(
+        candidates=len(grid),
+        margin=_margin(request.margin, metric),
+        alpha=request.alpha,
+        higher_is_better=planned[0].config.metrics[primary].direction == "higher",
+    )
+    names = tuple(_name(overrides, grid) for overrides in grid)
+    race = Race(rule)
+    rounds = runs = 0
+    covers = SPLITS if _has_splits(settings[0]) else SEEDS
+    while race.word == UNDECIDED and runs + len(race.racing) <= request.budget:
+        words = replicate(settings[0], number=rounds)
+        racing = list(race.racing)
+        configs = [with_replicate(settings[one], words) for one in racing]
+        jobs = [
+            [*_without_replicate(grid[one]), *(f"{key}={value}" for key, value in words.items())]
+            for one in racing
+        ]
+        said = " ".join(f"{key}={value}" for key, value in words.items())
+        print(f"round {rounds + 1}: {said}", flush=True)
+        train(jobs, configs)
+        found = _finished(configs)
+        overlap = overlap_of(found.values()) if covers == SPLITS else 0.0
+        values = {
+            racing[place]: stored.metrics.get(metric, math.nan) for place, stored in found.items()
+        }
+        out = race.add_round(values, overlap=overlap)
+        rounds += 1
+        runs += len(racing)
+        for one in out:
+            print(f"  out: {names[one.candidate]}, {one.word}", flush=True)
+    return Result(names, metric, rule, race.word, tuple(race.standings()), rounds, runs, covers)
+
+
+def replicate(config: Config, *, number: int) -> dict[str, int]:
+    """Return the settings of a round's replicate.
+
+    Parameters
+    ----------
+    config
+        Of any candidate; its own seeds are those of the first round.
+    number
+        Of the round, from 0.
+    """
+    split = config.split
+    words = {"seed": config.seed + number}
+    if split.folds is not None and split.fold is not None and split.seed is not None:
+        words["split.fold"] = (split.fold + number) % split.folds
+        words["split.seed"] = split.seed + number // split.folds
+    elif _has_splits(config) and split.seed is not None:
+        words["split.seed"] = split.seed + number
+    return words
+
+
+def with_replicate(config: Config, words: dict[str, int]) -> Config:
+    """Return settings with those of a replicate."""
+    of_split = {key.removeprefix("split."): value for key, value in words.items() if "." in key}
+    split = replace(config.split, **of_split)  # type: ignore[arg-type]
+    return replace(config, seed=words["seed"], split=split)
+
+
+def _has_splits(config: Config) -> bool:
+    """Tell whether another seed makes another validation partition."""
+    return config.split.name in ("holdout", "kfold") and config.split.order is None
+
+
+def _finished(configs: Sequence[Config]) -> dict[int, StoredRun]:
+    """Return the finished runs by the place of their settings; the newest of each."""
+    planned = [experiment.plan(config) for config in configs]
+    runs = store.find_runs(planned[0].uri, experiment=planned[0].config.tracking.experiment)
+    by_identity = {run.tags.get("fitgap.identity"): run for run in reversed(runs)}
+    return {
+        place: by_identity[plan.identity]
+        for place, plan in enumerate(planned)
+        if plan.identity in by_identity
+    }
+
+
+def _check(grid: Sequence[Overrides], settings: Sequence[Config], request: Request) -> None:
+    for key in REPLICATE_KEYS:
+        given = {word for job in grid for word in job if word.lstrip("+").startswith(f"{key}=")}
+        if len(given) > 1:
+            raise RequestError(
+                f"{key} is what race chooses, round by round; give it one value or none, "
+                f"got {', '.join(sorted(given))}"
+            )
+    if len(grid) < 2:
+        raise RequestError("race needs at least two candidates, as optimizer=sgd,adam; got one")
+    if request.margin is not None and not 0 < request.margin < math.inf:
+        raise RequestError(f"the margin must be above 0, got {request.margin:g}")
+    if not 0 < request.alpha < 0.5:
+        raise RequestError(f"alpha must be above 0 and below 0.5, got {request.alpha:g}")
+    if request.budget < len(grid):
+        raise RequestError(
+            f"the budget must be at least the number of candidates: {len(grid)} runs are one "
+            f"round, got {request.budget}"
+        )
+    for name in ("dataset", "split"):
+        if len({repr(getattr(config, name)) for config in settings}) > 1:
+            raise RequestError(
+                f"race holds candidates against each other on the same data; {name} differs "
+                "between them"
+            )
+    if settings[0].split.name == "none":
+        raise RequestError("race decides by validation data; split=none leaves none")
+    plain = [flatten(to_plain(config)) for config in settings]
+    for place, one in enumerate(plain):
+        if one in plain[:place]:
+            raise RequestError(f"two candidates are the same: {' '.join(grid[place])}")
+
+
+def _margin(given: float | None, metric: str) -> float:
+    if given is not None:
+        return given
+    if metric == "val/accuracy":
+        return MARGIN
+    raise RequestError(f"race by {metric} needs a margin: --margin, in the metric's unit")
+
+
+def _without_replicate(overrides: Overrides) -> Overrides:
+    keys = tuple(f"{key}=" for key in REPLICATE_KEYS)
+    return [word for word in overrides if not word.lstrip("+").startswith(keys)]
+
+
+def _name(overrides: Overrides, grid: Sequence[Overrides]) -> str:
+    return " ".join(word for word in overrides if not all(word in others for others in grid))

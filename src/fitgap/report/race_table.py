@@ -1,0 +1,55 @@
+"""What a race has found, as text."""
+
+import math
+
+from fitgap.comparison.estimates import SPLITS
+from fitgap.comparison.race import BETTER, FAILED, Standing
+from fitgap.comparison.race_rounds import Result
+from fitgap.comparison.ties import EQUIVALENT
+
+_HEADER = ("candidate", "rounds", "mean", "worse than the best by", "word")
+
+
+def text(result: Result) -> str:
+    """Return the table of a race, what it decided, and what that holds for."""
+    rows = [_HEADER, *(_row(result.names[one.candidate], one) for one in result.standings)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    scope = "images like these" if result.covers == SPLITS else "these images, with other seeds"
+    return "\n".join(
+        [
+            f"race by {result.metric}: {result.rounds} rounds, {result.runs} runs",
+            *lines,
+            _decision(result),
+            f"The intervals hold for {scope}, and all at once, whenever one looks: any false word "
+            f"in at most {result.rule.alpha:.3g} of races.",
+        ]
+    )
+
+
+def _decision(result: Result) -> str:
+    margin = f"{result.rule.margin:g}"
+    best = result.names[result.standings[0].candidate]
+    if result.word == BETTER:
+        return f"better: {best}"
+    if result.word == EQUIVALENT:
+        return f"equivalent: all that are left lie within {margin} of {best}"
+    if result.word == FAILED:
+        return "failed: no candidate ran to its end"
+    return (
+        "undecided: the budget is used; the same command with a larger --budget goes on, "
+        "with a larger --margin it may be decided now"
+    )
+
+
+def _row(name: str, one: Standing) -> tuple[str, ...]:
+    mean = "" if math.isnan(one.mean) else f"{one.mean:.4f}"
+    difference = ""
+    if one.difference is not None:
+        difference = f"{one.difference:.4f}"
+        if one.low is not None and one.high is not None:
+            difference += f" ({one.low:.4f} to {one.high:.4f})"
+    return name, str(one.rounds), mean, difference, one.word or "best"

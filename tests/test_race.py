@@ -1,0 +1,112 @@
+"""A race: its rule on made-up values whose truth is known, and what it refuses."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fitgap.comparison import race_rounds
+from fitgap.comparison.race import BETTER, FAILED, Race, Rule, half_width_at_any_time
+from fitgap.comparison.race_rounds import Request
+from fitgap.comparison.ties import EQUIVALENT, WORSE
+from fitgap.errors import RequestError
+
+
+def raced(rng, truth, *, rounds, margin=0.005):
+    """Return a race after so many rounds, or when it was over, and the runs it took."""
+    race, runs = Race(Rule(len(truth), margin)), 0
+    for _ in range(rounds):
+        runs += len(race.racing)
+        common = rng.normal(0, 0.01)
+        race.add_round({one: truth[one] + common + rng.normal(0, 0.007) for one in race.racing})
+        if race.word in (BETTER, EQUIVALENT):
+            break
+    return race, runs
+
+
+def test_of_equal_candidates_hardly_ever_one_is_called_worse():
+    rng = np.random.default_rng(0)
+    false = sum(
+        any(one.word == WORSE for one in raced(rng, [0.9] * 3, rounds=20)[0].standings())
+        for _ in range(400)
+    )
+    assert false / 400 <= 0.05
+
+
+def test_a_better_candidate_is_found_with_fewer_runs_than_the_longest_race_takes():
+    rng = np.random.default_rng(0)
+    found = [raced(rng, [0.94] + [0.9] * 5, rounds=20) for _ in range(50)]
+    assert all(race.word == BETTER and race.racing == [0] for race, _ in found)
+    assert np.mean([runs for _, runs in found]) < 6 * 20 / 2
+
+
+def test_candidates_that_differ_by_less_than_the_margin_end_as_equivalent():
+    race, _ = raced(np.random.default_rng(0), [0.9, 0.9], rounds=100, margin=0.01)
+    assert race.word == EQUIVALENT
+
+
+def test_a_candidate_without_a_figure_is_out_and_the_others_go_on():
+    race = Race(Rule(3, 0.005))
+    (out,) = race.add_round({0: 0.9, 1: math.nan, 2: 0.8})
+    assert (out.candidate, out.word, race.racing) == (1, FAILED, [0, 2])
+    assert [one.candidate for one in race.standings()] == [0, 2, 1]
+
+
+def test_lower_may_be_better():
+    race = Race(Rule(2, 0.005, higher_is_better=False))
+    race.add_round({0: 0.9, 1: 0.8})
+    assert race.standings()[0].candidate == 1
+
+
+def test_two_values_or_coarse_ones_decide_nothing():
+    assert half_width_at_any_time([0.1, 0.2], alpha=0.05) == math.inf
+    assert half_width_at_any_time([0.1] * 50, alpha=0.05) == math.inf
+
+
+def refuse(*_):
+    raise AssertionError("nothing may be trained")
+
+
+@pytest.mark.parametrize(
+    ("grid", "request_", "said"),
+    [
+        (["optimizer=sgd"], Request(), "at least two candidates"),
+        (["optimizer=sgd", "optimizer=adam"], Request(margin=0), "the margin must be above 0"),
+        (["optimizer=sgd", "optimizer=adam"], Request(margin=math.nan), "margin must be above 0"),
+        (["optimizer=sgd", "optimizer=adam"], Request(budget=1), "the budget must be at least"),
+        (["optimizer=sgd", "optimizer=adam"], Request(alpha=1), "alpha must be"),
+        (["split.seed=1", "split.seed=2"], Request(), "split.seed is what race chooses"),
+        (["optimizer=sgd", "optimizer=sgd"], Request(), "two candidates are the same"),
+        (["split=holdout", "split=kfold"], Request(), "split differs between them"),
+    ],
+)
+def test_a_race_that_can_decide_nothing_is_refused(compose, grid, request_, said):
+    settings = [compose(word) for word in grid]
+    with pytest.raises(RequestError, match=said):
+        race_rounds.run([[word] for word in grid], settings, request=request_, train=refuse)
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "expected"),
+    [
+        ((), 2, {"seed": 2, "split.seed": 44}),
+        (("seed=5", "split.seed=7"), 0, {"seed": 5, "split.seed": 7}),
+        (("split=kfold",), 6, {"seed": 6, "split.fold": 1, "split.seed": 43}),
+    ],
+)
+def test_each_round_is_another_split_and_seed(compose, words, number, expected):
+    config = compose(*words)
+    assert race_rounds.replicate(config, number=number) == expected
+    changed = race_rounds.with_replicate(config, expected)
+    assert (changed.seed, changed.split.seed) == (expected["seed"], expected["split.seed"])
+
+
+def test_a_race_uses_its_budget_and_goes_on_where_it_was(run_train):
+    words = ("-m", "hydra/sweeper=race", "optimizer=sgd,adam", "architecture=dense_softmax")
+    small = ("training.epochs=1", "training.xla=false")
+    done = run_train(*words, *small, "hydra.sweeper.budget=2")
+    assert (done.code, done.err) == (0, "")
+    assert "1 rounds, 2 runs" in done.out
+    assert "undecided" in done.out
+    again = run_train(*words, *small, "hydra.sweeper.budget=2")
+    assert "2 finished before, 0 to train" in again.out
