@@ -141,8 +141,8 @@ def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[Ag
     Of each pair the variance of its differences counts, or where that is larger one shrunk towards
     the variance of all (Smyth 2004, with half the prior degrees of freedom): two or three
     differences agree by chance too often. Bonferroni's correction over all ordered pairs. Among the
-    procedures simulated (docs/LOG.md) this one holds 5 % for 3 to 200 groups, unequal variances
-    included, with the most power.
+    procedures simulated (docs/LOG.md) this one holds about 5 % for 3 to 200 groups, unequal
+    variances included, with the most power.
     """
     if not groups:
         return []

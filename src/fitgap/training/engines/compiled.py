@@ -227,8 +227,8 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
             model.train_step(tuple(batch))
 
         if not xla:
-            # As in model.fit, no step knows its size beforehand. Where it does, TensorFlow divides
-            # by it through its reciprocal, which gives batch normalisation other last digits.
+            # As in model.fit, no step knows its size beforehand: where it does, batch normalisation
+            # ends with other last digits.
             total = order.shape[0]
 
             def any_step(start: tf.Tensor) -> list[tf.Tensor]:
