@@ -13,7 +13,7 @@ from hydra import initialize
 from hydra.core.global_hydra import GlobalHydra
 
 import fitgap
-from fitgap.api import own_functions, words
+from fitgap.api import own_data, own_functions, words
 from fitgap.config import project
 from fitgap.errors import RequestError
 
@@ -147,6 +147,50 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
 def test_wrong_data_are_refused(folder, data, said):  # noqa: ARG001 - nothing lands elsewhere
     with pytest.raises(RequestError, match=said):
         fitgap.Study(data=data)
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("flowers.csv", "table"),
+        ("flowers.TSV", "table"),
+        ("flowers.parquet", "table"),
+        ("arrays.npz", "npz"),
+        ("arrays.mat", "mat"),
+        ("shapes.zip", "image_folder"),
+        ("shapes", "image_folder"),
+        ("idx/train-labels-idx1-ubyte.gz", "idx"),
+    ],
+)
+def test_a_path_tells_the_kind_of_its_data(folder, name, option):
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"") if path.suffix else path.mkdir()
+    given = path.parent if option == "idx" else path
+    label = "kind" if option == "table" else None
+    words = own_data.overrides(given, label=label)
+    assert words[:2] == [f"dataset={option}", f"dataset.path='{given}'"]
+    assert words[2:] == (["dataset.label=kind"] if label else [])
+
+
+def test_two_npy_files_are_inputs_and_labels(folder):
+    paths = (folder / "a.npy", folder / "b.npy")
+    for path in paths:
+        np.save(path, np.ones(2))
+    words = own_data.overrides(paths, label=None)
+    assert words == [
+        "dataset=npz",
+        f"dataset.path='{paths[0]}'",
+        f"dataset.label_path='{paths[1]}'",
+    ]
+    with pytest.raises(RequestError, match=r"holds one array; give the files of inputs and labels"):
+        own_data.overrides(paths[0], label=None)
+
+
+def test_a_label_is_of_a_table_alone(folder):
+    (folder / "a.npz").write_bytes(b"")
+    with pytest.raises(RequestError, match=r"label names a column of a table, and data=.*a\.npz"):
+        own_data.overrides(folder / "a.npz", label="kind")
 
 
 def test_a_project_folder_must_exist(tmp_path):

@@ -56,6 +56,61 @@ def test_gif_and_tiff_are_read(tmp_path, suffix):
     np.testing.assert_array_equal(plain.x_train, other.x_train)
 
 
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "zip"])
+def test_one_folder_around_all_is_looked_into(tmp_path, packed):
+    write(tmp_path / "all" / "shapes")
+    (tmp_path / "all" / "README.md").write_text("about")
+    path = tmp_path / "all"
+    if packed:
+        path = tmp_path / "all.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in sorted((tmp_path / "all").rglob("*.*")):
+                archive.write(file, file.relative_to(tmp_path / "all"))
+    assert load(path).class_names == ("a", "b")
+
+
+def flat(folder, rows):
+    folder.mkdir()
+    for i in range(6):
+        pixels = np.random.default_rng(i).integers(0, 255, (6, 6)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    text = "\n".join(["file_name,label", *(f"{name},{label}" for name, label in rows)])
+    (folder / "metadata.csv").write_text(text)
+    return folder
+
+
+def test_a_table_beside_the_images_says_their_classes(tmp_path):
+    folder = flat(tmp_path / "flat", [(f"{i}.png", "개" if i < 3 else "cat") for i in range(6)])
+    dataset = load(folder, test_fraction=0.3)
+    assert dataset.class_names == ("cat", "개")
+    labels = {
+        name: dataset.class_names[y]
+        for name, y in zip(dataset.train_names, dataset.y_train, strict=True)
+    }
+    assert len(labels) == 4
+    assert all((label == "개") == (int(name[0]) < 3) for name, label in labels.items())
+    assert not dataset.notes
+    text = (folder / "metadata.csv").read_text()
+    (folder / "metadata.csv").write_text(text.replace("cat", "chat"))
+    assert load(folder, test_fraction=0.3).class_names == ("chat", "개")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([("0.png", "a")], "metadata.csv has no row for 1.png"),
+        ([(f"{i}.png", "a") for i in range(7)], "names '6.png', which is not beside it"),
+        ([("0.png", "a"), ("0.png", "b")], "has two labels for '0.png'"),
+        ([("0.png", "")], "has no label for '0.png'"),
+        ([], "must have the columns file_name and label"),
+    ],
+    ids=["row", "image", "two", "label", "none"],
+)
+def test_a_table_that_does_not_fit_the_images_is_refused(tmp_path, rows, said):
+    with pytest.raises(RequestError, match=said):
+        load(flat(tmp_path / "flat", rows))
+
+
 def test_unreadable_images_are_named_or_left_out_with_numbers(tmp_path):
     write(tmp_path)
     content = (tmp_path / "a" / "1.png").read_bytes()

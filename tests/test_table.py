@@ -113,9 +113,10 @@ def test_columns_can_be_dropped_and_numbers_be_categories(tmp_path):
         ("a.csv", lambda text: text.encode("latin-1"), "read as latin-1"),
         ("a.tsv", lambda text: text.replace(",", "\t").encode(), ""),
         ("a.csv", lambda text: text.replace(",", "|").encode(), "separated by bars"),
+        ("a.txt", lambda text: text.replace(",", " ").encode(), "separated by spaces"),
         ("a.csv", lambda text: text.replace(",", ";").replace(".", ",").encode(), "decimal comma"),
     ],
-    ids=["BOM", "UTF-16", "latin-1", "tabs", "bars", "semicolons"],
+    ids=["BOM", "UTF-16", "latin-1", "tabs", "bars", "spaces", "semicolons"],
 )
 def test_forms_of_a_file_are_found_out_and_said(tmp_path, name, encode, said):
     text = csv(WIDTH, [shape.replace("flat", "größe") for shape in SHAPE], KIND)

@@ -22,11 +22,19 @@ from fitgap.errors import RequestError
 if TYPE_CHECKING:
     import pandas as pd
 
-_BY_ENDING = {".csv": "csv", ".npz": "npz"}
+_BY_ENDING = {
+    ".csv": "table",
+    ".tsv": "table",
+    ".parquet": "table",
+    ".npz": "npz",
+    ".npy": "npz",
+    ".mat": "mat",
+    ".zip": "image_folder",
+}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 FORMS = (
     "a dataset's name or settings, arrays (x, y) or (x, y, x_test, y_test), a DataFrame with "
-    "label=..., or a path"
+    "label=..., a path, or the paths of two .npy files"
 )
 
 
@@ -59,6 +67,9 @@ def overrides(data: Any, *, label: str | None) -> list[str]:
             columns = ", ".join(map(str, data.columns))
             raise RequestError(f"label must name a column of the table, got {label}\n{columns}")
         return _of_settings({"name": "csv", "path": _save_table(data), "label": label})
+    if isinstance(data, tuple | list) and len(data) == 2 and _are_paths(data):
+        path, label_path = (Path(each).expanduser().absolute() for each in data)
+        return _of_settings({"name": "npz", "path": path, "label_path": label_path})
     if isinstance(data, tuple | list) and len(data) in (2, 4):
         return _of_settings({"name": "npz", "path": _save_arrays(data)})
     raise RequestError(f"data must be {FORMS}, got {type(data).__name__}")
@@ -86,14 +97,30 @@ def _of_name_or_path(data: str | Path, *, label: str | None) -> list[str]:
             f"data={str(data)!r} is neither a dataset nor a path that exists"
             f"{did_you_mean(str(data), options)}\nDatasets: {', '.join(options)}"
         )
-    name = "image_folder" if path.is_dir() else _BY_ENDING.get(path.suffix.lower())
+    name = _kind_of_folder(path) if path.is_dir() else _BY_ENDING.get(path.suffix.lower())
     if name is None:
         raise RequestError(
-            f"data={str(data)!r} must be a folder of images or end in "
-            f"{' or '.join(_BY_ENDING)}; say data={{'name': ..., 'path': ...}} otherwise"
+            f"data={str(data)!r} must be a folder or end in {', '.join(_BY_ENDING)}; "
+            "say data={'name': ..., 'path': ...} otherwise"
         )
+    if path.suffix.lower() == ".npy":
+        raise RequestError(
+            f"data={str(data)!r} holds one array; give the files of inputs and labels: "
+            f"data=({str(data)!r}, 'labels.npy')"
+        )
+    if label is not None and name != "table":
+        raise RequestError(f"label names a column of a table, and data={str(data)!r} is none")
     settings: dict[str, Any] = {"name": name, "path": path.absolute()}
     return _of_settings(settings | ({} if label is None else {"label": label}))
+
+
+def _kind_of_folder(path: Path) -> str:
+    """Tell a folder of IDX files, as MNIST's are, from a folder of images."""
+    return "idx" if any(path.glob("*idx[1-4]-ubyte*")) else "image_folder"
+
+
+def _are_paths(data: Any) -> bool:
+    return all(isinstance(each, str | Path) for each in data)
 
 
 def _is_frame(data: Any) -> bool:

@@ -1,13 +1,15 @@
 """Images of one's own: a folder per class, or ``train/``, ``val/``, ``test/`` with such folders.
 
-Folders are named after their classes, in any language. The images are decoded once, into a file
+Folders are named after their classes, in any language. Images that lie in one folder have their
+classes in a table beside them, ``metadata.csv``. The images are decoded once, into a file
 of the cache; who changes a file, adds one or asks for another size has them decoded anew.
 """
 
+import csv
 import hashlib
 import os
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,17 +32,25 @@ _PARTS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+# A table of classes beside the images, and what its columns may be called.
+_TABLE = "metadata.csv"
+_FILE_COLUMNS = ("file_name", "filename", "file", "image", "path")
+_LABEL_COLUMNS = ("label", "class", "category")
 _MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
 class _Found:
-    """The images of one part: their files, classes and what messages call them."""
+    """The images of one part: their files, classes and what messages call them.
+
+    ``tables`` are the files that say the classes, where folders do not.
+    """
 
     paths: list[Path] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
 
     def without(self, broken: Collection[Path]) -> "_Found":
         """Return the same without some images."""
@@ -50,6 +60,7 @@ class _Found:
             [self.labels[i] for i in kept],
             [self.names[i] for i in kept],
             self.ignored,
+            self.tables,
         )
 
 
@@ -74,7 +85,7 @@ class UnreadableImagesError(RequestError):
 
 
 def files(config: ImageFolderConfig) -> list[Path]:
-    """Return all images of all parts, in order.
+    """Return all images of all parts, in order, and the tables that say their classes.
 
     Raises
     ------
@@ -83,7 +94,7 @@ def files(config: ImageFolderConfig) -> list[Path]:
     """
     if zipped.is_zip(config.path):
         return [Path(config.path).expanduser()]
-    return [path for part in _find(config).values() for path in part.paths]
+    return [path for part in _find(config).values() for path in (*part.paths, *part.tables)]
 
 
 def read(
@@ -198,15 +209,28 @@ def _decode(
 
 
 def _root(config: ImageFolderConfig) -> Path:
-    """Return the folder, which is that of an archive's files where it is one."""
+    """Return the folder: of an archive its files', and the inner one where one wraps all."""
     folder = Path(config.path).expanduser()
     if zipped.is_zip(config.path):
-        return zipped.unpacked(folder)
-    if not folder.is_dir():
+        folder = zipped.unpacked(folder)
+    elif not folder.is_dir():
         raise RequestError(
             f"dataset.path must be an existing folder, or a .zip file of one, got {config.path}"
         )
-    return folder
+    while True:
+        try:
+            inside = [entry for entry in os.scandir(folder) if not _is_ignored(entry)]
+            is_wrapped = (
+                len(inside) == 1
+                and inside[0].is_dir(follow_symlinks=False)
+                and inside[0].name.lower() not in _PARTS["train"]
+                and any(not _is_ignored(each) and each.is_dir() for each in os.scandir(inside[0]))
+            )
+        except OSError as error:
+            raise RequestError(f"dataset.path={config.path}: {error}") from error
+        if not is_wrapped:
+            return folder
+        folder = Path(inside[0].path)
 
 
 def _find(config: ImageFolderConfig) -> dict[str, _Found]:
@@ -224,7 +248,8 @@ def _find(config: ImageFolderConfig) -> dict[str, _Found]:
             found = {part: _find_part(path, folder) for part, path in parts.items()}
         else:
             found = {"train": _find_part(folder, folder, entries=(top, beside, []))}
-        found["train"].ignored.extend(ignored)
+        tables = {_shown(table, folder) for part in found.values() for table in part.tables}
+        found["train"].ignored.extend(name for name in ignored if name not in tables)
         return found
     except OSError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
@@ -238,10 +263,14 @@ Entries = tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"], list[str]]
 def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _Found:
     classes, beside, ignored = entries or _entries(part, folder)
     place = "" if part == folder else f" in {part.name}/"
+    table = part / _TABLE
+    if beside and not classes and table.is_file():
+        return _of_table(table, beside, folder, ignored)
     if beside:
         raise RequestError(
             f"{_relative(beside[0], folder)} lies beside the folders; "
-            "every image must be in the folder of its class"
+            "every image must be in the folder of its class, or all beside a metadata.csv of "
+            "the columns file_name and label"
         )
     is_train = part == folder or part.name.lower() in _PARTS["train"]
     if len(classes) < (2 if is_train else 1):
@@ -269,6 +298,51 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _
     return found
 
 
+def _of_table(
+    table: Path, beside: Sequence["os.DirEntry[str]"], folder: Path, ignored: Sequence[str]
+) -> _Found:
+    """Return the images of one folder, each with the class that the table beside them says."""
+    shown = _shown(table, folder)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise RequestError(f"{shown} cannot be read: {error}") from error
+    names = list(rows[0]) if rows else []
+    chosen = [
+        next((name for name in names if name and name.strip().lower() in known), None)
+        for known in (_FILE_COLUMNS, _LABEL_COLUMNS)
+    ]
+    if None in chosen:
+        raise RequestError(
+            f"{shown} must have the columns file_name and label, and a row for each image; it has "
+            f"{', '.join(map(str, names)) or 'no rows'}"
+        )
+    file_column, label_column = map(str, chosen)
+    labels: dict[str, str] = {}
+    for row in rows:
+        name = (row[file_column] or "").strip()
+        label = unicodedata.normalize("NFC", (row[label_column] or "").strip())
+        if not label:
+            raise RequestError(f"{shown} has no label for {name!r}")
+        if labels.get(name, label) != label:
+            raise RequestError(f"{shown} has two labels for {name!r}")
+        labels[name] = label
+    found = _Found(ignored=[name for name in ignored if name != shown], tables=[table])
+    for image in beside:
+        name = _relative(image, folder)
+        if not name.lower().endswith(SUFFIXES):
+            raise RequestError(f"{name} is no image ({', '.join(SUFFIXES)})")
+        if image.name not in labels:
+            raise RequestError(f"{shown} has no row for {image.name}")
+        found.paths.append(Path(image.path))
+        found.labels.append(labels.pop(image.name))
+        found.names.append(name)
+    if labels:
+        raise RequestError(f"{shown} names {next(iter(labels))!r}, which is not beside it")
+    return found
+
+
 def _entries(folder: Path, root: Path) -> Entries:
     """Return the folders and the files of a folder by name, and what is ignored of it.
 
@@ -280,7 +354,7 @@ def _entries(folder: Path, root: Path) -> Entries:
     shown, ignored = [], []
     with os.scandir(folder) as scanned:
         for entry in scanned:
-            if _is_litter(entry.name) or (_is_about(entry.name) and not entry.is_dir()):
+            if _is_ignored(entry):
                 ignored.append(_relative(entry, root))
                 continue
             name = _relative(entry, root)
@@ -301,6 +375,10 @@ def _entries(folder: Path, root: Path) -> Entries:
     return folders, [entry for entry in ordered if not entry.is_dir()], ignored
 
 
+def _is_ignored(entry: "os.DirEntry[str]") -> bool:
+    return _is_litter(entry.name) or (_is_about(entry.name) and not entry.is_dir())
+
+
 def _is_litter(name: str) -> bool:
     return name.startswith(".") or name.lower() in _LITTER
 
@@ -311,4 +389,8 @@ def _is_about(name: str) -> bool:
 
 
 def _relative(entry: "os.DirEntry[str]", folder: Path) -> str:
-    return Path(entry.path).relative_to(folder).as_posix()
+    return _shown(Path(entry.path), folder)
+
+
+def _shown(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()

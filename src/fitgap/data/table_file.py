@@ -22,6 +22,7 @@ Cells = dict[str, NDArray[np.str_]]
 # What stands in cells that hold nothing, as pandas and R write it.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "?")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_NAMES = {**_SEPARATORS, " ": "spaces"}
 
 
 def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Cells, list[str]]:
@@ -67,9 +68,7 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
     decimal = config.decimal or _decimal(cells, separator)
     notes = []
     if separator != "," and path.suffix.lower() != ".tsv":
-        notes.append(
-            f"{path.name}: columns are separated by {_SEPARATORS.get(separator, separator)}"
-        )
+        notes.append(f"{path.name}: columns are separated by {_NAMES.get(separator, separator)}")
     if decimal == ",":
         cells = {name: _with_point(column) for name, column in cells.items()}
         notes.append(f"{path.name}: numbers have a decimal comma (dataset.decimal)")
@@ -118,7 +117,12 @@ def _separator(text: str, path: Path) -> str:
     if path.suffix.lower() == ".tsv":
         return "\t"
     first = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
-    return max(_SEPARATORS, key=first.count) if first else ","
+    if not any(first.count(sign) for sign in _SEPARATORS):
+        lines = [line.strip() for line in text.strip().splitlines()[:20]]
+        counts = {line.count(" ") for line in lines}
+        if len(lines) > 1 and len(counts) == 1 and counts != {0}:
+            return " "
+    return max(_SEPARATORS, key=first.count)
 
 
 def _has_header(
