@@ -219,12 +219,12 @@ def _root(config: ImageFolderConfig) -> Path:
         )
     while True:
         try:
-            inside = [entry for entry in os.scandir(folder) if not _is_ignored(entry)]
+            inside = _not_ignored(folder)
             is_wrapped = (
                 len(inside) == 1
                 and inside[0].is_dir(follow_symlinks=False)
                 and inside[0].name.lower() not in _PARTS["train"]
-                and any(not _is_ignored(each) and each.is_dir() for each in os.scandir(inside[0]))
+                and any(each.is_dir() for each in _not_ignored(Path(inside[0].path)))
             )
         except OSError as error:
             raise RequestError(f"dataset.path={config.path}: {error}") from error
@@ -373,6 +373,11 @@ def _entries(folder: Path, root: Path) -> Entries:
     ordered = sorted(shown, key=lambda entry: entry.name)
     folders = [entry for entry in ordered if entry.is_dir()]
     return folders, [entry for entry in ordered if not entry.is_dir()], ignored
+
+
+def _not_ignored(folder: Path) -> list["os.DirEntry[str]"]:
+    with os.scandir(folder) as scanned:
+        return [entry for entry in scanned if not _is_ignored(entry)]
 
 
 def _is_ignored(entry: "os.DirEntry[str]") -> bool:
