@@ -104,6 +104,9 @@ def plan(config: Config) -> Plan:
         If the dataset is not to be had or cannot be split as asked, an image lies in two
         partitions, or loss, architecture or engine do not fit the data.
     """
+    if config.dataset.name == "function":
+        # It may use TensorFlow, whose threads are fixed by its first use.
+        backend.start(config.training.threads)
     facts = data_facts(config)
     if config.split.stratify is None:
         config = replace(config, split=replace(config.split, stratify=facts.stratified))

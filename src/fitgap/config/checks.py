@@ -11,6 +11,7 @@ from fitgap.config.schema import (
     Config,
     DatasetConfig,
     DenseConfig,
+    FunctionConfig,
     ImageFolderConfig,
     MetricConfig,
     OwnConfig,
@@ -128,6 +129,9 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         _check_seed("dataset.test_seed", dataset.test_seed)
     if isinstance(dataset, ArraysConfig):
         _check_arrays(dataset)
+    if isinstance(dataset, FunctionConfig):
+        function = dataset.function
+        require("dataset.function", function, "given with a _target_", when=_has_target(function))
     if isinstance(dataset, ImageFolderConfig):
         _check_size("dataset.image_size", dataset.image_size)
         channels = dataset.channels

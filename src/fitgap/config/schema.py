@@ -32,7 +32,7 @@ class PublishedConfig(DatasetConfig):
 class OwnConfig(DatasetConfig):
     """A dataset of one's own; without a test part, a share of each class is held out for it."""
 
-    path: str = MISSING
+    path: str = MISSING  # none of a function
     test_fraction: float = MISSING
     test_seed: int = MISSING
 
@@ -60,6 +60,14 @@ class IdxConfig(ArraysConfig):
 @dataclass
 class MatConfig(ArraysConfig):
     """A MATLAB file; see :mod:`fitgap.data.mat`."""
+
+
+@dataclass
+class FunctionConfig(ArraysConfig):
+    """What a function returns; see :mod:`fitgap.data.function`."""
+
+    path: str = ""
+    function: Any = MISSING  # its ``_target_`` and arguments
 
 
 @dataclass
@@ -211,6 +219,7 @@ OmegaConf.register_new_resolver("fitgap.experiment", project.experiment, replace
 ConfigStore.instance().store(name="base_config", node=Config)
 OWN_DATASETS: dict[str, type[OwnConfig]] = {
     "csv": TableConfig,
+    "function": FunctionConfig,
     "idx": IdxConfig,
     "image_folder": ImageFolderConfig,
     "mat": MatConfig,

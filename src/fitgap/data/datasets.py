@@ -17,10 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config.schema import OWN_DATASETS, DatasetConfig, OwnConfig, SplitConfig
+from fitgap.config import own_code
+from fitgap.config.schema import (
+    OWN_DATASETS,
+    DatasetConfig,
+    FunctionConfig,
+    OwnConfig,
+    SplitConfig,
+)
 from fitgap.data import (
     arrays,
     disk_arrays,
+    function,
     idx,
     image_folder,
     images,
@@ -50,6 +58,7 @@ Labels = dataset_parts.Labels
 DATASETS = (*published.CLASS_NAMES, *OWN_DATASETS)
 _READERS: dict[str, Any] = {
     "csv": table,
+    "function": function,
     "idx": idx,
     "image_folder": image_folder,
     "mat": mat,
@@ -261,9 +270,15 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
             seed=config.test_seed,
         )
     except RequestError as error:
-        raise RequestError(f"dataset.path={config.path}: {error}") from error
+        raise RequestError(f"{_source_of(config)}: {error}") from error
     dataset = _from_parts(config, train, test, class_names)
     return replace(dataset, task=task, notes=parts.notes, columns=parts.train.columns)
+
+
+def _source_of(config: OwnConfig) -> str:
+    if isinstance(config, FunctionConfig):
+        return f"dataset.function={config.function['_target_']}"
+    return f"dataset.path={config.path}"
 
 
 def _cache_key(config: OwnConfig) -> str:
@@ -285,7 +300,9 @@ def _from_parts(
         x_test=test.x,
         y_test=test.y,
         class_names=class_names,
-        source=str(Path(config.path).expanduser().absolute()),
+        source=config.function["_target_"]
+        if isinstance(config, FunctionConfig)
+        else str(Path(config.path).expanduser().absolute()),
         digest="",
         train_names=train.names,
         test_names=test.names,
@@ -317,6 +334,8 @@ def fingerprint(config: DatasetConfig) -> str | None:
     Path, size and modification time stand for the bytes, as they do for git and make, so that
     an unchanged dataset's digest need not be computed again.
     """
+    if isinstance(config, FunctionConfig):
+        return None  # the same code may return other values
     if config.name == "digits":
         published.data_dir(config)  # one that does not exist is a mistake here too
         return f"{_decisive(config)} {importlib.metadata.version('scikit-learn')}"
@@ -324,6 +343,9 @@ def fingerprint(config: DatasetConfig) -> str | None:
 
 
 def _file_stats(config: DatasetConfig) -> str | None:
+    if isinstance(config, FunctionConfig):
+        code = own_code.code_of([str(config.function["_target_"])])
+        return f"{_decisive(config)} {code.fingerprints} {code.data_files}"
     if isinstance(config, OwnConfig):
         # Images are decoded by Pillow, into a file that is kept.
         version = importlib.metadata.version("pillow")
