@@ -18,6 +18,7 @@ from fitgap.errors import RequestError
 NEEDED = {
     "tracking=server": ["tracking.uri=http://127.0.0.1:5000"],
     "dataset=csv": ["dataset.path=x.csv"],
+    "dataset=function": ["dataset.function={_target_: my_data.load}"],
     "dataset=idx": ["dataset.path=x"],
     "dataset=image_folder": ["dataset.path=x"],
     "dataset=mat": ["dataset.path=x.mat"],
