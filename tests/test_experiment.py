@@ -156,8 +156,9 @@ def test_a_finished_run_is_finished(recorded):
 
 
 def test_all_resolved_settings_are_parameters(recorded):
-    expected = config.flatten(config.to_plain(recorded.plan.config))
-    del expected["tracking.parent"], expected["tracking.pruning"]  # of the sweep, not of the run
+    expected = config.recorded(recorded.plan.config)
+    for of_the_sweep in ("parent", "pruning", "watched"):
+        del expected[f"tracking.{of_the_sweep}"]
     as_text = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in expected.items()
@@ -238,7 +239,8 @@ def test_the_model_shows_what_it_is_and_its_figures(recorded):
     client = mlflow.MlflowClient(recorded.uri)
     (output,) = recorded.run.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
-    assert model.name == experiment.run_name(recorded.config)
+    assert model.name == "model"  # as runs:/<run id>/model says
+    assert model.params["run"] == experiment.run_name(recorded.config)
     assert model.params["optimizer"] == recorded.config.optimizer["name"]
     found = {metric.key: metric.value for metric in model.metrics}
     names = ("train/accuracy", "val/accuracy", "gap/accuracy", "test/accuracy")

@@ -288,7 +288,7 @@ def test_only_finished_runs_of_the_request_are_measured(compose, tracking_uri):
             ],
         )
         client.set_terminated(run_id, status)
-    plan = Plan(settings, facts=None, choice=None, identity="asked", uri=tracking_uri)
+    plan = Plan(settings, facts=None, choice=None, sources=None, identity="asked", uri=tracking_uri)
     unfinished = replace(plan, identity="not there")
     (found,) = measurements.measure({"fashion_dense_adam": [plan, unfinished]})[
         "fashion_dense_adam"

@@ -7,7 +7,6 @@ goes away. Reading the record back is `fitgap.store`'s work.
 
 import functools
 import json
-import re
 import signal
 import sys
 import tempfile
@@ -79,7 +78,8 @@ class ModelDescription:
     Attributes
     ----------
     name
-        Any text.
+        Of its run; any text. The model itself is always ``model``, so that
+        ``runs:/<run id>/model`` finds it.
     params
         A few settings that tell it from others.
     metrics, step
@@ -90,15 +90,6 @@ class ModelDescription:
     params: Mapping[str, str]
     metrics: Sequence[str]
     step: int
-
-
-def model_name(text: str) -> str:
-    """Return a text as MLflow takes it for a model's name.
-
-    >>> model_name("dense/relu: 'v1.0'")
-    'dense-relu- -v1-0-'
-    """
-    return re.sub(r"""[/:.%"']""", "-", text)[:200] or "model"
 
 
 class RunRecord:
@@ -259,8 +250,7 @@ class RunRecord:
             if about is not None:
                 rows = [self._logged.get((key, about.step)) for key in about.metrics]
                 content |= {
-                    "name": model_name(about.name),
-                    "params": dict(about.params),
+                    "params": {"run": about.name, **about.params},
                     "metrics": [row for row in rows if row is not None],
                     **self._dataset,
                 }
