@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tensorflow as tf  # here, so that the tests' first fixture fixes its threads
 
 from fitgap.config import own_code
 from fitgap.config.schema import FunctionConfig
@@ -33,8 +34,6 @@ def batches():
 
 
 def tensors():
-    import tensorflow as tf
-
     return tf.data.Dataset.from_tensor_slices((X, Y)).batch(6)
 
 
