@@ -17,7 +17,7 @@ from fitgap.training import checkpoints
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
 TRAIN = str(CHECKOUT / "scripts" / "train.py")
 FOLDERS = [
-    *("a b", "it's", 'say "x"', "x=1", "archive (3)", "a,b", "-m", "$HOME", "per%20cent"),
+    *("a b", "it's", 'say "x"', "x=1", "archive (3)", "a,b", "-m", "$HOME"),
     "비교 실험",
 ]
 

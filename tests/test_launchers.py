@@ -207,7 +207,7 @@ def assert_one_parent_with_finished_children(sweep, number):
 
 def shown(said):
     """Return the lines that say how each run ended."""
-    return re.findall(r"^#\d+ (.*?): val/accuracy 0\.\d{4}", said, re.M)
+    return re.findall(r"^\[\d+/\d+\] (.*?): train/accuracy", said, re.M)
 
 
 @pytest.mark.slow

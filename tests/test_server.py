@@ -37,7 +37,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 import mlflow
 from fitgap import processes
-from fitgap.config import settings as config
+from fitgap.config import project, settings as config
 from fitgap.tracking import run_writer as tracking, setup as preparation
 from fitgap.tracking.outbox import Operation
 

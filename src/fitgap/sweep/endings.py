@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from fitgap import store
 from fitgap.config import program, project
+from fitgap.errors import StoreAwayError
 from fitgap.evaluation.baseline import remarks
 from fitgap.evaluation.metrics import higher_is_better
 from fitgap.experiment import Plan, Result
@@ -93,7 +94,10 @@ def resume_command(uri: str, parent: str) -> str:
 
 def artifact_folder(planned: Plan, run_id: str) -> Path | None:
     """Return the folder of a run's files where it is on this machine, else None."""
-    found = store.find_runs(planned.uri, experiment=planned.config.tracking.experiment)
+    try:
+        found = store.find_runs(planned.uri, experiment=planned.config.tracking.experiment)
+    except StoreAwayError:
+        return None  # the run has ended well; what waits for the server was said
     location = next((run.artifact_uri for run in found if run.run_id == run_id), "")
     parts = urlsplit(location)
     path = Path(unquote(parts.path))

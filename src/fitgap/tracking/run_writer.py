@@ -250,7 +250,7 @@ class RunRecord:
             if about is not None:
                 rows = [self._logged.get((key, about.step)) for key in about.metrics]
                 content |= {
-                    "params": {"run": about.name, **about.params},
+                    "params": {"run": about.name} | dict(about.params),
                     "metrics": [row for row in rows if row is not None],
                     **self._dataset,
                 }
