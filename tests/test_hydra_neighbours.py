@@ -12,7 +12,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.test_utils.launcher_common_tests import IntegrationTestSuite, LauncherTestSuite
+from hydra.version import VersionBase
 from omegaconf import OmegaConf
+from packaging.version import Version
 
 from fitgap import store
 from fitgap.config import project
@@ -41,7 +43,14 @@ def test_other_applications_keep_the_launchers_of_their_plugins(tmp_path):
     assert registered() == before
 
 
+@pytest.fixture
+def hydras_defaults():
+    """Forget which version's defaults an earlier test asked Hydra for; they are put back."""
+    VersionBase.instance().setbase(Version("1.1"))
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("hydra_restore_singletons", "hydras_defaults")
 @pytest.mark.parametrize(
     ("launcher_name", "overrides"), [("submitit_local", ["hydra.launcher.timeout_min=5"])]
 )

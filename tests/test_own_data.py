@@ -1,6 +1,7 @@
 """Data of one's own: what is read of it, what is held out, and what is refused."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -468,14 +469,17 @@ def test_the_documented_examples_run_as_written(tmp_path, monkeypatch, compose):
     from fitgap import experiment
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as a project folder is
     for script in blocks_of(DOCUMENT, "python"):
         exec(compile(script, "docs/DATA.md", "exec"), {})
+    (function,) = [script for script in blocks_of(DOCUMENT, "python") if "def load(" in script]
+    (tmp_path / "my_data.py").write_text(function, encoding="utf-8")
     commands = [line for line in blocks_of(DOCUMENT, "sh") if "fitgap train" in line]
     shapes = []
     for command in commands:
-        overrides = [word.strip("'") for word in command.split()[2:]]
+        overrides = shlex.split(command)[2:]
         shapes.append(experiment.plan(compose(*overrides)).facts.image_shape)
-    assert shapes == [(12, 16, 3), (24, 24), (3,)]
+    assert shapes == [(12, 16, 3), (24, 24), (3,), (4,)]
 
 
 @pytest.mark.parametrize(

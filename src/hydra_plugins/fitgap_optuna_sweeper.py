@@ -9,10 +9,10 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from hydra_plugins import fitgap_sweeper
+from hydra_plugins import fitgap_grid_sweeper
 
 
-class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
+class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
     """Hydra's sweep syntax as a space to search: choices, ranges, intervals."""
 
     def __init__(self, params: dict[str, str] | None = None, **settings: Any) -> None:
@@ -35,7 +35,7 @@ class OptunaSweeper(fitgap_sweeper.FitgapSweeper):
             key: list(value) if key in lists and value is not None else value
             for key, value in self._settings.items()
         }
-        fitgap_sweeper.separate_folders(master)
+        fitgap_grid_sweeper.separate_folders(master)
         return optimize.run(
             parser.parse_overrides([*self._parse_config(), *arguments]),
             settings=SearchSettings(**settings),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.config_store import ConfigStore
 
-from hydra_plugins.fitgap_sweeper import FitgapSweeper
+from hydra_plugins.fitgap_grid_sweeper import FitgapSweeper
 
 if TYPE_CHECKING:
     from fitgap.config.schema import Config

@@ -9,7 +9,7 @@ from hydra.types import HydraContext, RunMode
 
 from fitgap.errors import RequestError
 from fitgap.sweep import job
-from hydra_plugins.fitgap_sweeper import FitgapSweeper
+from hydra_plugins.fitgap_grid_sweeper import FitgapSweeper
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra

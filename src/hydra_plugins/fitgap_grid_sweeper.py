@@ -133,7 +133,7 @@ class FitgapSweeperConf:
     go on with, as ``fitgap sweep resume`` does.
     """
 
-    _target_: str = "hydra_plugins.fitgap_sweeper.FitgapSweeper"
+    _target_: str = "hydra_plugins.fitgap_grid_sweeper.FitgapSweeper"
     params: dict[str, str] | None = field(default_factory=dict)
     fail_fast: bool = False
     dry_run: bool = False
