@@ -9,7 +9,7 @@ from fitgap import experiment
 from fitgap.config.schema import Config
 from fitgap.sweep import launch as sweep_launch
 from fitgap.sweep.job import Outcome
-from fitgap.sweep.launch import Child
+from fitgap.sweep.launch import Job
 from fitgap.sweep.launchers import WorkerDiedError
 from fitgap.tracking import setup, sweep_writer
 
@@ -19,7 +19,7 @@ SETTINGS = ("architecture=dense_softmax", "training.epochs=1", "training.xla=fal
 class Workers:
     """A launcher of two workers; the jobs of some seeds kill theirs, and the other with it."""
 
-    def __init__(self, children: Sequence[Child], *, deadly: dict[int, int]) -> None:
+    def __init__(self, children: Sequence[Job], *, deadly: dict[int, int]) -> None:
         self.launches: list[list[int]] = []
         self.numbers: list[range] = []
         self._by_overrides = {tuple(child.overrides): child for child in children}
@@ -44,7 +44,7 @@ class Workers:
         return returns
 
     @staticmethod
-    def _leave_running(children: Sequence[Child]) -> None:
+    def _leave_running(children: Sequence[Job]) -> None:
         from mlflow import MlflowClient
 
         plan = children[0].plan
@@ -67,7 +67,7 @@ class Workers:
 @pytest.fixture
 def sweep(
     compose: Callable[..., Config], tracking_uri: str
-) -> Iterator[tuple[list[Child], sweep_writer.SweepRecord]]:
+) -> Iterator[tuple[list[Job], sweep_writer.SweepRecord]]:
     experiment_id = setup.prepare(tracking_uri, "fitgap")
     with sweep_writer.open_sweep(
         "sweep", uri=tracking_uri, experiment_id=experiment_id, experiment="fitgap"
@@ -80,12 +80,12 @@ def sweep(
                 f"tracking.uri={tracking_uri}",
                 f"++tracking.parent={parent.run_id}",
             ]
-            children.append(Child(experiment.plan(compose(*overrides)), overrides))
+            children.append(Job(overrides, experiment.plan(compose(*overrides))))
         yield children, parent
 
 
 def test_a_job_that_always_kills_its_worker_fails_alone(
-    sweep: tuple[list[Child], sweep_writer.SweepRecord],
+    sweep: tuple[list[Job], sweep_writer.SweepRecord],
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={0: 99})
@@ -102,7 +102,7 @@ def test_a_job_that_always_kills_its_worker_fails_alone(
 
 
 def test_one_that_kills_its_worker_once_finishes(
-    sweep: tuple[list[Child], sweep_writer.SweepRecord],
+    sweep: tuple[list[Job], sweep_writer.SweepRecord],
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={3: 1})
@@ -114,7 +114,7 @@ def test_one_that_kills_its_worker_once_finishes(
 
 
 def test_under_fail_fast_a_dead_job_keeps_the_rest_from_starting(
-    sweep: tuple[list[Child], sweep_writer.SweepRecord],
+    sweep: tuple[list[Job], sweep_writer.SweepRecord],
 ) -> None:
     children, parent = sweep
     workers = Workers(children[:2], deadly={0: 99})

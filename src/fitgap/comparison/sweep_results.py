@@ -4,18 +4,17 @@ The parent run keeps each job's overrides and identity (``plan.json``). Looking 
 identity finds those too that an earlier sweep had finished.
 """
 
-import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fitgap import store
 from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.sweep import plan
+from fitgap.sweep.plan import PlannedJob
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +72,7 @@ def read(
     for parent in parents:
         if sweep is not None and parent.run_id != sweep:
             continue
-        jobs = _jobs(uri, parent.run_id)
+        jobs = _jobs(uri, parent)
         if len({value for job in jobs if (value := _value(job, setting)) is not None}) > 1:
             return _results(uri, experiment, parent.run_id, jobs, setting=setting)
     which = f"run {sweep} is" if sweep else "there is"
@@ -83,25 +82,23 @@ def read(
     )
 
 
-def _jobs(uri: str, parent: str) -> list[Mapping[str, Any]]:
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    import mlflow
-
-    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
-        try:
-            path = mlflow.MlflowClient(uri).download_artifacts(parent, "plan.json", folder)
-            plan = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, mlflow.MlflowException):
-            return []  # a search, or a sweep that ended before it began
-    return list(plan["jobs"] if isinstance(plan, Mapping) else plan)
+def _jobs(uri: str, parent: StoredRun) -> Sequence[PlannedJob]:
+    """Return a sweep's jobs; none of a search, or of a sweep that ended before it began."""
+    text = store.artifact_text(parent, plan.FILE_NAME, uri=uri)
+    if text is None:
+        return ()
+    try:
+        return plan.from_json(text).jobs
+    except ValueError:
+        return ()
 
 
-def _settings(job: Mapping[str, Any]) -> dict[str, str]:
-    parts = (override.partition("=") for override in job["overrides"])
+def _settings(job: PlannedJob) -> dict[str, str]:
+    parts = (override.partition("=") for override in job.overrides)
     return {key.lstrip("+"): value for key, _, value in parts}
 
 
-def _value(job: Mapping[str, Any], setting: str) -> str | None:
+def _value(job: PlannedJob, setting: str) -> str | None:
     return _settings(job).get(setting)
 
 
@@ -109,7 +106,7 @@ def _results(
     uri: str,
     experiment: str,
     parent: str,
-    jobs: Sequence[Mapping[str, Any]],
+    jobs: Sequence[PlannedJob],
     *,
     setting: str,
 ) -> SweepResults:
@@ -126,7 +123,7 @@ def _results(
     runs: dict[str, dict[int, StoredRun]] = {}
     missing = 0
     for job in jobs:
-        run = finished.get(job["identity"])
+        run = finished.get(job.identity)
         value = _value(job, setting)
         if run is None or value is None:
             missing += 1

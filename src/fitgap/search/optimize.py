@@ -11,6 +11,7 @@ import io
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,8 @@ from fitgap.store import StoredRun
 from fitgap.sweep import composition, grid
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Compose, Overrides
-from fitgap.sweep.grid import Job
 from fitgap.sweep.job import Outcome
-from fitgap.sweep.launch import Child, Launch, launch_all
+from fitgap.sweep.launch import Job, Launch, launch_all
 from fitgap.sweep.launchers import Workers
 from fitgap.training import checkpoints, pruning
 from fitgap.trust.text import cell
@@ -283,7 +283,7 @@ class _Search:
                 waiting[identity] = number, job
         if waiting:
             children = [
-                Child(job.plan, self._child(number, job, pruned_below, parent.run_id))
+                self._child(number, job, pruned_below, parent.run_id)
                 for number, job in waiting.values()
             ]
             first = min(number for number, _ in waiting.values())
@@ -292,7 +292,7 @@ class _Search:
 
     def _child(
         self, number: int, job: Job, pruned_below: Mapping[str, Any] | None, parent: str
-    ) -> Overrides:
+    ) -> Job:
         added = [
             f"++tracking.parent={parent}",
             # The store by name: a worker on a cluster may have another environment.
@@ -310,7 +310,7 @@ class _Search:
             searched = " ".join(job.overrides[len(self._fixed) :])
             text = f"trial {number} {searched}".replace("\\", "\\\\").replace("'", "\\'")
             added.append(f"name='{text}'")
-        return [*job.overrides, *added]
+        return replace(job, overrides=[*job.overrides, *added])
 
     def _ended(self, job: Job | None, outcome: Outcome, parameters: Parameters) -> Ended:
         about: dict[str, Any] = {"overrides": self._overrides(parameters)}

@@ -8,7 +8,7 @@ A sweep that ended before its time goes on in its parent run.
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fitgap import experiment, heavy_imports, processes, store
 from fitgap.config import program
@@ -22,7 +22,7 @@ from fitgap.sweep import launch as sweep_launch
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.job import Outcome
-from fitgap.sweep.launch import Child
+from fitgap.sweep.launch import Job
 from fitgap.sweep.launchers import Workers
 from fitgap.sweep.plan import PlannedJob, SweepPlan
 from fitgap.sweep.watching import Watch
@@ -32,14 +32,6 @@ from fitgap.tracking import delivery
 Publish = Callable[[str, Sequence[Plan]], None]
 
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
-
-
-@dataclass(frozen=True)
-class Job:
-    """One point of the grid: its overrides and the experiment they make."""
-
-    overrides: Overrides
-    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -141,11 +133,7 @@ def run(
                 ordered.sort(key=lambda job: job.plan.identity in failed)
             names = {job.plan.identity: _name_of_job(job, jobs, grid) for job in ordered}
             children = [
-                Child(
-                    job.plan,
-                    _child_overrides(job, name=names[job.plan.identity], parent=parent.run_id),
-                )
-                for job in ordered
+                _child(job, name=names[job.plan.identity], parent=parent.run_id) for job in ordered
             ]
             plans = [job.plan for job in jobs]
             watch = Watch(
@@ -358,9 +346,9 @@ def _name_of_job(job: Job, jobs: Sequence[Job], grid: Sequence[Overrides]) -> st
     return f"{name}: {varying}" if name else varying
 
 
-def _child_overrides(job: Job, *, name: str, parent: str) -> Overrides:
-    return [
-        *job.overrides,
+def _child(job: Job, *, name: str, parent: str) -> Job:
+    """Return a job as it is launched: with what makes its run a child of the sweep's."""
+    added = [
         f"++tracking.parent={parent}",
         "++tracking.watched=true",
         # The record by name: a worker on a cluster may have another environment or folder than
@@ -369,3 +357,4 @@ def _child_overrides(job: Job, *, name: str, parent: str) -> Overrides:
         f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}",
         f"name={sweep_plan.quoted(name)}",
     ]
+    return replace(job, overrides=[*job.overrides, *added])

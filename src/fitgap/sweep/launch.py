@@ -27,23 +27,23 @@ MOST_DEATHS_AMONG_OTHERS = 2
 
 
 @dataclass(frozen=True)
-class Child:
-    """A job as it is launched.
+class Job:
+    """One run of a sweep or a search: the overrides that its launcher is handed, and their plan.
 
     Attributes
     ----------
-    plan
-        The experiment.
     overrides
-        Its own, and those that make it a child of the sweep's parent run.
+        Of its settings; as it is launched, also those that make it a child of the parent run.
+    plan
+        The experiment that the overrides of its settings make.
     """
 
-    plan: Plan
     overrides: Overrides
+    plan: Plan
 
 
 def launch_all(
-    children: Sequence[Child],
+    jobs: Sequence[Job],
     launch: Launch,
     *,
     parent: "SweepRecord",
@@ -54,7 +54,7 @@ def launch_all(
 
     Parameters
     ----------
-    children
+    jobs
         Of different identities.
     launch
         Returns when all of its jobs have ended, or raises `WorkerDiedError` when all of its
@@ -72,51 +72,51 @@ def launch_all(
         How each job ended, by the identity of its experiment.
     """
     outcomes: dict[str, Outcome] = {}
-    waiting = list(children)
+    waiting = list(jobs)
     deaths: Counter[str] = Counter()
     while waiting:
         if fail_fast and any(outcome.failure for outcome in outcomes.values()):
-            return outcomes | {_id(child): Outcome(_name(child), None, None) for child in waiting}
-        among_others = [child for child in waiting if deaths[_id(child)] < MOST_DEATHS_AMONG_OTHERS]
+            return outcomes | {_id(job): Outcome(_name(job), None, None) for job in waiting}
+        among_others = [job for job in waiting if deaths[_id(job)] < MOST_DEATHS_AMONG_OTHERS]
         launched = among_others or waiting[:1]
         ended_before = {_ending(run) for run in _ended_runs(launched)}
         try:
-            returns = launch([child.overrides for child in launched], first + len(outcomes))
+            returns = launch([job.overrides for job in launched], first + len(outcomes))
         except WorkerDiedError as error:
             ended = _outcomes_in_store(launched, but=ended_before)
-            lost = [child for child in launched if _id(child) not in ended]
+            lost = [job for job in launched if _id(job) not in ended]
             deaths.update(map(_id, _running(lost, parent.run_id) or lost))
             parent.end_dead_children()
             if lost and not among_others:
                 ended[_id(lost[0])] = _given_up(lost[0], deaths[_id(lost[0])], error)
             outcomes |= ended
-            waiting = [child for child in waiting if _id(child) not in ended]
+            waiting = [job for job in waiting if _id(job) not in ended]
             # What may be to blame comes last, so that the others get their turn.
-            waiting.sort(key=lambda child: deaths[_id(child)])
+            waiting.sort(key=lambda job: deaths[_id(job)])
             if waiting:
                 print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
         else:
             outcomes |= dict(zip(map(_id, launched), map(outcome_of, returns), strict=True))
-            waiting = [child for child in waiting if child not in launched]
+            waiting = [job for job in waiting if job not in launched]
     return outcomes
 
 
-def _id(child: Child) -> str:
-    return child.plan.identity
+def _id(job: Job) -> str:
+    return job.plan.identity
 
 
-def _name(child: Child) -> str:
-    return experiment.run_name(child.plan.config)
+def _name(job: Job) -> str:
+    return experiment.run_name(job.plan.config)
 
 
-def _given_up(child: Child, deaths: int, error: Exception) -> Outcome:
+def _given_up(job: Job, deaths: int, error: Exception) -> Outcome:
     failure = f"its worker died {deaths} times: {error}"
-    print(f"{_name(child)}: FAILED, {failure}", flush=True)
-    return Outcome(_name(child), result=None, failure=failure)
+    print(f"{_name(job)}: FAILED, {failure}", flush=True)
+    return Outcome(_name(job), result=None, failure=failure)
 
 
-def _ended_runs(children: Sequence[Child]) -> list[StoredRun]:
-    plan = children[0].plan
+def _ended_runs(jobs: Sequence[Job]) -> list[StoredRun]:
+    plan = jobs[0].plan
     return _find(plan, statuses=("FINISHED", "FAILED"))
 
 
@@ -126,12 +126,12 @@ def _ending(run: StoredRun) -> tuple[str, int | None]:
 
 
 def _outcomes_in_store(
-    children: Sequence[Child], *, but: set[tuple[str, int | None]]
+    jobs: Sequence[Job], *, but: set[tuple[str, int | None]]
 ) -> dict[str, Outcome]:
     """Return what the store knows of jobs whose returns were lost, by identity."""
-    identities = set(map(_id, children))
+    identities = set(map(_id, jobs))
     outcomes: dict[str, Outcome] = {}
-    for run in _ended_runs(children):
+    for run in _ended_runs(jobs):
         identity = run.tags.get("fitgap.identity", "")
         if _ending(run) in but or identity not in identities or identity in outcomes:
             continue
@@ -141,14 +141,14 @@ def _outcomes_in_store(
     return outcomes
 
 
-def _running(children: Sequence[Child], parent: str) -> list[Child]:
+def _running(jobs: Sequence[Job], parent: str) -> list[Job]:
     """Return those of a sweep's jobs whose runs say RUNNING."""
-    if not children:
+    if not jobs:
         return []
-    plan = children[0].plan
+    plan = jobs[0].plan
     runs = _find(plan, statuses=("RUNNING",), tags={"fitgap.sweep": parent})
     identities = {run.tags.get("fitgap.identity") for run in runs}
-    return [child for child in children if _id(child) in identities]
+    return [job for job in jobs if _id(job) in identities]
 
 
 def _find(

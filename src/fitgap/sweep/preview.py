@@ -7,7 +7,8 @@ from fitgap.config.schema import Config
 from fitgap.config.settings import decisive, recorded, to_text
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.grid import Job, Request, checked, describe, earlier_parent
+from fitgap.sweep.grid import Request, checked, describe, earlier_parent
+from fitgap.sweep.launch import Job
 from fitgap.sweep.status import (
     SHORT_ID,
     State,
