@@ -2,7 +2,7 @@
 
 from fitgap.commands import exit_codes
 from fitgap.config.project import CHECKOUT
-from fitgap_lab.verification import walkthrough
+from fitgap_lab.verification import walkthrough, walkthrough_figures
 
 PAGE = CHECKOUT / "docs" / "HOW_A_NETWORK_LEARNS.md"
 
@@ -12,12 +12,8 @@ def main() -> None:
     folder = PAGE.parent / "images"
     folder.mkdir(exist_ok=True)
     computed = walkthrough.run(PAGE)
-    # After the page, which starts TensorFlow itself; the pictures' module needs it too.
-    from fitgap_lab.verification import walkthrough_figures
-
-    for name, figure in walkthrough_figures.draw(computed).items():
-        figure.savefig(folder / f"{name}.png", dpi=110)
-        print(folder / f"{name}.png")
+    for name, picture in walkthrough_figures.draw(computed).items():
+        print(picture.save(folder / f"{name}.png", dpi=110))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from fitgap import __version__
 from fitgap.commands import main, overrides, settings_help
 
-HEAVY = ("tensorflow", "keras", "mlflow", "matplotlib", "scipy", "pandas", "sklearn")
+HEAVY = ("tensorflow", "keras", "mlflow", "altair", "scipy", "pandas", "sklearn")
 
 
 def fitgap(*words, **options):

@@ -11,15 +11,13 @@ STATE = """
 import json, logging, os, sys, warnings
 
 def state():
-    import matplotlib
     return {
         "environment": dict(os.environ),
         "warnings": [str(each) for each in warnings.filters],
-        "matplotlib": {k: str(v) for k, v in matplotlib.rcParams.items()},
         "loggers": {n: logging.getLogger(n).level for n in ("mlflow", "mlflow.store.db.utils")},
     }
 
-import matplotlib, mlflow, numpy, pandas, sklearn.metrics, sqlalchemy
+import altair, mlflow, numpy, pandas, sklearn.metrics, sqlalchemy
 import keras
 import fitgap
 before = state()

@@ -21,6 +21,7 @@ LAYERS = (
     ("training",),
     ("identity",),
     ("store",),
+    ("charts",),
     ("tracking",),
     ("experiment",),
     ("prediction", "rerun"),

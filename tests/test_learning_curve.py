@@ -120,10 +120,12 @@ def test_one_seed_is_enough_for_words_and_picture():
     found = made_points(lambda n: 3 * n**-0.6, seeds=1)
     told = forecast(found)
     assert in_words(found, told)[-1].endswith("(one seed).")
-    figure = learning_curve_chart.draw(found, told, title="숫자")
-    accuracy = figure.axes[0]
-    assert accuracy.get_xscale() == "log"
-    assert max(line.get_xdata()[-1] for line in accuracy.get_lines()) == 2000
+    picture = learning_curve_chart.draw(found, told, title="숫자")
+    accuracy, _ = picture.spec()["hconcat"]
+    lines, law = accuracy["layer"][1], accuracy["layer"][3]
+    assert lines["encoding"]["x"]["scale"]["type"] == "log"
+    assert max(row["images"] for row in law["data"]["values"]) == pytest.approx(2000)
+    assert "숫자" in picture.svg()
     text = learning_curve.to_markdown(found, told, title="digits", missing=1)
     assert text.count("\n| ") == 1 + len(SIZES)
 

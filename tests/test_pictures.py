@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from fitgap import store
+from fitgap.charts import confusion, fonts, labels, run_curves
+from fitgap.charts.picture import Picture
+from fitgap.charts.themes import DARK, LIGHT, PAGE
 from fitgap.commands import plot
 from fitgap.comparison.estimates import estimate
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.errors import RequestError
-from fitgap.report import comparison_charts, drawing, labels, run_charts
-from fitgap.report.drawing import DARK, LIGHT, PAGE
+from fitgap.report import comparison_charts, curve_charts, gap_chart, settings_charts
 from fitgap.store import StoredRun
 from fitgap.store.predictions import StoredPredictions
 
@@ -85,7 +87,7 @@ def values_of(spec):
 
 
 def test_every_group_is_in_one_chart_with_training_and_validation():
-    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy").spec()
+    spec = curve_charts.curves(SECTION, HISTORIES, metric="accuracy").spec()
     rows = values_of(spec)[1]
     assert len({row["group"] for row in rows}) == len(SECTION.groups)
     assert {row["part"] for row in rows} == {"training", "validation"}
@@ -97,33 +99,33 @@ def test_every_group_is_in_one_chart_with_training_and_validation():
 
 
 def test_an_epoch_is_as_many_images_as_the_training_partition_has():
-    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy", x="images").spec()
+    spec = curve_charts.curves(SECTION, HISTORIES, metric="accuracy", x="images").spec()
     assert {row["x"] for row in values_of(spec)[1]} == {100.0, 200.0, 300.0, 400.0}
-    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy", x="seconds").spec()
+    spec = curve_charts.curves(SECTION, HISTORIES, metric="accuracy", x="seconds").spec()
     assert {row["x"] for row in values_of(spec)[1]} == {2.0, 4.0, 6.0, 8.0}
 
 
 @pytest.mark.parametrize("log", ["x", "y", "xy"])
 def test_axes_can_be_logarithmic(log):
-    spec = comparison_charts.curves(SECTION, HISTORIES, metric="accuracy", log=log).spec()
+    spec = curve_charts.curves(SECTION, HISTORIES, metric="accuracy", log=log).spec()
     found = {axis: spec["layer"][1]["encoding"][axis]["scale"]["type"] for axis in "xy"}
     assert found == {axis: "log" if axis in log else "linear" for axis in "xy"}
 
 
 def test_a_metric_without_curves_is_refused_by_name():
     with pytest.raises(RequestError, match="'f1_macro'"):
-        comparison_charts.curves(SECTION, HISTORIES, metric="f1_macro")
+        curve_charts.curves(SECTION, HISTORIES, metric="f1_macro")
 
 
 def test_groups_with_the_same_short_name_stay_apart():
     long = "x" * 80
     section = make_section([({"name": f"{long}{i}{long}"}, 0.5, 0.1) for i in range(2)])
-    spec = comparison_charts.curves(section, make_histories(section), metric="accuracy").spec()
+    spec = curve_charts.curves(section, make_histories(section), metric="accuracy").spec()
     assert len({row["group"] for row in values_of(spec)[1]}) == 2
 
 
 def test_the_gap_picture_names_the_groups_and_marks_the_front():
-    spec = comparison_charts.gap_against_metric(SECTION, metric="accuracy").spec()
+    spec = gap_chart.gap_against_metric(SECTION, metric="accuracy").spec()
     rows = values_of(spec)[0]
     on_front = {row["rank"] for row in rows if row["kind"] != "beaten"}
     # 3 has less accuracy and a larger gap than 1; 4 has both less than 2.
@@ -132,7 +134,7 @@ def test_the_gap_picture_names_the_groups_and_marks_the_front():
 
 
 def test_parallel_coordinates_go_through_each_setting_and_both_figures():
-    spec = comparison_charts.parallel_coordinates(SECTION, metric="accuracy").spec()
+    spec = settings_charts.parallel_coordinates(SECTION, metric="accuracy").spec()
     columns = [row["column"] for row in values_of(spec)[0]]
     assert columns == ["optimizer", "training.epochs", "val/accuracy", "gap/accuracy"]
     lines = values_of(spec)[1]
@@ -143,7 +145,7 @@ def test_parallel_coordinates_go_through_each_setting_and_both_figures():
 
 
 def test_a_matrix_averages_over_the_runs_of_a_cell():
-    spec = comparison_charts.matrix(SECTION, metric="accuracy").spec()
+    spec = settings_charts.matrix(SECTION, metric="accuracy").spec()
     cells = {(row["x"], row["y"]): row["score"] for row in values_of(spec)[0]}
     assert cells["adam", "4"] == pytest.approx(0.905)
     assert len(cells) == 4
@@ -151,17 +153,17 @@ def test_a_matrix_averages_over_the_runs_of_a_cell():
 
 def test_a_matrix_needs_two_settings_that_differ():
     with pytest.raises(RequestError, match="those that differ: optimizer"):
-        comparison_charts.matrix(SECTION, metric="accuracy", settings=("seed", "optimizer"))
+        settings_charts.matrix(SECTION, metric="accuracy", settings=("seed", "optimizer"))
 
 
 def drawn(kind, **options):
     picture = {
-        "curves": lambda: comparison_charts.curves(SECTION, HISTORIES, metric="accuracy"),
-        "gap": lambda: comparison_charts.gap_against_metric(SECTION, metric="accuracy"),
-        "parallel": lambda: comparison_charts.parallel_coordinates(SECTION, metric="accuracy"),
-        "matrix": lambda: comparison_charts.matrix(SECTION, metric="accuracy"),
+        "curves": lambda: curve_charts.curves(SECTION, HISTORIES, metric="accuracy"),
+        "gap": lambda: gap_chart.gap_against_metric(SECTION, metric="accuracy"),
+        "parallel": lambda: settings_charts.parallel_coordinates(SECTION, metric="accuracy"),
+        "matrix": lambda: settings_charts.matrix(SECTION, metric="accuracy"),
     }[kind]()
-    return drawing.Picture(picture.chart, options.get("title", ""))
+    return Picture(picture.chart, options.get("title", ""))
 
 
 @pytest.mark.parametrize("kind", comparison_charts.KINDS)
@@ -176,7 +178,7 @@ def test_charts_of_two_metrics_stand_below_each_other():
     histories = make_histories(SECTION)
     for curves in histories.values():
         curves |= {f"{part}/f1": curves[f"{part}/accuracy"] for part in ("train", "val")}
-    both = [comparison_charts.curves(SECTION, histories, metric=m) for m in ("accuracy", "f1")]
+    both = [curve_charts.curves(SECTION, histories, metric=m) for m in ("accuracy", "f1")]
     root = ElementTree.fromstring(comparison_charts.below_each_other(both, title="").svg())
     texts = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
     assert {"accuracy", "f1"} <= texts
@@ -200,7 +202,7 @@ def test_groups_and_text_stand_out_from_the_paper(theme):
 
 def test_a_group_that_is_called_like_a_colour_keeps_its_name():
     section = make_section([({"name": "ink"}, 0.5, 0.1), ({"name": "paper"}, 0.6, 0.1)])
-    spec = comparison_charts.gap_against_metric(section, metric="accuracy").spec()
+    spec = gap_chart.gap_against_metric(section, metric="accuracy").spec()
     assert {row["name"] for row in values_of(spec)[-1]} == {"name=ink", "name=paper"}
 
 
@@ -226,11 +228,25 @@ def test_another_ending_is_refused(tmp_path):
 
 
 def test_letters_that_no_font_has_are_said_once(monkeypatch, capsys):
-    monkeypatch.setattr(drawing, "_without_font", lambda letters: letters)
-    monkeypatch.setattr(drawing, "_told", set())
+    monkeypatch.setattr(fonts, "_without_font", set)
+    monkeypatch.setattr(fonts, "_told", set())
     for _ in range(2):
         drawn("matrix").pdf()
     assert capsys.readouterr().err.count("no installed font has") == 1
+
+
+def test_a_letter_that_nothing_can_draw_is_told_from_one_that_something_can():
+    unassigned = "\U0010fffe"
+    assert fonts._without_font(["A", unassigned, "g"]) == {unassigned}
+
+
+def test_running_averages_are_drawn_where_there_is_nothing_exact():
+    history = {"running/loss": {1: 2.0, 2: 1.0}, "running/accuracy": {1: 0.5, 2: 0.6}}
+    loss, accuracy = run_curves.draw(history).spec()["hconcat"]
+    assert [row["value"] for row in loss["layer"][1]["data"]["values"]] == [2.0, 1.0]
+    assert {row["data"] for row in accuracy["layer"][1]["data"]["values"]} == {
+        "training (running average)"
+    }
 
 
 def test_names_keep_their_order_and_distance():
@@ -251,19 +267,19 @@ def test_names_beside_points_do_not_lie_on_each_other():
 
 def test_a_runs_curves_shade_the_gap_and_leave_out_the_saved_weights():
     (run, *_) = SECTION.groups[0].runs
-    spec = run_charts.curves(run, HISTORIES[run.run_id], title="t").spec()
+    spec = run_curves.draw(HISTORIES[run.run_id], title="t").spec()
     (panel,) = spec["hconcat"]
     gap, lines = (layer["data"]["values"] for layer in panel["layer"])
     assert [row["epoch"] for row in gap] == [1, 2, 3, 4]
     assert [row["train"] - row["val"] for row in gap] == pytest.approx([0.05] * 4)
     assert len(lines) == 2 * EPOCHS
     with pytest.raises(RequestError, match="no curve of f1"):
-        run_charts.curves(run, HISTORIES[run.run_id], metrics=["f1"])
+        run_curves.draw(HISTORIES[run.run_id], metrics=["f1"])
 
 
 def test_a_confusion_matrix_says_counts_and_keeps_equal_names_apart():
     counts = np.array([[98, 2, 0], [0, 50, 50], [1, 0, 99]])
-    spec = run_charts.confusion(counts, ["a", "b", "b"]).spec()
+    spec = confusion.draw(counts, ["a", "b", "b"]).spec()
     cells = {(row["true"], row["predicted"]): row for row in values_of(spec)[0]}
     assert len(cells) == 9
     assert cells["a", "b (1)"]["text"] == "2"
@@ -275,7 +291,7 @@ def test_a_record_whose_classes_do_not_fit_its_predictions_is_refused():
     numbers = np.array([0, 10**9])
     predicted = StoredPredictions(numbers, numbers, np.ones(2, np.float32))
     with pytest.raises(RequestError, match="names 2 classes"):
-        run_charts.counts_of(predicted, ["a", "b"])
+        confusion.counts_of(predicted, ["a", "b"])
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(monkeypatch):

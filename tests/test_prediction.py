@@ -1,6 +1,9 @@
 """A run's network, loaded from the record, says again what it said when it was recorded."""
 
+import base64
+import io
 import json
+import re
 import runpy
 import shutil
 import sys
@@ -227,24 +230,27 @@ def test_json_has_all_probabilities(loaded, by_hand):
 
 
 @pytest.mark.parametrize("count", [1, 7, 101])
-def test_picture_has_a_panel_for_each_image_up_to_its_limit(count):
-    from fitgap.tracking import run_pictures
+def test_picture_has_an_image_with_its_lines_for_each_up_to_its_limit(count, tmp_path):
+    from fitgap.charts import predicted_images
 
-    images = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
-    figure = run_pictures.predictions(
-        Predictions(
-            sources=range(count),
-            images=images,
-            labels=np.zeros(count, np.int64),
-            probabilities=np.tile(np.array([0.25, 0.75], np.float32), (count, 1)),
-            class_names=("zero", "one"),
-        )
+    pixels = np.arange(count, dtype=np.uint8)[:, None, None] * np.ones((8, 8), np.uint8)
+    predictions = Predictions(
+        sources=range(count),
+        images=pixels,
+        labels=np.zeros(count, np.int64),
+        probabilities=np.tile(np.array([0.25, 0.75], np.float32), (count, 1)),
+        class_names=("zero", "one"),
     )
-    panels = [axes for axes in figure.axes if axes.images]
-    assert len(panels) == min(count, run_pictures.MOST_IMAGES)
-    for i, axes in enumerate(panels):
-        np.testing.assert_array_equal(axes.images[0].get_array(), images[i])
-        assert axes.get_title() == f"✗ one, p = 0.7500\nimage {i}, true: zero"
+    path = tmp_path / "p.svg"
+    prediction.save_picture(predictions, path)
+    svg = path.read_text("utf-8")
+    drawn = re.findall(r"data:image/png;base64,([^\"]+)", svg)
+    assert len(drawn) == min(count, predicted_images.MOST_IMAGES)
+    for i, text in enumerate(drawn):
+        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+        assert np.all(shown == 255 - i)  # as ink on paper
+    assert svg.count(">✗ one, p = 0.7500") == len(drawn)
+    assert "image 0, true: zero" in svg
 
 
 @pytest.fixture

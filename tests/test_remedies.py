@@ -114,8 +114,10 @@ def test_table_and_picture_hold_every_remedy():
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[1:]] == ["| none", "| l2", "| dropout"]
     assert "do not count: 2" in text
-    figure = remedies_chart.draw(effects, title="Zahlen")
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["l2", "dropout"]
+    picture = remedies_chart.draw(effects, title="Zahlen, 숫자")
+    for panel in picture.spec()["hconcat"]:
+        assert panel["layer"][1]["encoding"]["y"]["sort"] == ["l2", "dropout"]
+    assert "숫자" in picture.svg()
 
 
 # Reading a sweep back: runs written through MLflow, no training.

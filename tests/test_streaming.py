@@ -112,7 +112,7 @@ import numpy as np
 sys.argv = ["scripts/train.py", *sys.argv[1:]]
 import fitgap.training.backend
 fitgap.training.backend.start(1)
-import keras, mlflow.tensorflow, matplotlib.figure
+import keras, mlflow.tensorflow, altair, vl_convert
 def anonymous():
     status = Path("/proc/self/status").read_text()
     return int(status.partition("RssAnon:")[2].split()[0]) // 1024

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.charts import predicted_images
 from fitgap.config.schema import TableConfig
 from fitgap.data import datasets, preprocessing, splits, table
 from fitgap.data.datasets import Dataset, Images, Labels
@@ -353,13 +354,24 @@ def save_picture(predictions: Predictions, path: Path) -> None:
     RequestError
         If the file cannot be written.
     """
-    from fitgap.tracking import run_pictures
+    predicted_images.draw(_shown(predictions)).save(path)
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        run_pictures.predictions(predictions).savefig(path, dpi=100, format="png")
-    except OSError as error:
-        raise RequestError(f"the picture {path} cannot be written: {error.strerror}") from error
+
+def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
+    shown = []
+    for i, source in enumerate(predictions.sources[: predicted_images.MOST_IMAGES]):
+        predicted = predictions.class_names[predictions.predicted[i]]
+        said = f"{predicted}, p = {predictions.confidence[i]:.4f}"
+        pixels = predictions.images[i]
+        if predictions.labels is None:
+            one = predicted_images.Shown(pixels, (said, Path(str(source)).name))
+        else:
+            is_right = bool(predictions.predicted[i] == predictions.labels[i])
+            true = f"image {source}, true: {predictions.class_names[predictions.labels[i]]}"
+            lines = (f"{'✓' if is_right else '✗'} {said}", true)
+            one = predicted_images.Shown(pixels, lines, is_right, is_ink=True)
+        shown.append(one)
+    return shown
 
 
 def _rows(predictions: Predictions) -> list[dict[str, Any]]:

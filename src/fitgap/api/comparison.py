@@ -88,7 +88,8 @@ class Comparison:
         Parameters
         ----------
         kind
-            ``curves``, ``gap``, ``parallel`` or ``matrix``.
+            ``curves``, ``gap``, ``parallel`` or ``matrix``; ``remedies`` or ``learning-curve``
+            of the newest sweep of that kind.
         metrics, x, log, settings, title
             As ``fitgap plot`` has them.
 
@@ -97,8 +98,16 @@ class Comparison:
         Picture or list of Picture
             Several where runs lie on different data.
         """
-        from fitgap.report import comparison_charts
+        from fitgap.report import comparison_charts, sweep_charts
 
+        if kind in sweep_charts.KINDS:
+            return sweep_charts.draw(
+                kind,
+                uri=self._uri,
+                experiment=self._experiment,
+                sweep=self._query.sweep,
+                title=title,
+            )
         pictures = comparison_charts.draw(
             self._found,
             kind,

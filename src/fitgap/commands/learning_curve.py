@@ -23,7 +23,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     results = sweep_results.read(
         uri,
         experiment=experiment,
-        setting="split.train_fraction",
+        setting=learning_curve.SETTING,
         sweep=sweep,
         start=learning_curve.START,
     )
@@ -48,6 +48,6 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
 
     from fitgap.report import learning_curve_chart
 
-    figure = learning_curve_chart.draw(found, told, title=title)
-    sweep_results.write(results, output, name="learning_curve", text=text, figure=figure)
+    picture = learning_curve_chart.draw(found, told, title=title)
+    sweep_results.write(results, output, name="learning_curve", text=text, picture=picture)
     print(f"written: {output}/learning_curve.md, learning_curve.png, learning_curve.svg")

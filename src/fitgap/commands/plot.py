@@ -1,4 +1,4 @@
-"""Draw a comparison or a run as a picture: SVG, PNG, PDF, or an interactive page."""
+"""Draw a comparison, a sweep or a run as a picture: SVG, PNG, PDF, or an interactive page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,10 +8,12 @@ import click
 from fitgap.commands import options
 
 if TYPE_CHECKING:
-    from fitgap.report.drawing import Picture, ThemeName
+    from fitgap.charts.picture import Picture
+    from fitgap.charts.themes import ThemeName
 
-KINDS = ("curves", "gap", "parallel", "matrix", "run", "confusion")
 OF_A_RUN = ("run", "confusion")
+OF_A_SWEEP = ("remedies", "learning-curve")
+KINDS = ("curves", "gap", "parallel", "matrix", *OF_A_SWEEP, *OF_A_RUN)
 
 
 def _size(_context: click.Context, _option: click.Parameter, text: str | None) -> object:
@@ -93,6 +95,8 @@ def command(
     gap            the gap against the validation metric, a mark for each group
     parallel       a line for each group through its settings to its figures
     matrix         the validation metric over two settings
+    remedies       what each remedy of a sweep=remedies brought
+    learning-curve the metric by number of training images, of a sweep=learning_curve
     run RUN        its metrics by epoch, the gap shaded
     confusion RUN  which class of the test set it takes for which
 
@@ -104,6 +108,12 @@ def command(
     pictures: list[Picture]
     if run is not None:
         pictures = [_of_run(kind, run, uri=uri, metrics=metrics, title=title)]
+    elif kind in OF_A_SWEEP:
+        from fitgap.report import sweep_charts
+
+        pictures = [
+            sweep_charts.draw(kind, uri=uri, experiment=experiment, sweep=sweep, title=title)
+        ]
     else:
         from fitgap.comparison.groups import compare_experiment
         from fitgap.comparison.query import Query
@@ -130,13 +140,12 @@ def command(
 
 def _of_run(kind: str, run_id: str, *, uri: str, metrics: tuple[str, ...], title: str) -> "Picture":
     from fitgap import store
-    from fitgap.report import run_charts
+    from fitgap.charts import confusion, run_curves
 
     run = store.find_run(uri, run_id)
     title = title or run.name
     if kind == "run":
-        history = run_charts.history_of(run, uri=uri)
-        return run_charts.curves(run, history, metrics=metrics, title=title)
+        return run_curves.draw(run_curves.history_of(run, uri=uri), metrics=metrics, title=title)
     from fitgap.store import predictions, recorded
 
     predicted = predictions.load(run, uri=uri)
@@ -144,4 +153,4 @@ def _of_run(kind: str, run_id: str, *, uri: str, metrics: tuple[str, ...], title
     names = names or tuple(
         map(str, range(int(max(predicted.true.max(), predicted.predicted.max())) + 1))
     )
-    return run_charts.confusion(predicted.confusion(len(names)), names, title=title)
+    return confusion.draw(confusion.counts_of(predicted, names), names, title=title)

@@ -27,7 +27,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     from fitgap.comparison import remedies, sweep_results
 
     results = sweep_results.read(
-        uri, experiment=experiment, setting="remedy", sweep=sweep, start=remedies.START
+        uri, experiment=experiment, setting=remedies.SETTING, sweep=sweep, start=remedies.START
     )
     found = remedies.effects(results.runs)
     title = sweep_results.title(results)
@@ -40,8 +40,8 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
 
     from fitgap.report import remedies_chart
 
-    figure = remedies_chart.draw(found, title=title)
-    sweep_results.write(results, output, name="remedies", text=text, figure=figure)
+    picture = remedies_chart.draw(found, title=title)
+    sweep_results.write(results, output, name="remedies", text=text, picture=picture)
     print(f"written: {output}/remedies.md, remedies.png, remedies.svg")
 
 

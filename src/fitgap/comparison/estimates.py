@@ -42,6 +42,19 @@ class Estimate:
     not_finite: int = 0
     covers: str = SEEDS
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval's ends; the mean for both where there is no interval."""
+        if self.low is None or self.high is None:
+            return self.mean, self.mean
+        return self.low, self.high
+
+    def with_interval(self) -> str:
+        """Return the mean in four digits with its interval, if it has one."""
+        if self.low is None or self.high is None:
+            return f"{self.mean:.4f}"
+        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+
 
 def estimate(
     values: Sequence[float], *, image_variance: float = 0.0, confidence: float = CONFIDENCE

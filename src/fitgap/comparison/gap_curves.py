@@ -11,10 +11,9 @@ from fitgap import store
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.verdicts import Curve, Verdict, curve_over_seeds, judge, pareto_front
-from fitgap.store import Histories
+from fitgap.store import EPOCHS, Histories
 
 MOST_FREQUENT = "most_frequent_class_share"  # of the validation images
-EPOCHS = "running/loss"  # logged once per epoch, unlike the figures of the saved weights
 
 
 @dataclass(frozen=True, slots=True)

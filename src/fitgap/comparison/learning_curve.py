@@ -16,6 +16,7 @@ from fitgap.comparison.estimates import Estimate, estimate
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
+SETTING = "split.train_fraction"  # that such a sweep varies
 START = "train sweep=learning_curve"  # after the program's name
 METRICS = ("train/accuracy", "val/accuracy", "train/loss", "val/loss")
 

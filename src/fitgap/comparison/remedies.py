@@ -16,6 +16,7 @@ RULE = (
     "Largest change in validation accuracy first; remedies whose validation accuracy is shown to "
     "fall come last. A smaller gap alone is no gain: lost training accuracy brings it too."
 )
+SETTING = "remedy"  # that such a sweep varies
 START = "train sweep=remedies"  # after the program's name
 # Accuracies count images: over a few seeds their differences can be equal by chance, and a
 # spread of nothing is then no certainty. Below this they are equal but for float32's rounding.

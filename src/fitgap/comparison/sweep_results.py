@@ -17,7 +17,7 @@ from fitgap.sweep import plan
 from fitgap.sweep.plan import PlannedJob
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from fitgap.charts.picture import Picture
 
 ANY_STATUS = ("FINISHED", "FAILED", "KILLED", "RUNNING")
 
@@ -153,7 +153,7 @@ def title(results: SweepResults) -> str:
     return f"{names[0]}, {most:,} training images, {names[1]}, up to {epochs} epochs"
 
 
-def write(results: SweepResults, folder: Path, *, name: str, text: str, figure: "Figure") -> None:
+def write(results: SweepResults, folder: Path, *, name: str, text: str, picture: "Picture") -> None:
     """Write a sweep's answer as Markdown, PNG and SVG, into a folder and into its parent run.
 
     Raises
@@ -166,10 +166,10 @@ def write(results: SweepResults, folder: Path, *, name: str, text: str, figure: 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.md").write_text(f"{text}\n![{name}]({name}.svg)\n", encoding="utf-8")
-        figure.savefig(folder / f"{name}.png", dpi=150)
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     except OSError as error:
         raise RequestError(f"--output {folder} cannot be written: {error.strerror}") from error
+    for suffix in ("png", "svg"):
+        picture.save(folder / f"{name}.{suffix}")
     client = mlflow.MlflowClient(results.uri)
     for suffix in ("md", "png", "svg"):
         client.log_artifact(results.parent, str(folder / f"{name}.{suffix}"), name)

@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 
 from fitgap import store
 from fitgap.comparison.effects import Effect, effect_metrics, main_effects
-from fitgap.comparison.gap_curves import EPOCHS, explain_from, front_of
+from fitgap.comparison.gap_curves import explain_from, front_of
 from fitgap.comparison.groups import EVERYTHING, Comparison, Group, Section, compare_experiment
 from fitgap.comparison.query import Query
 from fitgap.comparison.search_importances import Search
 from fitgap.comparison.verdicts import Verdict
-from fitgap.report import comparison_charts
+from fitgap.report import curve_charts
 from fitgap.report.leaderboard import figure_names, label_of, mark_of
 from fitgap.report.repeat_command import commands_of
 from fitgap.report.test_errors import SelectedModel, Tested, mcnemar_tests, selected_model
@@ -202,10 +202,10 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
     histories = store.metric_histories(
         uri,
         run_ids=[run.run_id for group in shown for run in group.runs],
-        keys=["val/loss", EPOCHS],
+        keys=["val/loss", store.EPOCHS],
     )
     quantities = dict.fromkeys([section.metric, "loss"])
-    drawn = comparison_charts.histories_of(section, uri=uri, metrics=quantities)
+    drawn = curve_charts.histories_of(section, uri=uri, metrics=quantities)
     for run_id, more in drawn.items():
         histories[run_id] |= more
     explained = explain_from(section, histories, limit=MOST_GROUPS)

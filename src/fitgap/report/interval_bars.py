@@ -8,6 +8,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from markupsafe import Markup
 
+from fitgap.charts.scales import padded
 from fitgap.comparison.estimates import Estimate
 
 Range = tuple[float, float]
@@ -31,10 +32,10 @@ def bar(found: Estimate, *, limits: Range, name: str) -> Markup:
         "svg", {"class": "bar", "viewBox": f"0 0 {BAR_WIDTH:g} {BAR_HEIGHT:g}", "role": "img"}
     )
     root.set("aria-label", f"{name} {found.mean:+.4f}")
-    SubElement(root, "title").text = f"{name} {_with_interval(found)}"
+    SubElement(root, "title").text = f"{name} {found.with_interval()}"
     zero, mean, low, high = (
         (value - limits[0]) / (limits[1] - limits[0]) * BAR_WIDTH
-        for value in (0.0, found.mean, _low(found), _high(found))
+        for value in (0.0, found.mean, *found.bounds)
     )
     middle = BAR_HEIGHT / 2
     _draw(root, "line", "zero", x1=zero, x2=zero, y1=0, y2=BAR_HEIGHT)
@@ -45,27 +46,7 @@ def bar(found: Estimate, *, limits: Range, name: str) -> Markup:
 
 def limits_with_zero(found: Sequence[Estimate]) -> Range:
     """Return the range that holds zero and all figures with their intervals."""
-    return _padded(min([0.0, *map(_low, found)]), max([0.0, *map(_high, found)]))
-
-
-def _padded(low: float, high: float) -> Range:
-    # Equal values still need a range to be drawn in.
-    margin = (high - low) * 0.06 or max(abs(high) * 0.01, 1e-6)
-    return low - margin, high + margin
-
-
-def _low(found: Estimate) -> float:
-    return found.mean if found.low is None else found.low
-
-
-def _high(found: Estimate) -> float:
-    return found.mean if found.high is None else found.high
-
-
-def _with_interval(found: Estimate) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.mean:.4f}"
-    return f"{found.mean:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    return padded([0.0, *(bound for one in found for bound in one.bounds)])
 
 
 def _draw(parent: Element, tag: str, css: str = "", **attributes: float) -> None:

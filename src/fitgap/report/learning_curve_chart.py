@@ -1,19 +1,18 @@
 """The picture of a learning curve: scores by number of training images, and the fitted law."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
+from fitgap.charts.picture import Picture
 from fitgap.comparison.learning_curve import Forecast, Point
 
-# Okabe and Ito's palette, as in `fitgap.tracking.run_pictures`.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+WIDTH, HEIGHT = 330, 250
+LAW_POINTS = 60
+LAW, NOT_BELIEVED = "power law", "power law (not believed)"
+PARTS = {"train": "training", "val": "validation"}
 
 
-def draw(found: Sequence[Point], told: Forecast, *, title: str) -> Figure:
+def draw(found: Sequence[Point], told: Forecast, *, title: str) -> Picture:
     """Draw accuracy and loss against the number of images, training and validation.
 
     Parameters
@@ -21,57 +20,127 @@ def draw(found: Sequence[Point], told: Forecast, *, title: str) -> Figure:
     found
         From `fitgap.comparison.learning_curve.points`.
     told
-        Its law is drawn dashed, beyond the largest size only where it is believed.
+        Its law is drawn dotted, beyond the largest size only where it is believed.
     title
         What was trained.
     """
-    figure = Figure(figsize=(8, 3.6), layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    accuracy, loss = figure.subplots(1, 2)
-    for axes, quantity in ((accuracy, "accuracy"), (loss, "loss")):
-        for part, name, style, colour in (
-            ("train", "training", "o-", BLUE),
-            ("val", "validation", "s-", ORANGE),
-        ):
-            _draw_curve(axes, found, f"{part}/{quantity}", name=name, style=style, colour=colour)
-        axes.set(xlabel="training images", ylabel=quantity, xscale="log")
-        axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.tick_params(axis="x", labelrotation=30)
-        axes.grid(alpha=0.3)
-    if told.law is not None:
-        last = found[-1].images
-        reach = 2 * last if told.gain is not None else last
-        images = np.geomspace(told.first, reach, 100)
-        is_believed = told.gain is not None
-        label = "power law" if is_believed else "power law (not believed)"
-        accuracy.plot(images, 1 - told.law.error(images), "--", color=GREY, label=label)
-        if told.gain is not None and told.gain.low is not None and told.gain.high is not None:
-            now = 1 - float(told.law.error(last))
-            bounds = [now + told.gain.low, now + told.gain.high]
-            accuracy.plot([reach, reach], bounds, color=GREY, linewidth=3, alpha=0.6)
-            accuracy.annotate(
-                "twice the data",
-                (reach, bounds[1]),
-                ha="right",
-                va="bottom",
-                fontsize=8,
-                color=GREY,
-                xytext=(0, 5),
-                textcoords="offset points",
-            )
-    accuracy.legend(frameon=False, fontsize=8)
-    return figure
+    import altair as alt
+
+    law = _law(found, told)
+    panels = [_panel(found, "accuracy", law=law, told=told), _panel(found, "loss", law=[])]
+    return Picture(alt.hconcat(*panels), title)
 
 
-def _draw_curve(
-    axes: Axes, found: Sequence[Point], metric: str, *, name: str, style: str, colour: str
-) -> None:
-    images = [point.images for point in found]
-    scores = [point.scores[metric] for point in found]
-    low = [s.mean if s.low is None else s.low for s in scores]
-    high = [s.mean if s.high is None else s.high for s in scores]
-    axes.fill_between(images, low, high, color=colour, alpha=0.2, linewidth=0)
-    means = [score.mean for score in scores]
-    axes.plot(images, means, style, color=colour, markersize=4, label=name)
+def _law(found: Sequence[Point], told: Forecast) -> list[dict[str, Any]]:
+    """Return the fitted law's accuracies; up to twice the images only where it is believed."""
+    import numpy as np
+
+    if told.law is None:
+        return []
+    last = found[-1].images
+    images = np.geomspace(told.first, 2 * last if told.gain is not None else last, LAW_POINTS)
+    name = LAW if told.gain is not None else NOT_BELIEVED
+    return [
+        {"images": float(n), "mean": 1 - float(told.law.error(n)), "data": name} for n in images
+    ]
+
+
+def _panel(
+    found: Sequence[Point],
+    quantity: str,
+    *,
+    law: Sequence[dict[str, Any]],
+    told: Forecast | None = None,
+) -> Any:
+    import altair as alt
+
+    rows = []
+    for point in found:
+        for part, name in PARTS.items():
+            score = point.scores[f"{part}/{quantity}"]
+            low, high = score.bounds
+            row = {"images": point.images, "data": name, "mean": score.mean}
+            rows.append(row | {"low": low, "high": high})
+    domain = [*PARTS.values(), LAW, NOT_BELIEVED]
+    last = law[-1]["data"] if law else ""
+    legend = alt.Legend(
+        title=None,
+        orient="bottom",
+        symbolType="stroke",
+        symbolSize=400,
+        symbolOpacity=1,
+        values=[*PARTS.values(), *([last] if last else [])],
+    )
+    colours = ["group-1", "group-2", "muted", "muted"]
+    colour = alt.Color("data:N", scale=alt.Scale(domain=domain, range=colours), legend=legend)
+    dash = alt.StrokeDash(
+        "data:N",
+        scale=alt.Scale(domain=domain, range=[[5, 4], [1, 0], [2, 3], [2, 3]]),
+        legend=legend,
+    )
+    x = alt.X(
+        "images:Q",
+        title="training images",
+        scale=alt.Scale(type="log", nice=False),
+        axis=alt.Axis(format=",d", values=_round_numbers(found, law), labelAngle=-30),
+    )
+    up = alt.Scale(zero=False)
+    base = alt.Chart(alt.Data(values=rows))
+    bands = base.mark_area(opacity=0.2).encode(
+        x=x, y=alt.Y("low:Q", scale=up, title=quantity), y2="high:Q", color=colour
+    )
+    lines = base.mark_line(strokeWidth=2).encode(
+        x=x, y=alt.Y("mean:Q", scale=up), color=colour, strokeDash=dash
+    )
+    points = base.mark_point(filled=True, size=40, opacity=1).encode(
+        x=x,
+        y=alt.Y("mean:Q", scale=up),
+        color=colour,
+        tooltip=[
+            alt.Tooltip("data:N"),
+            alt.Tooltip("images:Q", format=",d"),
+            alt.Tooltip("mean:Q", title=quantity, format=".4f"),
+        ],
+    )
+    layers = [bands, lines, points]
+    if law:
+        layers.append(
+            alt.Chart(alt.Data(values=list(law)))
+            .mark_line(strokeWidth=1.5)
+            .encode(x=x, y=alt.Y("mean:Q", scale=up), color=colour, strokeDash=dash)
+        )
+    if told is not None and told.law is not None and told.gain is not None:
+        layers += _twice_the_data(found, told, x=x, up=up)
+    return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+
+
+def _twice_the_data(found: Sequence[Point], told: Forecast, *, x: Any, up: Any) -> list[Any]:
+    import altair as alt
+
+    gain, law = told.gain, told.law
+    if gain is None or law is None or gain.low is None or gain.high is None:
+        return []
+    last = found[-1].images
+    now = 1 - float(law.error(last))
+    row = {"images": 2 * last, "low": now + gain.low, "high": now + gain.high}
+    base = alt.Chart(alt.Data(values=[row | {"text": "twice the data"}]))
+    return [
+        base.mark_rule(color="muted", strokeWidth=4, opacity=0.6).encode(
+            x=x, y=alt.Y("low:Q", scale=up), y2="high:Q"
+        ),
+        base.mark_text(align="right", baseline="bottom", dy=-5, color="muted").encode(
+            x=x, y=alt.Y("high:Q", scale=up), text="text:N"
+        ),
+    ]
+
+
+def _round_numbers(found: Sequence[Point], law: Sequence[dict[str, Any]]) -> list[int]:
+    """Return 1, 2 and 5 times the powers of ten between the fewest and the most images."""
+    most = max([point.images for point in found] + [int(row["images"]) for row in law])
+    fewest = min(point.images for point in found)
+    return [
+        n
+        for power in range(len(str(most)))
+        for n in (10**power, 2 * 10**power, 5 * 10**power)
+        if fewest <= n <= most
+    ]

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from fitgap.charts import picture, predicted_numbers, themes
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate
@@ -24,10 +25,9 @@ from fitgap.comparison.varying_settings import show
 from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
 from fitgap.errors import RequestError
 from fitgap.report import (
-    comparison_charts,
-    drawing,
+    curve_charts,
+    gap_chart,
     interval_bars,
-    number_charts,
     page_pictures,
 )
 from fitgap.report.claims import coverage, decision
@@ -118,13 +118,13 @@ def to_html(report: Report) -> str:
         effects_rule=EFFECTS_RULE,
         marks={"best": BEST, "equal": EQUAL, "tie": TIE, "untested": UNTESTED},
         most_tested=MOST_TESTED,
-        most_points=comparison_charts.MOST_POINTS,
+        most_points=gap_chart.MOST_POINTS,
         most_classes=MOST_CLASSES,
         most_commands=MOST_COMMANDS,
-        most_curves=comparison_charts.MOST_CURVES,
+        most_curves=curve_charts.MOST_CURVES,
         pictures=pictures,
-        vega=Markup(drawing.scripts()) if interactive else "",  # noqa: S704
-        vega_digest=_digest(drawing.scripts()) if interactive else "",
+        vega=Markup(picture.scripts()) if interactive else "",  # noqa: S704
+        vega_digest=_digest(picture.scripts()) if interactive else "",
         most_failures=MOST_FAILURES,
         style=Markup(_style(environment)),  # noqa: S704
         script=Markup(script),  # noqa: S704
@@ -201,9 +201,9 @@ def errors_of_numbers(model: SelectedModel) -> list[Markup]:
     """Return a picture of what a model predicts against what is true, one for each number."""
     if model.outputs is None or not model.outputs.are_numbers:
         return []
-    pictures = number_charts.of_outputs(model.outputs)
+    pictures = predicted_numbers.draw(model.outputs)
     title = "predicted against true, on the test set"
-    return [page_pictures.inline(one.svg(drawing.PAGE), title=title) for one in pictures]
+    return [page_pictures.inline(one.svg(themes.PAGE), title=title) for one in pictures]
 
 
 def next_step(part: ReportedSection) -> str:
@@ -241,7 +241,7 @@ def effect_limits(effects: Sequence[Effect]) -> tuple[float, float]:
 
 
 def _style(environment: Environment) -> str:
-    light, dark = drawing.variables(drawing.LIGHT), drawing.variables(drawing.DARK)
+    light, dark = themes.variables(themes.LIGHT), themes.variables(themes.DARK)
     return (
         f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
         f"@media print {{ :root {{ {light} }} }}\n" + _source(environment, "report.css")

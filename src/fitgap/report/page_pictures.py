@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from fitgap.charts.fonts import FONT
+from fitgap.charts.picture import Picture
+from fitgap.charts.themes import PAGE
 from fitgap.comparison.groups import Section
 from fitgap.errors import RequestError
-from fitgap.report import comparison_charts
-from fitgap.report.drawing import FONT, PAGE, Picture
+from fitgap.report import curve_charts, gap_chart, settings_charts
 from fitgap.store import Histories
 
 MOST_DATA = 700_000  # characters of all charts' data, so that a page stays below 3 MB
@@ -51,7 +53,7 @@ def of_section(section: Section, histories: Histories) -> list[PagePicture]:
         (
             "curves",
             f"{name} by epoch, all groups",
-            lambda name=name: comparison_charts.curves(section, histories, metric=name),  # type: ignore[misc]
+            lambda name=name: curve_charts.curves(section, histories, metric=name),  # type: ignore[misc]
         )
         for name in dict.fromkeys((metric, "loss"))
     ]
@@ -59,7 +61,7 @@ def of_section(section: Section, histories: Histories) -> list[PagePicture]:
         (
             "gap",
             f"validation {metric} against the gap",
-            lambda: comparison_charts.gap_against_metric(section, metric=metric),
+            lambda: gap_chart.gap_against_metric(section, metric=metric),
         )
     )
     if len(section.keys) > 1 and len(section.groups) > 3:
@@ -67,7 +69,7 @@ def of_section(section: Section, histories: Histories) -> list[PagePicture]:
             (
                 "parallel",
                 f"settings, validation {metric} and gap",
-                lambda: comparison_charts.parallel_coordinates(section, metric=metric),
+                lambda: settings_charts.parallel_coordinates(section, metric=metric),
             )
         )
     drawn = []

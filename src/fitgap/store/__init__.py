@@ -13,9 +13,10 @@ from urllib.parse import unquote, urlsplit
 
 from fitgap.errors import RequestError
 from fitgap.store import database, server
-from fitgap.store.base import Histories, StoredRun, kind_of, option, redact, resolve_uri
+from fitgap.store.base import EPOCHS, Histories, StoredRun, kind_of, option, redact, resolve_uri
 
 __all__ = [
+    "EPOCHS",
     "Histories",
     "StoredRun",
     "artifact_text",

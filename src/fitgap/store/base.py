@@ -17,6 +17,8 @@ ALLOWED = "sqlite:///path/to/mlflow.db, another database's URI, or http(s)://hos
 ANSWER_SECONDS = 8.0  # who needs longer for a trivial request is as good as absent
 LARGEST = 1.7976931348623157e308  # what MLflow stores for an infinite metric
 
+EPOCHS = "running/loss"  # logged once per epoch, unlike the figures of the saved weights
+
 # By run id, metric and step, the steps in ascending order.
 Histories = dict[str, dict[str, dict[int, float]]]
 

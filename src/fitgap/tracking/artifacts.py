@@ -1,7 +1,7 @@
 """The files of a run's record, made from its results."""
 
 import csv
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,9 @@ from fitgap.evaluation.metrics import higher_is_better
 from fitgap.store import predictions
 from fitgap.tracking.run_writer import dump_config, score_metrics
 from fitgap.training.engines.choice import Engine
-from fitgap.training.loop import Fitted
+from fitgap.training.loop import Epoch, Fitted
+
+PICTURE_DPI = 110
 
 
 def write(
@@ -42,9 +44,10 @@ def write(
     _write_history(folder / "history.csv", fitted, higher_is_better=higher_is_better(config))
     draws = config.tracking.parent is None
     if draws:
-        from fitgap.tracking import run_pictures
+        from fitgap.charts import confusion, run_curves
 
-        run_pictures.save_learning_curves(fitted.epochs, folder / "learning_curves.png")
+        curves = run_curves.draw(_curves(fitted.epochs))
+        curves.save(folder / "learning_curves.png", dpi=PICTURE_DPI)
     outputs = engine.predict(dataset.x_test)
     if dataset.task == "classes":
         predictions.save(folder, true=dataset.y_test, probabilities=outputs)
@@ -52,8 +55,9 @@ def write(
             counts = confusion_counts(
                 dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes
             )
-            path = folder / "confusion_matrix.png"
-            run_pictures.save_confusion_matrix(counts, dataset.class_names, path)
+            if dataset.num_classes <= confusion.MOST_CLASSES:
+                picture = confusion.draw(counts, dataset.class_names)
+                picture.save(folder / "confusion_matrix.png", dpi=PICTURE_DPI)
     else:
         predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs)
     title = config.architecture.get("title") or config.architecture["name"]
@@ -82,6 +86,15 @@ def confusion_counts(
     counts = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(counts, (true, predicted), 1)
     return counts
+
+
+def _curves(epochs: Sequence[Epoch]) -> dict[str, dict[int, float]]:
+    curves: dict[str, dict[int, float]] = {}
+    for epoch in epochs:
+        for part, scores in epoch.scores.items():
+            for name, value in scores.items():
+                curves.setdefault(f"{part}/{name}", {})[epoch.number] = value
+    return curves
 
 
 def _write_history(path: Path, fitted: Fitted, *, higher_is_better: Collection[str]) -> None:

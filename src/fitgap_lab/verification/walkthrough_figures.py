@@ -3,16 +3,19 @@
 So text, code and pictures cannot tell different stories.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from fitgap.tracking.run_pictures import BLUE, GREY, ORANGE
+from fitgap.charts import predicted_images
+from fitgap.charts.picture import Picture
+from fitgap.charts.predicted_images import Shown
+
+WIDTH, HEIGHT = 460, 240
 
 
-def draw(page: Mapping[str, Any]) -> dict[str, Figure]:
+def draw(page: Mapping[str, Any]) -> dict[str, Picture]:
     """Draw all pictures, by the names of their files.
 
     Parameters
@@ -28,57 +31,110 @@ def draw(page: Mapping[str, Any]) -> dict[str, Figure]:
     }
 
 
-def _batch(page: Mapping[str, Any]) -> Figure:
-    figure = Figure(figsize=(8, 1.5))
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=0.88, hspace=0.3, wspace=0.05)
-    for axes, image, label in zip(
-        figure.subplots(2, 16).flat, page["images"], page["labels"], strict=False
-    ):
-        axes.imshow(image, cmap="gray_r")
-        axes.set_title(str(label), fontsize=10, pad=3)
-        axes.set_axis_off()
-    return figure
+def _batch(page: Mapping[str, Any]) -> Picture:
+    shown = [
+        Shown(image, [str(label)], is_ink=True)
+        for image, label in zip(page["images"], page["labels"], strict=True)
+    ]
+    return predicted_images.draw(shown[:32], per_row=16, side=48)
 
 
-def _slope(page: Mapping[str, Any]) -> Figure:
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
-    axes = figure.subplots()
+def _slope(page: Mapping[str, Any]) -> Picture:
+    import altair as alt
+
     weight = float(page["K1"][13 * 28 + 14, 0])
     changes = np.linspace(-1.5, 1.5, 61)
-    losses = [page["loss_with"](change) for change in changes]
-    tangent = page["loss_with"](0) + page["slope"] * changes
-    axes.plot(weight + changes, losses, color=BLUE, label="loss of the batch")
-    axes.plot(weight + changes, tangent, "--", color=ORANGE, label=f"slope {page['slope']:.4f}")
-    axes.plot(weight, page["loss_with"](0), "o", color=GREY, label="where it stands")
-    axes.set(xlabel="weight from pixel (13, 14) to unit 0", ylabel="loss")
-    axes.legend(frameon=False)
-    return figure
+    start, slope = float(page["loss_with"](0)), float(page["slope"])
+    lines = {
+        "loss of the batch": [float(page["loss_with"](change)) for change in changes],
+        f"slope {slope:.4f}": [start + slope * float(change) for change in changes],
+    }
+    chart = _lines(
+        [weight + float(change) for change in changes],
+        lines,
+        x="weight from pixel (13, 14) to unit 0",
+        y="loss",
+    )
+    here = alt.Chart(alt.Data(values=[{"x": weight, "y": start}])).mark_point(
+        filled=True, size=70, opacity=1, color="ink"
+    )
+    return Picture(alt.layer(chart, here.encode(x="x:Q", y="y:Q")))
 
 
-def _epoch(page: Mapping[str, Any]) -> Figure:
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(range(1, len(page["losses"]) + 1), page["losses"], color=BLUE, linewidth=1)
-    axes.axhline(np.log(10), color=GREY, linestyle="--", label="guessing: log 10")
-    axes.set(xlabel="batch", ylabel="loss before its update", ylim=(0, None))
-    axes.legend(frameon=False)
-    return figure
+def _epoch(page: Mapping[str, Any]) -> Picture:
+    losses = [float(loss) for loss in page["losses"]]
+    lines = {"loss": losses, "guessing: log 10": [float(np.log(10))] * len(losses)}
+    numbers = list(range(1, len(losses) + 1))
+    return Picture(_lines(numbers, lines, x="batch", y="loss before its update", from_zero=True))
 
 
-def _probabilities(page: Mapping[str, Any]) -> Figure:
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
-    picture, before, after = figure.subplots(1, 3, width_ratios=(1, 2, 2))
+def _lines(
+    x_values: Sequence[float],
+    lines: Mapping[str, Sequence[float]],
+    *,
+    x: str,
+    y: str,
+    from_zero: bool = False,
+) -> Any:
+    import altair as alt
+
+    rows = [
+        {"x": at, "y": value, "line": name}
+        for name, values in lines.items()
+        for at, value in zip(x_values, values, strict=True)
+    ]
+    legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=500)
+    domain = list(lines)
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(strokeWidth=1.5)
+        .encode(
+            x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False, nice=False)),
+            y=alt.Y("y:Q", title=y, scale=alt.Scale(zero=from_zero)),
+            color=alt.Color(
+                "line:N",
+                scale=alt.Scale(domain=domain, range=["group-1", "group-2"]),
+                legend=legend,
+            ),
+            strokeDash=alt.StrokeDash(
+                "line:N", scale=alt.Scale(domain=domain, range=[[1, 0], [5, 4]]), legend=legend
+            ),
+        )
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+
+
+def _probabilities(page: Mapping[str, Any]) -> Picture:
+    import altair as alt
+
     image, label = page["images"][0], int(page["labels"][0])
-    picture.imshow(image, cmap="gray_r")
-    picture.set_title(f"label {label}")
-    picture.set_axis_off()
     learned = page["network"].predict(page["images"][:1])[0]
-    for axes, title, shown in (
-        (before, "initial weights", page["probabilities"][0]),
-        (after, "after one epoch", learned),
-    ):
-        colours = [ORANGE if digit == label else BLUE for digit in range(10)]
-        axes.bar(range(10), shown, color=colours)
-        axes.set(title=title, xlabel="class", ylabel="probability", ylim=(0, 1))
-        axes.set_xticks(range(10))
-    return figure
+    pictured = predicted_images.draw([Shown(image, [f"label {label}"], is_ink=True)]).chart
+    bars = [
+        _bars(title, shown, label=label)
+        for title, shown in (
+            ("initial weights", page["probabilities"][0]),
+            ("after one epoch", learned),
+        )
+    ]
+    return Picture(alt.hconcat(pictured, *bars))
+
+
+def _bars(title: str, probabilities: Sequence[float], *, label: int) -> Any:
+    import altair as alt
+
+    rows = [
+        {"class": i, "probability": float(one), "kind": "group-2" if i == label else "group-1"}
+        for i, one in enumerate(probabilities)
+    ]
+    roles = ["group-1", "group-2"]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("class:O", axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("probability:Q", scale=alt.Scale(domain=[0, 1])),
+            color=alt.Color("kind:N", scale=alt.Scale(domain=roles, range=roles), legend=None),
+        )
+        .properties(width=220, height=170, title=title)
+    )

@@ -1,13 +1,13 @@
 """What a model of numbers predicts of the test samples, against what is true."""
 
-from fitgap.report.drawing import Picture
+from fitgap.charts.picture import Picture
 from fitgap.store.predictions import StoredOutputs
 
 MOST_NUMBERS = 4  # pictures, where a sample has several
 SIZE = 320  # units of 1/96 inch
 
 
-def of_outputs(outputs: StoredOutputs) -> list[Picture]:
+def draw(outputs: StoredOutputs) -> list[Picture]:
     """Draw predicted against true, one picture for each of the first numbers of a sample.
 
     Parameters

@@ -1,0 +1,1 @@
+"""Every picture's hand, and the pictures of one run."""

@@ -1,0 +1,154 @@
+"""A picture: a Vega-Lite chart in light, dark or a page's colours, and its ways out to files.
+
+The charts themselves are made by the other modules of this room and by `fitgap.report`; SVG, PNG,
+PDF and an interactive page of its own need neither a browser nor the network.
+"""
+
+import functools
+import html
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fitgap.charts.fonts import FILE_FONT, FONT, warn_of_missing_letters
+from fitgap.charts.themes import (
+    DARK,
+    LIGHT,
+    PAGE,
+    THEMES,
+    Theme,
+    ThemeName,
+    config,
+    roles,
+    variables,
+    with_colours,
+)
+from fitgap.errors import RequestError
+
+FORMATS = ("svg", "png", "pdf", "html")
+DPI = 200
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A chart that can be looked at in a notebook or written as a file.
+
+    Attributes
+    ----------
+    chart
+        An `altair` chart that names colours by their role (``"ink"``, ``"group-1"``).
+    title
+        Said above it, and to screen readers; empty for none.
+    """
+
+    chart: Any
+    title: str = ""
+
+    def spec(self, theme: Theme = LIGHT, *, font: str = FILE_FONT) -> dict[str, Any]:
+        """Return the chart as Vega-Lite's JSON, in a theme's colours."""
+        spec: dict[str, Any] = self.chart.to_dict(validate=False)
+        spec["config"] = config(theme, font=font)
+        spec["background"] = theme.paper
+        spec["padding"] = 6
+        if self.title:
+            spec["title"] = {"text": self.title, "anchor": "start", "frame": "bounds"}
+        coloured: dict[str, Any] = with_colours(spec, roles(theme))
+        return coloured
+
+    def svg(self, theme: Theme = LIGHT, *, font: str = FONT) -> str:
+        """Return the picture as SVG, whose letters are the reader's fonts."""
+        import vl_convert
+
+        return str(vl_convert.vegalite_to_svg(self.spec(theme, font=font)))
+
+    def png(self, theme: Theme = LIGHT, *, dpi: int = DPI) -> bytes:
+        """Return the picture as PNG; a unit of the chart is 1/96 inch."""
+        import vl_convert
+
+        spec = self.spec(theme)
+        warn_of_missing_letters(spec)
+        return bytes(vl_convert.vegalite_to_png(spec, scale=dpi / 96, ppi=96))
+
+    def pdf(self, theme: Theme = LIGHT) -> bytes:
+        """Return the picture as PDF."""
+        import vl_convert
+
+        spec = self.spec(theme)
+        warn_of_missing_letters(spec)
+        return bytes(vl_convert.vegalite_to_pdf(spec))
+
+    def html(self) -> str:
+        """Return a page of its own: hover, zoom, hide groups; light or dark as the reader has it.
+
+        Its scripts are inside, so that it needs no network.
+        """
+        spec = json.dumps(self.spec(PAGE, font=FONT), ensure_ascii=False).replace("</", "<\\/")
+        style = f":root {{ color-scheme: light dark; {variables(LIGHT)} }}"
+        style += f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(DARK)} }} }}"
+        style += "@media print { :root { color-scheme: light; " + variables(LIGHT) + " } }"
+        style += "body { margin: 1rem; background: var(--paper); color: var(--ink); }"
+        return (
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f"<title>{html.escape(self.title or 'fitgap')}</title><style>{style}</style>"
+            f'</head><body><div id="picture"></div><script>{scripts()}</script><script>'
+            f'vegaEmbed("#picture", {spec}, {{renderer: "svg", ast: true, actions: false}});'
+            f"</script></body></html>\n"
+        )
+
+    def save(
+        self, path: str | Path, *, theme: ThemeName = "light", dpi: int = DPI, title: str = ""
+    ) -> Path:
+        """Write the picture as a file, and return its path.
+
+        Parameters
+        ----------
+        path
+            Ends in .svg, .png, .pdf or .html; its folder is made.
+        theme
+            Of a file; a page follows its reader's.
+        dpi
+            Of a PNG, at the size of a printed page.
+        title
+            Instead of the picture's own.
+
+        Raises
+        ------
+        RequestError
+            If the ending is another, or the file cannot be written.
+        """
+        path = Path(path)
+        kind = path.suffix.lower().removeprefix(".")
+        if kind not in FORMATS:
+            allowed = ", ".join(f".{name}" for name in FORMATS)
+            raise RequestError(f"the picture's file must end in {allowed}, got {str(path)!r}")
+        drawn = replace(self, title=title) if title else self
+        colours = THEMES[theme]
+        content: str | bytes
+        if kind == "html":
+            content = drawn.html()
+        elif kind == "svg":
+            content = drawn.svg(colours)
+        else:
+            content = drawn.png(colours, dpi=dpi) if kind == "png" else drawn.pdf(colours)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        except OSError as error:
+            raise RequestError(f"{path} cannot be written: {error.strerror}") from error
+        return path
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"image/svg+xml": self.svg(), "text/plain": self.title or "a picture"}
+
+
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
+
+
+@functools.cache
+def scripts() -> str:
+    """Return Vega, Vega-Lite and Vega-Embed as one script of about a megabyte."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle(_SNIPPET)).replace("</script", "<\\/script")
