@@ -41,3 +41,21 @@ def test_importing_a_module_changes_no_global_state():
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_keras_has_all_its_parts_and_executes_the_seldom_used_when_asked_for():
+    program = """
+import sys
+from fitgap.training import backend
+backend.load()
+import keras
+assert "sklearn" not in sys.modules, "scikit-learn was imported"
+assert "matplotlib.pyplot" not in sys.modules, "matplotlib was imported"
+model = keras.wrappers.SKLearnClassifier(keras.Sequential())
+assert "sklearn" in sys.modules and hasattr(model, "get_params")
+assert callable(keras.visualization.plot_image_gallery)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 """A person's own code: what a target means, what counts of its source, where it failed."""
 
 import importlib
+import importlib.metadata
 import sys
 
 import pytest
@@ -167,3 +168,17 @@ def test_a_module_that_was_edited_after_its_import_is_not_taken_for_what_runs(pr
     importlib.invalidate_caches()
     importlib.reload(sys.modules["two"])
     own_code.code_of(["one.f"])
+
+
+@pytest.mark.parametrize(
+    "tops", [["sklearn"], ["yaml", "PIL"], ["numpy", "six", "google", "click"]]
+)
+def test_versions_are_those_of_the_distributions_that_hold_the_packages(tops):
+    distributions = importlib.metadata.packages_distributions()
+    expected = {
+        name: importlib.metadata.version(name)
+        for top in tops
+        for name in distributions.get(top, ())
+    }
+    found = own_code.package_versions([f"{top}.something" for top in tops], known=())
+    assert found == expected

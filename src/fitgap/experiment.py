@@ -243,7 +243,6 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         from fitgap.tracking import artifacts, run_writer, setup
         from fitgap.training import loop
 
-    task = dataset.task
     steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
     say = print if config.tracking.parent is None else _stay_quiet
     model = build.build(
@@ -252,7 +251,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         num_classes=dataset.num_classes,
         total_steps=steps_per_epoch * config.training.epochs,
         scaling=feature_scaling(partitions.train.x),
-        target_scaling=target_scaling(partitions.train.y) if task == "numbers" else None,
+        target_scaling=target_scaling(partitions.train.y) if dataset.task == "numbers" else None,
         say=say,
     )
     callbacks = build.callbacks(config)
@@ -285,6 +284,8 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     with run_writer.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
     ) as record:
+        # Seconds for data that are new here. Now, since all that it imports too is imported.
+        found = data_report.find_beside(dataset, split)
         record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
         quiet = config.tracking.parent is not None
         with progress.show(
@@ -321,19 +322,17 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             partitions.train,
             partitions.val or partitions.test,
             metrics=metrics_of(config),
-            task=task,
+            task=dataset.task,
             num_outputs=dataset.num_classes,
         )
         _say_undefined(record, quiet=quiet, train=fitted.train, val=fitted.val, test=test)
         metrics |= _costs(fitted, num_images=len(partitions.train))
-        with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
-            artifacts.write(
-                Path(folder), config=config, fitted=fitted, engine=engine, dataset=dataset
-            )
-            artifacts.write_code(Path(folder), planned.sources.own.texts)
-            report = data_report.to_markdown(data_report.findings(dataset, split))
-            (Path(folder) / "data_report.md").write_text(report, encoding="utf-8")
-            record.log_artifacts(Path(folder))
+        with tempfile.TemporaryDirectory(prefix="fitgap-") as name:
+            folder = Path(name)
+            artifacts.write(folder, config=config, fitted=fitted, engine=engine, dataset=dataset)
+            artifacts.write_code(folder, planned.sources.own.texts)
+            data_report.write(folder, found.result())
+            record.log_artifacts(folder)
         # The saved weights' figures close the record. Where they are an earlier epoch's, they
         # stand a step after the last one, so that MLflow shows them and no step has two values.
         step = len(fitted.epochs) + (1 if fitted.restored else 0)

@@ -1,10 +1,22 @@
 """Importing large libraries: quickly, and without what they say meanwhile."""
 
 import gc
+import importlib.abc
+import importlib.machinery
+import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import ModuleType
+
+# Parts of Keras that import scikit-learn and matplotlib, a second together, and that few ask for.
+_AT_FIRST_USE = (
+    "keras.wrappers",
+    "keras.src.wrappers",
+    "keras.visualization",
+    "keras.src.visualization",
+)
 
 
 @contextmanager
@@ -41,3 +53,32 @@ def silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+class _AtFirstUse(importlib.abc.MetaPathFinder):
+    """Finds modules that are executed when something of theirs is asked for."""
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        """Return the module's specification, its loader a lazy one."""
+        if name not in _AT_FIRST_USE:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
+
+
+@contextmanager
+def seldom_used_later() -> Iterator[None]:
+    """Import Keras without executing what few of its users need before they use it."""
+    finder = _AtFirstUse()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)

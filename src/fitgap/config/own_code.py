@@ -492,12 +492,28 @@ def _walk_without_types(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _versions(tops: Iterable[str]) -> dict[str, str]:
-    wanted = sorted(set(tops) - set(sys.stdlib_module_names) - {"__main__", "__future__"})
-    if not wanted:
-        return {}
-    distributions = importlib.metadata.packages_distributions()
-    names = {name for top in wanted for name in distributions.get(top, ())}
-    return {name: importlib.metadata.version(name) for name in sorted(names)}
+    wanted = frozenset(tops) - set(sys.stdlib_module_names) - {"__main__", "__future__"}
+    return dict(_versions_of(wanted)) if wanted else {}
+
+
+# What is installed does not change under a process, and a sweep's jobs name the same packages.
+@functools.lru_cache(maxsize=64)
+def _versions_of(tops: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return the installed distributions that some packages or modules come from, and versions.
+
+    Files' lists are read as text: ``importlib.metadata.packages_distributions`` parses all of
+    them, which takes a tenth of a second.
+    """
+    of_record = re.compile(rf"^(?:{'|'.join(map(re.escape, tops))})[/.]", re.MULTILINE)
+    found: dict[str, str] = {}
+    for installed in importlib.metadata.distributions():
+        if named := installed.read_text("top_level.txt"):
+            is_wanted = not tops.isdisjoint(named.split())
+        else:
+            is_wanted = of_record.search(installed.read_text("RECORD") or "") is not None
+        if is_wanted:  # of two on the path, Python imports the first
+            found.setdefault(installed.metadata["Name"], installed.version)
+    return tuple(sorted(found.items()))
 
 
 def package_versions(targets: Iterable[str], *, known: Iterable[str]) -> dict[str, str]:

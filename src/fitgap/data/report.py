@@ -8,6 +8,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,19 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
     except OSError:
         pass  # a read-only checkout checks each time
     return found
+
+
+def find_beside(dataset: Dataset, split: Split) -> Future[DataFindings]:
+    """Begin to look for findings in a thread of its own; NumPy and SciPy leave Python to others."""
+    threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="data-report")
+    found = threads.submit(findings, dataset, split)
+    threads.shutdown(wait=False)  # after this one
+    return found
+
+
+def write(folder: Path, found: DataFindings) -> None:
+    """Write the page into a folder: ``data_report.md``."""
+    (folder / "data_report.md").write_text(to_markdown(found), encoding="utf-8")
 
 
 def to_json(found: DataFindings) -> str:

@@ -12,7 +12,6 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from fitgap.errors import RequestError
-from fitgap.store import database, server
 from fitgap.store.base import EPOCHS, Histories, StoredRun, kind_of, option, redact, resolve_uri
 
 __all__ = [
@@ -207,4 +206,7 @@ def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
 
 
 def _reader(uri: str) -> Reader:
+    # Here, so that what is wrong with settings is said without SQLAlchemy.
+    from fitgap.store import database, server
+
     return server if kind_of(uri) == "server" else database

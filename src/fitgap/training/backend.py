@@ -3,7 +3,7 @@
 import os
 
 from fitgap.errors import RequestError
-from fitgap.heavy_imports import paused_garbage_collection, silent_stderr
+from fitgap.heavy_imports import paused_garbage_collection, seldom_used_later, silent_stderr
 
 
 def load() -> None:
@@ -12,7 +12,7 @@ def load() -> None:
     # processors only. Fixed, so that the machine does not decide; on, since they convolve two to
     # five times as fast.
     os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
-    with paused_garbage_collection(), silent_stderr():
+    with paused_garbage_collection(), seldom_used_later(), silent_stderr():
         import tensorflow as tf
     # Each run traces functions of its own; TensorFlow takes that for a mistake.
     tf.get_logger().setLevel("ERROR")

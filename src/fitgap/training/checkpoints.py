@@ -19,7 +19,6 @@ from typing import Any, cast
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from sqlalchemy.engine import make_url
 
 from fitgap.config import project
 from fitgap.trust import archives
@@ -34,6 +33,8 @@ _DAMAGED = (
 
 def path_for(identity: str, *, uri: str, experiment: str) -> Path:
     """Return the path, without suffix, that a run's claim and checkpoint share."""
+    from sqlalchemy.engine import make_url
+
     url = make_url(uri) if uri.startswith("sqlite") else None
     beside = Path(url.database).absolute().parent if url and url.database else project.folder()
     place = hashlib.sha256(f"{uri} {experiment}".encode()).hexdigest()
