@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap.config import own_code, settings
+from fitgap.config import settings, targets
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import Partition
 from fitgap.models import build
@@ -273,7 +273,7 @@ def nested(x):
 )
 def test_branching_networks_end_with_equal_bits_without_xla(plain_dense, function):
     made, train = changed(plain_dense, {"training.batch_size": 8}), make_partition(43)
-    target = own_code.register(function)
+    target = targets.register(function)
     made.architecture = {"_target_": target, "name": "mine", "title": None}
     ended = []
     for name in ("fit", "compiled"):

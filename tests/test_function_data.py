@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf  # here, so that the tests' first fixture fixes its threads
 
-from fitgap.config import own_code
+from fitgap.config import targets
 from fitgap.config.schema import FunctionConfig
 from fitgap.data import datasets
 from fitgap.errors import RequestError
@@ -18,7 +18,7 @@ Y = np.arange(20) % 2
 
 
 def load(function, **settings):
-    node = {"_target_": own_code.register(function), **settings}
+    node = {"_target_": targets.register(function), **settings}
     config = FunctionConfig("function", test_fraction=0.2, test_seed=0, function=node)
     datasets._load.cache_clear()
     return datasets.load(config)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fitgap.config import own_code
+from fitgap.config import fingerprints, own_code, targets
 from fitgap.errors import RequestError
 
 
@@ -43,7 +43,7 @@ def files_of(*targets):
     ],
 )
 def test_what_a_source_does_counts_and_not_how_it_is_written(first, second, is_same):
-    same = own_code.fingerprint(first) == own_code.fingerprint(second)
+    same = fingerprints.fingerprint(first) == fingerprints.fingerprint(second)
     assert same is is_same
 
 
@@ -84,7 +84,7 @@ def test_what_is_imported_by_a_computed_name_is_said(project):
 
 @pytest.mark.parametrize("target", ["keras.layers.Dense", "fitgap.models.dense", "json.dumps"])
 def test_what_is_installed_is_not_own(target):
-    assert not own_code.is_own(target)
+    assert not targets.is_own(target)
     assert files_of(target) == set()
 
 
@@ -94,13 +94,13 @@ def test_a_function_made_inside_another_counts_with_what_it_names():
     def scale(x):
         return x * factor * helper(x)
 
-    target = own_code.register(scale)
+    target = targets.register(scale)
     code = own_code.code_of([target])
     assert set(code.texts) == {"given.py", "test_own_code.py"}  # the helper's module
     for part in ("return x * factor", "factor = 3", "import helper as helper"):
         assert part in code.texts["given.py"]
     assert code.unknown == ()
-    assert own_code.locate(target) is scale
+    assert targets.locate(target) is scale
 
 
 def test_the_values_that_a_function_was_made_with_count():
@@ -111,7 +111,7 @@ def test_the_values_that_a_function_was_made_with_count():
         return scale
 
     texts = [
-        own_code.code_of([own_code.register(make(factor))]).fingerprints for factor in (2, 2, 3)
+        own_code.code_of([targets.register(make(factor))]).fingerprints for factor in (2, 2, 3)
     ]
     assert texts[0] == texts[1] != texts[2]
 
@@ -123,7 +123,7 @@ def helper(x):
 def test_what_has_no_source_is_said():
     made = {}
     exec("def f(x):\n    return x\n", made)
-    code = own_code.code_of([own_code.register(made["f"])])
+    code = own_code.code_of([targets.register(made["f"])])
     assert code.texts == {}
     assert "no source" in code.unknown[0]
 
@@ -141,7 +141,7 @@ def test_what_has_no_source_is_said():
 def test_what_cannot_be_imported_is_named_with_the_persons_own_line(project, text, target, parts):
     project(one=text)
     with pytest.raises(RequestError) as caught:
-        own_code.locate(target)
+        targets.locate(target)
     assert len(str(caught.value).splitlines()) == 1
     for part in parts:
         assert part in str(caught.value)
@@ -150,15 +150,15 @@ def test_what_cannot_be_imported_is_named_with_the_persons_own_line(project, tex
 def test_a_module_of_the_project_is_the_same_passed_or_named(project):
     project(one="def f(x):\n    return x\n")
     named = own_code.code_of(["one.f"])
-    assert own_code.register(own_code.locate("one.f")) == "one.f"
+    assert targets.register(targets.locate("one.f")) == "one.f"
     assert own_code.code_of(["one.f"]) == named
-    own_code._given.clear()
+    targets._given.clear()
 
 
 def test_a_module_that_was_edited_after_its_import_is_not_taken_for_what_runs(project):
     project(one="import two\ndef f(x):\n    return x\n", two="A = 1\n")
     own_code.code_of(["one.f"])
-    own_code.locate("one.f")
+    targets.locate("one.f")
     own_code.code_of(["one.f"])
     project(two="A = 1  # a comment\n")
     own_code.code_of(["one.f"])

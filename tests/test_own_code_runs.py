@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fitgap import experiment, prediction, rerun
-from fitgap.config import own_code
+from fitgap.config import targets
 from fitgap.errors import RequestError
 from fitgap.store import recorded, recorded_code
 
@@ -174,7 +174,7 @@ def test_own_code_without_a_source_is_said_and_no_earlier_run_answers_for_it(
     made = {}
     exec("import keras\ndef bare(): return [keras.layers.Flatten()]\n", made)
     config = settings(compose, tracking_uri)
-    target = own_code.register(made["bare"])
+    target = targets.register(made["bare"])
     config.architecture = {"_target_": target, "name": "bare", "title": None}
     first, second = (experiment.run(experiment.plan(config)) for _ in range(2))
     assert not second.reused

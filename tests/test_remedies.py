@@ -1,6 +1,5 @@
 """What a remedy brought, on figures made by hand; and reading a recorded sweep back."""
 
-import json
 import runpy
 import sys
 
@@ -12,6 +11,8 @@ from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.report import remedies_chart
 from fitgap.store import StoredRun
+from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep.plan import PlannedJob, SweepPlan
 
 
 def made_run(val, gap, *, seed=0, **params):
@@ -130,9 +131,10 @@ def record(tracking_uri):
     experiment = client.create_experiment("e", artifact_location=None)
 
     def write(jobs, *, finished):
-        plan = [{"overrides": list(job), "identity": " ".join(job)} for job in jobs]
+        planned = [PlannedJob(" ".join(job), " ".join(job), list(job), None) for job in jobs]
+        plan = SweepPlan(hydra=[], task=[], workers=1, reuse=True, jobs=planned)
         parent = client.create_run(experiment, tags={"fitgap.role": "sweep"}).info.run_id
-        client.log_text(parent, json.dumps(plan), "plan.json")
+        client.log_text(parent, sweep_plan.to_json(plan), sweep_plan.FILE_NAME)
         for job in finished:
             run = client.create_run(experiment, tags={"fitgap.identity": " ".join(job)})
             seed = next(o for o in job if o.startswith("seed="))

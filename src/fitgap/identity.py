@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from fitgap.config import own_code, project
+from fitgap.config.fingerprints import file_digests, fingerprint_of
+from fitgap.config.modules import imported_names, split_target
 from fitgap.config.own_code import OwnCode
 from fitgap.config.schema import Config, TableConfig
 from fitgap.config.settings import decisive, flatten, to_plain
@@ -31,7 +33,13 @@ LIBRARIES = ("tensorflow", "keras", "numpy")
 # Rooms whose outcome counts as a value: settings and digests stand in the identity themselves.
 _PACKAGE = Path(__file__).parent
 _COUNTED_AS_VALUES = (
-    *(f"fitgap.config.{name}" for name in ("checks", "own_code", "project", "schema", "settings")),
+    *(
+        f"fitgap.config.{name}"
+        for name in (
+            *("checks", "edited", "fingerprints", "modules", "own_code", "project", "schema"),
+            *("settings", "targets"),
+        )
+    ),
     "fitgap.data",
     "fitgap.errors",
     "fitgap.heavy_imports",
@@ -206,7 +214,7 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
     of_fitgap = sorted(
         module
         for target in targets
-        if target.startswith("fitgap.") and (module := own_code.split_target(target)[0])
+        if target.startswith("fitgap.") and (module := split_target(target)[0])
     )
     own = own_code.code_of(targets)
     # A callback's files are mostly those that it writes.
@@ -230,7 +238,7 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
         own=own,
         data_files={
             **own.data_files,
-            **own_code.file_digests(_texts(network), folders=folders),
+            **file_digests(_texts(network), folders=folders),
         },
         packages={key: value for key, value in versions_of_all.items() if key not in LIBRARIES},
     )
@@ -297,8 +305,8 @@ class _KnownModules:
         known = self._entries.get(key)
         if not isinstance(known, list) or len(known) != 2:
             tree = ast.parse(content)
-            names = own_code.imported_names(tree)
-            self._entries[key] = [own_code.fingerprint_of(tree), names]
+            names = imported_names(tree)
+            self._entries[key] = [fingerprint_of(tree), names]
             _write_memory("modules.json", _read_memory("modules.json") | self._entries)
         fingerprint, names = self._entries[key]
         return str(fingerprint), list(names)

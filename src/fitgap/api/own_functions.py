@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from fitgap.config import own_code, project
+from fitgap.config import fingerprints, own_code, project, targets
 from fitgap.errors import RequestError
 
 GROUPS = ("architecture", "optimizer")
@@ -80,16 +80,16 @@ def _target(function: Callable[..., Any], here_only: list[str]) -> str:
     """Return the name by which a function is imported; one that cannot be is known here only."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<")
     if module and module != "__main__" and "<" not in name:
-        own_code.locate(f"{module}.{name}")
+        targets.locate(f"{module}.{name}")
         return f"{module}.{name}"
-    registered = own_code.register(function)
+    registered = targets.register(function)
     code = own_code.code_of([registered])
     text = code.texts.get(own_code.GIVEN_FILE, "")
     short = name.rpartition(".")[2]
     if code.unknown or not _defines(text, short):
         here_only.append(short.strip("<>"))
         return registered
-    stem = f"given_{own_code.fingerprint(text)[:12]}"
+    stem = f"given_{fingerprints.fingerprint(text)[:12]}"
     _write(project.given_code_dir() / f"{stem}.py", text)
     project.make_importable()
     return f"{stem}.{short}"

@@ -1,38 +1,29 @@
-"""A person's own functions and classes: found by name or handed over, and their source.
-
-*Own* is what comes from no installed package, nor from Python or fitgap. To find a source, no
-module is imported: looking must neither run code nor wait for TensorFlow.
-"""
+"""The source of a person's own functions and classes, and of all that these use."""
 
 import ast
-import functools
-import hashlib
-import importlib
-import importlib.metadata
-import importlib.util
 import inspect
-import linecache
-import os
-import re
 import sys
-import sysconfig
 import textwrap
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from fitgap.errors import RequestError
+from fitgap.config import edited, targets
+from fitgap.config.fingerprints import file_digests, fingerprint, without_docstrings
+from fitgap.config.modules import (
+    FITGAP_PACKAGES,
+    imported_modules,
+    is_installed,
+    is_own_module,
+    module_file,
+    split_target,
+    versions,
+)
 
-FITGAP_PACKAGES = ("fitgap", "fitgap_lab", "hydra_plugins")
 GIVEN_FILE = "given.py"  # the source of functions that stand in no module
-_LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-
-Tree = TypeVar("Tree", bound=ast.AST)
-
-_given: dict[str, Callable[..., Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -62,183 +53,7 @@ class OwnCode:
         return {name: fingerprint(text) for name, text in sorted(self.texts.items())}
 
 
-def register(function: Callable[..., Any]) -> str:
-    """Make a function known to this process, and return the target that names it.
-
-    Parameters
-    ----------
-    function
-        Also one of ``__main__``, of a notebook, or one made inside another function.
-    """
-    module = getattr(function, "__module__", None) or "__main__"
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    target = f"{module}.{name}"
-    _given[target] = function
-    return target
-
-
-def locate(target: str) -> Any:
-    """Return what a target names, importing its module.
-
-    Raises
-    ------
-    RequestError
-        If there is no such module or name in it, or the module fails while it is imported.
-    """
-    if target in _given:
-        return _given[target]
-    parts = target.split(".")
-    found: Any = None
-    for end in range(len(parts) - 1, 0, -1):
-        name = ".".join(parts[:end])
-        try:
-            found = importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name and (name == error.name or name.startswith(f"{error.name}.")):
-                continue
-            raise _failed(target, error) from error
-        except Exception as error:
-            raise _failed(target, error) from error
-        for i in range(end, len(parts)):
-            if not hasattr(found, parts[i]):
-                place = ".".join(parts[:i])
-                raise RequestError(f"{target} does not exist: {place} has no {parts[i]}")
-            found = getattr(found, parts[i])
-        _remember_imported()
-        return found
-    folders = "the project folder and what is installed"
-    raise RequestError(f"{target} does not exist: there is no module {parts[0]} in {folders}")
-
-
-def _failed(target: str, error: Exception) -> RequestError:
-    return RequestError(f"{target} cannot be imported: {describe_failure(error)}")
-
-
-def describe_failure(error: BaseException) -> str:
-    """Return an exception in one line, with the person's own line in which it arose.
-
-    Of a long message, the first line that says something.
-    """
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    described = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    place = _own_line(error)
-    return f"{described} ({place})" if place else described
-
-
-def _own_line(error: BaseException) -> str:
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{_shown(error.filename)}, line {error.lineno}"
-    found = ""
-    traceback = error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if not _is_library(Path(code.co_filename)) and not code.co_filename.startswith("<frozen"):
-            line = linecache.getline(code.co_filename, traceback.tb_lineno).strip()
-            found = f"{_shown(code.co_filename)}, line {traceback.tb_lineno}"
-            found += f": {line}" if line else ""
-        traceback = traceback.tb_next
-    return found
-
-
-def _shown(file: str) -> str:
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
-
-
-# Which modules are whose.
-
-
-def is_own(target: str) -> bool:
-    """Tell whether a target names own code; without importing it."""
-    if target in _given:
-        return True
-    module, _ = split_target(target)
-    return module is not None and _is_own_module(module)
-
-
-def split_target(target: str) -> tuple[str | None, str]:
-    """Return the module and the name within it that a target means.
-
-    The module is None where there is none of the name.
-    """
-    parts = target.split(".")
-    for end in range(len(parts) - 1, 0, -1):
-        module = ".".join(parts[:end])
-        if _exists(module):
-            return module, ".".join(parts[end:])
-    return None, target
-
-
-def _is_own_module(module: str) -> bool:
-    top = module.partition(".")[0]
-    if top in FITGAP_PACKAGES or top in sys.stdlib_module_names or top == "__main__":
-        return False
-    path = module_file(module)
-    return path is not None and not _is_library(path)
-
-
-def module_file(module: str) -> Path | None:
-    """Return the file with a module's source; None where it has none, or there is no module."""
-    top, *rest = module.split(".")
-    spec = _top_spec(top)
-    if spec is None:
-        return None
-    if not rest:
-        path = Path(spec.origin) if spec.has_location and spec.origin else None
-    else:
-        path = _below([Path(place) for place in spec.submodule_search_locations or ()], rest)
-    return path if path is not None and path.suffix == ".py" and path.is_file() else None
-
-
-def module_name(file: str) -> str:
-    """Return the module that a file of `OwnCode.texts` is.
-
-    >>> module_name("models/nets.py"), module_name("models/__init__.py")
-    ('models.nets', 'models')
-    """
-    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-
-
-def _exists(module: str) -> bool:
-    top, *rest = module.split(".")
-    return _top_spec(top) is not None if not rest else module_file(module) is not None
-
-
-def _top_spec(name: str) -> Any:
-    try:
-        return importlib.util.find_spec(name)  # imports nothing: a name without a dot
-    except (ImportError, ValueError):
-        return None
-
-
-def _below(folders: list[Path], parts: list[str]) -> Path | None:
-    for folder in folders:
-        path = folder.joinpath(*parts)
-        for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py")):
-            if candidate.is_file():
-                return candidate
-    return None
-
-
-def _is_library(path: Path) -> bool:
-    """Tell whether a file is of an installed package, of Python, or of fitgap."""
-    if _LIBRARY_FOLDERS & set(path.parts):
-        return True
-    return any(path.is_relative_to(folder) for folder in _library_folders())
-
-
-@functools.cache
-def _library_folders() -> tuple[Path, ...]:
-    here = Path(__file__).resolve().parents[1]
-    paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return (here, here.with_name("hydra_plugins"), *(Path(path) for path in sorted(paths) if path))
-
-
-# Their source.
-
-
-def code_of(targets: Iterable[str]) -> OwnCode:
+def code_of(names: Iterable[str]) -> OwnCode:
     """Return the own code behind some targets; what is not own is left out.
 
     That is each target's module, and the modules of the project that it imports, wherever in it,
@@ -246,55 +61,23 @@ def code_of(targets: Iterable[str]) -> OwnCode:
     of ``__main__``, or one made inside another), it is its source and whatever it names.
     """
     collector = _Collector()
-    for target in sorted(set(targets)):
-        if target in _given and not _stands_in_a_module(_given[target]):
-            collector.add_object(_given[target], name=target.rpartition(".")[2])
-        elif is_own(target):
+    for target in sorted(set(names)):
+        function = targets.given(target)
+        if function is not None and not _stands_in_a_module(function):
+            collector.add_object(function, name=target.rpartition(".")[2])
+        elif targets.is_own(target):
             module, _ = split_target(target)
             assert module is not None
             collector.add_module(module)
     found = collector.result()
-    _looked_at.update(found.texts)
-    _refuse_edited(found.texts)
+    edited.refuse(found.texts)
     return found
-
-
-# Files of own code that this process looked at; and, of each module that it imported, which import
-# that was and what the file did then. An import anew (`importlib.reload`) has another spec.
-_looked_at: set[str] = set()
-_imported: dict[str, tuple[object, str]] = {}
-
-
-def _remember_imported() -> None:
-    for module in map(module_name, _looked_at):
-        spec = getattr(sys.modules.get(module), "__spec__", None)
-        path = module_file(module) if spec is not None else None
-        if path is not None and _imported.get(module, (None, ""))[0] is not spec:
-            _imported[module] = spec, fingerprint(path.read_text(encoding="utf-8"))
-
-
-def _refuse_edited(texts: Mapping[str, str]) -> None:
-    """Refuse to take a file for what runs, if this process has imported what it was before."""
-    for file, text in texts.items():
-        module = module_name(file)
-        spec = getattr(sys.modules.get(module), "__spec__", None)
-        known, then = _imported.get(module, (None, ""))
-        if spec is not None and known is spec and fingerprint(text) != then:
-            raise RequestError(
-                f"{file} was edited after this process imported it, and Python would go on with "
-                f"what it was\nStart anew, or call importlib.reload({module}) first"
-            )
 
 
 def _stands_in_a_module(function: Any) -> bool:
     name = getattr(function, "__qualname__", "<")
     module = getattr(function, "__module__", None) or "__main__"
-    return "<" not in name and (_is_own_module(module) or _is_installed(module))
-
-
-def _is_installed(module: str) -> bool:
-    top = module.partition(".")[0]
-    return top != "__main__" and _top_spec(top) is not None and not _is_own_module(module)
+    return "<" not in name and (is_own_module(module) or is_installed(module))
 
 
 class _Collector:
@@ -317,7 +100,7 @@ class _Collector:
             texts[GIVEN_FILE] = "\n".join(parts) + "\n"
         return OwnCode(
             texts=texts,
-            packages=_versions(self._tops),
+            packages=versions(self._tops),
             data_files=self._data_files,
             unknown=tuple(sorted(self._unknown)),
         )
@@ -339,19 +122,20 @@ class _Collector:
             file = name.replace(".", "/") + ("/__init__.py" if is_package else ".py")
             self._texts[file] = text
             self._add_data_files(tree, beside=path.parent)
-            for imported in _imports(tree, package=name if is_package else name.rpartition(".")[0]):
+            package = name if is_package else name.rpartition(".")[0]
+            for imported in imported_modules(tree, package=package):
                 self._add_import(imported, by=name)
 
     def _add_import(self, name: str | None, *, by: str) -> None:
         if name is None:
             self._unknown.add(f"{by}, which imports modules by names that it computes")
-        elif _is_own_module(name):
+        elif is_own_module(name):
             self.add_module(name)
         elif not name.startswith(FITGAP_PACKAGES):
             self._tops.add(name.partition(".")[0])
 
     def _add_data_files(self, tree: ast.AST, *, beside: Path) -> None:
-        for node in ast.walk(_without_docstrings(tree)):
+        for node in ast.walk(without_docstrings(tree)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 self._data_files |= file_digests([node.value], folders=(Path.cwd(), beside))
 
@@ -372,7 +156,7 @@ class _Collector:
         for used in sorted(named - _local_names(value)):
             if used in names and names[used] is not value:
                 self._add_value(names[used], name=used)
-        for imported in _imports(tree, package=""):
+        for imported in imported_modules(tree, package=""):
             self._add_import(imported, by=name)
         # Behind what it names: a default or a base class is needed where it is defined.
         self._objects[f"{len(self._objects)} {name}"] = text
@@ -437,166 +221,12 @@ def _with_parents(module: str) -> Iterator[str]:
         yield ".".join(parts[:end])
 
 
-def _imports(tree: ast.AST, *, package: str) -> Iterator[str | None]:
-    """Give the modules that a module may import, but for types; None for a computed name."""
-    for node in _walk_without_types(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, package=package)
-            yield base
-            for alias in node.names:
-                if _exists(f"{base}.{alias.name}"):
-                    yield f"{base}.{alias.name}"
-        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
-            first = node.args[0] if node.args else None
-            is_text = isinstance(first, ast.Constant) and isinstance(first.value, str)
-            yield str(first.value) if is_text else None  # type: ignore[union-attr]
-
-
-def imported_names(tree: ast.Module) -> list[str]:
-    """Return the modules, and names in modules, that a module imports as it is imported itself.
-
-    What it imports inside of functions is left out.
-    """
-    found = []
-    for node in tree.body:
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return found
-
-
-def _absolute(node: ast.ImportFrom, *, package: str) -> str:
-    if not node.level:
-        return str(node.module)
-    parts = package.split(".")
-    base = parts[: len(parts) - node.level + 1]
-    return ".".join([*base, *([node.module] if node.module else [])])
-
-
-def _called(node: ast.Call) -> str:
-    function = node.func
-    return getattr(function, "attr", "") or getattr(function, "id", "")
-
-
-def _walk_without_types(tree: ast.AST) -> Iterator[ast.AST]:
-    yield tree
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            for other in child.orelse:
-                yield from _walk_without_types(other)
-        else:
-            yield from _walk_without_types(child)
-
-
-def _versions(tops: Iterable[str]) -> dict[str, str]:
-    wanted = frozenset(tops) - set(sys.stdlib_module_names) - {"__main__", "__future__"}
-    return dict(_versions_of(wanted)) if wanted else {}
-
-
-# What is installed does not change under a process, and a sweep's jobs name the same packages.
-@functools.lru_cache(maxsize=64)
-def _versions_of(tops: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Return the installed distributions that some packages or modules come from, and versions.
-
-    Files' lists are read as text: ``importlib.metadata.packages_distributions`` parses all of
-    them, which takes a tenth of a second.
-    """
-    of_record = re.compile(rf"^(?:{'|'.join(map(re.escape, tops))})[/.]", re.MULTILINE)
-    found: dict[str, str] = {}
-    for installed in importlib.metadata.distributions():
-        if named := installed.read_text("top_level.txt"):
-            is_wanted = not tops.isdisjoint(named.split())
-        else:
-            is_wanted = of_record.search(installed.read_text("RECORD") or "") is not None
-        if is_wanted:  # of two on the path, Python imports the first
-            found.setdefault(installed.metadata["Name"], installed.version)
-    return tuple(sorted(found.items()))
-
-
-def package_versions(targets: Iterable[str], *, known: Iterable[str]) -> dict[str, str]:
+def package_versions(names: Iterable[str], *, known: Iterable[str]) -> dict[str, str]:
     """Return the versions of the installed packages that some targets stand in.
 
     fitgap aside, and those that are known already.
     """
-    tops = {target.partition(".")[0]: target for target in targets if target not in _given}
+    tops = {name.partition(".")[0]: name for name in names if targets.given(name) is None}
     for name in (*known, *FITGAP_PACKAGES):
         tops.pop(name, None)
-    return _versions(top for top, target in tops.items() if not is_own(target))
-
-
-def file_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str, str]:
-    """Return the SHA-256 of each file that one of some texts names, by that text.
-
-    Parameters
-    ----------
-    texts
-        Any; those that name no file are left out.
-    folders
-        Where relative paths may begin; the first that has the file counts.
-    """
-    found = {}
-    for text in texts:
-        # Names without an ending, such as "relu", are not looked for.
-        if len(text) > 1024 or not re.search(r"\.\w+$", text) or "\n" in text:
-            continue
-        for folder in folders:
-            path = folder / os.path.expanduser(text)  # noqa: PTH111 - no error for "~x"
-            try:
-                if path.is_file():
-                    found[text] = _digest(path, path.stat().st_size, path.stat().st_mtime_ns)
-                    break
-            except (OSError, ValueError):
-                continue
-    return found
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(path: Path, _size: int, _time: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# What counts of a source.
-
-
-@functools.lru_cache(maxsize=512)
-def fingerprint(text: str) -> str:
-    """Return the SHA-256 over what a source does: without comments, docstrings and layout.
-
-    >>> fingerprint("x = 1") == fingerprint("x  =  (1)  # one")
-    True
-    >>> fingerprint("x = 1") == fingerprint("x = 2")
-    False
-    """
-    return fingerprint_of(ast.parse(text))
-
-
-def fingerprint_of(tree: ast.Module) -> str:
-    """Return the fingerprint of a parsed source; the tree loses its docstrings."""
-    tree = _without_docstrings(tree)
-    return hashlib.sha256(repr(_plain_tree(tree)).encode()).hexdigest()
-
-
-def _without_docstrings(tree: Tree) -> Tree:
-    for node in ast.walk(tree):
-        if isinstance(
-            node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        ) and ast.get_docstring(node, clean=False):
-            node.body = node.body[1:]
-    return tree
-
-
-def _plain_tree(node: Any) -> Any:
-    """Return a tree as tuples; empty fields are left out, since Python's versions add some."""
-    if isinstance(node, ast.AST):
-        fields = ((name, _plain_tree(value)) for name, value in ast.iter_fields(node))
-        return (
-            type(node).__name__,
-            *(pair for pair in fields if pair[1] not in (None, ()) or pair[0] == "value"),
-        )
-    if isinstance(node, list):
-        return tuple(map(_plain_tree, node))
-    return node
+    return versions(top for top, target in tops.items() if not targets.is_own(target))

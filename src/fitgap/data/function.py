@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config import own_code
+from fitgap.config import targets
 from fitgap.config.schema import FunctionConfig
 from fitgap.data import arrays
 from fitgap.data.labels import Parts, SplitColumns
@@ -46,7 +46,7 @@ def read(
     del memory_limit  # it is all in memory by now
     target = str(config.function["_target_"])
     settings = {name: value for name, value in config.function.items() if name != "_target_"}
-    function = own_code.locate(target)
+    function = targets.locate(target)
     if not callable(function):
         raise RequestError(f"dataset.function: {target} must be a function")
     try:
@@ -56,7 +56,7 @@ def read(
     except RequestError as error:
         raise RequestError(f"dataset.function={target}: {error}") from error
     except Exception as error:
-        described = own_code.describe_failure(error)
+        described = targets.describe_failure(error)
         raise RequestError(f"dataset.function={target} failed: {described}") from error
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from fitgap.config import own_code
+from fitgap.config import targets
 from fitgap.errors import RequestError
 from fitgap.models.scaling import FeatureScaling
 
@@ -152,7 +152,7 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 def _function(name: str, architecture: Mapping[str, Any]) -> Callable[..., Any]:
     target = str(architecture["_target_"])
     try:
-        function = own_code.locate(target)
+        function = targets.locate(target)
     except RequestError as error:
         raise RequestError(f"architecture={name}: {error}") from error
     if not callable(function):
@@ -176,7 +176,7 @@ def _settings(
     try:
         settings = dict(instantiate(plain, _convert_="all")) if plain else {}
     except InstantiationException as error:
-        reason = own_code.describe_failure(error.__cause__ or error)
+        reason = targets.describe_failure(error.__cause__ or error)
         target = architecture["_target_"]
         raise RequestError(f"architecture={name} ({target}): {reason}") from error
     facts = dict(zip(HANDED, (image_shape, image_shape, num_outputs), strict=True))
@@ -200,7 +200,7 @@ def _call(
     except RequestError:
         raise
     except Exception as error:
-        described = own_code.describe_failure(error)
+        described = targets.describe_failure(error)
         hint = ""
         if "ndim=4" in described and tensors and len(tensors[0].shape) == 3:
             shape = (*tensors[0].shape[1:], 1)
@@ -214,7 +214,7 @@ def _of_layers(name: str, layers: Layers) -> keras.Model:
         # language is architecture.title.
         model = keras.Sequential(layers, name="model")
     except (ValueError, TypeError) as error:
-        described = own_code.describe_failure(error)
+        described = targets.describe_failure(error)
         raise RequestError(f"architecture={name}: {described}") from error
     if model.output_shape != (None, layers[-1].units):
         raise _not_flat(name, model.output_shape)
@@ -296,7 +296,7 @@ def _closed(name: str, start: keras.KerasTensor, outputs: keras.KerasTensor) -> 
     try:
         return keras.Model(start, outputs, name="model")
     except (ValueError, TypeError) as error:
-        described = own_code.describe_failure(error)
+        described = targets.describe_failure(error)
         raise RequestError(f"architecture={name}: {described}") from error
 
 

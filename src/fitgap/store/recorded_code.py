@@ -13,7 +13,9 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from fitgap.config import own_code, project
+from fitgap.config import project, targets
+from fitgap.config.fingerprints import fingerprint
+from fitgap.config.modules import module_file, module_name
 from fitgap.errors import RequestError
 from fitgap.store.recorded import RecordedRun
 
@@ -38,7 +40,7 @@ def own_modules(run: RecordedRun) -> dict[str, str]:
         for key, value in fingerprints(run).items()
         if key.startswith(OWN)
     }
-    return {own_code.module_name(file): value for file, value in named.items()}
+    return {module_name(file): value for file, value in named.items()}
 
 
 def unchanged(run: RecordedRun) -> set[str]:
@@ -48,11 +50,11 @@ def unchanged(run: RecordedRun) -> set[str]:
 
 
 def _now(module: str) -> str | None:
-    path = own_code.module_file(module)
+    path = module_file(module)
     if path is None or not path.is_relative_to(project.folder()):
         return None
     try:
-        return own_code.fingerprint(path.read_text(encoding="utf-8"))[:SHORT]
+        return fingerprint(path.read_text(encoding="utf-8"))[:SHORT]
     except (OSError, ValueError, SyntaxError):
         return None
 
@@ -79,7 +81,7 @@ def imported(run: RecordedRun, *, trusted: Collection[str] = ()) -> Iterator[lis
     for module in modules:
         if module not in here and not _is_trusted(module, trusted):
             state = "is not in the project folder"
-            if own_code.module_file(module) is not None:
+            if module_file(module) is not None:
                 state = "is not as it was recorded"
             raise RequestError(
                 f"the model of run {run.run_id} needs the module {module}, which {state}\n"
@@ -124,5 +126,5 @@ def _import(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except Exception as error:
-        described = own_code.describe_failure(error)
+        described = targets.describe_failure(error)
         raise RequestError(f"the module {module} cannot be imported: {described}") from error

@@ -25,7 +25,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from fitgap import processes, store
-from fitgap.config import own_code
+from fitgap.config.modules import module_name
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded, to_plain, to_text
 from fitgap.data.datasets import Dataset
@@ -228,7 +228,7 @@ class RunRecord:
         # What Model.log does, without its loading the model again to try the input example.
         outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
         inputs = [TensorSpec(example.dtype, (-1, *example.shape[1:]))]
-        names = [own_code.module_name(file) for file in code]
+        names = [module_name(file) for file in code]
         modules = [sys.modules[name] for name in names if name in sys.modules]
         with (
             tempfile.TemporaryDirectory(prefix="fitgap-") as folder,

@@ -1,0 +1,47 @@
+"""Notice own code that was edited after this process imported it: what runs is what it was."""
+
+import sys
+from collections.abc import Mapping
+
+from fitgap.config.fingerprints import fingerprint
+from fitgap.config.modules import module_file, module_name
+from fitgap.errors import RequestError
+
+# Files of own code that this process looked at; and, of each module that it imported, which import
+# that was and what the file did then. An import anew (`importlib.reload`) has another spec.
+_looked_at: set[str] = set()
+_imported: dict[str, tuple[object, str]] = {}
+
+
+def remember_imported() -> None:
+    """Remember what the files that were looked at do now, of those that are imported by now."""
+    for module in map(module_name, _looked_at):
+        spec = getattr(sys.modules.get(module), "__spec__", None)
+        path = module_file(module) if spec is not None else None
+        if path is not None and _imported.get(module, (None, ""))[0] is not spec:
+            _imported[module] = spec, fingerprint(path.read_text(encoding="utf-8"))
+
+
+def refuse(texts: Mapping[str, str]) -> None:
+    """Refuse to take a file for what runs, if this process has imported what it was before.
+
+    Parameters
+    ----------
+    texts
+        Source per file, as of `fitgap.config.own_code.OwnCode`; from now on they are looked at.
+
+    Raises
+    ------
+    RequestError
+        Naming the file that was edited.
+    """
+    _looked_at.update(texts)
+    for file, text in texts.items():
+        module = module_name(file)
+        spec = getattr(sys.modules.get(module), "__spec__", None)
+        known, then = _imported.get(module, (None, ""))
+        if spec is not None and known is spec and fingerprint(text) != then:
+            raise RequestError(
+                f"{file} was edited after this process imported it, and Python would go on with "
+                f"what it was\nStart anew, or call importlib.reload({module}) first"
+            )
