@@ -1,20 +1,36 @@
 """Power laws known beforehand: found again where they hold, and doubted where they do not."""
 
+import json
 import math
+import re
 
 import numpy as np
 import pytest
 
-from fitgap.comparison import learning_curve
-from fitgap.comparison.learning_curve import Point, fit, forecast, in_words
+from fitgap.comparison import learning_curve, power_law
+from fitgap.comparison.learning_curve import Point, forecast, in_words
+from fitgap.comparison.power_law import fit
+from fitgap.comparison.recorded_metrics import TAG
 from fitgap.report import learning_curve_chart
 from fitgap.store import StoredRun
+
+ACCURACY, RMSE, UNBOUNDED = ("accuracy", 1.0, 1), ("rmse", 0.0, -1), ("score", 0.0, 1)
+
+
+def described(name, best, direction):
+    """Return what a run says of its metric; the unbounded one has no best value."""
+    bounds = [None if name == "score" else best if direction < 0 else 0.0, None]
+    bounds[1] = best if direction > 0 and name != "score" else None
+    one = {"name": name, "direction": direction, "bounds": bounds, "phrase": ""}
+    return json.dumps([one])
+
 
 SIZES = [60, 90, 130, 180, 250, 350, 500, 700, 1000]
 
 
-def made_points(error, *, sizes=SIZES, noise=0.0, seeds=3):
-    """Return points whose errors are a function of the size, relative noise per seed."""
+def made_curve(error, *, sizes=SIZES, noise=0.0, seeds=3, metric=ACCURACY):
+    """Return a curve whose errors are a function of the size, relative noise per seed."""
+    name, best, direction = metric
     rng = np.random.default_rng(0)
     runs = {
         str(n): {
@@ -25,18 +41,19 @@ def made_points(error, *, sizes=SIZES, noise=0.0, seeds=3):
                 0,
                 {"train_samples": str(n), "seed": str(seed)},
                 {
-                    "train/accuracy": 1.0,
+                    f"train/{name}": 1.0,
                     "train/loss": 0.01,
                     "val/loss": 0.5,
-                    "val/accuracy": 1 - error(n) * math.exp(noise * rng.normal()),
+                    f"val/{name}": best - direction * error(n) * math.exp(noise * rng.normal()),
+                    f"gap/{name}": 0.1,
                 },
-                {},
+                {TAG: described(*metric)},
             )
             for seed in range(seeds)
         }
         for n in sizes
     }
-    return learning_curve.points(runs)
+    return learning_curve.curve(runs)
 
 
 @pytest.mark.parametrize("floor", [0.0, 0.05])
@@ -55,7 +72,7 @@ def test_the_interval_is_that_of_linear_regression_where_the_law_is_a_line():
     rng = np.random.default_rng(1)
     x = np.log(SIZES)
     y = np.log(3) - 0.6 * x + rng.normal(scale=0.05, size=len(x))
-    law = learning_curve._fit(np.array(SIZES, float), np.exp(y), False)[0]
+    law = power_law._fit(np.array(SIZES, float), np.exp(y), False)[0]
     slope, intercept = np.polyfit(x, y, 1)
     assert (law.exponent, math.log(law.factor)) == pytest.approx((-slope, intercept), rel=1e-4)
     residuals = y - (intercept + slope * x)
@@ -71,16 +88,19 @@ def test_the_interval_is_that_of_linear_regression_where_the_law_is_a_line():
 
 
 def test_where_the_law_holds_twice_the_data_is_worth_what_it_says():
-    found = made_points(lambda n: 3 * n**-0.6, noise=0.02)
+    found = made_curve(lambda n: 3 * n**-0.6, noise=0.02)
     told = forecast(found)
     expected = 3 * (1000**-0.6 - 2000**-0.6)
     assert told.doubt is None
     assert told.gain.low < expected < told.gain.high
     assert told.gain.high - told.gain.low < expected
     words = in_words(found, told)
-    assert words[0].startswith("Twice the data (2,000 training images instead of 1,000) would")
+    assert words[0].startswith("Twice the data (2,000 training samples instead of 1,000) would")
     assert told.last_doubling[:2] == (500, 1000)
-    measured = np.mean([1 - p.scores["val/accuracy"].mean for p in (found[6],)]) - found[8].error
+    measured = (
+        np.mean([1 - p.scores["val/accuracy"].mean for p in (found.points[6],)])
+        - found.points[8].error
+    )
     assert told.last_doubling[2].mean == pytest.approx(measured)
 
 
@@ -99,7 +119,7 @@ def test_where_the_law_holds_twice_the_data_is_worth_what_it_says():
     ids=["few", "five", "narrow", "scattered", "rising", "perfect", "bending"],
 )
 def test_where_it_cannot_be_told_the_reason_is_said(error, options, reason):
-    found = made_points(error, **options)
+    found = made_curve(error, **options)
     told = forecast(found)
     assert told.gain is None
     assert reason in told.doubt
@@ -109,15 +129,15 @@ def test_where_it_cannot_be_told_the_reason_is_said(error, options, reason):
 
 
 def test_the_law_may_begin_above_the_smallest_sizes():
-    found = made_points(lambda n: 3 * n**-0.6 if n > 60 else 0.1, sizes=[*SIZES, 1400, 2000])
+    found = made_curve(lambda n: 3 * n**-0.6 if n > 60 else 0.1, sizes=[*SIZES, 1400, 2000])
     told = forecast(found)
     assert (told.doubt, told.first) == (None, 90)
     assert told.law.exponent == pytest.approx(0.6, rel=1e-3)
-    assert "fitted to 10 sizes from 90 images on" in " ".join(in_words(found, told))
+    assert "fitted to 10 sizes from 90 samples on" in " ".join(in_words(found, told))
 
 
 def test_one_seed_is_enough_for_words_and_picture():
-    found = made_points(lambda n: 3 * n**-0.6, seeds=1)
+    found = made_curve(lambda n: 3 * n**-0.6, seeds=1)
     told = forecast(found)
     assert in_words(found, told)[-1].endswith("(one seed).")
     picture = learning_curve_chart.draw(found, told, title="숫자")
@@ -130,8 +150,32 @@ def test_one_seed_is_enough_for_words_and_picture():
     assert text.count("\n| ") == 1 + len(SIZES)
 
 
-def test_points_are_by_number_of_images():
-    found = made_points(lambda n: n / 2000, sizes=[100, 50])
-    assert [point.images for point in found] == [50, 100]
-    assert isinstance(found[0], Point)
-    assert found[1].error == pytest.approx(0.05)
+def test_points_are_by_number_of_samples():
+    found = made_curve(lambda n: n / 2000, sizes=[100, 50])
+    assert [point.samples for point in found.points] == [50, 100]
+    assert isinstance(found.points[0], Point)
+    assert found.points[1].error == pytest.approx(0.05)
+
+
+def test_an_error_in_units_of_the_target_follows_a_law_in_these_units():
+    found = made_curve(lambda n: 900 * n**-0.5, metric=RMSE, noise=0.01)
+    told = forecast(found)
+    assert told.doubt is None
+    now, then = 900 * 1000**-0.5, 900 * 2000**-0.5
+    assert told.gain.mean == pytest.approx(now - then, rel=0.1)
+    words = " ".join(in_words(found, told))
+    number = re.search(r"would bring val/rmse from ([0-9.]+) to about ([0-9.]+): better by", words)
+    assert [float(text) for text in number.groups()] == pytest.approx([now, then], rel=0.05)
+    assert "Power law: val/rmse = " in words
+    assert "accuracy" not in words
+    figure = learning_curve_chart.draw(found, told, title="prices")
+    assert figure.axes[0].get_ylabel() == "rmse"
+
+
+def test_without_a_best_value_there_is_no_law_but_the_last_doubling_counts():
+    found = made_curve(lambda n: 3 * n**-0.6, metric=UNBOUNDED)
+    told = forecast(found)
+    assert (told.law, told.gain) == (None, None)
+    words = in_words(found, told)
+    assert "score has no best value" in words[0]
+    assert "val/score became better by +" in words[-1]

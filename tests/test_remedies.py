@@ -1,5 +1,7 @@
 """What a remedy brought, on figures made by hand; and reading a recorded sweep back."""
 
+import dataclasses
+import json
 import runpy
 import sys
 
@@ -40,7 +42,7 @@ BASELINE = [(0.80, 0.10), (0.82, 0.12), (0.78, 0.08)]
 
 def test_changes_are_differences_within_a_seed():
     runs = made(none=BASELINE, dropout=[(0.81, 0.06), (0.83, 0.08), (0.82, 0.04)])
-    baseline, dropout = remedies.effects(runs)
+    baseline, dropout = remedies.effects(runs).rows
     assert baseline.remedy == "none"
     # 0.01, 0.01, 0.04: mean 0.02, sd 0.01732; for two intervals at once, 6.205347 is the 0.9875
     # quantile of Student's t of 2 degrees.
@@ -53,7 +55,7 @@ def test_changes_are_differences_within_a_seed():
 def test_only_common_seeds_count():
     runs = made(none=BASELINE, l2=BASELINE[:2], smaller=BASELINE)
     del runs["none"][0]
-    effects = {one.remedy: one for one in remedies.effects(runs)}
+    effects = {one.remedy: one for one in remedies.effects(runs).rows}
     assert (effects["l2"].val_change.n, effects["smaller"].val_change.n) == (1, 2)
     assert effects["l2"].verdict == "one seed: no interval"
 
@@ -66,7 +68,7 @@ def shifted(val, gap):
     ]
 
 
-def test_the_largest_gain_comes_first_and_what_costs_accuracy_last():
+def test_the_largest_gain_comes_first_and_what_is_worse_last():
     runs = made(
         none=BASELINE,
         worse=shifted(-0.02, -0.09),
@@ -74,27 +76,61 @@ def test_the_largest_gain_comes_first_and_what_costs_accuracy_last():
         best=shifted(0.02, -0.03),
         nothing=BASELINE,
     )
-    effects = remedies.effects(runs)
+    effects = remedies.effects(runs).rows
     assert [one.remedy for one in effects] == ["none", "best", "little", "nothing", "worse"]
     verdicts = {one.remedy: one.verdict for one in effects}
     assert verdicts == {
         "none": "baseline",
-        "best": "more accurate, smaller gap",
-        "little": "more accurate, smaller gap",
+        "best": "better, smaller gap",
+        "little": "better, smaller gap",
         "nothing": "no difference shown",
-        "worse": "smaller gap, less accurate",
+        "worse": "smaller gap, worse",
     }
 
 
 def test_a_remedy_that_only_loses_training_accuracy_ranks_by_its_validation_accuracy():
     runs = made(none=BASELINE, weak=shifted(0.0, -0.30), strong=shifted(0.01, 0.0))
-    assert [one.remedy for one in remedies.effects(runs)] == ["none", "strong", "weak"]
+    assert [one.remedy for one in remedies.effects(runs).rows] == ["none", "strong", "weak"]
 
 
 def test_equal_differences_are_no_certainty():
     # One image more at every seed: a spread of nothing, by chance.
-    (_, one) = remedies.effects(made(none=BASELINE, l1=[(v + 0.01, g) for v, g in BASELINE]))
-    assert one.verdict == "no difference shown"
+    found = remedies.effects(made(none=BASELINE, l1=[(v + 0.01, g) for v, g in BASELINE]))
+    assert found.effects[0].verdict == "no difference shown"
+
+
+def test_of_an_error_a_fall_is_the_gain_and_changes_are_in_its_units():
+    tag = '[{"name": "mae", "direction": -1, "bounds": [0, null], "phrase": "in euro"}]'
+
+    def run(val, gap, seed):
+        metrics = {"val/mae": val, "gap/mae": gap, "val/loss": 1.0}
+        return dataclasses.replace(
+            made_run(0, 0, seed=seed), metrics=metrics, tags={"fitgap.metrics": tag}
+        )
+
+    figures = {
+        "none": [(8e4, 2e3), (9e4, 2e3), (7e4, 2e3)],
+        "l1": [(8.5e4, 2e3), (9.51e4, 2e3), (7.52e4, 2e3)],
+        "l2": [(7.5e4, 2e3), (8.51e4, 2e3), (6.52e4, 2e3)],
+    }
+    found = remedies.effects(
+        {
+            name: {seed: run(*pair, seed) for seed, pair in enumerate(pairs)}
+            for name, pairs in figures.items()
+        }
+    )
+    assert [(one.remedy, one.verdict) for one in found.rows] == [
+        ("none", "baseline"),
+        ("l2", "better"),
+        ("l1", "worse"),
+    ]
+    text = remedies.to_markdown(found, title="prices", missing=0)
+    assert "Δ val/mae" in text
+    assert "in mae (in euro), of which lower is better" in text
+    assert "accuracy" not in text
+    assert "-4900.0000 [" in text
+    labels = [axes.get_xlabel() for axes in remedies_chart.draw(found, title="prices").axes]
+    assert "left is better" in labels[0]
 
 
 @pytest.mark.parametrize(
@@ -208,7 +244,7 @@ def ask(monkeypatch, capsys, tmp_path):
 def test_a_preset_is_trained_and_answered(train, tracking_uri, ask, tmp_path, *, name, values):
     small = ("training.epochs=1", "hydra/launcher=basic", "seed=0,1", "training.xla=false")
     assert train(f"sweep={name}", values, *small).code == 0
-    assert "digits, 1,149 training images" in ask(name)
+    assert "digits, 1,149 training samples" in ask(name)
     files = {f"{name}.{suffix}" for suffix in ("md", "png", "svg")}
     assert {file.name for file in (tmp_path / "out").iterdir()} == files
     parent = sweep_results.read(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fitgap.comparison.estimates import estimate
+from fitgap.comparison.recorded_metrics import KnownMetric
 from fitgap.comparison.verdicts import Curve, curve_over_seeds, judge, pareto_front
 
 
@@ -33,6 +34,8 @@ FLAT = Curve((1, 2, 3), (1.0, 0.25, 0.25), (1.0, 0.25, 0.25), (1.0, 0.25, 0.25))
 NONE = Curve((), (), (), ())
 
 
+ACCURACY = KnownMetric("accuracy", 1, bounds=(0.0, 1.0), is_share=True)
+RMSE = KnownMetric("rmse", -1, bounds=(0.0, None))
 PAGE = Path(__file__).parents[1] / "docs" / "COMPARISON.md"
 
 
@@ -65,7 +68,8 @@ def test_the_verdict_of_a_known_case_is_the_pages(case):
     )
     gaps = [t - v for t, v in zip(train, val, strict=True)]
     found = judge(
-        estimate(gaps, image_variance=of_images),
+        metric=ACCURACY,
+        gap=estimate(gaps, image_variance=of_images),
         train=scored(train),
         val=scored(val),
         best=scored([float(best)]),
@@ -85,7 +89,8 @@ def test_there_are_twenty_known_cases():
 def test_a_verdict_is_four_statements():
     loss = Curve((1, 2, 3, 4), (1.0, 0.5, 0.5, 0.5), (), ())
     found = judge(
-        estimate([0.1, 0.1, 0.1]),
+        metric=ACCURACY,
+        gap=estimate([0.1, 0.1, 0.1]),
         train=estimate([0.95] * 3),
         val=estimate([0.85] * 3),
         best=estimate([0.9] * 3),
@@ -99,7 +104,7 @@ def test_a_verdict_is_four_statements():
         "converged since epoch 2",
         "training accuracy 0.9500, the best group's validation accuracy 0.9000: not shown to fall "
         "short",
-        "most frequent class 0.1000: beaten",
+        "baseline 0.1000: beaten",
     )
 
 
@@ -110,3 +115,31 @@ def test_the_pages_worked_examples_are_computed():
 def test_a_curve_holds_the_epochs_that_every_seed_reached_with_finite_values():
     found = curve_over_seeds([{1: 1.0, 2: 0.5, 3: math.nan, 4: 1.0}, {1: 2.0, 2: 0.0, 3: 1.0}])
     assert found == Curve((1, 2), (1.5, 0.25), (1.0, 0.0), (2.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "best", "baseline", "word"),
+    [
+        ([10, 11, 12], [19, 20, 21], 20, 77, "overfitting"),  # a gap of 9 of 77
+        ([18, 19, 20], [19.9, 20.9, 21.9], 20, 77, "fits"),  # a gap of 1.9 of 77
+        ([50, 51, 52], [52, 53, 54], 20, 77, "underfitting"),  # far above the best group
+        ([76, 77, 78], [77, 78, 79], 77, 77, "underfitting"),  # no better than the mean
+        ([1, 2, 3], [77, 78, 79], 77, 77, "overfitting"),  # learned by heart
+    ],
+)
+def test_of_an_error_lower_is_better_and_the_baseline_is_its_reach(
+    train, val, best, baseline, word
+):
+    found = judge(
+        metric=RMSE,
+        gap=estimate([v - t for t, v in zip(train, val, strict=True)]),
+        train=estimate(train),
+        val=estimate(val),
+        best=estimate([best - 0.5, best, best + 0.5]),
+        images=100,
+        loss=NONE,
+        rise=0.0,
+        baseline=baseline,
+    )
+    assert found.word == word
+    assert "accuracy" not in " ".join([found.reason, *found.statements])

@@ -190,7 +190,8 @@ def identity(
     sources = sources_of(config, choice=choice) if sources is None else sources
     settings = decisive(flatten(to_plain(config)))
     for name in config.metrics:
-        settings.pop(f"metrics.{name}.phrase")  # words of a report
+        for what in ("phrase", "is_share"):  # what is said of it, not what it is
+            settings.pop(f"metrics.{name}.{what}")
     settings |= {"training.engine": choice.name, "training.xla": choice.xla}
     del settings["training.memory_limit_mb"]  # it decides the engine, and that stands above
     decides = {

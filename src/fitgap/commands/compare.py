@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--effects",
     is_flag=True,
-    help="Instead of the ranking: which settings move accuracy and gap most.",
+    help="Instead of the ranking: which settings move the metric and the gap most.",
 )
 def command(
     *,

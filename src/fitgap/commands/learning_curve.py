@@ -13,7 +13,7 @@ from fitgap.commands import options
 @options.uri
 @options.output_folder("learning_curve")
 def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> None:
-    """Say what more training images would be worth, from a sweep=learning_curve."""
+    """Say what more training samples would be worth, from a sweep=learning_curve."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -27,18 +27,18 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
         sweep=sweep,
         start=learning_curve.START,
     )
-    found = learning_curve.points(results.runs)
+    found = learning_curve.curve(results.runs)
     told = learning_curve.forecast(found)
     title = sweep_results.title(results)
     console = Console()
     console.print(Text(title, style="bold"))
     table = Table(box=None)
-    for heading in ("images", "train/accuracy", "val/accuracy", "n"):
-        table.add_column(heading, justify="right")
-    for point in found:
-        scores = [point.scores[name] for name in ("train/accuracy", "val/accuracy")]
-        figures = map(learning_curve.with_interval, scores)
-        table.add_row(f"{point.images:,}", *figures, str(len(point.errors)))
+    columns = learning_curve.columns_of(found.metric)[:2]
+    for heading in ("samples", *columns, "n"):
+        table.add_column(Text(heading), justify="right")
+    for point in found.points:
+        figures = (learning_curve.with_interval(point.scores[name]) for name in columns)
+        table.add_row(f"{point.samples:,}", *figures, str(len(point.errors)))
     console.print(table)
     for sentence in learning_curve.in_words(found, told):
         console.print(Text(sentence))

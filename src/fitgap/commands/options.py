@@ -39,7 +39,7 @@ margin = click.option(
     "--margin",
     type=float,
     metavar="X",
-    help="Differences below it are of no interest (0.005 for an accuracy).",
+    help="Differences below it are of no interest (0.005 for a share, as accuracy).",
 )
 these_images = click.option(
     "--these-images",

@@ -9,7 +9,7 @@ import click
     "--margin",
     type=float,
     metavar="X",
-    help="Differences below it are of no interest (0.005 for an accuracy).",
+    help="Differences below it are of no interest (0.005 for a share, as accuracy).",
 )
 @click.option(
     "--budget",

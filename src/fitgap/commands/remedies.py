@@ -1,6 +1,5 @@
 """``fitgap remedies``: what each remedy of a sweep=remedies brought."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from fitgap.commands import options
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fitgap.comparison.remedies import Effect
+    from fitgap.comparison.remedies import Found
 
 
 @click.command("remedies")
@@ -45,7 +44,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     print(f"written: {output}/remedies.md, remedies.png, remedies.svg")
 
 
-def _table(found: "Sequence[Effect]") -> "Table":
+def _table(found: "Found") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
@@ -53,18 +52,17 @@ def _table(found: "Sequence[Effect]") -> "Table":
 
     table = Table(box=None)
     table.add_column("remedy", no_wrap=True)
-    for heading in ("Δ val/accuracy", "Δ gap/accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for part in ("val", "gap"):
+        table.add_column(Text(f"Δ {part}/{found.metric.name}"), justify="right", no_wrap=True)
     table.add_column("n", justify="right")
     table.add_column("")
-    for one in found:
-        is_baseline = one.remedy == remedies.BASELINE
+    for one in found.rows:
         figures = (
             [f"{one.val.mean:.4f}", f"{one.gap.mean:+.4f}"]
-            if is_baseline
+            if one is found.baseline
             else [
-                remedies.points(one.val_change, short=True),
-                remedies.points(one.gap_change, short=True),
+                remedies.in_words(one.val_change, short=True),
+                remedies.in_words(one.gap_change, short=True),
             ]
         )
         table.add_row(Text(one.remedy), *map(Text, figures), str(one.val.n), one.verdict)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from fitgap import store
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
+from fitgap.comparison.recorded_metrics import KnownMetric
 from fitgap.comparison.verdicts import Curve, Verdict, curve_over_seeds, judge, pareto_front
 from fitgap.store import EPOCHS, Histories
-
-MOST_FREQUENT = "most_frequent_class_share"  # of the validation images
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,8 @@ class Explained:
     Attributes
     ----------
     verdict
-        None without a validation partition or without accuracies, which the rule is about.
+        None without a validation partition, and of one run where only an accuracy, whose scatter
+        follows from the number of images, has an interval.
     epoch
         Of the lowest validation loss, over the runs: from there on the gap in loss opens.
     on_front
@@ -61,15 +61,16 @@ def explain_from(
 ) -> list[Explained]:
     """Explain gaps from histories of ``val/loss`` and `EPOCHS` that are at hand."""
     front = front_of(section)
-    accuracies = (group.metrics.get("val/accuracy") for group in section.groups)
+    metric = section.known(section.metric)
+    figures = (group.metrics.get(f"val/{metric.name}") for group in section.groups)
     best = max(
-        (found for found in accuracies if found is not None and math.isfinite(found.mean)),
-        key=lambda found: found.mean,
+        (found for found in figures if found is not None and _has_interval(found, metric)),
+        key=lambda found: metric.direction * found.mean,
         default=None,
     )
     return [
         Explained(
-            verdict=_verdict(group, histories, best=best, images=section.images),
+            verdict=_verdict(group, histories, metric=metric, best=best, images=section.images),
             epoch=group.metrics.get("best_epoch"),
             on_front=i in front,
         )
@@ -113,15 +114,28 @@ def _by_epoch(history: dict[str, dict[int, float]], metric: str) -> dict[int, fl
     return values if epochs is None else {e: value for e, value in values.items() if e in epochs}
 
 
+def _has_interval(found: Estimate, metric: KnownMetric) -> bool:
+    """Whether runs, or the number of images alone, say how far chance may move a figure."""
+    return math.isfinite(found.mean) and (found.low is not None or metric.is_share)
+
+
 def _verdict(
-    group: Group, histories: Histories, *, best: Estimate | None, images: Mapping[str, int]
+    group: Group,
+    histories: Histories,
+    *,
+    metric: KnownMetric,
+    best: Estimate | None,
+    images: Mapping[str, int],
 ) -> Verdict | None:
-    needed = ("gap/accuracy", "train/accuracy", "val/accuracy")
+    needed = tuple(f"{part}/{metric.name}" for part in ("gap", "train", "val"))
     if (
         best is None
         or not images.get("val")
         or not all(math.isfinite(mean_of(group, key)) for key in needed)
     ):
+        return None
+    gap, train, val = (group.metrics[key] for key in needed)
+    if not _has_interval(gap, metric):
         return None
     lowest = [
         min(values.values())
@@ -131,13 +145,11 @@ def _verdict(
     # Means over the seeds, of both: one seed with a loss near zero must not decide.
     base = math.fsum(lowest) / len(lowest) if lowest else math.nan
     rise = mean_of(group, "val/loss") / base - 1 if base > 0 else 0.0
-    gap, train, val = (group.metrics[key] for key in needed)
     loss = curve_of(group, "val/loss", histories)
-    shares = [
-        float(text) for run in group.runs if (text := run.params.get(MOST_FREQUENT)) is not None
-    ]
+    baseline = mean_of(group, f"baseline/{metric.name}")
     return judge(
         gap,
+        metric=metric,
         train=train,
         val=val,
         best=best,
@@ -145,5 +157,5 @@ def _verdict(
         train_images=images.get("train"),
         loss=loss,
         rise=rise,
-        baseline=math.fsum(shares) / len(shares) if shares else None,
+        baseline=baseline if math.isfinite(baseline) else None,
     )

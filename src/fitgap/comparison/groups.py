@@ -18,7 +18,12 @@ from fitgap.comparison.estimates import (
 )
 from fitgap.comparison.notes import notes_on, nothing_to_compare
 from fitgap.comparison.query import Query, conditions, nothing_left, require_metric, setting_name
-from fitgap.comparison.recorded_metrics import higher_is_better, primary_metric
+from fitgap.comparison.recorded_metrics import (
+    KnownMetric,
+    higher_is_better,
+    known_metric,
+    primary_metric,
+)
 from fitgap.comparison.replicates import (
     OF_THE_SPLIT,
     REPLICATE_KEYS,
@@ -137,6 +142,15 @@ class Section:
     def is_better_high(self, metric: str) -> bool:
         """Whether a metric is better the higher it is, as its runs say."""
         return higher_is_better(metric, (run for group in self.groups for run in group.runs))
+
+    def known(self, name: str) -> KnownMetric:
+        """Return what the runs say of a metric, which is named without a partition."""
+        return known_metric(name, (run for group in self.groups for run in group.runs))
+
+    def is_share(self, metric: str) -> bool:
+        """Whether a metric, named with its partition, is a share of that partition's samples."""
+        partition, _, name = metric.partition("/")
+        return partition in PARTITIONS and self.known(name).is_share
 
     @property
     def metric(self) -> str:
@@ -259,26 +273,26 @@ def compare(
 
 
 def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
-    """Return Wilson's 95 % interval of a run's accuracy, from its number of images.
+    """Return Wilson's 95 % interval of a share of a run's images, from their number.
 
     Parameters
     ----------
     run
         Whose record says how many images each partition has.
     metric
-        ``train/accuracy``, ``val/accuracy`` or ``test/accuracy``.
+        ``train/accuracy``, ``val/accuracy`` or ``test/accuracy``, or another share of images.
 
     Returns
     -------
     tuple of float or None
-        None for other metrics, and where the accuracy or the number of images is not known.
+        None for other metrics, and where the share or the number of images is not known.
     """
     partition, _, quantity = metric.partition("/")
     images = run.params.get(f"{partition}_samples", "")
-    accuracy = run.metrics.get(metric, math.nan)
-    if quantity != "accuracy" or not images.isdecimal() or not int(images):
+    share = run.metrics.get(metric, math.nan)
+    if not known_metric(quantity, [run]).is_share or not images.isdecimal() or not int(images):
         return None
-    return wilson(accuracy, images=int(images)) if 0 <= accuracy <= 1 else None
+    return wilson(share, images=int(images)) if 0 <= share <= 1 else None
 
 
 def _dataset_of(run: StoredRun) -> str:
@@ -338,7 +352,8 @@ def _section(
     metric = sort or f"val/{primary}"
     is_better = higher_is_better(metric, runs)
     margin = query.margin
-    if margin is None and metric.endswith("/accuracy"):
+    is_share = known_metric(metric.partition("/")[2], runs).is_share
+    if margin is None and is_share:
         margin = MARGIN
     groups = [
         replace(
@@ -372,7 +387,7 @@ def _section(
             block_of=lambda run: tuple(value_of(run, key) for key in shared),
             margin=margin,
             overlap=overlap,
-            images=images.get("val") if metric == "val/accuracy" else None,
+            images=images.get("val") if is_share else None,
             these_images=query.these_images,
         )
         groups = _held_against_the_first(groups, terms)
@@ -485,12 +500,12 @@ def _estimate(
     these_images: bool,
 ) -> Estimate:
     """Return what a group's runs say of a metric: of images like these, or of these only."""
-    part = metric.partition("/")[0]
+    part, _, name = metric.partition("/")
     if part not in (*PARTITIONS, "gap", "test_gap"):
         return estimate(values)
     cells = by_split(runs, metric)
     lost = len(values) - sum(map(len, cells.values()))
-    parts = [name for name in MEASURED_ON[part] if metric.endswith("/accuracy")]
+    shares = [f"{one}/{name}" for one in MEASURED_ON[part] if known_metric(name, runs).is_share]
     if these_images:
         several = len(cells) > 1
         return (
@@ -499,23 +514,24 @@ def _estimate(
             else (estimate(values))
         )
     if len(cells) > 1:
-        shared = [name for name in parts if name == "test"]
+        shared = [share for share in shares if share.startswith("test/")]
         return estimate_over_splits(
             list(cells.values()),
             overlap=overlap,
             not_finite=lost,
             image_variance=_image_variance(runs, shared, images=images),
         )
-    return estimate(values, image_variance=_image_variance(runs, parts, images=images))
+    return estimate(values, image_variance=_image_variance(runs, shares, images=images))
 
 
 def _image_variance(
-    runs: Sequence[StoredRun], parts: Iterable[str], *, images: Mapping[str, int]
+    runs: Sequence[StoredRun], shares: Iterable[str], *, images: Mapping[str, int]
 ) -> float:
-    """Return what the number of images leaves of the variance of accuracies, added up."""
+    """Return what the number of images leaves of the variance of shares of them, added up."""
     total = 0.0
-    for part in parts:
-        found = [run.metrics.get(f"{part}/accuracy", math.nan) for run in runs]
+    for share in shares:
+        part = share.partition("/")[0]
+        found = [run.metrics.get(share, math.nan) for run in runs]
         finite = [value for value in found if 0 <= value <= 1]
         if part in images and finite:
             mean = math.fsum(finite) / len(finite)

@@ -12,7 +12,7 @@ from fitgap.comparison.estimates import SEEDS, SPLITS
 from fitgap.comparison.race import Race, Rule, Standing
 from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
 from fitgap.comparison.ties import MARGIN, UNDECIDED
-from fitgap.config.schema import Config
+from fitgap.config.schema import Config, MetricConfig
 from fitgap.config.settings import flatten, to_plain
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -102,7 +102,7 @@ def run(
     metric = f"val/{primary}"
     rule = Rule(
         candidates=len(grid),
-        margin=_margin(request.margin, metric),
+        margin=_margin(request.margin, planned[0].config.metrics[primary], metric=metric),
         alpha=request.alpha,
         higher_is_better=planned[0].config.metrics[primary].direction == "higher",
     )
@@ -211,10 +211,10 @@ def _check(grid: Sequence[Overrides], settings: Sequence[Config], request: Reque
             raise RequestError(f"two candidates are the same: {' '.join(grid[place])}")
 
 
-def _margin(given: float | None, metric: str) -> float:
+def _margin(given: float | None, node: MetricConfig, *, metric: str) -> float:
     if given is not None:
         return given
-    if metric == "val/accuracy":
+    if node.is_share:
         return MARGIN
     raise RequestError(f"race by {metric} needs a margin: --margin, in the metric's unit")
 

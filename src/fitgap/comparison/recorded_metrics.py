@@ -4,8 +4,9 @@ import functools
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fitgap.store import StoredRun
 
@@ -29,11 +30,28 @@ class KnownMetric:
         1 if higher is better, else -1.
     phrase
         What it is, for a reader.
+    bounds
+        Its least and its largest possible value; None where there is none.
+    is_share
+        Whether it is a share of the samples, such as an accuracy: then the number of samples says
+        how far chance may move it.
     """
 
     name: str
     direction: int
     phrase: str = ""
+    bounds: tuple[float | None, float | None] = (None, None)
+    is_share: bool = False
+
+    @property
+    def best(self) -> float | None:
+        """The value that no network can beat; None where there is none."""
+        return self.bounds[1] if self.direction > 0 else self.bounds[0]
+
+    @property
+    def worst(self) -> float | None:
+        """The value that no network can fall below; None where there is none."""
+        return self.bounds[0] if self.direction > 0 else self.bounds[1]
 
 
 def metrics_of(run: StoredRun) -> tuple[KnownMetric, ...]:
@@ -44,22 +62,37 @@ def metrics_of(run: StoredRun) -> tuple[KnownMetric, ...]:
 @functools.lru_cache(maxsize=256)
 def _read(text: str) -> tuple[KnownMetric, ...]:
     try:
-        return tuple(
-            KnownMetric(
-                name=str(one["name"]),
-                direction=1 if one["direction"] == 1 else -1,
-                phrase=str(one.get("phrase", "")),
-            )
-            for one in json.loads(text or "[]")
-        )
+        return tuple(_known(str(one["name"]), one) for one in json.loads(text or "[]"))
     except (ValueError, TypeError, KeyError, AttributeError):
         return ()  # another program's tag
+
+
+def _known(name: str, one: Mapping[str, Any]) -> KnownMetric:
+    low, high = one.get("bounds") or (None, None)
+    return KnownMetric(
+        name=name,
+        direction=1 if one["direction"] == 1 else -1,
+        phrase=str(one.get("phrase", "")),
+        bounds=(None if low is None else float(low), None if high is None else float(high)),
+        is_share=bool(one.get("is_share", name == PRIMARY)),
+    )
 
 
 def primary_metric(runs: Iterable[StoredRun]) -> str:
     """Return the primary metric of most of some runs, without a partition."""
     first = Counter(known[0].name for run in runs if (known := metrics_of(run)))
     return first.most_common(1)[0][0] if first else PRIMARY
+
+
+def known_metric(name: str, runs: Iterable[StoredRun] = ()) -> KnownMetric:
+    """Return what runs say of a metric, without a partition; of others' what its name says."""
+    for run in runs:
+        for known in metrics_of(run):
+            if known.name == name:
+                return known
+    if name == PRIMARY:
+        return KnownMetric(name, 1, bounds=(0.0, 1.0), is_share=True)
+    return KnownMetric(name, -1 if _HIGHER.isdisjoint(re.split(r"[/_.\s]+", name)) else 1)
 
 
 def higher_is_better(metric: str, runs: Iterable[StoredRun] = ()) -> bool:
@@ -80,8 +113,5 @@ def higher_is_better(metric: str, runs: Iterable[StoredRun] = ()) -> bool:
     group, _, quantity = metric.rpartition("/")
     if group in ("gap", "test_gap") or quantity == "loss":
         return False
-    for run in runs:
-        for known in metrics_of(run):
-            if known.name == quantity:
-                return known.direction == 1
-    return not _HIGHER.isdisjoint(re.split(r"[/_.\s]+", metric))
+    known = known_metric(quantity, runs)
+    return known.direction > 0 or not _HIGHER.isdisjoint(re.split(r"[/_.\s]+", group))

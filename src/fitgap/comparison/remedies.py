@@ -4,22 +4,25 @@ The same seed gives baseline and remedy the same split and batch order, so that 
 scatters between seeds cancels out in their difference.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate
+from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
+from fitgap.comparison.sweep_results import require_validation
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
 BASELINE = "none"
 RULE = (
-    "Largest change in validation accuracy first; remedies whose validation accuracy is shown to "
-    "fall come last. A smaller gap alone is no gain: lost training accuracy brings it too."
+    "The largest gain on validation data first; remedies that are shown to be worse there come "
+    "last. A smaller gap alone is no gain: to learn less brings it too."
 )
 SETTING = "remedy"  # that such a sweep varies
 START = "train sweep=remedies"  # after the program's name
 # Accuracies count images: over a few seeds their differences can be equal by chance, and a
-# spread of nothing is then no certainty. Below this they are equal but for float32's rounding.
+# spread of nothing is then no certainty. Below this share of the baseline's figure they are equal
+# but for float32's rounding.
 NO_SPREAD = 1e-6
 
 
@@ -32,9 +35,13 @@ class Effect:
     remedy
         Its name.
     val, gap
-        ``val/accuracy`` and ``gap/accuracy`` of its own runs, in [0, 1].
+        Figures of its own runs, in the units of the metric.
     val_change, gap_change
         Differences to the baseline's run of the same seed; for the baseline itself zero.
+    better
+        1 if validation data are shown to fare better than without it, -1 if worse, else 0.
+    larger_gap
+        1 if the gap is shown to be larger, -1 if smaller, else 0.
     """
 
     remedy: str
@@ -42,6 +49,8 @@ class Effect:
     gap: Estimate
     val_change: Estimate
     gap_change: Estimate
+    better: int
+    larger_gap: int
 
     @property
     def verdict(self) -> str:
@@ -50,31 +59,57 @@ class Effect:
             return "baseline"
         if self.val_change.n == 1:
             return "one seed: no interval"
-        return _VERDICTS[direction(self.val_change), direction(self.gap_change)]
+        return _VERDICTS[self.better, self.larger_gap]
 
 
 _VERDICTS = {
-    (1, -1): "more accurate, smaller gap",
-    (1, 0): "more accurate",
-    (1, 1): "more accurate, larger gap",
+    (1, -1): "better, smaller gap",
+    (1, 0): "better",
+    (1, 1): "better, larger gap",
     (0, -1): "smaller gap",
     (0, 0): "no difference shown",
     (0, 1): "larger gap",
-    (-1, -1): "smaller gap, less accurate",
-    (-1, 0): "less accurate",
-    (-1, 1): "less accurate, larger gap",
+    (-1, -1): "smaller gap, worse",
+    (-1, 0): "worse",
+    (-1, 1): "worse, larger gap",
 }
 
 
-def direction(change: Estimate) -> int:
+def _shown_sign(change: Estimate, *, level: float) -> int:
     """Return 1 or -1 where the whole interval lies above or below zero, else 0."""
-    if change.low is None or change.high is None or change.sd is None or change.sd < NO_SPREAD:
+    if change.low is None or change.high is None or change.sd is None:
+        return 0
+    if change.sd < NO_SPREAD * abs(level):
         return 0
     return (change.low > 0) - (change.high < 0)
 
 
-def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> list[Effect]:
-    """Return the baseline and then every remedy, the largest gain in validation accuracy first.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a sweep over remedies has shown.
+
+    Attributes
+    ----------
+    metric
+        The runs' primary metric, by which all is told.
+    baseline
+        The figures without a remedy.
+    effects
+        Of the remedies, the largest gain first.
+    """
+
+    metric: KnownMetric
+    baseline: Effect
+    effects: tuple[Effect, ...]
+
+    @property
+    def rows(self) -> tuple[Effect, ...]:
+        """The baseline, then the remedies."""
+        return (self.baseline, *self.effects)
+
+
+def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> Found:
+    """Return what every remedy brought, by the runs' primary metric.
 
     Parameters
     ----------
@@ -93,21 +128,14 @@ def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> list[Effect]:
             f"the sweep has no finished run of remedy={BASELINE}, the baseline; "
             f"there is: {', '.join(runs)}"
         )
-    for run in (run for by_seed in runs.values() for run in by_seed.values()):
-        if "val/loss" in run.metrics and "gap/accuracy" not in run.metrics:
-            raise RequestError(
-                f"run {run.run_id} has no gap/accuracy: remedies are told in points of accuracy; "
-                "for classes, put accuracy among the metrics"
-            )
-        if "gap/accuracy" not in run.metrics:
-            raise RequestError(
-                f"run {run.run_id} has no gap/accuracy: remedies are judged on a validation "
-                "partition, which split=none leaves out"
-            )
+    every = [run for by_seed in runs.values() for run in by_seed.values()]
+    name = primary_metric(every)
+    require_validation(name, every, for_what="remedies are judged on")
+    metric = known_metric(name, every)
     # Two intervals a row are looked at, of every remedy: all hold at once (Bonferroni).
     confidence = 1 - (1 - CONFIDENCE) / max(2 * (len(runs) - 1), 1)
     found = {
-        remedy: _effect(remedy, by_seed, baseline, confidence=confidence)
+        remedy: _effect(remedy, by_seed, baseline, metric=metric, confidence=confidence)
         for remedy, by_seed in runs.items()
         if by_seed.keys() & baseline.keys()
     }
@@ -116,9 +144,9 @@ def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> list[Effect]:
     first = found.pop(BASELINE)
     ranked = sorted(
         found.values(),
-        key=lambda one: (direction(one.val_change) < 0, -one.val_change.mean, one.remedy),
+        key=lambda one: (one.better < 0, -metric.direction * one.val_change.mean, one.remedy),
     )
-    return [first, *ranked]
+    return Found(metric, first, tuple(ranked))
 
 
 def _effect(
@@ -126,28 +154,32 @@ def _effect(
     by_seed: Mapping[int, StoredRun],
     baseline: Mapping[int, StoredRun],
     *,
+    metric: KnownMetric,
     confidence: float,
 ) -> Effect:
     seeds = sorted(by_seed.keys() & baseline.keys())
 
-    def values(metric: str) -> list[float]:
-        return [by_seed[seed].metrics[metric] for seed in seeds]
+    def values(of: Mapping[int, StoredRun], part: str) -> list[float]:
+        return [of[seed].metrics[f"{part}/{metric.name}"] for seed in seeds]
 
-    def changes(metric: str) -> list[float]:
-        before = [baseline[seed].metrics[metric] for seed in seeds]
-        return [after - b for after, b in zip(values(metric), before, strict=True)]
+    def change(part: str) -> Estimate:
+        pairs = zip(values(by_seed, part), values(baseline, part), strict=True)
+        return estimate([after - before for after, before in pairs], confidence=confidence)
 
-    val, gap = changes("val/accuracy"), changes("gap/accuracy")
+    val, gap = change("val"), change("gap")
+    level = estimate(values(baseline, "val")).mean
     return Effect(
         remedy=remedy,
-        val=estimate(values("val/accuracy")),
-        gap=estimate(values("gap/accuracy")),
-        val_change=estimate(val, confidence=confidence),
-        gap_change=estimate(gap, confidence=confidence),
+        val=estimate(values(by_seed, "val")),
+        gap=estimate(values(by_seed, "gap")),
+        val_change=val,
+        gap_change=gap,
+        better=metric.direction * _shown_sign(val, level=level),
+        larger_gap=_shown_sign(gap, level=level),
     )
 
 
-def to_markdown(found: Sequence[Effect], *, title: str, missing: int) -> str:
+def to_markdown(found: Found, *, title: str, missing: int) -> str:
     """Return the table with what a reader must know to believe it.
 
     Parameters
@@ -159,49 +191,52 @@ def to_markdown(found: Sequence[Effect], *, title: str, missing: int) -> str:
     missing
         Runs of the sweep that have not finished.
     """
+    name = found.metric.name
     lines = [
         f"## {title}",
         "",
-        "| remedy | Δ val/accuracy | Δ gap/accuracy | val/accuracy | gap/accuracy | n | |",
+        f"| remedy | Δ val/{name} | Δ gap/{name} | val/{name} | gap/{name} | n | |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]
-    for one in found:
-        is_baseline = one.remedy == BASELINE
+    for one in found.rows:
         changes = [
-            "" if is_baseline else points(change) for change in (one.val_change, one.gap_change)
+            "" if one is found.baseline else in_words(change)
+            for change in (one.val_change, one.gap_change)
         ]
         own = f"{one.val.mean:.4f} | {one.gap.mean:+.4f} | {one.val.n}"
         lines.append(f"| {one.remedy} | {' | '.join(changes)} | {own} | {one.verdict} |")
     return "\n".join([*lines, "", *notes(found, missing=missing), ""])
 
 
-def notes(found: Sequence[Effect], *, missing: int) -> list[str]:
+def notes(found: Found, *, missing: int) -> list[str]:
     """Return what a reader must know of the figures, a sentence or two each."""
-    number = len(found) - 1
+    wanted = "higher" if found.metric.direction > 0 else "lower"
+    phrase = f" ({found.metric.phrase})" if found.metric.phrase else ""
     told = [
-        "Changes are in points of accuracy (hundredths), against the baseline's run of the same "
-        "seed; in brackets, or half of it behind ±, their interval by Student's t over seeds: it "
-        "holds for these images and this split.",
+        f"Changes are in {found.metric.name}{phrase}, of which {wanted} is better, against the "
+        "baseline's run of the same seed; in brackets, or half of it behind ±, their interval by "
+        "Student's t over seeds: it holds for these samples and this split.",
         RULE,
-        f"The intervals of all {number} remedies hold at once (95 %, Bonferroni): where none does "
-        "anything, a table like this calls any of them different in at most one of twenty cases.",
+        f"The intervals of all {len(found.effects)} remedies hold at once (95 %, Bonferroni): "
+        "where none does anything, a table like this calls any of them different in at most one "
+        "of twenty cases.",
     ]
     if missing:
         told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
     return told
 
 
-def points(change: Estimate, *, short: bool = False) -> str:
-    """Return a change in points of accuracy with its interval, or half of its width if ``short``.
+def in_words(change: Estimate, *, short: bool = False) -> str:
+    """Return a change with its interval, or half of its width if ``short``.
 
-    >>> points(estimate([0.01, 0.01, 0.04]))
-    '+2.00 [-2.30, +6.30]'
-    >>> points(estimate([0.01, 0.01, 0.04]), short=True)
-    '+2.00 ± 4.30'
+    >>> in_words(estimate([0.01, 0.01, 0.04]))
+    '+0.0200 [-0.0230, +0.0630]'
+    >>> in_words(estimate([0.01, 0.01, 0.04]), short=True)
+    '+0.0200 ± 0.0430'
     """
-    mean = f"{100 * change.mean:+.2f}"
+    mean = f"{change.mean:+.4f}"
     if change.low is None or change.high is None:
         return mean
     if short:
-        return f"{mean} ± {50 * (change.high - change.low):.2f}"
-    return f"{mean} [{100 * change.low:+.2f}, {100 * change.high:+.2f}]"
+        return f"{mean} ± {(change.high - change.low) / 2:.4f}"
+    return f"{mean} [{change.low:+.4f}, {change.high:+.4f}]"

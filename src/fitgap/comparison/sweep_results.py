@@ -142,6 +142,36 @@ def _varying(settings: Iterable[Mapping[str, str]]) -> set[str]:
     return {key for key, found in values.items() if len(found) > 1}
 
 
+def require_validation(name: str, runs: Iterable[StoredRun], *, for_what: str) -> None:
+    """Refuse runs that lack a metric on validation data.
+
+    Parameters
+    ----------
+    name
+        Of the metric, without a partition.
+    runs
+        Of a sweep.
+    for_what
+        What needs it, as the beginning of a sentence that ends in "a validation partition".
+
+    Raises
+    ------
+    RequestError
+        If a run has no such figure.
+    """
+    for run in runs:
+        if f"val/{name}" in run.metrics and f"gap/{name}" in run.metrics:
+            continue
+        if "val/loss" in run.metrics:
+            raise RequestError(
+                f"run {run.run_id} has no val/{name}, by which the sweep's runs are compared"
+            )
+        raise RequestError(
+            f"run {run.run_id} has no val/{name}: {for_what} a validation partition, which "
+            "split=none leaves out"
+        )
+
+
 def title(results: SweepResults) -> str:
     """Return what was trained: data, number of images, architecture, epochs."""
     run = next(iter(next(iter(results.runs.values())).values()))
@@ -150,7 +180,7 @@ def title(results: SweepResults) -> str:
         int(run.params["train_samples"]) for by in results.runs.values() for run in by.values()
     )
     epochs = run.params.get("training.epochs")
-    return f"{names[0]}, {most:,} training images, {names[1]}, up to {epochs} epochs"
+    return f"{names[0]}, {most:,} training samples, {names[1]}, up to {epochs} epochs"
 
 
 def write(results: SweepResults, folder: Path, *, name: str, text: str, picture: "Picture") -> None:

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import Estimate, t_quantile
+from fitgap.comparison.recorded_metrics import KnownMetric
 
 # Conventions, not laws: no number separates fitting from overfitting on every data set. They are
 # stated wherever a verdict is shown.
-LARGE_GAP = 0.05  # in accuracy
+LARGE_GAP = 0.05  # of the reach of the metric: see `span_of`
 LARGE_RISE = 0.05  # of the validation loss, above its lowest
 STILL_FALLING = 0.01  # of the validation loss, per epoch
 
@@ -21,12 +22,13 @@ NOT_CONVERGED, FITS = "not converged", "fits"
 RULE = (
     "A gap is real if its 95 % interval lies above zero; of one run that is the interval of its "
     "images alone.",
-    f"{UNDERFITTING}: the training accuracy is shown to be below the validation accuracy of the "
-    "best group (more was to be learned), or neither accuracy is shown to beat the most frequent "
-    "class.",
-    f"Otherwise {OVERFITTING}: the gap is real, and it exceeds {LARGE_GAP:g} in accuracy, or the "
-    f"validation loss of the saved weights is more than {LARGE_RISE:.0%} above its lowest, or the "
-    "validation accuracy is not shown to beat the most frequent class.",
+    f"{UNDERFITTING}: the training figure is shown to be worse than the validation figure of the "
+    "best group (more was to be learned), or neither figure is shown to beat the baseline, which "
+    "predicts the same for every sample (the most frequent class, the mean of the target).",
+    f"Otherwise {OVERFITTING}: the gap is real, and it exceeds {LARGE_GAP:g} of the metric's reach "
+    "(from its worst value to its best, 1 for a share; from the baseline where there is no "
+    f"worst), or the validation loss of the saved weights is more than {LARGE_RISE:.0%} above its "
+    "lowest, or the validation figure is not shown to beat the baseline.",
     f"Otherwise {NOT_CONVERGED}: the validation loss still fell by more than {STILL_FALLING:.0%} "
     "per epoch over the last fifth of the epochs.",
     f"Otherwise it {FITS}.",
@@ -68,7 +70,7 @@ class Verdict:
     learned
         What it reaches on its training data, against what the best group reaches on unseen data.
     baseline
-        Whether it beats the most frequent class; empty where that share is not recorded.
+        Whether it beats the baseline; empty where that is not recorded.
     """
 
     word: str
@@ -149,6 +151,7 @@ def bounds(found: Estimate, *, image_variance: float) -> tuple[float, float]:
 def judge(
     gap: Estimate,
     *,
+    metric: KnownMetric,
     train: Estimate,
     val: Estimate,
     best: Estimate,
@@ -160,17 +163,19 @@ def judge(
 ) -> Verdict:
     """Return a group's verdict by `RULE`.
 
-    That of the training accuracy comes first: a network stopped early on a small training set
+    That of the training figure comes first: a network stopped early on a small training set
     has a large gap too, and what it needs is more epochs.
 
     Parameters
     ----------
     gap
-        Training minus validation accuracy.
+        By how much the validation figure is worse than the training figure.
+    metric
+        What the figures are of.
     train, val
-        Accuracies on both partitions.
+        Its figures on both partitions, in its own units.
     best
-        Validation accuracy of the best group on the same data.
+        Validation figure of the best group on the same data.
     images
         Size of the validation partition.
     loss
@@ -180,36 +185,43 @@ def judge(
     train_images
         Size of the training partition; None takes that of the validation partition.
     baseline
-        Share of the most frequent training class among the validation images.
+        The validation figure of predicting the same for every sample.
     """
-    of_val = val.mean * (1 - val.mean) / images
-    of_train = train.mean * (1 - train.mean) / (train_images or images)
+    of_val = _image_variance(metric, val.mean, images)
+    of_train = _image_variance(metric, train.mean, train_images or images)
     gap_low, gap_high = bounds(gap, image_variance=of_val + of_train)
-    _, train_high = bounds(train, image_variance=of_train)
-    train_low, _ = bounds(train, image_variance=of_train)
-    val_low, _ = bounds(val, image_variance=of_val)
-    best_low, _ = bounds(best, image_variance=best.mean * (1 - best.mean) / images)
     is_real = gap_low > 0
-    missed = best.mean - train.mean
+    missed = metric.direction * (best.mean - train.mean)
+    of_best = _image_variance(metric, best.mean, images)
     # Half widths of two figures that do not depend on each other add up as squares.
-    falls_short = missed > math.hypot(best.mean - best_low, train_high - train.mean)
-    val_beats = baseline is None or val_low > baseline
-    train_beats = baseline is None or train_low > baseline
+    falls_short = missed > math.hypot(
+        _half_width(best, image_variance=of_best), _half_width(train, image_variance=of_train)
+    )
+
+    def beats(found: Estimate, image_variance: float) -> bool:
+        above = 0.0 if baseline is None else metric.direction * (found.mean - baseline)
+        return baseline is None or above > _half_width(found, image_variance=image_variance)
+
+    val_beats, train_beats = beats(val, of_val), beats(train, of_train)
     falling = _fall_per_epoch(loss)
+    span = span_of(metric, baseline)
     word, reason = FITS, "the gap is real, and small" if is_real else "the gap may be chance"
     if falling > STILL_FALLING:
         word, reason = NOT_CONVERGED, f"validation loss still fell by {falling:.1%} per epoch"
     if is_real and not val_beats:
-        word, reason = OVERFITTING, "what it learned does not beat the most frequent class"
+        word, reason = OVERFITTING, "what it learned does not beat the baseline"
     if is_real and rise > LARGE_RISE:
         word, reason = OVERFITTING, f"validation loss is {rise:.0%} above its lowest"
-    if is_real and gap.mean > LARGE_GAP:
+    if is_real and span is not None and gap.mean > LARGE_GAP * span:
         word, reason = OVERFITTING, f"the gap is {gap.mean:.4f}"
     if not val_beats and not train_beats:
-        word, reason = UNDERFITTING, "it is not shown to beat the most frequent class"
+        word, reason = UNDERFITTING, "it is not shown to beat the baseline"
     if falls_short:
         word = UNDERFITTING
-        reason = f"training accuracy is {missed:.4f} below the best group's validation accuracy"
+        reason = (
+            f"training {metric.name} is worse by {missed:.4f} than the best group's validation "
+            f"{metric.name}"
+        )
     one = " (one run: of the images alone)" if gap.low is None else ""
     return Verdict(
         word,
@@ -217,12 +229,38 @@ def judge(
         gap=f"gap {gap.mean:+.4f} [{gap_low:+.4f}, {gap_high:+.4f}]{one}: "
         + ("real" if is_real else "may be chance"),
         convergence=_convergence(loss, falling=falling, rise=rise),
-        learned=f"training accuracy {train.mean:.4f}, the best group's validation accuracy "
-        f"{best.mean:.4f}: " + ("falls short of it" if falls_short else "not shown to fall short"),
+        learned=f"training {metric.name} {train.mean:.4f}, the best group's validation "
+        f"{metric.name} {best.mean:.4f}: "
+        + ("falls short of it" if falls_short else "not shown to fall short"),
         baseline=""
         if baseline is None
-        else f"most frequent class {baseline:.4f}: " + ("beaten" if val_beats else "not beaten"),
+        else f"baseline {baseline:.4f}: " + ("beaten" if val_beats else "not beaten"),
     )
+
+
+def span_of(metric: KnownMetric, baseline: float | None) -> float | None:
+    """Return how far a metric reaches: from its worst value, or the baseline, to its best.
+
+    None where it has no best value, or neither of the other two is known.
+
+    Examples
+    --------
+    >>> span_of(KnownMetric("accuracy", 1, bounds=(0, 1)), 0.1)
+    1
+    >>> span_of(KnownMetric("rmse", -1, bounds=(0, None)), 77.0)
+    77.0
+    """
+    worst = baseline if metric.worst is None else metric.worst
+    return None if metric.best is None or worst is None else abs(metric.best - worst)
+
+
+def _image_variance(metric: KnownMetric, value: float, images: int) -> float:
+    return value * (1 - value) / images if metric.is_share else 0.0
+
+
+def _half_width(found: Estimate, *, image_variance: float) -> float:
+    low, high = bounds(found, image_variance=image_variance)
+    return (high - low) / 2
 
 
 def _convergence(loss: Curve, *, falling: float, rise: float) -> str:

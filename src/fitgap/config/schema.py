@@ -151,6 +151,7 @@ class MetricConfig:
     direction: str = "higher"  # which is better: higher or lower
     bounds: list[Any] = field(default_factory=lambda: [None, None])  # the least, the most
     phrase: str = ""
+    is_share: bool = False  # of the samples: then their number says how far chance may move it
     tasks: list[str] = field(default_factory=lambda: ["classes", "numbers", "label_sets"])
     each_epoch: bool = True  # false: only at the end, where it takes long
 

@@ -1,6 +1,6 @@
 """What one would score without looking at the data: the bar that a network has to clear."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from fitgap.evaluation.metrics import Metric, compute
 from fitgap.evaluation.scores import Partition
 
 PREFIX = "baseline/"
-MISLEADING = 0.8  # where one class makes up more than this share, accuracy says little
+MISLEADING = 0.8  # where one class makes up more than this share, an accuracy says little
 # What `train` says of the prediction that the figures are of.
 _RULES = {
     "classes": "the most frequent class",
@@ -60,14 +60,26 @@ def _prediction(y: NDArray[Any], *, task: str, num_outputs: int) -> NDArray[np.f
     return np.atleast_1d(y.astype(np.float64).mean(axis=0))
 
 
-def remarks(
-    metrics: Mapping[str, float],
-    *,
-    primary: str,
-    higher_is_better: Collection[str],
-    task: str = "classes",
-) -> list[str]:
-    """Say where a network is no better than the baseline, and where accuracy misleads.
+def misleading(metric: str, bar: float) -> str | None:
+    """Say where a share of the samples says little, since guessing alone comes near 1.
+
+    Parameters
+    ----------
+    metric
+        A share of the samples, an accuracy for example.
+    bar
+        Its baseline.
+    """
+    if bar <= MISLEADING:
+        return None
+    return (
+        f"One prediction for every sample is right for {bar:.0%} of them, so {metric} says little "
+        "here; balanced_accuracy, f1_macro or roc_auc among the metrics say more"
+    )
+
+
+def remarks(metrics: Mapping[str, float], *, primary: Metric, task: str) -> list[str]:
+    """Say where a network is no better than the baseline, and where a share misleads.
 
     Parameters
     ----------
@@ -75,25 +87,18 @@ def remarks(
         Of a run, as the record names them.
     primary
         The metric to judge by.
-    higher_is_better
-        The metrics that are better the higher they are.
     task
         Of the dataset.
     """
     said = []
-    bar = metrics.get(f"{PREFIX}{primary}")
-    where = "val" if f"val/{primary}" in metrics else "test"
-    own = metrics.get(f"{where}/{primary}")
-    if bar is not None and own is not None:
-        beats = own > bar if primary in higher_is_better else own < bar
-        if not beats:
-            said.append(
-                f"{where}/{primary} {own:.4f} is no better than {_RULES[task]} (baseline {bar:.4f})"
-            )
-    share = metrics.get(f"{PREFIX}accuracy")
-    if task == "classes" and primary == "accuracy" and share is not None and share > MISLEADING:
+    name = primary.name
+    bar = metrics.get(f"{PREFIX}{name}")
+    where = "val" if f"val/{name}" in metrics else "test"
+    own = metrics.get(f"{where}/{name}")
+    if bar is not None and own is not None and primary.direction * (own - bar) <= 0:
         said.append(
-            f"one class makes up {share:.0%} of the samples, so accuracy says little; "
-            "look at metrics=[balanced_accuracy,f1_macro] too"
+            f"{where}/{name} {own:.4f} is no better than {_RULES[task]} (baseline {bar:.4f})"
         )
+    if bar is not None and primary.is_share and (warning := misleading(name, bar)):
+        said.append(warning)
     return said

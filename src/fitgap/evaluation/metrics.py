@@ -39,6 +39,8 @@ class Metric:
         Its least and its largest possible value; None where there is none.
     phrase
         What it is, for a reader of a report.
+    is_share
+        Whether it is a share of the samples.
     each_epoch
         Whether it is computed after each epoch, not only at the end.
     """
@@ -47,6 +49,7 @@ class Metric:
     direction: int
     bounds: tuple[float | None, float | None]
     phrase: str
+    is_share: bool
     each_epoch: bool
     node: MetricConfig
 
@@ -97,6 +100,7 @@ def _metric(name: str, node: MetricConfig) -> Metric:
         direction=1 if node.direction == "higher" else -1,
         bounds=(low, high),
         phrase=node.phrase,
+        is_share=node.is_share,
         each_epoch=node.each_epoch,
         node=node,
     )
@@ -115,6 +119,7 @@ def describe(metrics: Sequence[Metric]) -> list[dict[str, Any]]:
             "direction": metric.direction,
             "bounds": list(metric.bounds),
             "phrase": metric.phrase,
+            "is_share": metric.is_share,
         }
         for metric in metrics
     ]

@@ -5,10 +5,12 @@ import math
 from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, flattery
+from fitgap.evaluation.baseline import PREFIX, misleading
 from fitgap.report.leaderboard import label_of
 
 OUTPERFORMS = 0.75  # Bouthillier et al. 2021: below that a difference is of no use in practice
 SPLITS_ADVISED = 5
+MOST_NAMED = 3  # groups in one sentence
 
 
 def coverage(section: Section) -> list[str]:
@@ -48,6 +50,29 @@ def decision(section: Section) -> list[str]:
     if len(undecided) > 1:
         sentences.append(_flattered(section, undecided))
     return [sentence for sentence in sentences if sentence]
+
+
+def against_baseline(section: Section) -> list[str]:
+    """Say what the same prediction for every sample scores, and which groups are no better."""
+    metric = section.known(section.metric)
+    scored = [
+        (group, own.mean, bar.mean)
+        for group in section.groups
+        if (own := group.metrics.get(f"val/{metric.name}")) is not None
+        and (bar := group.metrics.get(f"{PREFIX}{metric.name}")) is not None
+    ]
+    if not scored:
+        return []
+    usual = math.fsum(bar for *_, bar in scored) / len(scored)
+    told = [f"The baseline, one prediction for every sample: val/{metric.name} {usual:.4f}."]
+    behind = [group for group, own, bar in scored if metric.direction * (own - bar) <= 0]
+    if behind:
+        named = "; ".join(map(label_of, behind[:MOST_NAMED]))
+        more = f" and {len(behind) - MOST_NAMED} more" if len(behind) > MOST_NAMED else ""
+        told.append(f"No better than it: {named}{more}.")
+    if metric.is_share and (warning := misleading(metric.name, usual)):
+        told.append(f"{warning}.")
+    return told
 
 
 def _word(group: Group) -> str | None:

@@ -1,10 +1,10 @@
-"""The picture of a learning curve: scores by number of training images, and the fitted law."""
+"""The picture of a learning curve: scores by number of training samples, and the fitted law."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from fitgap.charts.picture import Picture
-from fitgap.comparison.learning_curve import Forecast, Point
+from fitgap.comparison.learning_curve import Curve, Forecast
 
 WIDTH, HEIGHT = 330, 250
 LAW_POINTS = 60
@@ -12,13 +12,13 @@ LAW, NOT_BELIEVED = "power law", "power law (not believed)"
 PARTS = {"train": "training", "val": "validation"}
 
 
-def draw(found: Sequence[Point], told: Forecast, *, title: str) -> Picture:
-    """Draw accuracy and loss against the number of images, training and validation.
+def draw(found: Curve, told: Forecast, *, title: str) -> Picture:
+    """Draw the metric and the loss against the number of samples, training and validation.
 
     Parameters
     ----------
     found
-        From `fitgap.comparison.learning_curve.points`.
+        From `fitgap.comparison.learning_curve.curve`.
     told
         Its law is drawn dotted, beyond the largest size only where it is believed.
     title
@@ -27,26 +27,27 @@ def draw(found: Sequence[Point], told: Forecast, *, title: str) -> Picture:
     import altair as alt
 
     law = _law(found, told)
-    panels = [_panel(found, "accuracy", law=law, told=told), _panel(found, "loss", law=[])]
+    panels = [_panel(found, found.metric.name, law=law, told=told), _panel(found, "loss", law=[])]
     return Picture(alt.hconcat(*panels), title)
 
 
-def _law(found: Sequence[Point], told: Forecast) -> list[dict[str, Any]]:
-    """Return the fitted law's accuracies; up to twice the images only where it is believed."""
+def _law(found: Curve, told: Forecast) -> list[dict[str, Any]]:
+    """Return the fitted law's figures; up to twice the samples only where it is believed."""
     import numpy as np
 
     if told.law is None:
         return []
-    last = found[-1].images
-    images = np.geomspace(told.first, 2 * last if told.gain is not None else last, LAW_POINTS)
+    last = found.points[-1].samples
+    samples = np.geomspace(told.first, 2 * last if told.gain is not None else last, LAW_POINTS)
     name = LAW if told.gain is not None else NOT_BELIEVED
     return [
-        {"images": float(n), "mean": 1 - float(told.law.error(n)), "data": name} for n in images
+        {"samples": float(n), "mean": float(found.figure(told.law.error(n))), "data": name}
+        for n in samples
     ]
 
 
 def _panel(
-    found: Sequence[Point],
+    found: Curve,
     quantity: str,
     *,
     law: Sequence[dict[str, Any]],
@@ -55,11 +56,11 @@ def _panel(
     import altair as alt
 
     rows = []
-    for point in found:
+    for point in found.points:
         for part, name in PARTS.items():
             score = point.scores[f"{part}/{quantity}"]
             low, high = score.bounds
-            row = {"images": point.images, "data": name, "mean": score.mean}
+            row = {"samples": point.samples, "data": name, "mean": score.mean}
             rows.append(row | {"low": low, "high": high})
     domain = [*PARTS.values(), LAW, NOT_BELIEVED]
     last = law[-1]["data"] if law else ""
@@ -79,8 +80,8 @@ def _panel(
         legend=legend,
     )
     x = alt.X(
-        "images:Q",
-        title="training images",
+        "samples:Q",
+        title="training samples",
         scale=alt.Scale(type="log", nice=False),
         axis=alt.Axis(format=",d", values=_round_numbers(found, law), labelAngle=-30),
     )
@@ -98,7 +99,7 @@ def _panel(
         color=colour,
         tooltip=[
             alt.Tooltip("data:N"),
-            alt.Tooltip("images:Q", format=",d"),
+            alt.Tooltip("samples:Q", format=",d"),
             alt.Tooltip("mean:Q", title=quantity, format=".4f"),
         ],
     )
@@ -114,15 +115,16 @@ def _panel(
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 
-def _twice_the_data(found: Sequence[Point], told: Forecast, *, x: Any, up: Any) -> list[Any]:
+def _twice_the_data(found: Curve, told: Forecast, *, x: Any, up: Any) -> list[Any]:
     import altair as alt
 
     gain, law = told.gain, told.law
     if gain is None or law is None or gain.low is None or gain.high is None:
         return []
-    last = found[-1].images
-    now = 1 - float(law.error(last))
-    row = {"images": 2 * last, "low": now + gain.low, "high": now + gain.high}
+    last = found.points[-1].samples
+    now = float(law.error(last))
+    low, high = sorted(float(found.figure(now - by)) for by in (gain.low, gain.high))
+    row = {"samples": 2 * last, "low": low, "high": high}
     base = alt.Chart(alt.Data(values=[row | {"text": "twice the data"}]))
     return [
         base.mark_rule(color="muted", strokeWidth=4, opacity=0.6).encode(
@@ -134,10 +136,10 @@ def _twice_the_data(found: Sequence[Point], told: Forecast, *, x: Any, up: Any) 
     ]
 
 
-def _round_numbers(found: Sequence[Point], law: Sequence[dict[str, Any]]) -> list[int]:
-    """Return 1, 2 and 5 times the powers of ten between the fewest and the most images."""
-    most = max([point.images for point in found] + [int(row["images"]) for row in law])
-    fewest = min(point.images for point in found)
+def _round_numbers(found: Curve, law: Sequence[dict[str, Any]]) -> list[int]:
+    """Return 1, 2 and 5 times the powers of ten between the fewest and the most samples."""
+    most = max([point.samples for point in found.points] + [int(row["samples"]) for row in law])
+    fewest = min(point.samples for point in found.points)
     return [
         n
         for power in range(len(str(most)))

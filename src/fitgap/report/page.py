@@ -30,7 +30,7 @@ from fitgap.report import (
     interval_bars,
     page_pictures,
 )
-from fitgap.report.claims import coverage, decision
+from fitgap.report.claims import against_baseline, coverage, decision
 from fitgap.report.content import (
     MOST_COMMANDS,
     MOST_FAILURES,
@@ -93,6 +93,7 @@ def to_html(report: Report) -> str:
     )
     environment.filters |= {"figure": figure, "interval": interval, "p": p_value, "setting": show}
     environment.globals |= {
+        "against_baseline": against_baseline,
         "bar": interval_bars.bar,
         "confusions": confusions,
         "count_of": count_of,

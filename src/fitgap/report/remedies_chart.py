@@ -6,15 +6,15 @@ from typing import Any
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
 from fitgap.comparison.estimates import Estimate
-from fitgap.comparison.remedies import BASELINE, Effect, direction
+from fitgap.comparison.remedies import Effect, Found
 
 WIDTH, ROW = 280, 26  # units of a panel's width and of a row's height
 BETTER, WORSE, UNCLEAR = "better", "worse", "not told apart from no change"
 KINDS = {1: BETTER, -1: WORSE, 0: UNCLEAR}
 
 
-def draw(found: Sequence[Effect], *, title: str) -> Picture:
-    """Draw the changes of validation accuracy and gap side by side, the largest gain on top.
+def draw(found: Found, *, title: str) -> Picture:
+    """Draw the changes of the validation figure and the gap side by side, the largest gain on top.
 
     An interval that lies wholly on one side of zero is coloured, and filled besides.
 
@@ -27,22 +27,21 @@ def draw(found: Sequence[Effect], *, title: str) -> Picture:
     """
     import altair as alt
 
-    shown = [one for one in found if one.remedy != BASELINE]
-    baseline = next(one for one in found if one.remedy == BASELINE)
-    names = [one.remedy for one in shown]
+    shown, baseline, metric = found.effects, found.baseline, found.metric
+    right = "right" if metric.direction > 0 else "left"
     panels = [
         _panel(
-            names,
+            shown,
             [one.val_change for one in shown],
-            wanted=1,
-            title=["change of validation accuracy, points", "right is better"],
+            shown_better=[one.better for one in shown],
+            title=[f"change of val/{metric.name}", f"{right} is better"],
             heading=f"baseline {baseline.val.mean:.4f}",
         ),
         _panel(
-            names,
+            shown,
             [one.gap_change for one in shown],
-            wanted=-1,
-            title=["change of the gap (training - validation), points", "left is better"],
+            shown_better=[-one.larger_gap for one in shown],
+            title=[f"change of gap/{metric.name}", "left is better"],
             heading=f"baseline {baseline.gap.mean:+.4f}",
         ),
     ]
@@ -51,25 +50,26 @@ def draw(found: Sequence[Effect], *, title: str) -> Picture:
 
 
 def _panel(
-    names: Sequence[str],
+    shown: Sequence[Effect],
     changes: Sequence[Estimate],
     *,
-    wanted: int,
+    shown_better: Sequence[int],
     title: Sequence[str],
     heading: str,
 ) -> Any:
     import altair as alt
 
+    names = [one.remedy for one in shown]
     rows = []
-    for name, change in zip(names, changes, strict=True):
+    for name, change, better in zip(names, changes, shown_better, strict=True):
         low, high = change.bounds
-        row = {"remedy": name, "mean": 100 * change.mean, "low": 100 * low, "high": 100 * high}
-        rows.append(row | {"kind": KINDS[direction(change) * wanted]})
-    limits = padded([0.0, *(100 * bound for change in changes for bound in change.bounds)])
+        row = {"remedy": name, "mean": change.mean, "low": low, "high": high}
+        rows.append(row | {"kind": KINDS[better]})
+    limits = padded([0.0, *(bound for change in changes for bound in change.bounds)])
     scale = alt.Scale(domain=limits, nice=False)
     kinds = list(KINDS.values())
     legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1, columns=3)
-    y = alt.Y("remedy:N", sort=list(names), title=None)
+    y = alt.Y("remedy:N", sort=names, title=None)
     colour = alt.Color(
         "kind:N",
         scale=alt.Scale(domain=kinds, range=["group-1", "group-2", "muted"]),
@@ -87,9 +87,9 @@ def _panel(
         fill=alt.condition(f"datum.kind == '{UNCLEAR}'", alt.value("paper"), colour),
         tooltip=[
             alt.Tooltip("remedy:N"),
-            alt.Tooltip("mean:Q", title="points", format="+.2f"),
-            alt.Tooltip("low:Q", title="from", format="+.2f"),
-            alt.Tooltip("high:Q", title="to", format="+.2f"),
+            alt.Tooltip("mean:Q", title="change", format="+.4f"),
+            alt.Tooltip("low:Q", title="from", format="+.4f"),
+            alt.Tooltip("high:Q", title="to", format="+.4f"),
         ],
     )
     layers = alt.layer(zero.encode(x=alt.X("at:Q", scale=scale)), intervals, dots)

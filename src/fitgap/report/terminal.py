@@ -9,15 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from fitgap.comparison.groups import PARTITIONS, Comparison, Group, Section, image_interval
+from fitgap.comparison.groups import Comparison, Group, Section, image_interval
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
 from fitgap.report import text_tables
-from fitgap.report.claims import coverage, decision
+from fitgap.report.claims import against_baseline, coverage, decision
 from fitgap.report.leaderboard import BEST, EQUAL, TIE, UNTESTED, columns_of, mark_of, table_of
 
 STATISTICS = ("mean", "sd", "low", "high")
-ACCURACIES = tuple(f"{name}/accuracy" for name in PARTITIONS)
 AGAINST_BEST = (
     "common", "mean", "low", "high", "p", "word", "covers", "outperforms", "smallest", "needed",
     "tie",
@@ -31,7 +30,7 @@ def to_json(comparison: Comparison) -> str:
     Each is ``{"group": settings that differ, "n": runs, "runs": run ids, "metrics": {name:
     {"mean", "sd", "low", "high"}}}``. ``null`` stands for what does not exist (an interval where
     n = 1) or is not finite. A metric that only some of the runs have carries its own ``n``.
-    ``image_intervals`` has, by accuracy, Wilson's 95 % interval of each run, in the order of
+    ``image_intervals`` has, by share of images, Wilson's 95 % interval of each run, in the order of
     ``runs``. ``best_minus_this`` is the test against the first group, on the metric of the
     ranking: ``common`` replicates, ``mean`` difference with ``low`` and ``high``, ``p``, ``word``
     (worse, equivalent, undecided), ``covers`` (what the interval takes in), ``outperforms``,
@@ -52,7 +51,7 @@ def to_json(comparison: Comparison) -> str:
 def to_csv(comparison: Comparison) -> str:
     """Return one line per group: settings, n, then mean, sd, low and high of every metric.
 
-    Accuracies also have the bounds of Wilson's interval of their mean on that many images
+    Shares of images also have the bounds of Wilson's interval of their mean on that many images
     (``_images_low``, ``_images_high``). Then follows the paired test against the best group. What
     does not exist or is not finite is left empty. With more than one section the first columns
     name the data.
@@ -60,7 +59,7 @@ def to_csv(comparison: Comparison) -> str:
     sections = comparison.sections
     keys = list(dict.fromkeys(key for section in sections for key in section.keys))
     names = _metric_names(comparison)
-    accuracies = [name for name in names if name in ACCURACIES]
+    shares = [name for name in names if any(section.is_share(name) for section in sections)]
     figures = [(name, statistic) for name in names for statistic in STATISTICS]
     several = len(sections) > 1
     of_data = ["dataset_name", "dataset_digest", "split_name", "split_digest"] if several else []
@@ -69,7 +68,7 @@ def to_csv(comparison: Comparison) -> str:
         *keys,
         "n",
         *("_".join(figure) for figure in figures),
-        *(f"{name}_images_{bound}" for name in accuracies for bound in ("low", "high")),
+        *(f"{name}_images_{bound}" for name in shares for bound in ("low", "high")),
         *(f"best_minus_this_{part}" for part in AGAINST_BEST),
     ]
     rows = []
@@ -83,7 +82,7 @@ def to_csv(comparison: Comparison) -> str:
                     *(show(group.settings[key]) if key in group.settings else "" for key in keys),
                     len(group.runs),
                     *(_figure(group, name, statistic) for name, statistic in figures),
-                    *(bound for name in accuracies for bound in _of_images(section, group, name)),
+                    *(bound for name in shares for bound in _of_images(section, group, name)),
                     *(against[part] if against else None for part in AGAINST_BEST),
                 ]
             )
@@ -159,11 +158,11 @@ def _below(section: Section, *, shown: int) -> list[str]:
             f"(n = {test.n})."
         )
     images = section.images.get("val")
-    accuracy = first.metrics.get("val/accuracy") if name == "accuracy" else None
-    if images and accuracy and 0 <= accuracy.mean <= 1:
-        low, high = wilson(accuracy.mean, images=images)
+    share = first.metrics.get(f"val/{name}") if section.is_share(f"val/{name}") else None
+    if images and share and 0 <= share.mean <= 1:
+        low, high = wilson(share.mean, images=images)
         sentences.append(
-            f"On {images:,} validation images alone, an accuracy of {accuracy.mean:.4f} means "
+            f"On {images:,} validation samples alone, val/{name} {share.mean:.4f} means "
             f"{low:.4f} to {high:.4f} (Wilson, 95 %)."
         )
     return sentences
@@ -184,7 +183,7 @@ def _legend(section: Section) -> list[str]:
     found = [text for mark, text in meaning.items() if mark in marks]
     if found:
         found.append("Tests are against the first, at 5 % for all pairs of groups together.")
-    return [*([" ".join(found)] if found else []), *decision(section)]
+    return [*([" ".join(found)] if found else []), *decision(section), *against_baseline(section)]
 
 
 def _remarks(comparison: Comparison) -> list[str]:
@@ -219,8 +218,8 @@ def _plain_group(group: Group, *, names: Sequence[str]) -> dict[str, Any]:
             if group.metrics[name].n != len(group.runs):
                 metrics[name]["n"] = group.metrics[name].n
     images = {}
-    for name in ACCURACIES:
-        found = [image_interval(run, name) for run in group.runs] if name in metrics else []
+    for name in metrics:
+        found = [image_interval(run, name) for run in group.runs]
         if any(found):
             images[name] = [None if one is None else list(one) for one in found]
     return {

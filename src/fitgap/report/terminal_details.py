@@ -170,10 +170,9 @@ def _markdown(
 
 def _rule(parts: Sequence[tuple[Section, list[Explained]]]) -> tuple[str, ...]:
     """Return the rule of the verdicts, and where it cannot be used, why."""
-    if not any(one.verdict for _, found in parts for one in found):
-        return ("none; their rule is one for accuracies on a validation partition.",)
-    others = [section.metric for section, _ in parts if section.metric != "accuracy"]
-    return ("By accuracy.", *VERDICTS_RULE) if others else VERDICTS_RULE
+    if any(one.verdict for _, found in parts for one in found):
+        return VERDICTS_RULE
+    return ("none without a validation partition, nor of one run unless by a share of samples.",)
 
 
 def _gaps_header(section: Section) -> tuple[str, ...]:

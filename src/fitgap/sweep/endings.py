@@ -11,7 +11,7 @@ from fitgap import store
 from fitgap.config import program, project
 from fitgap.errors import StoreAwayError
 from fitgap.evaluation.baseline import remarks
-from fitgap.evaluation.metrics import higher_is_better
+from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
 from fitgap.store import StoredRun
 from fitgap.training import checkpoints
@@ -51,15 +51,10 @@ def of_run(result: Result, planned: Plan) -> list[str]:
     """Return the lines with which a run that stands alone ends."""
     short = result.run_id[:SHOWN_ID]
     uri = store.option(planned.uri)
-    primary = next(iter(planned.config.metrics))
-    said = remarks(
-        result.metrics,
-        primary=primary,
-        higher_is_better=higher_is_better(planned.config),
-        task=planned.facts.task,
-    )
+    primary = metrics_of(planned.config)[0]
+    said = remarks(result.metrics, primary=primary, task=planned.facts.task)
     where = f"run {result.run_id} in {store.redact(planned.uri)}"
-    lines = [figures(result.metrics, primary), *said, where]
+    lines = [figures(result.metrics, primary.name), *said, where]
     if folder := artifact_folder(planned, result.run_id):
         lines.append(f"files:    {folder}")
     lines += [

@@ -1,0 +1,143 @@
+"""A power law fitted to errors by the number of samples, and what it says of twice as many.
+
+err(n) = a + b · n^-c with a >= 0 (Hestness et al. 2017, arXiv:1712.00409), with and without the
+floor a.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.comparison.estimates import Estimate
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PowerLaw:
+    """err(n) = floor + factor · n^-exponent, fitted to relative errors.
+
+    Attributes
+    ----------
+    floor, factor, exponent
+        The floor is 0 where a law without one describes the points as well.
+    scatter
+        Root mean square of the relative residuals, per degree of freedom.
+    covariance
+        Of the fitted logarithms of factor, exponent and, if there is one, floor.
+    degrees
+        Sizes less fitted numbers.
+    """
+
+    floor: float
+    factor: float
+    exponent: float
+    scatter: float
+    covariance: Floats
+    degrees: int
+
+    def error(self, samples: "float | Floats") -> "float | Floats":
+        """Return the validation error on so many samples."""
+        return self.floor + self.factor * np.asarray(samples, float) ** -self.exponent
+
+    def gain(self, samples: float) -> Estimate:
+        """Return by how much the error falls from so many samples to twice as many.
+
+        The interval is by the delta method: to first order in the fitted numbers, whose
+        covariance follows from the scatter of the points about the law; its ``n`` is the number
+        of sizes that the law is fitted to.
+        """
+        fitted = _parameters(self)
+
+        def of(parameters: Floats) -> float:
+            law = np.exp(parameters)
+            return float(law[0] * (samples ** -law[1] - (2 * samples) ** -law[1]))
+
+        step = 1e-6
+        slope = np.array(
+            [
+                (of(fitted + step * unit) - of(fitted - step * unit)) / (2 * step)
+                for unit in np.eye(len(fitted))
+            ]
+        )
+        deviation = math.sqrt(max(0.0, slope @ self.covariance @ slope))
+        from scipy.special import stdtrit
+
+        half_width = float(stdtrit(self.degrees, 0.975)) * deviation
+        mean = of(fitted)
+        sizes = self.degrees + len(fitted)
+        return Estimate(mean, deviation, mean - half_width, mean + half_width, sizes)
+
+
+def fit(samples: Sequence[float], errors: Sequence[float]) -> PowerLaw | None:
+    """Fit a power law, with a floor only where that describes the points better.
+
+    Parameters
+    ----------
+    samples, errors
+        One per size; the errors positive.
+
+    Returns
+    -------
+    PowerLaw or None
+        None where neither form can be fitted.
+
+    Notes
+    -----
+    Least squares on log(error), since errors scatter by shares of themselves. The two forms are
+    compared by Akaike's criterion corrected for few points (Hurvich and Tsai 1989).
+    """
+    candidates = []
+    for with_floor in (False, True):
+        number = 3 if with_floor else 2
+        if len(samples) > number + 2:  # the correction divides by the points left over
+            found = _fit(np.asarray(samples, float), np.asarray(errors, float), with_floor)
+            if found is not None:
+                law, criterion = found
+                candidates.append((criterion, with_floor, law))
+    return min(candidates, key=lambda one: one[:2])[2] if candidates else None
+
+
+def _fit(samples: Floats, errors: Floats, with_floor: bool) -> tuple[PowerLaw, float] | None:
+    from scipy.optimize import OptimizeWarning, curve_fit
+
+    # All parameters as logarithms: they stay positive, and the search is well scaled.
+    def log_error(n: Floats, log_factor: float, log_exponent: float, *floor: float) -> Floats:
+        power = np.exp(log_factor - np.exp(log_exponent) * np.log(n))
+        return np.asarray(np.log(power + (np.exp(floor[0]) if floor else 0.0)))
+
+    slope, intercept = np.polyfit(np.log(samples), np.log(errors), 1)
+    start = [intercept, math.log(max(-slope, 1e-2))]
+    if with_floor:
+        start.append(math.log(errors.min() / 2))
+    import warnings
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error", OptimizeWarning)
+        try:
+            fitted, covariance = curve_fit(
+                log_error, samples, np.log(errors), p0=start, maxfev=20_000
+            )
+        except (RuntimeError, OptimizeWarning, ValueError):
+            return None
+    residuals = np.log(errors) - log_error(samples, *fitted)
+    squares = float(residuals @ residuals)
+    n, k = len(samples), len(fitted) + 1  # the scatter is fitted too
+    criterion = n * math.log(max(squares, 1e-30) / n) + 2 * k * n / (n - k - 1)
+    law = PowerLaw(
+        floor=float(np.exp(fitted[2])) if with_floor else 0.0,
+        factor=float(np.exp(fitted[0])),
+        exponent=float(np.exp(fitted[1])),
+        scatter=math.sqrt(squares / (n - len(fitted))),
+        covariance=covariance,
+        degrees=n - len(fitted),
+    )
+    return law, criterion
+
+
+def _parameters(law: PowerLaw) -> Floats:
+    numbers = [law.factor, law.exponent] + ([law.floor] if len(law.covariance) == 3 else [])
+    return np.log(numbers)
