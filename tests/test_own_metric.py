@@ -25,7 +25,7 @@ def own_option():
     file = project.folder() / "conf" / "metrics" / "f1_weighted.yaml"
     file.parent.mkdir(parents=True)
     file.write_text(YAML, encoding="utf-8")
-    yield
+    yield file
     file.unlink()
     file.parent.rmdir()
     file.parent.parent.rmdir()
@@ -66,3 +66,14 @@ def test_a_search_seeks_the_metric_of_one_file(train):
     )  # fmt: skip
     assert ended.code == 0
     assert "f1_weighted" in ended.out
+
+
+def test_a_metric_that_two_options_define_is_refused(train, own_option):
+    second = own_option.with_name("second.yaml")
+    second.write_text(YAML, encoding="utf-8")
+    try:
+        ended = train(*SMALL, "metrics=[f1_weighted]")
+    finally:
+        second.unlink()
+    assert ended.code == 2
+    assert "the metric f1_weighted is defined by two options" in ended.err

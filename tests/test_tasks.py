@@ -1,5 +1,8 @@
 """Classes, numbers and label sets from file to record: every figure is scikit-learn's."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -227,3 +230,29 @@ def test_a_metric_without_a_value_on_a_partition_is_absent_and_said(run, trackin
     assert "no val/roc_auc: Only one class" in capsys.readouterr().out
     (stored,) = store.find_runs(tracking_uri, experiment="fitgap")
     assert stored.tags["fitgap.undefined"].startswith("val/roc_auc: Only one class")
+
+
+@pytest.mark.parametrize("shape", [(50,), (50, 3)])
+def test_accuracy_is_scikit_learns_without_importing_it(shape):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, shape)
+    outputs = rng.random((50, 2 if len(shape) == 1 else 3)).astype(np.float32)
+    task = "classes" if len(shape) == 1 else "label_sets"
+    predicted = outputs.argmax(axis=1) if task == "classes" else (outputs > 0.5).astype(int)
+    code = (
+        "import sys, numpy as np\n"
+        "from fitgap.config.options import read_option\n"
+        "from fitgap.config.schema import MetricConfig\n"
+        "from fitgap.evaluation import metrics\n"
+        "node = MetricConfig(**read_option('metrics', 'accuracy')['accuracy'])\n"
+        "found = metrics._metric('accuracy', node)\n"
+        f"y, outputs = np.array({y.tolist()}), np.array({outputs.tolist()}, np.float32)\n"
+        f"metrics.check([found], y, task={task!r}, num_outputs=outputs.shape[1])\n"
+        f"print(repr(found.compute(y, outputs, task={task!r})))\n"
+        "assert 'sklearn' not in sys.modules\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert float(ended.stdout) == sklearn.metrics.accuracy_score(y, predicted)

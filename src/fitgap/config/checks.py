@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from fitgap.config.options import refuse_shared_names
 from fitgap.config.schema import (
     ArraysConfig,
     Config,
@@ -384,6 +385,7 @@ def _has_target(node: object) -> bool:
 
 
 def _check_metrics(metrics: Mapping[str, MetricConfig]) -> None:
+    refuse_shared_names(metrics)
     for name, node in metrics.items():
         what = f"metrics.{name}"
         if name == "loss" or "/" in name:

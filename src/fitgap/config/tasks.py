@@ -6,11 +6,8 @@ looks here.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import yaml
-
-from fitgap.config import project
+from fitgap.config.options import read_option
 from fitgap.config.schema import Config, LossConfig, MetricConfig
 from fitgap.errors import RequestError
 
@@ -182,11 +179,3 @@ def _label_form(loss: LossConfig, kind: Task, *, dataset: str, num_outputs: int 
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(names)
-
-
-def read_option(group: str, name: str) -> Mapping[str, Any]:
-    """Return an option of ``conf/`` as it stands there, without what composing would add."""
-    candidates = [folder / group / f"{name}.yaml" for folder in project.config_dirs()]
-    path = next(path for path in candidates if path.is_file())
-    option: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return option

@@ -39,5 +39,5 @@ def draw(
     title = title or sweep_results.title(results)
     if is_of_remedies:
         return remedies_chart.draw(remedies.effects(results.runs), title=title)
-    found = learning_curve.points(results.runs)
+    found = learning_curve.curve(results.runs)
     return learning_curve_chart.draw(found, learning_curve.forecast(found), title=title)
