@@ -1,11 +1,15 @@
 """Arrays as people have them: their names, forms of labels, kinds of values, file formats."""
 
 import gzip
+import io
 import struct
+import zipfile
 
+import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
+from scipy.sparse import csc_array
 
 from fitgap.config.schema import IdxConfig, MatConfig, NpzConfig, SplitConfig
 from fitgap.data import arrays, checks, datasets, splits
@@ -34,6 +38,8 @@ def npz(folder, *, settings=None, split=None, **content):
         ("train_images train_labels", {"x_train": "train_images", "y_train": "train_labels"}),
         ("X_train y_train X_dev yDev ids", {"x_val": "X_dev", "y_val": "yDev"}),
         ("trainX trainY testX testY", {"x_test": "testX", "y_test": "testY"}),
+        ("Xtr ytr Xte yte", {"x_train": "Xtr", "y_test": "yte"}),
+        ("Xtrain ytrain xval yval", {"x_train": "Xtrain", "y_val": "yval"}),
     ],
 )
 def test_common_names_are_found(names, roles):
@@ -178,6 +184,117 @@ def test_matlab_files_with_samples_last_and_labels_in_a_row(tmp_path):
     datasets._load.cache_clear()
     with pytest.raises(RequestError, match=r"is no \.mat file"):
         datasets.load(MatConfig("mat", path=str(tmp_path / "own.mat"), **HELD_OUT))
+
+
+def matlab_7_3(path, **arrays):
+    """Write a file as MATLAB's version 7.3: HDF5 with the axes turned, behind 512 bytes."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            file[name] = array.T
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+
+
+def test_matlab_7_3_is_read_and_no_other_file_with_it(tmp_path):
+    path = tmp_path / "own.mat"
+    savemat(tmp_path / "older.mat", {"X": VECTORS, "y": Y[:, None]})
+    matlab_7_3(path, X=VECTORS, y=Y[:, None])
+    both = [
+        datasets.load(MatConfig("mat", path=str(each), **HELD_OUT))
+        for each in (tmp_path / "older.mat", path)
+    ]
+    np.testing.assert_array_equal(both[0].x_train, both[1].x_train)
+    np.testing.assert_array_equal(both[0].y_test, both[1].y_test)
+    matlab_7_3(path, X=VECTORS)
+    with h5py.File(path, "r+") as file:
+        cells = []
+        for i, label in enumerate(["one", "둘"] * 10):
+            file[f"#refs#/{i}"] = np.frombuffer(label.encode("utf-16-le"), np.uint16)[:, None]
+            file[f"#refs#/{i}"].attrs["MATLAB_class"] = np.bytes_("char")
+            cells.append(file[f"#refs#/{i}"].ref)
+        file.create_dataset("labels", data=np.array([cells]), dtype=h5py.ref_dtype)
+    assert datasets.load(MatConfig("mat", path=str(path), **HELD_OUT)).class_names == ("one", "둘")
+    matlab_7_3(path, X=VECTORS)
+    with h5py.File(path, "r+") as file:
+        file["y"] = h5py.ExternalLink(str(tmp_path / "older.mat"), "y")
+    with pytest.raises(RequestError, match="y_train is missing: the file has X"):
+        datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
+
+
+def test_what_is_in_a_single_struct_or_sparse_is_found(tmp_path):
+    path = tmp_path / "own.mat"
+    savemat(path, {"mine": {"X": VECTORS, "y": Y}})
+    assert datasets.load(MatConfig("mat", path=str(path), **HELD_OUT)).image_shape == (3,)
+    savemat(path, {"X": csc_array(VECTORS), "y": Y[:, None]})
+    dataset = datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
+    assert dataset.x_train[0] in VECTORS.astype(np.float32)
+
+
+def write_bomb(path):
+    """Write zeros that would fill a gigabyte and more, in a file of about a megabyte."""
+    if path.suffix == ".gz":
+        write_idx(path.parent / "train-labels-idx1-ubyte", Y)
+        with gzip.open(path, "wb") as file:
+            file.write(struct.pack(">HBB3I", 0, 8, 3, 20, 2**13, 2**13) + bytes(1000))
+    elif path.suffix == ".npz":
+        header = io.BytesIO()
+        shape = {"descr": "<f4", "fortran_order": False, "shape": (20, 2**24)}
+        np.lib.format.write_array_header_1_0(header, shape)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made, made.open("x.npy", "w") as f:
+            f.write(header.getvalue())
+            for _ in range(80):
+                f.write(bytes(2**24))
+    else:
+        matlab_7_3(path, y=Y[None])
+        with h5py.File(path, "r+") as file:
+            file.create_dataset("X", (20, 2**28), chunks=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "name"),
+    [
+        (NpzConfig, "npz", "x.npz"),
+        (MatConfig, "mat", "x.mat"),
+        (IdxConfig, "idx", "train-images-idx3-ubyte.gz"),
+    ],
+)
+def test_what_would_unpack_to_much_more_is_refused(tmp_path, config, kind, name):
+    write_bomb(tmp_path / name)
+    path = tmp_path if config is IdxConfig else tmp_path / name
+    with pytest.raises(RequestError, match=r"MB would unpack to \d+ MB: a bomb"):
+        datasets.load(config(kind, path=str(path), **HELD_OUT))
+
+
+def test_an_array_that_is_not_what_its_header_says_is_named(tmp_path):
+    np.savez(tmp_path / "own.npz", x=VECTORS, y=Y)
+    whole = io.BytesIO()
+    np.save(whole, VECTORS)
+    with zipfile.ZipFile(tmp_path / "own.npz", "w") as made:
+        made.writestr("x.npy", whole.getvalue()[:-8])
+    with pytest.raises(RequestError, match=r"x is damaged: shape \(20, 3\) .* is 480 bytes"):
+        datasets.load(NpzConfig("npz", path=str(tmp_path / "own.npz"), **HELD_OUT))
+
+
+def test_times_are_numbers_or_dates_and_none_is_missing(tmp_path):
+    split = SplitConfig("holdout", validation_fraction=0.2, order="day")
+    days = np.datetime64("2024-01-01") + np.arange(20)
+    for values in (days, days.astype(str), np.arange(20).astype(str)):
+        dataset = npz(tmp_path, split=split, x=VECTORS, y=Y, day=values)
+        assert np.array_equal(np.argsort(dataset.train_order), np.arange(16))
+    for wrong, said in (
+        (np.where(np.arange(20) == 5, np.nan, 1.0), r"no time at day\[5\]"),
+        (np.where(np.arange(20) == 5, "", days.astype(str)), r"no time at day\[5\]"),
+        (np.array(["monday"] * 20), "must hold numbers or dates"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            npz(tmp_path, split=split, x=VECTORS, y=Y, day=wrong)
+
+
+def test_a_single_value_and_what_float32_cannot_hold_are_said(tmp_path):
+    with pytest.raises(RequestError, match="y is a single value"):
+        npz(tmp_path, x=VECTORS, y=np.int64(1))
+    with pytest.raises(RequestError, match=r"e\+300 \(float32 ends at"):
+        npz(tmp_path, x=np.full((20, 3), 1e300), y=Y)
 
 
 def notes_of(dataset):

@@ -154,7 +154,21 @@ def test_what_hydra_reads_stays_as_it_is(override):
     assert overrides.for_hydra(["-m", override]) == ["-m", override]
 
 
-@pytest.mark.parametrize("override", ["seed=choice(1,2", "units=[1,", "tags={a: ü}"])
+def test_letters_of_any_language_may_stand_in_a_list_or_mapping():
+    typed = ["dataset.keys={x_train: 자료, y_train: y}", "dataset.drop=[id,Größe]"]
+    first, second = overrides.for_hydra(typed)
+    parser = OverridesParser.create()
+    assert parser.parse_override(first).value()["x_train"] == "자료"
+    assert parser.parse_override(second).value()[1] == "Größe"
+
+
+def test_spaces_at_the_ends_of_a_path_that_exists_stay(tmp_path):
+    (tmp_path / "own ").mkdir()
+    [word] = overrides.for_hydra([f"dataset.path={tmp_path}/own "])
+    assert OverridesParser.create().parse_override(word).value() == f"{tmp_path}/own "
+
+
+@pytest.mark.parametrize("override", ["seed=choice(1,2", "units=[1,", "tags={a: ü"])
 def test_a_broken_list_or_sweep_is_not_made_a_text(override):
     assert overrides.for_hydra([override]) == [override]
 

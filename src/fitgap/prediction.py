@@ -233,7 +233,13 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
     return [file for path in paths for file in (find_images(path) if path.is_dir() else [path])]
 
 
-def read_images(files: Sequence[Path], *, shape: tuple[int, ...], invert: bool = False) -> Images:
+def read_images(
+    files: Sequence[Path],
+    *,
+    shape: tuple[int, ...],
+    invert: bool = False,
+    bits: int | None = None,
+) -> Images:
     """Read image files as a network takes them; see `fitgap.data.images`.
 
     Parameters
@@ -245,6 +251,8 @@ def read_images(files: Sequence[Path], *, shape: tuple[int, ...], invert: bool =
     invert
         Whether to swap black and white: for dark strokes on light paper, where the network
         learned light ones on dark.
+    bits
+        ``dataset.bits`` of the run's data.
 
     Returns
     -------
@@ -260,7 +268,7 @@ def read_images(files: Sequence[Path], *, shape: tuple[int, ...], invert: bool =
     wrong = []
     for i, file in enumerate(files):
         try:
-            images[i] = read_image(file, shape=shape)
+            images[i] = read_image(file, shape=shape, bits=bits)
         except RequestError as error:
             wrong.append(str(error))
     if wrong:

@@ -19,6 +19,8 @@ _WITH_VALUE = {
     *("--config-dir", "-cd", "--experimental-rerun"),
 }
 _MULTIRUN = {"-m", "--multirun"}
+# Between brackets: a word that has letters which Hydra's grammar does not know.
+_FOREIGN_WORD = re.compile(r"[\w.-]*[^\x00-\x7f][\w.-]*")
 _KEY = re.compile(r"[+~]{0,2}[\w/.@:-]+=")
 
 
@@ -76,13 +78,19 @@ def quoted_where_needed(override: str, *, is_sweep: bool) -> str:
     "dataset.path='archive (3)'"
     >>> quoted_where_needed("optimizer=sgd,adam", is_sweep=True)
     'optimizer=sgd,adam'
+    >>> quoted_where_needed("dataset.drop=[id,Größe]", is_sweep=False)
+    "dataset.drop=[id,'Größe']"
     """
     found = _KEY.match(override)
     value = override[found.end() :] if found else ""
-    is_path = "," in value and Path(value).exists()
+    # Hydra takes a comma for a sweep, and spaces at the ends away.
+    is_path = ("," in value or value != value.strip()) and Path(value).exists()
     if found is None or (_is_readable(override) and not is_path):
         return override
     functions = "|".join(create_functions().definitions)
+    inside = found[0] + _FOREIGN_WORD.sub(lambda word: quoted(word[0]), value)
+    if value[:1] in "[{" and _is_readable(inside):
+        return inside
     is_structure = re.match(rf"[\[{{'\"]|(?:{functions})\(|.*\$\{{", value)
     if is_structure or (is_sweep and "," in value and not is_path):
         return override

@@ -104,6 +104,7 @@ def _predict_files(
     if not run.image_shape:
         raise RequestError(f"the record of run {run.run_id} does not say what images it takes")
     # Before the network is loaded, which takes seconds.
-    images = prediction.read_images(files, shape=run.image_shape, invert=invert)
+    bits = getattr(run.config.dataset, "bits", None)
+    images = prediction.read_images(files, shape=run.image_shape, invert=invert, bits=bits)
     model = prediction.load_model(run, trusted=trust)
     return prediction.predict_files(model, files, images, class_names=run.class_names)

@@ -29,7 +29,7 @@ BEFORE = {
             f"dataset.{name}"
             for name in (
                 *("task", "keys", "layout", "label_path", "val_path", "columns", "drop"),
-                *("categories", "missing", "separator", "decimal", "encoding", "header"),
+                *("categories", "missing", "separator", "decimal", "encoding", "header", "bits"),
             )
         ],
         "null",

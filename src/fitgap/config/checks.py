@@ -137,6 +137,8 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         _check_size("dataset.image_size", dataset.image_size)
         channels = dataset.channels
         require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
+        bits = dataset.bits
+        require("dataset.bits", bits, "8 to 16, or null", when=bits is None or 8 <= bits <= 16)
     if isinstance(dataset, TableConfig):
         label = dataset.label
         names = [label] if isinstance(label, str) else label
@@ -170,9 +172,12 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+_MOST_PIXELS = 10_000  # a side
+
+
 def _check_size(name: str, size: Sequence[int]) -> None:
-    holds = len(size) == 2 and all(n > 0 for n in size)
-    require(name, size, "[height, width] in pixels", when=holds)
+    holds = len(size) == 2 and all(0 < n <= _MOST_PIXELS for n in size)
+    require(name, size, f"[height, width] in pixels, at most {_MOST_PIXELS}", when=holds)
 
 
 _SPLITS = ("holdout", "kfold", "given", "none")

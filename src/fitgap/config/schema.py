@@ -76,6 +76,7 @@ class ImageFolderConfig(OwnConfig):
 
     image_size: list[int] = MISSING
     channels: int = MISSING
+    bits: int | None = None
     skip_unreadable: bool = False
 
 

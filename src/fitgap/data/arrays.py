@@ -20,6 +20,7 @@ from fitgap.config.schema import ArraysConfig
 from fitgap.data import disk_arrays
 from fitgap.data.disk_arrays import Images
 from fitgap.data.labels import Part, Parts, RawLabels, SplitColumns
+from fitgap.data.times import as_times
 from fitgap.errors import RequestError
 
 PARTS = ("train", "val", "test")
@@ -35,6 +36,10 @@ _KIND_WORDS = {
     "y": ("y", "ys", "label", "labels", "target", "targets", "class", "classes", "output",
           "outputs"),
 }  # fmt: skip
+# Xtrain, ytest
+_WRITTEN_TOGETHER = re.compile(
+    rf"^([xy])(?=(?:{'|'.join(word for words in _PART_WORDS.values() for word in words)})$)"
+)
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,13 @@ def stored(array: NDArray[Any]) -> Stored:
 def role_of(name: str) -> str | None:
     """Return what an array is by its name, if it is a common one.
 
-    >>> [role_of(name) for name in ("X", "train_labels", "y_val", "testImages", "ids")]
-    ['x_train', 'y_train', 'y_val', 'x_test', None]
+    >>> [role_of(name) for name in ("X", "train_labels", "y_val", "testImages", "Xtr", "ids")]
+    ['x_train', 'y_train', 'y_val', 'x_test', 'x_train', None]
     """
     words = re.findall(r"[A-Za-z][a-z]*|[A-Z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
-    words = [word.lower() for word in words]
+    words = [
+        piece for word in words for piece in _WRITTEN_TOGETHER.sub(r"\1 ", word.lower()).split()
+    ]
     kinds = [kind for kind, known in _KIND_WORDS.items() if words and set(words) & set(known)]
     parts = [part for part, known in _PART_WORDS.items() if set(words) & set(known)]
     known = {w for group in (_KIND_WORDS, _PART_WORDS) for all_of in group.values() for w in all_of}
@@ -215,7 +222,7 @@ def _column(
     values = _all_of(name, found[name]).reshape(-1)
     if len(values) != count:
         raise RequestError(f"split.{setting}={name} has {len(values)} values for {count} samples")
-    return values.astype(np.str_) if setting == "group" else values
+    return values.astype(np.str_) if setting == "group" else as_times(name, values)
 
 
 def _joined(train: Part, val: Part) -> Part:
@@ -244,6 +251,8 @@ def _joined(train: Part, val: Part) -> Part:
 
 def _all_of(name: str, each: Stored) -> RawLabels:
     _refuse_objects(name, each)
+    if not each.shape:
+        raise RequestError(f"{name} is a single value; there must be one for each sample")
     blocks = list(each.blocks())
     return np.concatenate(blocks) if blocks else np.empty(each.shape, each.dtype)
 
@@ -357,8 +366,10 @@ def _range_of(name: str, each: Stored) -> _Range:
         if not finite.all():
             position = tuple(int(i) for i in np.argwhere(~finite)[0])
             where = ", ".join(map(str, (first + position[0], *position[1:])))
+            wrong = block[position].item()
+            limit = " (float32 ends at 3.4e38)" if np.isfinite(wrong) else ""
             raise RequestError(
-                f"{name} must hold finite numbers: {name}[{where}] is {block[position].item()}"
+                f"{name} must hold finite numbers: {name}[{where}] is {wrong}{limit}"
             )
         if block.size:
             lowest, highest = min(lowest, values.min()), max(highest, values.max())

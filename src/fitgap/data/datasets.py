@@ -355,7 +355,12 @@ def _file_stats(config: DatasetConfig) -> str | None:
         found = published.find(config.name, published.data_dir(config))
     if found is None:
         return None
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found]
+    try:
+        # A broken link has no file: it is told when it is read.
+        at = [(path, path.stat() if path.exists() else path.lstat()) for path in found]
+    except OSError as error:
+        raise RequestError(f"{error.filename} has gone while it was looked at") from error
+    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in at]
     return f"{_decisive(config)} {version} {stats}"
 
 

@@ -1,6 +1,7 @@
 """IDX files, as MNIST's: a folder of images and labels, packed by gzip or not."""
 
 import gzip
+import math
 import re
 import struct
 import zlib
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import IdxConfig
-from fitgap.data import arrays
+from fitgap.data import arrays, bombs
 from fitgap.data.labels import Parts, SplitColumns
 from fitgap.errors import RequestError
 
@@ -37,8 +38,7 @@ def read(config: IdxConfig, *, memory_limit: int | None, key: str, columns: Spli
     found = {}
     for role, path in _find(config).items():
         try:
-            content = path.read_bytes()
-            found[role] = arrays.stored(read_idx(content))
+            found[role] = arrays.stored(read_idx(path))
         except (ValueError, OSError, EOFError, struct.error, zlib.error) as error:
             raise RequestError(f"dataset=idx: {path} cannot be read: {error}") from error
     try:
@@ -47,22 +47,31 @@ def read(config: IdxConfig, *, memory_limit: int | None, key: str, columns: Spli
         raise RequestError(f"dataset.path={config.path}: {error}") from error
 
 
-def read_idx(content: bytes) -> NDArray[Any]:
+def read_idx(path: Path) -> NDArray[Any]:
     """Return the array of an IDX file: magic (0, 0, type, rank), the sizes, the values.
 
     Raises
     ------
     ValueError, struct.error, zlib.error, OSError
-        If it is no such file.
+        If it is no such file, or a packed one would unpack to an absurd size.
     """
-    if content[:2] == b"\x1f\x8b":
-        content = gzip.decompress(content)
-    zeros, element_type, rank = struct.unpack_from(">HBB", content)
-    if zeros != 0 or element_type not in _TYPES:
-        raise ValueError("not an IDX file")
-    sizes = struct.unpack_from(f">{rank}I", content, 4)
-    dtype = np.dtype(_TYPES[element_type])
-    values = np.frombuffer(content, dtype, offset=4 + 4 * rank).reshape(sizes)
+    with path.open("rb") as raw:
+        is_packed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path) if is_packed else path.open("rb") as file:
+        zeros, element_type, rank = struct.unpack(">HBB", file.read(4))
+        if zeros != 0 or element_type not in _TYPES:
+            raise ValueError("not an IDX file")
+        sizes = struct.unpack(f">{rank}I", file.read(4 * rank))
+        dtype = np.dtype(_TYPES[element_type])
+        promised = math.prod(sizes) * dtype.itemsize
+        if is_packed:
+            bombs.refuse(path, promised)
+        # No more is asked for than there is: memory is taken for what is asked for.
+        content = file.read(promised + 1 if is_packed else min(promised + 1, path.stat().st_size))
+    if len(content) != promised:
+        than = "more than" if len(content) > promised else f"only {len(content)} of"
+        raise ValueError(f"it holds {than} the {promised} bytes that its sizes {sizes} need")
+    values = np.frombuffer(content, dtype).reshape(sizes)
     return values.astype(dtype.newbyteorder("="))
 
 

@@ -5,22 +5,25 @@ classes in a table beside them, ``metadata.csv``. The images are decoded once, i
 of the cache; who changes a file, adds one or asks for another size has them decoded anew.
 """
 
-import csv
 import hashlib
 import os
+import re
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import ImageFolderConfig
-from fitgap.data import disk_arrays, zipped
+from fitgap.data import disk_arrays, image_table, zipped
 from fitgap.data.disk_arrays import Images
-from fitgap.data.images import SUFFIXES, read_image
+from fitgap.data.images import SUFFIXES, brightest, read_image
 from fitgap.data.labels import Part, Parts, SplitColumns
+from fitgap.data.times import as_times
 from fitgap.errors import RequestError
 
 # What systems leave in folders unasked, besides hidden files; and what people write about images.
@@ -32,10 +35,8 @@ _PARTS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-# A table of classes beside the images, and what its columns may be called.
-_TABLE = "metadata.csv"
-_FILE_COLUMNS = ("file_name", "filename", "file", "image", "path")
-_LABEL_COLUMNS = ("label", "class", "category")
+# A column that every folder of images has: a file's name up to the first of these.
+_PREFIX, _PREFIX_ENDS = "prefix", re.compile(r"[_\-. ]")
 _MOST_NAMED = 5
 
 
@@ -43,13 +44,15 @@ _MOST_NAMED = 5
 class _Found:
     """The images of one part: their files, classes and what messages call them.
 
-    ``tables`` are the files that say the classes, where folders do not.
+    ``rows`` are those of the table beside the images, one for each image, empty without one;
+    ``tables`` is its file.
     """
 
     paths: list[Path] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    rows: list[image_table.Row] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
 
     def without(self, broken: Collection[Path]) -> "_Found":
@@ -60,7 +63,21 @@ class _Found:
             [self.labels[i] for i in kept],
             [self.names[i] for i in kept],
             self.ignored,
+            [self.rows[i] for i in kept],
             self.tables,
+        )
+
+    def column(self, name: str, setting: str) -> list[str]:
+        """Return a column of the table beside the images, or the beginnings of files' names."""
+        if all(name in row for row in self.rows):
+            return [row[name] for row in self.rows]
+        if name == _PREFIX:
+            return [_PREFIX_ENDS.split(path.name)[0] for path in self.paths]
+        columns = ", ".join(self.rows[0]) if self.rows and self.rows[0] else "no table"
+        raise RequestError(
+            f"split.{setting}={name}: the images have {columns}; a file {image_table.NAME} beside "
+            f"them can have the columns file_name and {name}, and split.{setting}={_PREFIX} takes "
+            "what stands in the files' names before the first _, - or space"
         )
 
 
@@ -116,7 +133,6 @@ def read(
     RequestError
         If the folder is laid out otherwise, or images cannot be read.
     """
-    columns.refuse("a folder of images has no columns")
     found = _find(config)
     shape = (*config.image_size, *([3] if config.channels == 3 else []))
     notes = []
@@ -138,12 +154,27 @@ def read(
         "train",
         [name for part in train for name in part.names],
         is_val=np.arange(first_of_test) >= numbers["train"] if "val" in found else None,
+        **_split_columns(train, columns),
     )
     if "test" not in found:
         return Parts(whole, None, tuple(notes))
+    part = found["test"]
     x_test = disk_arrays.select(images, np.arange(first_of_test, len(paths)))
-    test = Part(x_test, np.array(found["test"].labels), "test", found["test"].names)
+    columns_of_test = _split_columns([part], columns)
+    test = Part(x_test, np.array(part.labels), "test", part.names, **columns_of_test)
     return Parts(whole, test, tuple(notes))
+
+
+def _split_columns(parts: Sequence[_Found], columns: SplitColumns) -> dict[str, Any]:
+    groups, order = (
+        np.array([value for part in parts for value in part.column(name, setting)])
+        if name is not None
+        else None
+        for setting, name in (("group", columns.group), ("order", columns.order))
+    )
+    assert columns.order is not None or order is None
+    times = None if order is None else as_times(str(columns.order), order)
+    return {"groups": groups, "order": times}
 
 
 def _readable(
@@ -155,15 +186,18 @@ def _readable(
     for part in found.values():
         for path in part.paths:
             try:
-                read_image(path, shape=shape)
+                read_image(path, shape=shape, bits=config.bits)
             except RequestError as error:
                 broken[path] = str(error).replace(str(path), path.relative_to(folder).as_posix())
     if not broken:
         return found, []
+    kept = {name: part.without(broken.keys()) for name, part in found.items()}
+    if lost := sorted({*found["train"].labels} - {*kept["train"].labels}):
+        raise RequestError(f"dataset.path={config.path}: no image of {lost[0]!r} can be read")
     total = sum(len(part.paths) for part in found.values())
     shown = "; ".join(list(broken.values())[:_MOST_NAMED])
     said = f"left out: {len(broken)} of {total} images, which cannot be read: {shown}"
-    return {name: part.without(broken.keys()) for name, part in found.items()}, [said]
+    return kept, [said]
 
 
 def _decoded(
@@ -178,6 +212,7 @@ def _decoded(
     names = hashlib.sha256("".join(map(str, paths)).encode()).hexdigest()[:16]
     path = disk_arrays.cache_file(f"{key}{f'-{names}' if config.skip_unreadable else ''}.npy")
     if not path.is_file():
+        _check_bits(config, paths)
         whole_shape, uint8 = (len(paths), *shape), np.dtype(np.uint8)
         try:
             disk_arrays.write(path, _decode(config, paths, shape), shape=whole_shape, dtype=uint8)
@@ -193,6 +228,19 @@ def _decoded(
     return disk_arrays.read(path, into_memory=fits)
 
 
+def _check_bits(config: ImageFolderConfig, paths: list[Path]) -> None:
+    """Ask for ``dataset.bits`` where images of 16 bits leave the upper ones unused."""
+    if config.bits is not None or not paths or brightest(paths[0]) is None:
+        return
+    most = max(value for path in paths if (value := brightest(path)) is not None)
+    if most < 2**14:
+        used = next(bits for bits in (8, 10, 12, 14) if most < 2**bits)
+        raise RequestError(
+            f"dataset.path={config.path}: the images of 16 bits have no value above {most}: say "
+            f"how many bits they use (dataset.bits={used}), or that they are dark (dataset.bits=16)"
+        )
+
+
 def _decode(
     config: ImageFolderConfig, paths: list[Path], shape: tuple[int, ...]
 ) -> Iterator[NDArray[np.uint8]]:
@@ -201,7 +249,7 @@ def _decode(
     reasons = []
     for path in paths:
         try:
-            yield read_image(path, shape=shape)
+            yield read_image(path, shape=shape, bits=config.bits)
         except RequestError as error:
             reasons.append(str(error).replace(str(path), path.relative_to(folder).as_posix()))
     if reasons:
@@ -222,6 +270,7 @@ def _root(config: ImageFolderConfig) -> Path:
             inside = _not_ignored(folder)
             is_wrapped = (
                 len(inside) == 1
+                and not (folder / image_table.NAME).exists()
                 and inside[0].is_dir(follow_symlinks=False)
                 and inside[0].name.lower() not in _PARTS["train"]
                 and any(each.is_dir() for each in _not_ignored(Path(inside[0].path)))
@@ -262,21 +311,25 @@ Entries = tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"], list[str]]
 
 def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _Found:
     classes, beside, ignored = entries or _entries(part, folder)
-    place = "" if part == folder else f" in {part.name}/"
-    table = part / _TABLE
-    if beside and not classes and table.is_file():
-        return _of_table(table, beside, folder, ignored)
-    if beside:
+    table_file = part / image_table.NAME
+    shown = _shown(table_file, folder)
+    table = image_table.read(table_file, shown=shown)
+    found = _Found(ignored=[name for name in ignored if table is None or name != shown])
+    has_labels = table is not None and table.label_column is not None
+    if table_file.exists() and beside and not has_labels:
+        raise RequestError(f"{shown} must have the columns file_name and label")
+    if beside and not has_labels:
         raise RequestError(
             f"{_relative(beside[0], folder)} lies beside the folders; "
-            "every image must be in the folder of its class, or all beside a metadata.csv of "
+            "every image must be in the folder of its class, or have a row in a metadata.csv of "
             "the columns file_name and label"
         )
     is_train = part == folder or part.name.lower() in _PARTS["train"]
-    if len(classes) < (2 if is_train else 1):
+    if not has_labels and len(classes) < (2 if is_train else 1):
+        place = "" if part == folder else f" in {part.name}/"
         got = f"only {classes[0].name!r}" if classes else "none"
         raise RequestError(f"there must be a folder for each of two or more classes{place}, {got}")
-    found = _Found(ignored=list(ignored))
+    _take(found, beside, "", folder)
     for entry in classes:
         folders, images, ignored = _entries(Path(entry.path), folder)
         found.ignored.extend(ignored)
@@ -287,60 +340,27 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _
                 f"the folder {_relative(entry, folder)} of a class is empty; remove it, or rename "
                 f"it to .{entry.name}, which leaves it out"
             )
-        for image in images:
-            name = _relative(image, folder)
-            if not name.lower().endswith(SUFFIXES):
-                raise RequestError(f"{name} is no image ({', '.join(SUFFIXES)})")
-            found.paths.append(Path(image.path))
-            # Some systems take accents apart in file names: train/ and test/ must still agree.
-            found.labels.append(unicodedata.normalize("NFC", entry.name))
-            found.names.append(name)
+        # Some systems take accents apart in file names: train/ and test/ must still agree.
+        _take(found, images, unicodedata.normalize("NFC", entry.name), folder)
+    if table is None:
+        found.rows.extend({} for _ in found.paths)
+        return found
+    names = [_shown(path, part) for path in found.paths]
+    if has_labels:
+        found.labels[:] = table.labels(names)
+    found.rows.extend(map(table.row, names))
+    found.tables.append(table_file)
     return found
 
 
-def _of_table(
-    table: Path, beside: Sequence["os.DirEntry[str]"], folder: Path, ignored: Sequence[str]
-) -> _Found:
-    """Return the images of one folder, each with the class that the table beside them says."""
-    shown = _shown(table, folder)
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise RequestError(f"{shown} cannot be read: {error}") from error
-    names = list(rows[0]) if rows else []
-    chosen = [
-        next((name for name in names if name and name.strip().lower() in known), None)
-        for known in (_FILE_COLUMNS, _LABEL_COLUMNS)
-    ]
-    if None in chosen:
-        raise RequestError(
-            f"{shown} must have the columns file_name and label, and a row for each image; it has "
-            f"{', '.join(map(str, names)) or 'no rows'}"
-        )
-    file_column, label_column = map(str, chosen)
-    labels: dict[str, str] = {}
-    for row in rows:
-        name = (row[file_column] or "").strip()
-        label = unicodedata.normalize("NFC", (row[label_column] or "").strip())
-        if not label:
-            raise RequestError(f"{shown} has no label for {name!r}")
-        if labels.get(name, label) != label:
-            raise RequestError(f"{shown} has two labels for {name!r}")
-        labels[name] = label
-    found = _Found(ignored=[name for name in ignored if name != shown], tables=[table])
-    for image in beside:
+def _take(found: _Found, images: Sequence["os.DirEntry[str]"], label: str, folder: Path) -> None:
+    for image in images:
         name = _relative(image, folder)
         if not name.lower().endswith(SUFFIXES):
             raise RequestError(f"{name} is no image ({', '.join(SUFFIXES)})")
-        if image.name not in labels:
-            raise RequestError(f"{shown} has no row for {image.name}")
         found.paths.append(Path(image.path))
-        found.labels.append(labels.pop(image.name))
+        found.labels.append(label)
         found.names.append(name)
-    if labels:
-        raise RequestError(f"{shown} names {next(iter(labels))!r}, which is not beside it")
-    return found
 
 
 def _entries(folder: Path, root: Path) -> Entries:
@@ -349,30 +369,31 @@ def _entries(folder: Path, root: Path) -> Entries:
     Raises
     ------
     RequestError
-        If a link is broken or leads out of the root, or something is no regular file.
+        If a link leads out of the root, or something is no regular file.
     """
-    shown, ignored = [], []
+    folders, files, ignored = [], [], []
     with os.scandir(folder) as scanned:
         for entry in scanned:
             if _is_ignored(entry):
                 ignored.append(_relative(entry, root))
                 continue
             name = _relative(entry, root)
-            if entry.is_symlink():
-                target = Path(entry.path).resolve()
-                if not target.exists():
-                    raise RequestError(f"{name} is a broken link to {Path(entry.path).readlink()}")
-                if not target.is_relative_to(root.resolve()):
-                    raise RequestError(
-                        f"{name} is a link that leads out of the folder, to {target}; copy the "
-                        "image in its place"
-                    )
-            if not entry.is_dir() and not entry.is_file():
+            # A broken one is told with the images that cannot be read.
+            is_broken = entry.is_symlink() and not Path(entry.path).exists()
+            target = Path(os.path.realpath(entry.path))
+            if entry.is_symlink() and not is_broken and not target.is_relative_to(root.resolve()):
+                raise RequestError(
+                    f"{name} is a link that leads out of the folder, to {target}; copy the image "
+                    "in its place"
+                )
+            if is_broken or entry.is_file():
+                files.append(entry)
+            elif entry.is_dir():
+                folders.append(entry)
+            else:
                 raise RequestError(f"{name} is neither a file nor a folder")
-            shown.append(entry)
-    ordered = sorted(shown, key=lambda entry: entry.name)
-    folders = [entry for entry in ordered if entry.is_dir()]
-    return folders, [entry for entry in ordered if not entry.is_dir()], ignored
+    by_name = attrgetter("name")
+    return sorted(folders, key=by_name), sorted(files, key=by_name), ignored
 
 
 def _not_ignored(folder: Path) -> list["os.DirEntry[str]"]:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # no other decoder is offered a file
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _ALLOWED = "PNG, JPEG, WebP, BMP, GIF or TIFF"
 
 
-def read_image(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def read_image(path: Path, *, shape: tuple[int, ...], bits: int | None = None) -> NDArray[np.uint8]:
     """Read an image file as the array that a network takes.
 
     Parameters
@@ -39,6 +39,8 @@ def read_image(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         (grey, RGB, RGBA, palette, CMYK, 1, 8 or 16 bits).
     shape
         (height, width) or (height, width, 1) for grey, (height, width, 3) for RGB.
+    bits
+        ``dataset.bits``: how many bits the values of an image of 16 bits use; None: all 16.
 
     Returns
     -------
@@ -60,12 +62,25 @@ def read_image(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         )
     height, width = shape[:2]
     with _errors_of(path), Image.open(path, formats=FORMATS) as opened:
-        image = _opaque(_eight_bits(ImageOps.exif_transpose(opened)))
+        if opened.mode == "F":  # which range they have, nobody says
+            raise RequestError(f"the image {path} holds fractions; save it with 8 or 16 bits")
+        image = _opaque(_eight_bits(ImageOps.exif_transpose(opened), bits or 16))
         image = image.convert("RGB" if channels == [3] else "L")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     array: NDArray[np.uint8] = np.asarray(image, np.uint8).reshape(shape)
     return array
+
+
+def brightest(path: Path) -> int | None:
+    """Return the largest value of an image of 16 bits; None for another, or a damaged one."""
+    from PIL import Image
+
+    try:
+        with _errors_of(path), Image.open(path, formats=FORMATS) as opened:
+            return int(np.asarray(opened).max()) if opened.mode.startswith("I") else None
+    except RequestError:  # told by who reads it
+        return None
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -93,14 +108,14 @@ def find_images(folder: Path) -> list[Path]:
     return found
 
 
-def _eight_bits(image: "Image.Image") -> "Image.Image":
+def _eight_bits(image: "Image.Image", bits: int) -> "Image.Image":
     """Return an image of 8 bits a channel; Pillow would cut larger grey values off at 255."""
     from PIL import Image
 
     if not image.mode.startswith("I"):
         return image
     grey = np.asarray(image).astype(np.float64)
-    return Image.fromarray(np.rint(grey / 257).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(np.rint(grey * (255 / (2**bits - 1))).clip(0, 255).astype(np.uint8))
 
 
 def _opaque(image: "Image.Image") -> "Image.Image":
@@ -125,6 +140,12 @@ def _errors_of(path: Path) -> Iterator[None]:
         raise RequestError(f"{path} is no image ({_ALLOWED})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RequestError(f"the image {path} is too large: {error}") from error
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise RequestError(f"{path} is a broken link to {path.readlink()}") from error
+        raise RequestError(f"the image {path} cannot be read: {error.strerror}") from error
+    except RequestError:
+        raise
     except OSError as error:
         raise RequestError(f"the image {path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # a damaged file may trip a decoder anywhere

@@ -311,6 +311,10 @@ def _of_each_class(
     chosen = []
     for number, name in enumerate(class_names):
         members = np.flatnonzero(y == number)
+        if len(members) == 0:
+            raise RequestError(
+                f"class {name!r} is in the validation part only: it cannot be learnt"
+            )
         if len(members) < 2:
             raise RequestError(
                 f"class {name!r} has {len(members)} image: a test part is held out of each class, "

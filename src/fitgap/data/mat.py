@@ -1,5 +1,6 @@
-"""Arrays of MATLAB: one ``.mat`` file of version 4 to 7.2."""
+"""Arrays of MATLAB: one ``.mat`` file, of version 4 to 7.2 or of 7.3, which is HDF5."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import MatConfig
-from fitgap.data import arrays
+from fitgap.data import arrays, bombs
 from fitgap.data.labels import Parts, SplitColumns
 from fitgap.errors import RequestError
+
+Arrays = dict[str, NDArray[Any]]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_MOST_CHARACTERS = 10_000  # of a label
 
 
 def files(config: MatConfig) -> list[Path]:
@@ -31,20 +37,17 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
     RequestError
         If it is no such file, or its arrays are none of a dataset.
     """
-    from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     [path] = files(config)
+    damage = (ValueError, TypeError, KeyError, OSError, EOFError, RuntimeError, MatReadError)
     try:
-        loaded = loadmat(path, struct_as_record=True)
-    except NotImplementedError as error:
-        raise RequestError(
-            f"dataset.path={config.path} is of MATLAB's version 7.3; save it with save(..., '-v7')"
-        ) from error
-    except (MatReadError, ValueError, TypeError, OSError, EOFError) as error:
+        found = _of_hdf5(path) if _is_hdf5(path) else _of_older(path)
+    except RequestError as error:
+        raise RequestError(f"dataset.path={config.path}: {error}") from error
+    except damage as error:
         reason = str(error).partition("\n")[0]
         raise RequestError(f"dataset.path={config.path} is no .mat file: {reason}") from error
-    found = {name: _plain(array) for name, array in loaded.items() if not name.startswith("__")}
     try:
         found, notes = _turned(found, arrays.find_roles(list(found), config.keys))
         parts = arrays.to_parts(
@@ -59,8 +62,30 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
     return parts.with_notes(notes)
 
 
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a cell array of texts as an array of text."""
+def _is_hdf5(path: Path) -> bool:
+    """Tell whether a file is of version 7.3: HDF5 behind 512 bytes of MATLAB's own."""
+    with path.open("rb") as file:
+        return file.read(512 + len(_HDF5))[512:] == _HDF5
+
+
+def _of_older(path: Path) -> Arrays:
+    from scipy.io import loadmat, whosmat
+
+    bombs.refuse(path, sum(math.prod(shape) for _, shape, _ in whosmat(path)))
+    loaded = loadmat(path, struct_as_record=True)
+    found = {name: value for name, value in loaded.items() if not name.startswith("__")}
+    only = next(iter(found.values()), None)
+    if len(found) == 1 and isinstance(only, np.ndarray) and only.dtype.names and only.size == 1:
+        found = {name: only[name].item() for name in only.dtype.names}  # of a single struct
+    return {name: _plain(path, value) for name, value in found.items()}
+
+
+def _plain(path: Path, value: Any) -> NDArray[Any]:
+    """Return a cell array of texts as an array of text, a sparse matrix as one of all values."""
+    if hasattr(value, "toarray"):
+        bombs.refuse(path, math.prod(value.shape) * value.dtype.itemsize)
+        value = value.toarray()
+    array: NDArray[Any] = np.asarray(value)
     if array.dtype == object and all(
         isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size <= 1
         for cell in array.reshape(-1)
@@ -70,9 +95,36 @@ def _plain(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-def _turned(
-    found: dict[str, NDArray[Any]], roles: dict[str, str]
-) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+def _of_hdf5(path: Path) -> Arrays:
+    """Return the arrays of version 7.3: numbers, and cell arrays of texts.
+
+    What lies in another file is left out, as are structs.
+    """
+    import h5py  # type: ignore[import-untyped]
+
+    found = {}
+    with h5py.File(path, "r") as file:
+        for name in file:
+            node = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+            if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual:
+                continue
+            bombs.refuse(path, math.prod(node.shape) * node.dtype.itemsize)
+            # HDF5 has MATLAB's axes in the order of C, that is the other way round.
+            found[name] = node[()].T
+            if node.dtype == h5py.ref_dtype:
+                found[name] = np.array([_text(file[each]) for each in found[name].reshape(-1)])
+    return found
+
+
+def _text(node: Any) -> str:
+    """Return one cell's text, which is stored as the numbers of its characters."""
+    if node.attrs.get("MATLAB_class") != b"char" or node.size > _MOST_CHARACTERS:
+        raise ValueError("a cell holds something other than a text")
+    characters: bytes = node[()].astype("<u2").T.tobytes()
+    return characters.decode("utf-16-le")
+
+
+def _turned(found: Arrays, roles: dict[str, str]) -> tuple[Arrays, tuple[str, ...]]:
     notes = []
     turned = dict(found)
     for part in arrays.PARTS:

@@ -4,6 +4,7 @@ What the arrays are called, and what becomes of their values, is `fitgap.data.ar
 """
 
 import contextlib
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import NpzConfig
-from fitgap.data import arrays, disk_arrays
+from fitgap.data import arrays, bombs, disk_arrays
 from fitgap.data.arrays import Stored
 from fitgap.data.labels import Parts, SplitColumns
 from fitgap.errors import RequestError
@@ -66,8 +67,9 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str, columns: Spli
                 found = {name: _npy(name, path) for name, path in names}
             else:
                 archive = opened.enter_context(zipfile.ZipFile(paths[0]))
-                members = [name for name in archive.namelist() if name.endswith(".npy")]
-                found = {name.removesuffix(".npy"): _member(archive, name) for name in members}
+                bombs.refuse(paths[0], sum(each.file_size for each in archive.infolist()))
+                members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
+                found = {_name(each): _member(archive, each) for each in members}
             return arrays.to_parts(
                 found, config, memory_limit=memory_limit, key=key, columns=columns
             )
@@ -92,9 +94,20 @@ def _npy(name: str, path: Path) -> Stored:
     return arrays.stored(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _member(archive: zipfile.ZipFile, member: str) -> Stored:
+def _name(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Stored:
     with archive.open(member) as file:
         shape, fortran_order, dtype = _read_header(file)
+        held = member.file_size - file.tell()
+    promised = math.prod(shape) * dtype.itemsize
+    if promised != held and not dtype.hasobject:
+        raise RequestError(
+            f"{_name(member)} is damaged: shape {shape} of {dtype} is {promised} bytes, and it has "
+            f"{held}"
+        )
 
     def whole() -> Iterator[NDArray[Any]]:
         with archive.open(member) as file:

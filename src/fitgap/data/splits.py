@@ -107,6 +107,8 @@ def split(
         train, val = _divided(
             labels, config, stratified=stratified, is_val=is_val, groups=groups, order=order
         )
+    except RequestError:
+        raise  # it says itself what is wrong
     except ValueError as error:
         raise RequestError(
             f"split.validation_fraction={config.validation_fraction} cannot divide "

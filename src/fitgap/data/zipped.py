@@ -6,11 +6,8 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from fitgap.data import disk_arrays
+from fitgap.data import bombs, disk_arrays
 from fitgap.errors import RequestError
-
-# Images hardly shrink: what shrinks a hundredfold and is large is made to fill a disk.
-_MOST_RATIO, _MUCH_BYTES = 100, 2**30
 
 
 def is_zip(path: str) -> bool:
@@ -51,7 +48,8 @@ def unpacked(path: Path) -> Path:
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
             raise RequestError(f"dataset.path={path} is no readable .zip file: {error}") from error
         except OSError as error:
-            raise RequestError(f"dataset.path={path} cannot be unpacked: {error}") from error
+            reason = error.strerror or error
+            raise RequestError(f"dataset.path={path} cannot be unpacked: {reason}") from error
     while True:
         inside = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
         if len(inside) != 1 or not inside[0].is_dir():
@@ -67,9 +65,7 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
                 f"dataset.path={path}: {member.filename!r} leads out of the archive; it is not "
                 "unpacked"
             )
-    size = sum(member.file_size for member in archive.infolist())
-    if size > _MUCH_BYTES and size > _MOST_RATIO * path.stat().st_size:
-        raise RequestError(
-            f"dataset.path={path} of {path.stat().st_size / 2**20:.1f} MB would unpack to "
-            f"{size / 2**20:.0f} MB: a zip bomb, which is not unpacked"
-        )
+    try:
+        bombs.refuse(path, sum(member.file_size for member in archive.infolist()))
+    except RequestError as error:
+        raise RequestError(f"dataset.path={path}: {error}") from error

@@ -1,0 +1,87 @@
+"""The table beside images, ``metadata.csv``: their classes, groups and times, by file."""
+
+import csv
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitgap.errors import RequestError
+
+NAME = "metadata.csv"
+_FILE_COLUMNS = ("file_name", "filename", "file", "image", "path")
+_LABEL_COLUMNS = ("label", "class", "category")
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ImageTable:
+    """Rows by the name of their file, relative to the table's folder.
+
+    Attributes
+    ----------
+    shown
+        What messages call the table.
+    columns
+        Their names.
+    rows
+        By file.
+    label_column
+        None: it says no classes.
+    """
+
+    shown: str
+    columns: Sequence[str]
+    rows: Mapping[str, Row]
+    label_column: str | None
+
+    def row(self, name: str) -> Row:
+        """Return the row of a file; one of another folder may be named without that folder."""
+        found = self.rows.get(name) or self.rows.get(name.rpartition("/")[2])
+        if found is None:
+            raise RequestError(f"{self.shown} has no row for {name}")
+        return found
+
+    def labels(self, names: Sequence[str]) -> list[str]:
+        """Return the classes of some files, which must be all that the table names."""
+        assert self.label_column is not None
+        found = [self.row(name)[self.label_column] for name in names]
+        known = {part for name in names for part in (name, name.rpartition("/")[2])}
+        if absent := [name for name in self.rows if name not in known]:
+            raise RequestError(f"{self.shown} names {absent[0]!r}, which is not beside it")
+        if "" in found:
+            raise RequestError(f"{self.shown} has no label for {names[found.index('')]!r}")
+        return [unicodedata.normalize("NFC", label) for label in found]
+
+
+def read(path: Path, *, shown: str) -> ImageTable | None:
+    """Read a table; None if there is none, or it names no files.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be read, or has two rows for one file.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            table = csv.DictReader(file)
+            lines = list(table)
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise RequestError(f"{shown} cannot be read: {error}") from error
+    columns = [str(name) for name in table.fieldnames or ()]
+    file_column, label_column = (
+        next((name for name in columns if name.strip().lower() in known), None)
+        for known in (_FILE_COLUMNS, _LABEL_COLUMNS)
+    )
+    if file_column is None:
+        return None
+    rows: dict[str, Row] = {}
+    for line in lines:
+        row = {name: (line.get(name) or "").strip() for name in columns}
+        name = row[file_column].removeprefix("./")
+        if rows.setdefault(name, row) != row:
+            raise RequestError(f"{shown} has two rows for {name!r}, which differ")
+    return ImageTable(shown, columns, rows, label_column)
