@@ -410,9 +410,11 @@ def test_lists_of_nodes_are_numbered_and_lists_of_numbers_stay_whole():
 
 def test_names_tags_paths_and_tracking_decide_nothing(compose):
     asked = ("tags={question: width}", "name=x", "dataset=csv", "dataset.path=x.csv")
+    asked = (*asked, "loggers=[csv]")
     flat = config.flatten(asdict(compose(*asked)))
     dropped = set(flat) - set(config.decisive(flat))
     tracking = {f"tracking.{field.name}" for field in fields(schema.TrackingConfig)}
+    tracking = tracking - {"tracking.loggers"} | {"tracking.loggers.csv._target_"}
     dataset = {f"dataset.{key}" for key in ("allow_duplicates", "path", "test_path")}
     others = {"name", "tags.question", "architecture.title"} | dataset
     assert dropped == tracking | others

@@ -105,13 +105,13 @@ def test_the_folder_of_claims_may_disappear_while_a_run_trains(compose, tracking
     from fitgap.tracking import run_writer
 
     folder = Path(tracking_uri.removeprefix("sqlite:///")).parent / ".fitgap"
-    log_epoch = run_writer.RunRecord.log_epoch
+    on_epoch = run_writer.RunRecord.on_epoch
 
-    def remove_and_log(self, epoch):
+    def remove_and_log(self, number, metrics):
         shutil.rmtree(folder, ignore_errors=True)
-        log_epoch(self, epoch)
+        on_epoch(self, number, metrics)
 
-    monkeypatch.setattr(run_writer.RunRecord, "log_epoch", remove_and_log)
+    monkeypatch.setattr(run_writer.RunRecord, "on_epoch", remove_and_log)
     settings = (*SMALL, "training.epochs=3", f"tracking.uri={tracking_uri}")
     result = experiment.run(experiment.plan(compose(*settings)))
     (run,) = store.find_runs(tracking_uri, experiment="fitgap")

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from fitgap.training.pruning import PrunedError, bounds, watch
+from fitgap.training.pruning import PrunedError, Pruning, bounds
 
 optuna = pytest.importorskip("optuna", reason="Optuna is an extra")
 
@@ -38,12 +38,12 @@ def test_a_trial_is_stopped_where_optuna_would_stop_it(direction, startup, warmu
         trial = study.ask()
         (new,) = histories(1, seed + 1000)
         limits = bounds(finished, epochs=EPOCHS, startup_trials=startup, warmup=warmup)
-        look = watch({"metric": "m", "direction": direction, "bounds": limits})
+        pruning = Pruning({"metric": "m", "direction": direction, "bounds": limits})
         for epoch, value in new.items():
             trial.report(value, epoch)
             is_pruned = False
             try:
-                look(epoch, {"m": value})
+                pruning.on_epoch(epoch, {"m": value})
             except PrunedError:
                 is_pruned = True
             assert is_pruned == trial.should_prune(), (seed, epoch)
@@ -52,10 +52,15 @@ def test_a_trial_is_stopped_where_optuna_would_stop_it(direction, startup, warmu
 def test_values_that_are_not_numbers_set_no_bound_and_stop_nothing():
     found = bounds([{1: math.nan, 2: 0.5}], epochs=3, startup_trials=1, warmup=0)
     assert found == [None, 0.5, None]
-    look = watch({"metric": "m", "direction": "maximize", "bounds": [0.1, None]})
+    pruning = Pruning({"metric": "m", "direction": "maximize", "bounds": [0.1, None]})
     with pytest.raises(PrunedError, match=r"m -inf by epoch 1"):
-        look(1, {"m": math.nan})
+        pruning.on_epoch(1, {"m": math.nan})
 
 
 def test_without_bounds_nothing_is_stopped():
-    watch(None)(1, {})
+    Pruning(None).on_epoch(1, {})
+
+
+def test_a_run_that_diverges_is_not_called_pruned():
+    pruning = Pruning({"metric": "val/accuracy", "direction": "maximize", "bounds": [0.9]})
+    pruning.on_epoch(1, {"val/loss": math.nan, "val/accuracy": 0.1})

@@ -13,6 +13,7 @@ from fitgap import heavy_imports, store
 from fitgap.config import project, tasks
 from fitgap.config.checks import check_values
 from fitgap.config.schema import Config, SplitConfig
+from fitgap.config.settings import recorded
 from fitgap.data import datasets, preprocessing, splits
 from fitgap.data import report as data_report
 from fitgap.data.datasets import Dataset
@@ -26,10 +27,19 @@ from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.models.scaling import feature_scaling, target_scaling
 from fitgap.store import StoredRun
 from fitgap.tracking import delivery, disk_full, provenance
-from fitgap.training import backend, checkpoints, debugging, progress, pruning
+from fitgap.training import (
+    backend,
+    checkpoints,
+    debugging,
+    events,
+    loggers,
+    progress,
+    pruning,
+)
 from fitgap.training.class_weights import sample_weights
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
+from fitgap.trust.text import scrub
 
 if TYPE_CHECKING:
     from fitgap.tracking.run_writer import RunRecord
@@ -112,6 +122,7 @@ def plan(config: Config) -> Plan:
         config = replace(config, split=replace(config.split, stratify=facts.stratified))
     config = tasks.resolve(config, facts.task, num_outputs=facts.num_classes)
     check_values(config, image_shape=facts.image_shape, value_type=facts.value_type)
+    loggers.make(config.tracking.loggers)  # a wrong one is told before anything is trained
     if facts.other_scale:
         raise RequestError(
             f"dataset={config.dataset.name} has parts of different scales: {facts.other_scale}\n"
@@ -277,10 +288,10 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     experiment_id = setup.prepare(planned.uri, config.tracking.experiment)
     run_id = delivery.retry_while_away(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
-    done = len(checkpoint.epochs) if checkpoint else 0
-    scores_of = functools.partial(
-        run_writer.score_metrics, higher_is_better=higher_is_better(config)
-    )
+    better = higher_is_better(config)
+    scores_of = functools.partial(run_writer.score_metrics, higher_is_better=better)
+    figures_of = functools.partial(run_writer.epoch_metrics, higher_is_better=better)
+    extra = loggers.make(config.tracking.loggers)
     with run_writer.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
     ) as record:
@@ -288,55 +299,51 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         found = data_report.find_beside(dataset, split)
         record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
         quiet = config.tracking.parent is not None
-        with progress.show(
-            description.name,
+        reports = project.folder() / "reports"
+        start = events.Start(
+            run_id=record.run_id,
+            name=description.name,
+            experiment=config.tracking.experiment,
             epochs=config.training.epochs,
-            done=done,
-            quiet=quiet,
-            higher_is_better=higher_is_better(config),
-        ) as show:
-            prune = pruning.watch(config.tracking.pruning)
-
-            def observe(epoch: loop.Epoch) -> None:
-                record.log_epoch(epoch)
-                if epoch.number > done:
-                    show(epoch)
-                if epoch.is_finite:  # else it has diverged, which is worse than falling behind
-                    prune(epoch.number, scores_of(train=epoch.train, val=epoch.val))
-
-            profile = project.folder() / "reports" / "profiles" / record.run_id
-            with debugging.watched(config.debug, folder=profile):
+            done=len(checkpoint.epochs) if checkpoint else 0,
+            settings=scrub(recorded(config)),
+            folder=reports,
+        )
+        showing = progress.observer(quiet=quiet)
+        pruner = pruning.Pruning(config.tracking.pruning)
+        with events.told([record, showing, *extra, pruner], start) as told:
+            with debugging.watched(config.debug, folder=reports / "profiles" / record.run_id):
                 fitted = loop.fit(
                     engine,
                     partitions=partitions,
                     config=config,
                     callbacks=callbacks,
-                    observe=observe,
+                    observe=lambda epoch: told.on_epoch(epoch.number, figures_of(epoch)),
                     save=functools.partial(checkpoints.save, checkpoint_path),
                     resume=checkpoint,
                     say=say,
                 )
-        test = loop.score(engine, partitions.test, config=config)  # once, and it chooses nothing
-        metrics = scores_of(train=fitted.train, val=fitted.val, test=test)
-        metrics |= baseline(
-            partitions.train,
-            partitions.val or partitions.test,
-            metrics=metrics_of(config),
-            task=dataset.task,
-            num_outputs=dataset.num_classes,
-        )
+            test = loop.score(engine, partitions.test, config=config)  # once; it chooses nothing
+            metrics = scores_of(train=fitted.train, val=fitted.val, test=test)
+            metrics |= baseline(
+                partitions.train,
+                partitions.val or partitions.test,
+                metrics=metrics_of(config),
+                task=dataset.task,
+                num_outputs=dataset.num_classes,
+            )
+            metrics |= _costs(fitted, num_images=len(partitions.train))
+            # Where the saved weights are an earlier epoch's, their figures stand a step after the
+            # last one, so that MLflow shows them and no step has two values.
+            step = len(fitted.epochs) + (1 if fitted.restored else 0)
+            told.on_end(metrics, step)
         _say_undefined(record, quiet=quiet, train=fitted.train, val=fitted.val, test=test)
-        metrics |= _costs(fitted, num_images=len(partitions.train))
         with tempfile.TemporaryDirectory(prefix="fitgap-") as name:
             folder = Path(name)
             artifacts.write(folder, config=config, fitted=fitted, engine=engine, dataset=dataset)
             artifacts.write_code(folder, planned.sources.own.texts)
             data_report.write(folder, found.result())
             record.log_artifacts(folder)
-        # The saved weights' figures close the record. Where they are an earlier epoch's, they
-        # stand a step after the last one, so that MLflow shows them and no step has two values.
-        step = len(fitted.epochs) + (1 if fitted.restored else 0)
-        record.log_metrics(metrics, step=step)
         record.log_model(
             engine.model,
             example=partitions.test.x[:3],

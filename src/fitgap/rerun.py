@@ -87,16 +87,22 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
         names a class that a record may not.
     """
     own = recorded_code.unchanged(run)
+    # Loggers follow a run and are none of its bits; a record brings none along.
+    tracking = replace(
+        run.config.tracking,
+        uri=run.uri,
+        experiment=run.experiment,
+        reuse=False,
+        parent=None,
+        loggers={},
+    )
     targets.check(
-        config.to_plain(run.config),
+        config.to_plain(replace(run.config, tracking=tracking)),
         what=f"the record of run {run.run_id}",
         modules=[*own, *modules],
     )
     with recorded.model_file(run):
         pass  # before anything is trained that could then not be compared
-    tracking = replace(
-        run.config.tracking, uri=run.uri, experiment=run.experiment, reuse=False, parent=None
-    )
     settings = replace(
         run.config, dataset=run.dataset, tracking=tracking, name=f"{run.name} (again)"
     )

@@ -17,7 +17,7 @@ SHORT = {
     "batch_size": "training.batch_size",
     "learning_rate": "optimizer.learning_rate",
 }
-PRESETS = ("experiment", "sweep", "remedy")
+PRESETS = ("experiment", "sweep", "remedy", "callbacks", "loggers")
 # Groups of which an option may have settings that the schema does not name.
 _OPEN = ("architecture", "optimizer", "loss")
 # Settings of the study, which a run cannot choose otherwise.

@@ -381,6 +381,8 @@ def _check_training(config: Config) -> None:
                 "training/schedule sets too; take training/schedule=constant, or leave it out"
             )
         _check_monitor(f"training.callbacks.{key}", node, config)
+    for key, node in config.tracking.loggers.items():
+        require(f"loggers={key}", node, "given with a _target_", when=_has_target(node))
     if training.early_stopping:
         _check_monitor("training.early_stopping", training.early_stopping, config)
 

@@ -185,6 +185,7 @@ class TrackingConfig:
     reuse: bool = True
     parent: str | None = None  # run id of the sweep's parent run, set by the sweep
     watched: bool = False  # whether the sweep itself shows what becomes of the run
+    loggers: dict[str, Any] = field(default_factory=dict)  # see `fitgap.training.loggers`
     pruning: Any = None  # when a trial is stopped, set by a search; see `fitgap.training.pruning`
 
 

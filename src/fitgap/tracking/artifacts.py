@@ -11,7 +11,7 @@ from fitgap.config.schema import Config
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import higher_is_better
 from fitgap.store import predictions
-from fitgap.tracking.run_writer import dump_config, score_metrics
+from fitgap.tracking.run_writer import dump_config, epoch_metrics
 from fitgap.training.engines.choice import Engine
 from fitgap.training.loop import Epoch, Fitted
 
@@ -99,13 +99,8 @@ def _curves(epochs: Sequence[Epoch]) -> dict[str, dict[int, float]]:
 
 def _write_history(path: Path, fitted: Fitted, *, higher_is_better: Collection[str]) -> None:
     rows = [
-        {"epoch": epoch.number, "learning_rate": epoch.learning_rate}
-        | score_metrics(
-            train=epoch.train,
-            val=epoch.val,
-            running=epoch.running,
-            higher_is_better=higher_is_better,
-        )
+        {"epoch": epoch.number}
+        | epoch_metrics(epoch, higher_is_better=higher_is_better)
         | {"fit_seconds": epoch.fit_seconds}
         for epoch in fitted.epochs
     ]

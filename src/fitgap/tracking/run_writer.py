@@ -29,12 +29,13 @@ from fitgap.config.modules import module_name
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded, to_plain, to_text
 from fitgap.data.datasets import Dataset
-from fitgap.evaluation.metrics import describe, higher_is_better, metrics_of
+from fitgap.evaluation.metrics import describe, metrics_of
 from fitgap.evaluation.scores import Scores, gap
 from fitgap.tracking import delivery, provenance
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation
 from fitgap.tracking.setup import FAILURE_TAG
+from fitgap.training.events import Observer
 from fitgap.training.pruning import PrunedError
 from fitgap.trust.text import scrub, without_secrets
 
@@ -92,7 +93,7 @@ class ModelDescription:
     step: int
 
 
-class RunRecord:
+class RunRecord(Observer):
     """One open MLflow run, to which epochs, scores and artifacts are added.
 
     Parameters
@@ -105,20 +106,11 @@ class RunRecord:
         Of a run that exists.
     experiment_id
         Of its experiment.
-    higher_is_better
-        Its metrics that are better the higher they are.
     """
 
     def __init__(
-        self,
-        client: mlflow.MlflowClient,
-        *,
-        uri: str,
-        run_id: str,
-        experiment_id: str,
-        higher_is_better: Collection[str] = (),
+        self, client: mlflow.MlflowClient, *, uri: str, run_id: str, experiment_id: str
     ) -> None:
-        self._higher_is_better = higher_is_better
         self.run_id = run_id
         self._client = client
         self._uri = uri
@@ -130,17 +122,15 @@ class RunRecord:
         self._dataset: Mapping[str, str] = {}
         self._last_flush = time.monotonic()
 
-    def log_epoch(self, epoch: "Epoch") -> None:
+    def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         """Add an epoch's figures under its number."""
-        metrics = {"learning_rate": epoch.learning_rate} | score_metrics(
-            train=epoch.train,
-            val=epoch.val,
-            running=epoch.running,
-            higher_is_better=self._higher_is_better,
-        )
-        self.log_metrics(metrics, step=epoch.number)
+        self.log_metrics(metrics, step=number)
         if time.monotonic() - self._last_flush > FLUSH_SECONDS:
             self.flush()
+
+    def on_end(self, metrics: Mapping[str, float] | None, step: int) -> None:
+        """Add the saved weights' figures, which close the record."""
+        self.log_metrics(metrics or {}, step=step)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
         """Add metrics under a step, unless they have a value there; the next flush sends them."""
@@ -310,24 +300,18 @@ def open_run(
     }
     settings = {**recorded(config), **description.parameters}
     settings["tracking.uri"] = store.redact(uri)
-    # A tag says the parent. Both may change when a run goes on, and a parameter must not.
-    of_the_sweep = ("tracking.parent", "tracking.watched", "tracking.pruning")
+    # A tag says the parent. All may change when a run goes on, and a parameter must not.
+    of_this_time = tuple(f"tracking.{name}" for name in ("parent", "watched", "pruning", "loggers"))
     params: Mapping[str, str] = {
         key: _param_value(scrub(value, key))
         for key, value in settings.items()
-        if not key.startswith(of_the_sweep)
+        if not key.startswith(of_this_time)
     }
     with sigterm_raises():
         run_id = interrupted or delivery.create_run(
             client, uri=uri, experiment_id=experiment_id, tags=tags, name=description.name
         )
-        record = RunRecord(
-            client,
-            uri=uri,
-            run_id=run_id,
-            experiment_id=experiment_id,
-            higher_is_better=higher_is_better(config),
-        )
+        record = RunRecord(client, uri=uri, run_id=run_id, experiment_id=experiment_id)
         if interrupted is not None:
             # Before it says RUNNING: with the tags of its dead process, others would end it.
             record.set_tags(tags)
@@ -369,6 +353,16 @@ def send_text(sender: Delivery, text: str, file_name: str) -> None:
     with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
         (Path(folder) / file_name).write_text(text, encoding="utf-8")
         sender.send(Operation("artifacts", {}, Path(folder)))
+
+
+def epoch_metrics(epoch: "Epoch", *, higher_is_better: Collection[str]) -> dict[str, float]:
+    """Return an epoch's figures under the names that the record uses; see `score_metrics`."""
+    return {"learning_rate": epoch.learning_rate} | score_metrics(
+        train=epoch.train,
+        val=epoch.val,
+        running=epoch.running,
+        higher_is_better=higher_is_better,
+    )
 
 
 def score_metrics(

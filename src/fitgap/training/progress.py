@@ -1,119 +1,164 @@
-"""What a person sees of a run while it trains: a bar in a terminal, plain lines elsewhere."""
+"""What a person sees of a run while it trains: a bar in a terminal or notebook, else lines."""
 
+import html
 import sys
 import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import Any
 
-from fitgap.evaluation.scores import Scores, gap
-
-if TYPE_CHECKING:
-    from fitgap.training.loop import Epoch
+from fitgap.training.events import Observer, Start
 
 
-class Observer(Protocol):
-    """Hears of each epoch as it ends."""
-
-    def __call__(self, epoch: "Epoch") -> None:
-        """Take notice of an epoch's figures."""
-
-
-@contextmanager
-def show(
-    name: str, *, epochs: int, done: int, quiet: bool, higher_is_better: Collection[str] = ()
-) -> Iterator[Observer]:
-    """Show a run's epochs until the block is left.
+def observer(*, quiet: bool) -> Observer:
+    """Return what shows a run's epochs where the process is.
 
     Parameters
     ----------
-    name
-        Of the run.
-    epochs
-        How many there will be at most.
-    done
-        How many of them an interrupted run had behind it.
     quiet
         Show nothing: in a sweep, where several runs share the terminal, each has its one line
         at the end.
-    higher_is_better
-        The metrics that are better the higher they are.
     """
-    if done and not quiet:
-        print(f"goes on after epoch {done} of {epochs}", flush=True)
     if quiet:
-        yield lambda _: None
-    elif sys.stdout.isatty():
-        with _bar(name, epochs, done, higher_is_better) as observer:
-            yield observer
-    else:
-        started = time.perf_counter()
-        yield lambda epoch: print(
-            _line(
-                figures(epoch, higher_is_better=higher_is_better),
-                epoch.number,
-                epochs,
-                (time.perf_counter() - started) / (epoch.number - done),
-            ),
-            flush=True,
+        return Observer()
+    if is_notebook():
+        return NotebookBar()
+    return TerminalBar() if sys.stdout.isatty() else Lines()
+
+
+def is_notebook() -> bool:
+    """Tell whether this process is a notebook's kernel, which shows more than text."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
+
+
+class Lines(Observer):
+    """A line per epoch."""
+
+    def on_start(self, start: Start) -> None:
+        """Say after which epoch an interrupted run goes on."""
+        self._start, self._began = start, time.perf_counter()
+        if start.done:
+            print(f"goes on after epoch {start.done} of {start.epochs}", flush=True)
+
+    def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Print an epoch's line, unless that was done before an interruption."""
+        if number > self._start.done:
+            each = (time.perf_counter() - self._began) / (number - self._start.done)
+            self._show(
+                number, f"{figures(metrics)}  {each * (self._start.epochs - number):.0f} s left"
+            )
+
+    def _show(self, number: int, text: str) -> None:
+        print(f"epoch {number}/{self._start.epochs}  {text}", flush=True)
+
+
+class NotebookBar(Lines):
+    """One bar below the cell, which moves on."""
+
+    def on_start(self, start: Start) -> None:
+        """Show an empty bar, once there is something to show."""
+        super().on_start(start)
+        self._shown = Display()
+
+    def _show(self, number: int, text: str) -> None:
+        self._shown.bar(number, self._start.epochs, text)
+
+
+class Display:
+    """One output of a notebook's cell, which is replaced by what comes later."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def bar(self, number: int, total: int, text: str) -> None:
+        """Show how many of the epochs are behind, and a text beside the bar."""
+        self._show(
+            {
+                "text/plain": f"epoch {number}/{total}  {text}",
+                "text/html": f"<div>epoch {number}/{total} <progress value='{number}' "
+                f"max='{total}'></progress> {html.escape(text)}</div>",
+            }
         )
 
+    def _show(self, forms: dict[str, str]) -> None:
+        from IPython.display import display
 
-@contextmanager
-def _bar(
-    name: str, epochs: int, done: int, higher_is_better: Collection[str]
-) -> Iterator[Observer]:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+        if self._handle is None:
+            self._handle = display(forms, raw=True, display_id=True)
+        else:
+            self._handle.update(forms, raw=True)
 
-    with Progress(
-        TextColumn("epoch"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[figures]}", markup=False),
-        TimeRemainingColumn(),
-    ) as bar:
-        task = bar.add_task(name, total=epochs, completed=done, figures="compiling")
-        yield lambda epoch: bar.update(
-            task,
-            completed=epoch.number,
-            figures=figures(epoch, higher_is_better=higher_is_better),
+
+class TerminalBar(Observer):
+    """One bar in a terminal, with the last epoch's figures."""
+
+    def on_start(self, start: Start) -> None:
+        """Show the bar."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
         )
 
+        if start.done:
+            print(f"goes on after epoch {start.done} of {start.epochs}", flush=True)
+        self._bar = Progress(
+            TextColumn("epoch"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeRemainingColumn(),
+        )
+        self._task = self._bar.add_task(
+            start.name, total=start.epochs, completed=start.done, figures="compiling"
+        )
+        self._bar.start()
 
-def _line(text: str, number: int, epochs: int, seconds_per_epoch: float) -> str:
-    left = seconds_per_epoch * (epochs - number)
-    return f"epoch {number}/{epochs}  {text}  {left:.0f} s left"
+    def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Move the bar on."""
+        self._bar.update(self._task, completed=number, figures=figures(metrics))
+
+    def on_end(self, metrics: Mapping[str, float] | None, step: int) -> None:
+        """Leave the bar as it is."""
+        del metrics, step
+        self._bar.stop()
 
 
-def figures(epoch: "Epoch", *, higher_is_better: Collection[str] = ()) -> str:
+def figures(metrics: Mapping[str, float]) -> str:
     """Return an epoch's figures in one short phrase: loss, primary metric, its gap.
 
     The exact validation figures where there are any, else the exact training figures, else the
     running averages.
+
+    >>> figures({"val/loss": 0.5, "val/accuracy": 0.75, "gap/loss": 0.25, "gap/accuracy": 0.125})
+    'val loss 0.5000 acc 0.7500  gap +0.1250'
     """
-    if epoch.val is not None:
-        text = f"val {_loss_and_primary(epoch.val)}"
-        if epoch.train is not None:
-            between = gap(epoch.train, epoch.val, higher_is_better=higher_is_better)
-            text += f"  gap {between[_primary(between)]:+.4f}"
-        return text
-    name, scores = ("train", epoch.train) if epoch.train else ("running", epoch.running)
-    return f"{name} {_loss_and_primary(scores)}"
+    parts = {
+        part: {
+            name.partition("/")[2]: value for name, value in metrics.items() if _is_of(name, part)
+        }
+        for part in ("val", "train", "running", "gap")
+    }
+    part = next(name for name in ("val", "train", "running") if parts[name])
+    text = f"{part} {_loss_and_primary(parts[part])}"
+    if part == "val" and parts["gap"]:
+        text += f"  gap {parts['gap'][_primary(parts['gap'])]:+.4f}"
+    return text
 
 
-def _primary(scores: Scores) -> str:
+def _is_of(name: str, part: str) -> bool:
+    return name.startswith(f"{part}/")
+
+
+def _primary(scores: Mapping[str, float]) -> str:
     """Return the metric that is told besides the loss; the loss where there is none."""
     return next((name for name in scores if name != "loss"), "loss")
 
 
-def _loss_and_primary(scores: Scores) -> str:
+def _loss_and_primary(scores: Mapping[str, float]) -> str:
     name = _primary(scores)
     shown = {"accuracy": "acc"}.get(name, name)
     other = "" if name == "loss" else f" {shown} {scores[name]:.4f}"
-    return f"loss {scores.loss:.4f}{other}"
+    return f"loss {scores['loss']:.4f}{other}"

@@ -5,8 +5,10 @@ needs no access to the search's memory, and is stopped at the same epoch whereve
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from fitgap.training.events import Observer
 
 
 class PrunedError(Exception):
@@ -52,30 +54,40 @@ def bounds(
     return found
 
 
-def watch(pruning: Mapping[str, Any] | None) -> Callable[[int, Mapping[str, float]], None]:
-    """Return a function that takes each epoch's number and figures, and stops a run behind.
+class Pruning(Observer):
+    """Stops a run that is behind.
 
     Parameters
     ----------
     pruning
         ``metric``, ``direction`` and ``bounds``; None stops nothing.
     """
-    if pruning is None:
-        return lambda _epoch, _metrics: None
-    metric, maximize = pruning["metric"], pruning["direction"] == "maximize"
-    limits = pruning["bounds"]
-    best = -math.inf
 
-    def look(epoch: int, metrics: Mapping[str, float]) -> None:
-        nonlocal best
-        sign = 1 if maximize else -1
+    def __init__(self, pruning: Mapping[str, Any] | None) -> None:
+        self._pruning = pruning
+        self._best = -math.inf
+
+    def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Compare the best figure so far with the epoch's bound.
+
+        Raises
+        ------
+        PrunedError
+            If it is behind. Not where a loss is no number any more: the run has diverged, which
+            is worse.
+        """
+        has_diverged = any(
+            name.endswith("/loss") and not math.isfinite(value) for name, value in metrics.items()
+        )
+        if self._pruning is None or has_diverged:
+            return
+        metric, limits = self._pruning["metric"], self._pruning["bounds"]
+        sign = 1 if self._pruning["direction"] == "maximize" else -1
         value = metrics.get(metric, math.nan)  # absent where it is undefined
-        best = best if math.isnan(value) else max(best, sign * value)
-        limit = limits[epoch - 1] if epoch <= len(limits) else None
-        if limit is not None and best < sign * limit:
+        self._best = self._best if math.isnan(value) else max(self._best, sign * value)
+        limit = limits[number - 1] if number <= len(limits) else None
+        if limit is not None and self._best < sign * limit:
             raise PrunedError(
-                f"pruned: {metric} {sign * best:.4f} by epoch {epoch} is behind the median "
+                f"pruned: {metric} {sign * self._best:.4f} by epoch {number} is behind the median "
                 f"{limit:.4f} of the trials before"
             )
-
-    return look

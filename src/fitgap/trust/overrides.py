@@ -32,8 +32,8 @@ HYDRA_SETTINGS = frozenset(
     [f"hydra.launcher.{name}" for name in _LAUNCHER_SETTINGS.split()]
     + [f"hydra.sweeper.{name}" for name in _SWEEPER_SETTINGS.split()]
 )
-# Groups that set several of an experiment's settings at once.
-PRESETS = ("experiment", "sweep", "remedy")
+# Groups that set settings of several sections, or of another one than their own.
+PRESETS = ("experiment", "sweep", "remedy", "callbacks", "loggers")
 TRACKING = ("tracking", "tracking.uri", "tracking.experiment", "tracking.reuse")
 PARAMS = "hydra.sweeper.params."  # the experiment's settings that a preset sweeps over
 
