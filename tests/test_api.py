@@ -126,7 +126,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
         fitgap.Study(data=data)
     files = sorted((folder / ".fitgap" / "data").iterdir())
     assert len(files) == 2
-    held = [dict(np.load(file)) for file in files]
+    held = [{file.stem: np.load(file) for file in each.iterdir()} for each in files]
     of_two = next(each for each in held if len(each) == 2)
     np.testing.assert_array_equal(of_two["x_train"], x)
     np.testing.assert_array_equal(of_two["y_train"], y)

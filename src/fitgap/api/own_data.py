@@ -6,17 +6,18 @@ tomorrow.
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fitgap.api.words import literal
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
+from fitgap.data import disk_arrays
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ def _is_frame(data: Any) -> bool:
 
 def _save_arrays(data: Any) -> Path:
     arrays: dict[str, Any] = dict(zip(ARRAYS, map(np.asarray, data), strict=False))
+    for name in set(arrays) & {"x_train", "x_test"}:
+        arrays[name] = _as_networks_take_it(arrays[name])
     for x, y in (("x_train", "y_train"), ("x_test", "y_test")):
         if x in arrays and (arrays[x].ndim == 0 or len(arrays[x]) != len(np.atleast_1d(arrays[y]))):
             rows = [len(np.atleast_1d(arrays[name])) for name in (x, y)]
@@ -141,26 +144,54 @@ def _save_arrays(data: Any) -> Path:
             raise RequestError(f"data: {name} holds Python objects; give numbers or text")
         digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
         digest.update(np.ascontiguousarray(array).data if array.size else b"")
-    return _keep(f"{digest.hexdigest()[:16]}.npz", lambda file: np.savez(file, **arrays))
+
+    def write(folder: Path) -> None:
+        for name, array in arrays.items():
+            np.save(folder / name, array, allow_pickle=False)
+
+    return _keep(digest.hexdigest()[:16], write)
+
+
+def _as_networks_take_it(x: NDArray[Any]) -> NDArray[Any]:
+    """Return doubles as float32, as every process would have them, so that all can share them."""
+    if x.dtype != np.float64:
+        return x
+    with np.errstate(over="ignore"):
+        narrow = x.astype(np.float32)
+    return narrow if np.array_equal(np.isfinite(narrow), np.isfinite(x)) else x
 
 
 def _save_table(frame: "pd.DataFrame") -> Path:
     text = frame.to_csv(index=False).encode()
     name = f"{hashlib.sha256(text).hexdigest()[:16]}.csv"
-    return _keep(name, lambda file: file.write(text))
+    return _keep(name, lambda folder: (folder / name).write_bytes(text), inside=name)
 
 
-def _keep(name: str, write: Callable[[Any], Any]) -> Path:
-    """Return the file of a name, written as a whole unless it is there."""
-    path = project.state_folder() / "data" / name
+def _keep(name: str, write: Callable[[Path], Any], *, inside: str = "") -> Path:
+    """Return the place of a name, written as a whole unless it is there.
+
+    Parameters
+    ----------
+    name
+        In the cache: of a folder or, with ``inside``, of a file.
+    write
+        Takes an empty folder, and writes into it.
+    inside
+        Name of the file to keep of the folder; empty: all of it.
+    """
+    path = disk_arrays.cache_file(name)
     if path.exists():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as file:
-            write(file)
-        os.replace(file.name, path)  # noqa: PTH105 - its name is text
+        with tempfile.TemporaryDirectory(dir=path.parent) as unfinished:
+            folder = Path(unfinished) / name
+            folder.mkdir()
+            write(folder)
+            (folder / inside).rename(path)
     except OSError as error:
+        if path.exists():  # another process was faster
+            return path
         raise RequestError(
             f"the project folder {project.folder()} cannot be written: {error.strerror}"
         ) from error

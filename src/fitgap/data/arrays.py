@@ -54,17 +54,33 @@ class Stored:
         Called, gives the rows in order, some at a time.
     is_streamable
         Whether ``blocks`` needs no more memory than its rows.
+    mapped
+        The array in its file, which all processes share, where nobody changes that file.
     """
 
     shape: tuple[int, ...]
     dtype: "np.dtype[Any]"
     blocks: Callable[[], Iterator[NDArray[Any]]]
     is_streamable: bool = True
+    mapped: NDArray[Any] | None = None
 
 
-def stored(array: NDArray[Any]) -> Stored:
-    """Return an array in memory, or one that NumPy maps from a file, as found."""
-    return Stored(array.shape, array.dtype, lambda: disk_arrays.blocks(array))
+def stored(array: NDArray[Any], *, stays: bool = False) -> Stored:
+    """Return an array in memory, or one that NumPy maps from a file, as found.
+
+    Parameters
+    ----------
+    array
+        With its rows along the first axis.
+    stays
+        Whether it is mapped from a file that nobody changes.
+    """
+    return Stored(
+        array.shape,
+        array.dtype,
+        lambda: disk_arrays.blocks(array),
+        mapped=array if stays and array.flags.c_contiguous else None,
+    )
 
 
 def role_of(name: str) -> str | None:
@@ -312,6 +328,10 @@ class _Form:
             return (n, height, width, channels)
         return stored_shape
 
+    def is_as_stored(self, each: Stored) -> bool:
+        """Tell whether the values stay as they are."""
+        return (each.dtype, each.shape) == (self.dtype, self.shape(each.shape))
+
     def apply(self, block: NDArray[Any]) -> NDArray[Any]:
         if self.channels_first and block.ndim == 4:
             block = np.moveaxis(block, 1, 3)
@@ -382,6 +402,8 @@ def _range_of(name: str, each: Stored) -> _Range:
 
 def _loaded(each: Stored, form: _Form, *, name: str, key: str) -> Images:
     del name, key
+    if each.mapped is not None and form.is_as_stored(each):
+        return disk_arrays.DiskRows(each.mapped)
     x = np.empty(form.shape(each.shape), form.dtype)
     first = 0
     for block in each.blocks():

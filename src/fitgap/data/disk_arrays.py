@@ -100,6 +100,11 @@ def cache_file(name: str) -> Path:
     return project.state_folder() / "data" / name
 
 
+def is_kept(path: Path) -> bool:
+    """Tell whether a file is fitgap's own, named after what it holds: nobody changes it."""
+    return path.absolute().is_relative_to(cache_file("").absolute())
+
+
 def write(
     path: Path, parts: Iterator[NDArray[Any]], *, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Arrays of one's own: one ``.npz`` file, or two ``.npy`` files of inputs and labels.
+"""Arrays of one's own: a ``.npz`` file, two ``.npy`` files of inputs and labels, a folder of them.
 
 What the arrays are called, and what becomes of their values, is `fitgap.data.arrays`'s work.
 """
@@ -27,6 +27,8 @@ def files(config: NpzConfig) -> list[Path]:
         if value is None:
             continue
         path = Path(value).expanduser()
+        if setting == "path" and (of_folder := sorted(path.glob("*.npy"))):
+            return of_folder
         if not path.is_file():
             raise RequestError(
                 f"dataset.{setting} must be an existing .npz or .npy file, got {value}"
@@ -62,9 +64,10 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str, columns: Spli
     paths = files(config)
     with contextlib.ExitStack() as opened:
         try:
-            if len(paths) == 2:
-                names = zip(("x_train", "y_train"), paths, strict=True)
-                found = {name: _npy(name, path) for name, path in names}
+            if config.label_path is None and paths[0].suffix == ".npy":  # of a folder
+                found = {path.stem: _npy(path) for path in paths}
+            elif len(paths) == 2:
+                found = {"x_train": _npy(paths[0]), "y_train": _npy(paths[1])}
             else:
                 archive = opened.enter_context(zipfile.ZipFile(paths[0]))
                 bombs.refuse(paths[0], sum(each.file_size for each in archive.infolist()))
@@ -85,13 +88,13 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str, columns: Spli
             raise RequestError(f"dataset.path={config.path} cannot be read: {reason}") from error
 
 
-def _npy(name: str, path: Path) -> Stored:
+def _npy(path: Path) -> Stored:
     with path.open("rb") as file:
         _, _, dtype = _read_header(file)
     if dtype.hasobject:  # an array of them cannot be mapped
         return Stored((), dtype, lambda: iter(()))
-    del name
-    return arrays.stored(np.load(path, mmap_mode="r", allow_pickle=False))
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return arrays.stored(array, stays=disk_arrays.is_kept(path))
 
 
 def _name(member: zipfile.ZipInfo) -> str:
