@@ -15,6 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 import fitgap
 from fitgap.api import own_data, own_functions, words
 from fitgap.config import project
+from fitgap.data import datasets
+from fitgap.data.disk_arrays import DiskRows
 from fitgap.errors import RequestError
 
 SMALL = {"architecture": "dense_softmax", "epochs": 1, "training": {"xla": False}}
@@ -204,6 +206,32 @@ def test_a_table_is_trained_on(folder, tracking_uri):  # noqa: ARG001
     run = study.run(**SMALL)
     assert run.config.dataset.name == "csv"
     assert run.predict([3.0, 1.5]).shape == (1, 2)
+
+
+def load(count=60):
+    x = np.random.default_rng(0).normal(size=(count, 4))
+    return x, (x.sum(axis=1) > 0).astype(np.int64)
+
+
+def test_arrays_are_mapped_and_train_to_the_bits_of_what_is_read(folder, tracking_uri):
+    np.savez(folder / "arrays.npz", x=load()[0], y=load()[1])
+    results = []
+    for data in (load(), folder / "arrays.npz"):
+        study = fitgap.Study("mapped", data=data, uri=tracking_uri)
+        loaded = datasets.load(study.run(**SMALL).config.dataset)
+        results.append((isinstance(loaded.x_train, DiskRows), loaded.digest, len(study.runs())))
+    (mapped, digest, _), (read, same_digest, runs) = results
+    assert mapped
+    assert not read
+    assert digest == same_digest
+    assert runs == 1  # the same experiment
+
+
+def test_a_function_that_returns_data_is_data(folder, tracking_uri):  # noqa: ARG001
+    run = fitgap.Study("function", data=partial(load, count=80), uri=tracking_uri).run(**SMALL)
+    assert run.config.dataset.function == {"_target_": f"{__name__}.load", "count": 80}
+    with pytest.raises(RequestError, match="data: lambda has no source"):
+        fitgap.Study(data=lambda: load(9))
 
 
 # Runs -------------------------------------------------------------------------------------------

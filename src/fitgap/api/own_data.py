@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.api import own_functions
 from fitgap.api.words import literal
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
@@ -35,7 +36,7 @@ _BY_ENDING = {
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 FORMS = (
     "a dataset's name or settings, arrays (x, y) or (x, y, x_test, y_test), a DataFrame with "
-    "label=..., a path, or the paths of two .npy files"
+    "label=..., a path, the paths of two .npy files, or a function that returns data"
 )
 
 
@@ -59,6 +60,8 @@ def overrides(data: Any, *, label: str | None) -> list[str]:
         raise RequestError("label names a column of a table, and data is none")
     if data is None:
         return []
+    if callable(data):
+        data = {"name": "function", "function": own_functions.of_data(data)}
     if isinstance(data, Mapping):
         return _of_settings(dict(data))
     if isinstance(data, str | Path):

@@ -53,27 +53,54 @@ def with_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str
     return replaced, tuple(here_only)
 
 
+def of_data(value: Any) -> dict[str, Any]:
+    """Return the settings of ``dataset=function`` for a function that returns data.
+
+    Parameters
+    ----------
+    value
+        A function, or a ``functools.partial`` of one.
+
+    Raises
+    ------
+    RequestError
+        If its source cannot be had: nobody could then tell which data were used.
+    """
+    here_only: list[str] = []
+    target, settings = _function_of("data", value, here_only)
+    if here_only:
+        raise RequestError(
+            f"data: {here_only[0]} has no source that could be kept; define it by def at the top "
+            "of a module or cell"
+        )
+    return {"_target_": target, **settings}
+
+
 def _option(group: str, value: Any, here_only: list[str]) -> Any:
     if isinstance(value, str) or (isinstance(value, Mapping) and "_target_" not in value):
         return value
+    target, settings = _function_of(group, value, here_only)
+    name = str(settings.pop("name", target.rpartition(".")[2].strip("<>")))
+    return _write_option(group, name, {"_target_": target, "name": name, **settings})
+
+
+def _function_of(what: str, value: Any, here_only: list[str]) -> tuple[str, dict[str, Any]]:
+    """Return the name by which a function is imported, and the settings that come with it."""
     function, settings = value, {}
     if isinstance(value, Mapping):
         settings = {key: item for key, item in value.items() if key != "_target_"}
         function = value["_target_"]
     elif isinstance(value, functools.partial):
         if value.args:
-            raise RequestError(f"{group}: a partial function may bind arguments by name only")
+            raise RequestError(f"{what}: a partial function may bind arguments by name only")
         function, settings = value.func, dict(value.keywords)
     if isinstance(function, str):
-        target = function
-    elif callable(function):
-        target = _target(function, here_only)
-    else:
-        raise RequestError(
-            f"{group} must be an option's name or a function, got {type(function).__name__}"
-        )
-    name = str(settings.pop("name", target.rpartition(".")[2].strip("<>")))
-    return _write_option(group, name, {"_target_": target, "name": name, **settings})
+        return function, settings
+    if callable(function):
+        return _target(function, here_only), settings
+    raise RequestError(
+        f"{what} must be an option's name or a function, got {type(function).__name__}"
+    )
 
 
 def _target(function: Callable[..., Any], here_only: list[str]) -> str:
