@@ -20,6 +20,7 @@ from fitgap.data.disk_arrays import DiskRows
 from fitgap.errors import RequestError
 
 SMALL = {"architecture": "dense_softmax", "epochs": 1, "training": {"xla": False}}
+BOUNDS = ("mean", "low", "high")
 SMALL_WORDS = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
 
 
@@ -275,6 +276,9 @@ def test_a_sweep_gives_its_runs_in_the_grids_order_and_compares_them(study, fold
     frame = compared.to_frame()
     assert set(frame["optimizer"]) == {"sgd", "adam"}
     assert list(frame["n"]) == [2, 2]
+    assert list(frame)[:5] == ["optimizer", "n", *(f"val/accuracy_{p}" for p in BOUNDS)]
+    assert len(frame.columns) == 2 + 3 * 4  # of the metrics that the table shows
+    assert len(compared.to_frame(everything=True).columns) > 50
     best = compared.best
     assert best.settings == {"optimizer": frame["optimizer"][0]}
     assert best.metrics["val/accuracy"] == pytest.approx(frame["val/accuracy_mean"][0])

@@ -51,13 +51,29 @@ class Comparison:
         """What a reader must know to believe the ranking."""
         return self._found.notes
 
-    def to_frame(self) -> "pd.DataFrame":
-        """Return a row per group, best first: settings, n, then mean, sd, low, high of metrics."""
+    def to_frame(self, *, everything: bool = False) -> "pd.DataFrame":
+        """Return a row per group, best first: the settings that differ, n, and the figures.
+
+        Parameters
+        ----------
+        everything
+            Whether every metric has its columns, with standard deviation, the interval for other
+            images, and the test against the best group; else those of the table: ``_mean``,
+            ``_low`` and ``_high``, the bounds of its interval.
+        """
         import pandas as pd
 
+        from fitgap.report.leaderboard import figure_names
         from fitgap.report.terminal import to_csv
 
-        return pd.read_csv(io.StringIO(to_csv(self._found)))
+        frame = pd.read_csv(io.StringIO(to_csv(self._found)))
+        if everything:
+            return frame
+        sections, asked = self._found.sections, self._found.metrics
+        names = dict.fromkeys(name for each in sections for name in figure_names(each, asked))
+        shown = [f"{name}_{part}" for name in names for part in ("mean", "low", "high")]
+        settings = list(frame.columns)[: frame.columns.get_loc("n") + 1]
+        return frame[settings + shown]
 
     @property
     def best(self) -> Best:
