@@ -7,23 +7,21 @@ History. The engine of an experiment's runs is `fitgap.training.engines.compiled
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
-from weakref import WeakKeyDictionary, ref
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from fitgap.errors import RequestError
-from fitgap.training.engines.choice import is_fast_in_xla
+from fitgap.training import quick_program
 from fitgap.training.engines.keras_fit import acts_on_batches
+from fitgap.training.quick_program import Logs
 
 MEMORY_LIMIT_BYTES = 2**32  # as training.memory_limit_mb has it
 DEFAULT_BATCH_SIZE = 32  # model.fit's
 
-Logs = dict[str, Any]
 _logger = logging.getLogger("fitgap")
 
 
@@ -98,7 +96,7 @@ validation_batch_size, validation_freq
     size = batch_size or DEFAULT_BATCH_SIZE
     data = _tensors(train)
     validation_tensors = _tensors(validation) if validation else None
-    program = _program(
+    program = quick_program.program_of(
         model, batch_size=size, evaluation_size=validation_batch_size or size, make_for=data
     )
     count = _rows(train)
@@ -119,11 +117,11 @@ validation_batch_size, validation_freq
     for epoch in range(initial_epoch, epochs):
         model.reset_metrics()
         listeners.on_epoch_begin(epoch)
-        logs = _epoch_logs(model, program.run_epoch(data, order_of_epoch()))
+        logs = quick_program.epoch_logs(model, program.run_epoch(data, order_of_epoch()))
         if validation_tensors is not None and _is_due(epoch + 1, validation_freq):
             listeners.on_test_begin()
             model.reset_metrics()
-            found = _epoch_logs(model, program.evaluate(validation_tensors))
+            found = quick_program.epoch_logs(model, program.evaluate(validation_tensors))
             listeners.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         listeners.on_epoch_end(epoch, logs)
@@ -151,192 +149,9 @@ def evaluate(model: keras.Model, x: Any, y: Any, *, batch_size: int) -> dict[str
         found = model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
         return dict(found)
     data = _tensors((x, y, None))
-    program = _program(model, batch_size=batch_size, evaluation_size=batch_size)
+    program = quick_program.program_of(model, batch_size=batch_size, evaluation_size=batch_size)
     model.reset_metrics()
-    return _epoch_logs(model, program.evaluate(data))
-
-
-# What a model is trained by ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Program:
-    """The functions compiled around a model as it was compiled by Keras at the time."""
-
-    made_for: tuple[Any, ...]
-    run_epoch: Callable[[Any, tf.Tensor], Logs]
-    evaluate: Callable[[Any], Logs]
-
-
-_programs: WeakKeyDictionary[keras.Model, dict[tuple[int, int], _Program]] = WeakKeyDictionary()
-
-
-def _program(
-    model: keras.Model, *, batch_size: int, evaluation_size: int, make_for: Any = None
-) -> _Program:
-    """Return the compiled functions of a model, those of an earlier call where nothing changed.
-
-    ``make_for`` is the data for which what is missing of the model is made before.
-    """
-    known = _programs.setdefault(model, {})
-    program = known.get((batch_size, evaluation_size))
-    if program is None or not _same(program.made_for, _compiled_state(model)):
-        if make_for is not None:
-            _make_variables(model, make_for)
-        run_epoch, evaluate = _compile(ref(model), batch_size, evaluation_size)
-        program = _Program(_compiled_state(model), run_epoch, evaluate)
-        known[batch_size, evaluation_size] = program
-    return program
-
-
-def _compiled_state(model: keras.Model) -> tuple[Any, ...]:
-    """Return what a traced step depends on: ``compile`` makes new metrics, and what is frozen."""
-    return (model.optimizer, *model.metrics, *(v.trainable for v in model.variables))
-
-
-def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return len(one) == len(other) and all(a is b for a, b in zip(one, other, strict=True))
-
-
-def _make_variables(model: keras.Model, data: Any) -> None:
-    """Have Keras make what is missing of weights, metrics and optimizer: a loop's body cannot.
-
-    A step is traced for that and not executed, so that nothing changes.
-    """
-    specification = keras.tree.map_structure(
-        lambda tensor: tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype), data
-    )
-    tf.function(model.train_step, autograph=False).get_concrete_function(specification)
-
-
-def _compile(
-    model_of: "ref[keras.Model]", batch_size: int, evaluation_size: int
-) -> tuple[Callable[[Any, tf.Tensor], Logs], Callable[[Any], Logs]]:
-    model = _alive(model_of)
-    # What the call of a subclassed model does besides its layers' work, nobody can see.
-    is_layers_alone = isinstance(model, keras.Sequential) or type(model).__name__ == "Functional"
-    xla = bool(model.jit_compile) and is_layers_alone and is_fast_in_xla(model)
-
-    def run_epoch(data: Any, order: tf.Tensor) -> Logs:
-        model = _alive(model_of)
-
-        def step(start: tf.Tensor, size: int | tf.Tensor) -> Logs:
-            rows = tf.slice(order, [start], [size])
-            batch = keras.tree.map_structure(lambda tensor: tf.gather(tensor, rows), data)
-            return dict(model.train_step(batch))
-
-        last = _take_steps(
-            step,
-            count=order.shape[0],
-            size=batch_size,
-            sizes_are_known=xla,
-            last_apart=_has_own_step(model, "train_step"),
-        )
-        return dict(model.get_metrics_result()) if last is None else last
-
-    def evaluate(data: Any) -> Logs:
-        model = _alive(model_of)
-
-        def step(start: tf.Tensor, size: int | tf.Tensor) -> Logs:
-            def rows(tensor: tf.Tensor) -> tf.Tensor:
-                rank = len(tensor.shape)
-                first = [start, *[0] * (rank - 1)]
-                return tf.slice(tensor, first, [size, *[-1] * (rank - 1)])
-
-            return dict(model.test_step(keras.tree.map_structure(rows, data)))
-
-        last = _take_steps(
-            step,
-            count=keras.tree.flatten(data)[0].shape[0],
-            size=evaluation_size,
-            sizes_are_known=False,
-            last_apart=_has_own_step(model, "test_step"),
-        )
-        return dict(model.get_metrics_result()) if last is None else last
-
-    return (
-        tf.function(run_epoch, jit_compile=xla, autograph=False),
-        tf.function(evaluate, autograph=False),
-    )
-
-
-def _take_steps(
-    step: Callable[[tf.Tensor, int | tf.Tensor], Logs],
-    *,
-    count: int,
-    size: int,
-    sizes_are_known: bool,
-    last_apart: bool,
-) -> Logs | None:
-    """Take a step for every batch, in a loop of the graph.
-
-    Parameters
-    ----------
-    step
-        Takes the first row of a batch and their number.
-    count, size
-        Of all rows; of the rows of a batch, of which the last may have fewer.
-    sizes_are_known
-        Whether each step must know its number of rows, as XLA's must. Keras's own steps do not
-        know it where the last batch is smaller, and other arithmetic rounds otherwise.
-    last_apart
-        Whether the last step stands behind the loop, for what it returns.
-
-    Returns
-    -------
-    dict or None
-        What the last step returned, where it stands behind the loop.
-    """
-    full, rest = divmod(count, size)
-    if rest and not sizes_are_known:
-        looped = full if last_apart else full + 1
-
-        def of_unknown_size(i: tf.Tensor) -> Logs:
-            return step(i * size, tf.minimum(size, count - i * size))
-
-        # The number that comes out of the loop is not known to be constant, else the size were.
-        after = _loop(of_unknown_size, looped)
-        return of_unknown_size(after) if last_apart else None
-    looped = full - 1 if last_apart and not rest else full
-
-    def of_full_size(i: tf.Tensor) -> Logs:
-        return step(i * size, size)
-
-    _loop(of_full_size, looped)
-    if looped * size == count:
-        return None
-    return step(tf.constant(looped * size), count - looped * size)
-
-
-def _loop(step: Callable[[tf.Tensor], Logs], times: int) -> tf.Tensor:
-    """Take numbered steps in a loop of the graph, and return the number of the next."""
-
-    def body(i: tf.Tensor) -> list[tf.Tensor]:
-        step(i)
-        return [i + 1]
-
-    [after] = tf.while_loop(lambda i: i < times, body, [tf.constant(0)])
-    return after
-
-
-def _alive(model_of: "ref[keras.Model]") -> keras.Model:
-    model = model_of()
-    assert model is not None
-    return model
-
-
-def _has_own_step(model: keras.Model, name: str) -> bool:
-    return getattr(type(model), name) is not getattr(keras.Model, name)
-
-
-def _epoch_logs(model: keras.Model, last_step: Logs) -> Logs:
-    """Return the metrics' results or, where a step returns other names, its own, as Keras does."""
-    results = model.get_metrics_result()
-    found = results if results.keys() == last_step.keys() else last_step
-    return {name: np.asarray(value).tolist() for name, value in found.items()}
-
-
-# What goes in -----------------------------------------------------------------------------------
+    return quick_program.epoch_logs(model, program.evaluate(data))
 
 
 def _why_not(
