@@ -355,6 +355,7 @@ def _section(
     is_share = known_metric(metric.partition("/")[2], runs).is_share
     if margin is None and is_share:
         margin = MARGIN
+    lost = _lost(members.values(), failed, keys=by or decide)
     groups = [
         replace(
             _group(
@@ -364,9 +365,9 @@ def _section(
                 overlap=overlap,
                 these_images=query.these_images,
             ),
-            failed=_lost(part, failed, keys=by or decide),
+            failed=count,
         )
-        for part in members.values()
+        for part, count in zip(members.values(), lost, strict=True)
     ]
     ranked = any(metric in group.metrics for group in groups)
     groups.sort(key=lambda group: _by_settings(group, keys=keys))
@@ -419,25 +420,37 @@ def _held_against_the_first(groups: Sequence[Group], terms: Terms) -> list[Group
     return [*tested, *(group for group in groups if terms.metric not in group.metrics)]
 
 
-def _lost(members: Sequence[StoredRun], failed: Sequence[StoredRun], *, keys: Sequence[str]) -> int:
-    """Count what failed of a group's settings and data, and was not made good by another run."""
+# The settings that a group is made of, and what tells a replicate from others of these.
+Replicate = tuple[tuple[str | None, ...], tuple[str | None, ...]]
 
-    def replicate(run: StoredRun) -> tuple[str | None, ...]:
-        return tuple(value_of(run, key) for key in (*keys, *REPLICATE_KEYS))
 
-    def settings(run: StoredRun) -> object:
-        own = tuple(value_of(run, key) for key in keys)
-        return _dataset_of(run), kind_of_split(run), own
+def _replicate(run: StoredRun, keys: Sequence[str]) -> Replicate:
+    own = tuple(value_of(run, key) for key in keys)
+    return own, tuple(value_of(run, key) for key in REPLICATE_KEYS)
 
-    of_group = {settings(run) for run in members}
-    finished = {replicate(run) for run in members}
-    return len(
-        {
-            replicate(run)
-            for run in failed
-            if settings(run) in of_group and replicate(run) not in finished
-        }
-    )
+
+def _lost(
+    groups: Iterable[Sequence[StoredRun]], failed: Sequence[StoredRun], *, keys: Sequence[str]
+) -> list[int]:
+    """Count what failed of each group's settings and data, and was not made good by another run."""
+    of_settings: dict[tuple[str | None, ...], dict[Replicate, StoredRun]] = {}
+    for run in failed:
+        replicate = _replicate(run, keys)
+        of_settings.setdefault(replicate[0], {})[replicate] = run
+
+    def lost(members: Sequence[StoredRun]) -> int:
+        finished = {_replicate(run, keys) for run in members}
+        candidates = {own: of_settings[own] for own, _ in finished if own in of_settings}
+        if not candidates:
+            return 0
+        data = {(_dataset_of(run), kind_of_split(run)) for run in members}
+        return sum(
+            replicate not in finished and (_dataset_of(run), kind_of_split(run)) in data
+            for named in candidates.values()
+            for replicate, run in named.items()
+        )
+
+    return [lost(members) for members in groups]
 
 
 def _images(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
