@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from fitgap import __version__
-from fitgap.commands import exit_codes
+from fitgap.commands import completion, exit_codes
 from fitgap.config.checks import did_you_mean
 
 # By name, in the order of the help: what a subcommand does. Its file has the same name, with an
@@ -87,6 +87,7 @@ def main(*words: str) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int | None:
+    completion.register()
     try:
         code: int | None = group.main(arguments, prog_name="fitgap", standalone_mode=False)
     except click.Abort:

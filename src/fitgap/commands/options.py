@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fitgap.commands import completion
 from fitgap.config import project
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -18,7 +19,12 @@ experiment = click.option(
     help="MLflow experiment (the project folder's name).",
 )
 any_experiment = click.option("--experiment", metavar="NAME", help="MLflow experiment (all).")
-sort = click.option("--sort", metavar="METRIC", help="Rank by this metric's mean (val/accuracy).")
+sort = click.option(
+    "--sort",
+    metavar="METRIC",
+    shell_complete=completion.metrics,
+    help="Rank by this metric's mean (val/accuracy).",
+)
 where = click.option(
     "--where",
     multiple=True,
@@ -31,7 +37,13 @@ by = click.option(
     metavar="SETTING...",
     help="Group by these settings, averaged over all others.",
 )
-metric = click.option("--metric", multiple=True, metavar="METRIC...", help="The metrics to show.")
+metric = click.option(
+    "--metric",
+    multiple=True,
+    metavar="METRIC...",
+    shell_complete=completion.metrics,
+    help="The metrics to show.",
+)
 sweep = click.option(
     "--sweep", metavar="RUN_ID", help="Only the children of this sweep's parent run."
 )

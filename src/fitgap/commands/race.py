@@ -2,9 +2,11 @@
 
 import click
 
+from fitgap.commands.completion import Override
+
 
 @click.command("race", context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="OVERRIDE...")
+@click.argument("words", nargs=-1, required=True, type=Override(), metavar="OVERRIDE...")
 @click.option(
     "--margin",
     type=float,

@@ -3,8 +3,10 @@
 import os
 
 import click
+from click.shell_completion import CompletionItem
 
-from fitgap.commands import options
+from fitgap.commands import completion, options
+from fitgap.commands.completion import Override
 
 
 class _SweepGroup(click.Group):
@@ -22,6 +24,11 @@ class _SweepGroup(click.Group):
             )
         return "train", _train, args
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return subcommands and overrides."""
+        words = completion.overrides(incomplete)
+        return [*super().shell_complete(ctx, incomplete), *map(CompletionItem, words)]
+
 
 @click.group(
     "sweep",
@@ -38,13 +45,13 @@ def command() -> None:
 
 
 @click.command("train", add_help_option=False, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, type=Override())
 def _train(words: tuple[str, ...]) -> None:
     _run("-m", "hydra/launcher=joblib", *words)
 
 
 @command.command("plan")
-@click.argument("words", nargs=-1, required=True, metavar="OVERRIDE...")
+@click.argument("words", nargs=-1, required=True, type=Override(), metavar="OVERRIDE...")
 def plan(words: tuple[str, ...]) -> None:
     """Check a sweep and show what it would train; start nothing.
 

@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from fitgap.commands import overrides
+from fitgap.commands.completion import Override
 from fitgap.commands.exit_codes import report
 from fitgap.config.project import CONFIG_DIR
 
@@ -44,7 +45,7 @@ def train(words: Sequence[str]) -> None:
     add_help_option=False,  # Hydra answers its own flags
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", nargs=-1, type=Override())
 def command(words: tuple[str, ...]) -> None:
     """Train one experiment, or with -m a sweep of them."""
     if {"--help", "-h"} & set(words):
