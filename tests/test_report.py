@@ -273,16 +273,16 @@ def test_the_page_gives_the_test_figure_of_the_selected_group_alone(page):
 
 
 def test_every_picture_is_there(page):
-    # Accuracy and loss of all groups, accuracy against gap; a bar for each gap, and for each level
-    # of the optimizer's effects on accuracy and gap.
-    assert (page.count("svg", "plot"), page.count("svg", "bar")) == (3, 2 + 2 * 2)
+    # Accuracy and loss of all groups, accuracy against gap, the parts of the variance; a bar for
+    # each gap, and for each level of the optimizer's effects on accuracy and gap.
+    assert (page.count("svg", "plot"), page.count("svg", "bar")) == (4, 2 + 2 * 2)
     assert page.count("img") == 12
 
 
 def test_the_pictures_hold_the_figures_of_every_group(report):
     (section,) = report.sections
-    drawn = page_pictures.of_section(section.section, section.histories)
-    assert [one.kind for one in drawn] == ["curves", "curves", "gap"]
+    drawn = page_pictures.of_section(section.section, section.histories, section.variances)
+    assert [one.kind for one in drawn] == ["curves", "curves", "gap", "variance"]
     data = json.loads(drawn[0].data)
     rows = [row for layer in data["layer"] for row in layer.get("data", {}).get("values", [])]
     rows += data.get("data", {}).get("values", [])
@@ -292,12 +292,12 @@ def test_the_pictures_hold_the_figures_of_every_group(report):
 
 def test_what_does_not_fit_into_the_page_is_not_interactive(report):
     (section,) = report.sections
-    drawn = page_pictures.of_section(section.section, section.histories)
+    drawn = page_pictures.of_section(section.section, section.histories, section.variances)
     ((first, *_), _) = page_pictures.within([drawn, []])
     assert first.data
     large = [replace(one, data="x" * page_pictures.MOST_DATA) for one in drawn]
     (kept,) = page_pictures.within([large])
-    assert [bool(one.data) for one in kept] == [True, False, False]
+    assert [bool(one.data) for one in kept] == [True, False, False, False]
 
 
 def test_names_within_pictures_are_the_pages_own(html):
@@ -313,7 +313,7 @@ def test_names_tags_and_reasons_are_text_and_nothing_else(html, page):
     assert f"question={NAME}" in page.text
     assert "<img src=x" not in html
     assert html.count("<script>") == 2  # Vega's and the page's own; the others are data
-    assert page.count("script") == 2 + 3
+    assert page.count("script") == 2 + 4
 
 
 def test_the_page_loads_nothing(page):

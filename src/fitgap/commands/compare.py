@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Instead of the ranking: which settings move the metric and the gap most.",
 )
+@click.option(
+    "--variance",
+    is_flag=True,
+    help="Instead of the ranking: how much of the scatter is the seed's, the split's, the images'.",
+)
 def command(
     *,
     uri: str,
@@ -42,10 +47,11 @@ def command(
     limit: int,
     verdicts: bool,
     effects: bool,
+    variance: bool,
 ) -> None:
     """Compare an experiment's finished runs: which settings generalise, and how sure that is."""
-    if verdicts and effects:
-        raise click.UsageError("--verdicts and --effects are two views: choose one")
+    if verdicts + effects + variance > 1:
+        raise click.UsageError("--verdicts, --effects and --variance are views: choose one")
     from fitgap.comparison.groups import compare_experiment
 
     comparison = compare_experiment(uri, experiment=experiment, query=query)
@@ -54,6 +60,8 @@ def command(
         _show_verdicts(comparison, uri=uri, form=form, limit=rows)
     elif effects:
         _show_effects(comparison, form=form)
+    elif variance:
+        _show_variance(comparison, form=form)
     else:
         _show_ranking(comparison, form=form, limit=rows)
     if form in ("csv", "json"):
@@ -94,3 +102,14 @@ def _show_effects(comparison: "Comparison", *, form: str) -> None:
         terminal_details.print_effects(comparison, console=Console())
     else:
         sys.stdout.write(terminal_details.effects_text(comparison, form=form))
+
+
+def _show_variance(comparison: "Comparison", *, form: str) -> None:
+    from rich.console import Console
+
+    from fitgap.report import terminal_details
+
+    if form == "table":
+        terminal_details.print_variance(comparison, console=Console())
+    else:
+        sys.stdout.write(terminal_details.variance_text(comparison, form=form))

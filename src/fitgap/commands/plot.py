@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 OF_A_RUN = ("run", "confusion")
 OF_A_SWEEP = ("remedies", "learning-curve")
-KINDS = ("curves", "gap", "parallel", "matrix", *OF_A_SWEEP, *OF_A_RUN)
+KINDS = ("curves", "gap", "parallel", "matrix", "variance", *OF_A_SWEEP, *OF_A_RUN)
 
 
 def _size(_context: click.Context, _option: click.Parameter, text: str | None) -> object:
@@ -95,6 +95,7 @@ def command(
     gap            the gap against the validation metric, a mark for each group
     parallel       a line for each group through its settings to its figures
     matrix         the validation metric over two settings
+    variance       how much of the scatter is the seed's, the split's, the images'
     remedies       what each remedy of a sweep=remedies brought
     learning-curve the metric by number of training images, of a sweep=learning_curve
     run RUN        its metrics by epoch, the gap shaded

@@ -16,6 +16,13 @@ from fitgap.comparison.estimates import (
     estimate_over_splits,
     estimate_within_splits,
 )
+from fitgap.comparison.images import (
+    MEASURED_ON,
+    PARTITIONS,
+    image_variance,
+    images_of,
+    shares_behind,
+)
 from fitgap.comparison.notes import notes_on, nothing_to_compare
 from fitgap.comparison.query import Query, conditions, nothing_left, require_metric, setting_name
 from fitgap.comparison.recorded_metrics import (
@@ -33,7 +40,6 @@ from fitgap.comparison.replicates import (
     split_of,
 )
 from fitgap.comparison.search_importances import Search, searches_of
-from fitgap.comparison.significance import wilson
 from fitgap.comparison.ties import MARGIN, AgainstBest, Terms, against_best
 from fitgap.comparison.varying_settings import (
     GROUPS,
@@ -47,16 +53,7 @@ from fitgap.comparison.varying_settings import (
 )
 from fitgap.store import StoredRun
 
-PARTITIONS = ("train", "val", "test")
 CHOSEN_BY = "val/"
-# Whose images a figure depends on.
-MEASURED_ON = {
-    "train": ("train",),
-    "val": ("val",),
-    "test": ("test",),
-    "gap": ("train", "val"),
-    "test_gap": ("train", "test"),
-}
 EVERYTHING = Query()
 
 
@@ -159,7 +156,7 @@ class Section:
         Ranked by the loss or by a metric of no partition, it is the runs' primary one.
         """
         partition, _, name = (self.sort or "").partition("/")
-        if name and name != "loss" and partition in (*PARTITIONS, "gap", "test_gap"):
+        if name and name != "loss" and partition in MEASURED_ON:
             return name
         present = {metric for group in self.groups for metric in group.metrics}
         found = sorted(one.partition("/")[2] for one in present if one.startswith("train/"))
@@ -272,29 +269,6 @@ def compare(
     return Comparison(sections, tuple(notes), query.metrics)
 
 
-def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
-    """Return Wilson's 95 % interval of a share of a run's images, from their number.
-
-    Parameters
-    ----------
-    run
-        Whose record says how many images each partition has.
-    metric
-        ``train/accuracy``, ``val/accuracy`` or ``test/accuracy``, or another share of images.
-
-    Returns
-    -------
-    tuple of float or None
-        None for other metrics, and where the share or the number of images is not known.
-    """
-    partition, _, quantity = metric.partition("/")
-    images = run.params.get(f"{partition}_samples", "")
-    share = run.metrics.get(metric, math.nan)
-    if not known_metric(quantity, [run]).is_share or not images.isdecimal() or not int(images):
-        return None
-    return wilson(share, images=int(images)) if 0 <= share <= 1 else None
-
-
 def _dataset_of(run: StoredRun) -> str:
     return run.tags.get("fitgap.dataset_digest", "")
 
@@ -346,7 +320,7 @@ def _section(
             members.setdefault(tuple(value_of(run, key) for key in by), []).append(run)
     keys = by or differing
     splits = {split_of(run) for run in runs}
-    images = _images(runs, fewest=len(splits) > 1)
+    images = images_of(runs, fewest=len(splits) > 1)
     overlap = overlap_of(runs)
     primary = primary_metric(runs)
     metric = sort or f"val/{primary}"
@@ -453,16 +427,6 @@ def _lost(
     return [lost(members) for members in groups]
 
 
-def _images(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
-    images: dict[str, int] = {}
-    for name in PARTITIONS:
-        found = {run.params.get(f"{name}_samples", "") for run in runs}
-        numbers = [int(text) for text in found if text.isdecimal() and int(text)]
-        if len(numbers) == len(found) and (fewest or len(found) == 1):
-            images[name] = min(numbers)
-    return images
-
-
 def _of_data(run: StoredRun, *, decide: Iterable[str], shown: Iterable[str]) -> dict[str, Setting]:
     """Return what sets a section's data apart from other sections', beside the names."""
     found: dict[str, Setting] = {}
@@ -513,12 +477,11 @@ def _estimate(
     these_images: bool,
 ) -> Estimate:
     """Return what a group's runs say of a metric: of images like these, or of these only."""
-    part, _, name = metric.partition("/")
-    if part not in (*PARTITIONS, "gap", "test_gap"):
+    if metric.partition("/")[0] not in MEASURED_ON:
         return estimate(values)
     cells = by_split(runs, metric)
     lost = len(values) - sum(map(len, cells.values()))
-    shares = [f"{one}/{name}" for one in MEASURED_ON[part] if known_metric(name, runs).is_share]
+    shares = shares_behind(metric, runs)
     if these_images:
         several = len(cells) > 1
         return (
@@ -532,24 +495,9 @@ def _estimate(
             list(cells.values()),
             overlap=overlap,
             not_finite=lost,
-            image_variance=_image_variance(runs, shared, images=images),
+            image_variance=image_variance(runs, shared, images=images),
         )
-    return estimate(values, image_variance=_image_variance(runs, shares, images=images))
-
-
-def _image_variance(
-    runs: Sequence[StoredRun], shares: Iterable[str], *, images: Mapping[str, int]
-) -> float:
-    """Return what the number of images leaves of the variance of shares of them, added up."""
-    total = 0.0
-    for share in shares:
-        part = share.partition("/")[0]
-        found = [run.metrics.get(share, math.nan) for run in runs]
-        finite = [value for value in found if 0 <= value <= 1]
-        if part in images and finite:
-            mean = math.fsum(finite) / len(finite)
-            total += mean * (1 - mean) / images[part]
-    return total
+    return estimate(values, image_variance=image_variance(runs, shares, images=images))
 
 
 def _as_number(value: object) -> tuple[float, str]:

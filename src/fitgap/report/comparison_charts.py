@@ -10,10 +10,10 @@ from typing import Any
 from fitgap.charts.picture import Picture
 from fitgap.comparison.groups import Comparison
 from fitgap.errors import RequestError
-from fitgap.report import curve_charts, gap_chart, settings_charts
+from fitgap.report import curve_charts, gap_chart, settings_charts, variance_chart
 from fitgap.report.curve_charts import AXES
 
-KINDS = ("curves", "gap", "parallel", "matrix")
+KINDS = ("curves", "gap", "parallel", "matrix", "variance")
 
 
 def draw(
@@ -74,6 +74,8 @@ def draw(
             make = functools.partial(settings_charts.matrix, section, settings=settings)
         elif kind == "gap":
             make = functools.partial(gap_chart.gap_against_metric, section, **sized)
+        elif kind == "variance":
+            make = functools.partial(variance_chart.parts_of_variance, section, **sized)
         else:
             make = functools.partial(settings_charts.parallel_coordinates, section, **sized)
         drawn = [make(metric=metric) for metric in wanted]

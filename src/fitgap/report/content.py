@@ -17,6 +17,7 @@ from fitgap.comparison.gap_curves import explain_from, front_of
 from fitgap.comparison.groups import EVERYTHING, Comparison, Group, Section, compare_experiment
 from fitgap.comparison.query import Query
 from fitgap.comparison.search_importances import Search
+from fitgap.comparison.variance import Components, components_of
 from fitgap.comparison.verdicts import Verdict
 from fitgap.report import curve_charts
 from fitgap.report.leaderboard import figure_names, label_of, mark_of
@@ -80,6 +81,8 @@ class ReportedSection:
         Positions, among all groups, of those that no other beats in validation figure and gap.
     effects
         Main effects by metric, the largest first.
+    variances
+        Where the variance of the same metrics comes from, as far as that can be told.
     model
         The selected one; None where groups are only listed.
     histories
@@ -92,6 +95,7 @@ class ReportedSection:
     shown: tuple[ReportedGroup, ...]
     front: frozenset[int]
     effects: dict[str, tuple[Effect, ...]]
+    variances: tuple[Components, ...]
     model: SelectedModel | None
     histories: Histories
 
@@ -235,6 +239,11 @@ def _section(section: Section, *, uri: str, metrics: Sequence[str]) -> ReportedS
             metric: tuple(main_effects(section, metric=metric))
             for metric in effect_metrics(section)
         },
+        variances=tuple(
+            found
+            for metric in effect_metrics(section)
+            if (found := components_of(section, metric=metric)) is not None
+        ),
         model=selected_model(section, uri=uri),
         histories=histories,
     )

@@ -18,9 +18,12 @@ from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.gap_curves import mean_of
-from fitgap.comparison.groups import EVERYTHING, Group, image_interval
+from fitgap.comparison.groups import EVERYTHING, Group
+from fitgap.comparison.images import image_interval
 from fitgap.comparison.query import Query
 from fitgap.comparison.significance import wilson
+from fitgap.comparison.variance import RULE as VARIANCE_RULE
+from fitgap.comparison.variance import in_words as variance_in_words
 from fitgap.comparison.varying_settings import show
 from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
 from fitgap.errors import RequestError
@@ -48,6 +51,7 @@ from fitgap.report.leaderboard import (
     count_of,
     median_of,
 )
+from fitgap.report.terminal_details import variance_rows
 from fitgap.report.test_errors import MOST_TESTED, SelectedModel
 
 MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
@@ -106,17 +110,23 @@ def to_html(report: Report) -> str:
         "next_step": next_step,
         "errors_of_numbers": errors_of_numbers,
         "png_address": png_address,
+        "variance_in_words": variance_in_words,
+        "variance_rows": variance_rows,
         "wilson": wilson,
     }
     script = _source(environment, "report.js")
     pictures = page_pictures.within(
-        [page_pictures.of_section(part.section, part.histories) for part in report.sections]
+        [
+            page_pictures.of_section(part.section, part.histories, part.variances)
+            for part in report.sections
+        ]
     )
     interactive = any(picture.data for of_one in pictures for picture in of_one)
     return environment.get_template(TEMPLATE).render(
         report=report,
         rule=RULE,
         effects_rule=EFFECTS_RULE,
+        variance_rule=VARIANCE_RULE,
         marks={"best": BEST, "equal": EQUAL, "tie": TIE, "untested": UNTESTED},
         most_tested=MOST_TESTED,
         most_points=gap_chart.MOST_POINTS,

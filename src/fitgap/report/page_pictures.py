@@ -17,8 +17,9 @@ from fitgap.charts.fonts import FONT
 from fitgap.charts.picture import Picture
 from fitgap.charts.themes import PAGE
 from fitgap.comparison.groups import Section
+from fitgap.comparison.variance import Components
 from fitgap.errors import RequestError
-from fitgap.report import curve_charts, gap_chart, settings_charts
+from fitgap.report import curve_charts, gap_chart, settings_charts, variance_chart
 from fitgap.store import Histories
 
 MOST_DATA = 700_000  # characters of all charts' data, so that a page stays below 3 MB
@@ -46,8 +47,10 @@ class PagePicture:
     data: str
 
 
-def of_section(section: Section, histories: Histories) -> list[PagePicture]:
-    """Return what can be drawn of a section: curves, gap against metric, settings."""
+def of_section(
+    section: Section, histories: Histories, variances: Sequence[Components]
+) -> list[PagePicture]:
+    """Return what can be drawn of a section: curves, gap against metric, settings, variances."""
     metric = section.metric
     wanted: list[tuple[str, str, Callable[[], Picture]]] = [
         (
@@ -71,6 +74,10 @@ def of_section(section: Section, histories: Histories) -> list[PagePicture]:
                 f"settings, validation {metric} and gap",
                 lambda: settings_charts.parallel_coordinates(section, metric=metric),
             )
+        )
+    if variances:
+        wanted.append(
+            ("variance", "where the variance comes from", lambda: variance_chart.draw(variances))
         )
     drawn = []
     for kind, title, make in wanted:

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from fitgap.comparison.groups import Comparison, Group, Section, image_interval
+from fitgap.comparison.groups import Comparison, Group, Section
+from fitgap.comparison.images import image_interval
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
 from fitgap.report import text_tables

@@ -92,7 +92,7 @@ def simulate(
     false = covered = intervals = shown = worse = 0
     for _ in range(rankings):
         values = _accuracies(design, truth, rng)
-        (section,) = compare(_runs(values), Query(these_images=these_images)).sections
+        (section,) = compare(made_up_runs(values), Query(these_images=these_images)).sections
         wrong = False
         for group in section.groups:
             true = truth[int(str(group.settings.get("training.epochs", 0)))]
@@ -127,7 +127,8 @@ def _accuracies(
     )
 
 
-def _runs(values: NDArray[np.float64]) -> Sequence[StoredRun]:
+def made_up_runs(values: NDArray[np.float64]) -> Sequence[StoredRun]:
+    """Return runs of such validation accuracies, of shape (groups, splits, seeds)."""
     sizes = {"train_samples": str(TRAIN_IMAGES), "val_samples": str(VAL_IMAGES)}
     return [
         StoredRun(

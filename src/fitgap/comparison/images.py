@@ -1,0 +1,77 @@
+"""How many images a figure is measured on, and what their number leaves open."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from fitgap.comparison.recorded_metrics import known_metric
+from fitgap.comparison.significance import wilson
+from fitgap.store import StoredRun
+
+PARTITIONS = ("train", "val", "test")
+# Whose images a figure depends on.
+MEASURED_ON = {
+    "train": ("train",),
+    "val": ("val",),
+    "test": ("test",),
+    "gap": ("train", "val"),
+    "test_gap": ("train", "test"),
+}
+
+
+def shares_behind(metric: str, runs: Sequence[StoredRun]) -> list[str]:
+    """Return the shares of images that a metric is made of: of a gap in accuracy, two accuracies.
+
+    None for other metrics: what their images leave open is not known from their number.
+    """
+    part, _, name = metric.partition("/")
+    is_share = known_metric(name, runs).is_share
+    return [f"{one}/{name}" for one in MEASURED_ON.get(part, ())] if is_share else []
+
+
+def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
+    """Return Wilson's 95 % interval of a share of a run's images, from their number.
+
+    Parameters
+    ----------
+    run
+        Whose record says how many images each partition has.
+    metric
+        ``train/accuracy``, ``val/accuracy`` or ``test/accuracy``, or another share of images.
+
+    Returns
+    -------
+    tuple of float or None
+        None for other metrics, and where the share or the number of images is not known.
+    """
+    partition, _, quantity = metric.partition("/")
+    images = run.params.get(f"{partition}_samples", "")
+    share = run.metrics.get(metric, math.nan)
+    if not known_metric(quantity, [run]).is_share or not images.isdecimal() or not int(images):
+        return None
+    return wilson(share, images=int(images)) if 0 <= share <= 1 else None
+
+
+def images_of(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
+    """Return how many images each partition has, where all runs agree, or the fewest."""
+    images: dict[str, int] = {}
+    for name in PARTITIONS:
+        found = {run.params.get(f"{name}_samples", "") for run in runs}
+        numbers = [int(text) for text in found if text.isdecimal() and int(text)]
+        if len(numbers) == len(found) and (fewest or len(found) == 1):
+            images[name] = min(numbers)
+    return images
+
+
+def image_variance(
+    runs: Sequence[StoredRun], shares: Iterable[str], *, images: Mapping[str, int]
+) -> float:
+    """Return what the number of images leaves of the variance of shares of them, added up."""
+    total = 0.0
+    for share in shares:
+        part = share.partition("/")[0]
+        found = [run.metrics.get(share, math.nan) for run in runs]
+        finite = [value for value in found if 0 <= value <= 1]
+        if part in images and finite:
+            mean = math.fsum(finite) / len(finite)
+            total += mean * (1 - mean) / images[part]
+    return total
