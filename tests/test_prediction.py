@@ -19,6 +19,7 @@ from fitgap import experiment, prediction, store
 from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
+from fitgap.report import prediction_tables
 from fitgap.store import recorded
 
 SCRIPT = project.CHECKOUT / "scripts" / "predict.py"
@@ -50,7 +51,7 @@ def by_hand():
         sources=[4, 7],
         images=np.zeros((2, 8, 8), np.uint8),
         labels=np.array([1, 2]),
-        probabilities=np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]], np.float32),
+        outputs=np.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]], np.float32),
         class_names=("하나", "둘", "셋"),
     )
 
@@ -61,7 +62,7 @@ def test_loaded_network_scores_what_the_record_says(finished, loaded):
     everything = prediction.predict_test_images(model, dataset, range(len(dataset.y_test)))
     accuracy = np.mean(everything.predicted == dataset.y_test)
     assert accuracy == pytest.approx(result.metrics["test/accuracy"], abs=1e-6)
-    np.testing.assert_allclose(everything.probabilities.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(everything.outputs.sum(axis=1), 1, atol=1e-5)
 
 
 def test_chosen_images_come_in_the_order_asked_for(loaded):
@@ -70,7 +71,7 @@ def test_chosen_images_come_in_the_order_asked_for(loaded):
     alone = prediction.predict_test_images(model, dataset, [3])
     assert chosen.labels.tolist() == dataset.y_test[[12, 3]].tolist()
     np.testing.assert_array_equal(chosen.images[1], dataset.x_test[3])
-    np.testing.assert_allclose(chosen.probabilities[1], alone.probabilities[0], atol=1e-6)
+    np.testing.assert_allclose(chosen.outputs[1], alone.outputs[0], atol=1e-6)
 
 
 def test_predicted_class_is_the_most_probable(by_hand):
@@ -216,14 +217,14 @@ def test_data_directory_of_another_machine_does_not_matter(loaded, tmp_path):
 def test_table_marks_wrong_predictions(by_hand):
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(prediction.to_table(by_hand))
+        console.print(prediction_tables.to_table(by_hand))
     right, wrong = capture.get().splitlines()[2:4]
     assert right.split() == ["4", "둘", "둘", "0.7000"]
     assert wrong.split() == ["7", "셋", "하나", "0.5000", "wrong"]
 
 
 def test_json_has_all_probabilities(loaded, by_hand):
-    found = json.loads(prediction.to_json(loaded[0], by_hand))
+    found = json.loads(prediction_tables.to_json(loaded[0], by_hand))
     assert found["classes"] == ["하나", "둘", "셋"]
     assert found["images"][0]["probabilities"] == pytest.approx([0.1, 0.7, 0.2])
     assert [found["images"][0][key] for key in ("index", "true", "predicted")] == [4, "둘", "둘"]
@@ -238,11 +239,11 @@ def test_picture_has_an_image_with_its_lines_for_each_up_to_its_limit(count, tmp
         sources=range(count),
         images=pixels,
         labels=np.zeros(count, np.int64),
-        probabilities=np.tile(np.array([0.25, 0.75], np.float32), (count, 1)),
+        outputs=np.tile(np.array([0.25, 0.75], np.float32), (count, 1)),
         class_names=("zero", "one"),
     )
     path = tmp_path / "p.svg"
-    prediction.save_picture(predictions, path)
+    prediction_tables.save_picture(predictions, path)
     svg = path.read_text("utf-8")
     drawn = re.findall(r"data:image/png;base64,([^\"]+)", svg)
     assert len(drawn) == min(count, predicted_images.MOST_IMAGES)
@@ -311,7 +312,7 @@ def test_files_are_seen_as_the_images_they_were_drawn_from(drawings, loaded):
     same = prediction.predict_test_images(model, dataset, range(3))
     assert found.labels is None
     assert found.class_names == tuple("0123456789")
-    np.testing.assert_allclose(found.probabilities, same.probabilities, atol=0.02)
+    np.testing.assert_allclose(found.outputs, same.outputs, atol=0.02)
 
 
 def test_inverted_files_are_read_with_black_and_white_swapped(drawings):

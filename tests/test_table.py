@@ -40,7 +40,7 @@ def test_text_is_categories_and_numbers_stay_numbers(tmp_path):
     assert dataset.columns[1].categories == ("bent", "flat", "round")
     assert dataset.class_names == ("rose", "tulip")
     split = splits.split_dataset(dataset, NONE)
-    encoded = preprocessing.encoded(dataset, split)
+    encoded, _ = preprocessing.encoded(dataset, split)
     assert encoded.image_shape == (4,)
     np.testing.assert_array_equal(encoded.x_train[:, 0], dataset.x_train[:, 0])
     np.testing.assert_array_equal(encoded.x_train[:, 1:].sum(axis=1), 1)
@@ -72,7 +72,7 @@ def test_missing_values_are_counted_and_said(tmp_path):
     x = np.concatenate([dataset.x_train, dataset.x_test])
     assert np.isnan(x[:, 0]).sum() == 2
     split = splits.split_dataset(dataset, NONE)
-    assert np.isfinite(preprocessing.encoded(dataset, split).x_test).all()
+    assert np.isfinite(preprocessing.encoded(dataset, split)[0].x_test).all()
     more = table(tmp_path, csv(WIDTH, SHAPE, KIND), name="c.csv", missing=["flat"])
     assert any("shape 13" in note for note in more.notes)
 
@@ -208,29 +208,3 @@ def test_a_second_file_is_the_validation_part(tmp_path):
     (tmp_path / "val.csv").write_text(csv(WIDTH[:6], SHAPE[:6], KIND[:6]))
     dataset = table(tmp_path, csv(WIDTH, SHAPE, KIND), val_path=str(tmp_path / "val.csv"))
     assert len(splits.split_dataset(dataset, SplitConfig("given")).val) == 6
-
-
-def test_rows_of_a_file_are_predicted_as_the_run_was_tested(compose, tracking_uri, tmp_path):
-    from fitgap import experiment, prediction
-    from fitgap.store import recorded
-
-    widths = ["" if i % 9 == 0 else width for i, width in enumerate(WIDTH)]
-    path = tmp_path / "flowers.csv"
-    path.write_text(csv(widths, SHAPE, KIND))
-    settings = compose(
-        *("dataset=table", f"dataset.path={path}", "dataset.label=kind", "training.epochs=1"),
-        f"tracking.uri={tracking_uri}",
-    )
-    result = experiment.run(experiment.plan(settings))
-    run = recorded.open_run(result.run_id, uri=tracking_uri)
-    dataset = prediction.load_dataset(run)
-    tested = prediction.predict_test_images(
-        prediction.load_model(run), dataset, range(len(dataset.y_test))
-    )
-    by_row = prediction.predict_rows(run, path)
-    rows = [int(name.rpartition(" ")[2]) - 1 for name in dataset.test_names]
-    np.testing.assert_allclose(by_row.probabilities[rows], tested.probabilities, atol=1e-6)
-    assert by_row.class_names == ("rose", "tulip")
-    (tmp_path / "new.csv").write_text("shape,breadth\nflat,1.5\n")
-    with pytest.raises(RequestError, match="has no column 'width'"):
-        prediction.predict_rows(run, tmp_path / "new.csv")

@@ -17,6 +17,7 @@ from fitgap.config.settings import recorded
 from fitgap.data import datasets, preprocessing, splits
 from fitgap.data import report as data_report
 from fitgap.data.datasets import Dataset
+from fitgap.data.preprocessing import Preprocessing
 from fitgap.data.splits import Split
 from fitgap.errors import DivergedError, RequestError
 from fitgap.evaluation import metrics as metrics_module
@@ -246,11 +247,11 @@ def _say_unknown(planned: Plan) -> None:
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
     config = planned.config
-    dataset, split, partitions = _data(config)
+    dataset, split, partitions, learned = _data(config)
 
     backend.start(config.training.threads)
     with heavy_imports.paused_garbage_collection():
-        from fitgap.models import build
+        from fitgap.models import build, row_layers
         from fitgap.tracking import artifacts, run_writer, setup
         from fitgap.training import loop
 
@@ -345,8 +346,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             data_report.write(folder, found.result())
             record.log_artifacts(folder)
         record.log_model(
-            engine.model,
-            example=partitions.test.x[:3],
+            *row_layers.as_recorded(engine.model, learned, config.dataset, x=partitions.test.x),
             code=planned.sources.own.texts,
             about=run_writer.ModelDescription(
                 name=run_name(config), params=_telling(config), metrics=list(metrics), step=step
@@ -358,15 +358,16 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
 
 
-def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
-    """Return dataset, split and partitions; the same objects for every run of this process.
+def _data(config: Config) -> tuple[Dataset, Split, Partitions, Preprocessing | None]:
+    """Return dataset, split, partitions, and what stands before the network of a table.
 
-    A sweep's runs then share the engine's tensors too.
+    The same objects for every run of this process: a sweep's runs then share the engine's tensors
+    too.
     """
     dataset = datasets.load(
         config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
     )
-    dataset, split, partitions = _partitions(dataset, astuple(config.split))
+    dataset, split, partitions, learned = _partitions(dataset, astuple(config.split))
     if config.debug is not None and config.debug.batches is not None:
         partitions = beginning(partitions, config.debug.batches * config.training.batch_size)
     train = partitions.train
@@ -376,14 +377,16 @@ def _data(config: Config) -> tuple[Dataset, Split, Partitions]:
     weights = sample_weights(config.training.class_weight, train.y, class_names=dataset.class_names)
     if weights is not None:
         partitions = replace(partitions, train=replace(train, weights=weights))
-    return dataset, split, partitions
+    return dataset, split, partitions, learned
 
 
 @functools.lru_cache(maxsize=2)
-def _partitions(dataset: Dataset, split: tuple[Any, ...]) -> tuple[Dataset, Split, Partitions]:
+def _partitions(
+    dataset: Dataset, split: tuple[Any, ...]
+) -> tuple[Dataset, Split, Partitions, Preprocessing | None]:
     indices = splits.split_dataset(dataset, SplitConfig(*split))
-    dataset = preprocessing.encoded(dataset, indices)
-    return dataset, indices, partition(dataset, indices)
+    dataset, learned = preprocessing.encoded(dataset, indices)
+    return dataset, indices, partition(dataset, indices), learned
 
 
 def _stay_quiet(_line: str) -> None:

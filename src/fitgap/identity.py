@@ -232,7 +232,7 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
             "split": _component("fitgap.data.splits"),
         }
         | (
-            {"preprocessing": _component("fitgap.data.preprocessing")}
+            {"preprocessing": _component("fitgap.data.preprocessing", "fitgap.models.row_layers")}
             if isinstance(config.dataset, TableConfig)
             else {}
         ),

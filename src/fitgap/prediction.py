@@ -1,11 +1,11 @@
-"""What a recorded run's network says of images: test images of its data, or a person's files.
+"""What a recorded run's network says of test samples of its data, or of a person's files.
 
-The saved model takes raw uint8 images, so nothing is scaled here. Only Keras's own file is read,
+The saved model takes images of uint8, or a table's rows, as they are: nothing is scaled, filled or
+encoded here. Only Keras's own file is read,
 in its safe mode: no code from a record is run.
 """
 
 import contextlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.charts import predicted_images
 from fitgap.config.schema import TableConfig
-from fitgap.data import datasets, preprocessing, splits, table
+from fitgap.config.tasks import task_of
+from fitgap.data import datasets, preprocessing, rows, table
 from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
@@ -27,43 +27,46 @@ from fitgap.training import backend
 
 if TYPE_CHECKING:
     import keras
-    from rich.table import Table
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Images and what a network says of them.
+    """Images or rows, and what a network says of them.
 
     Attributes
     ----------
     sources
-        Where each image comes from: its number in the test part, or its file.
+        Where each comes from: its number in the test part, its file, or its row.
     images
-        uint8 of shape (n, height, width) or (n, height, width, channels), as the network got them.
+        uint8 of shape (n, height, width) or (n, height, width, channels), as the network got them;
+        None of rows.
     labels
         int64 of shape (n,): the true classes; None where nobody knows them.
-    probabilities
-        float32 of shape (n, num_classes).
+    outputs
+        float32 of shape (n, outputs): probabilities of classes or of labels, or numbers.
     class_names
-        One per class.
+        One per class, label or number.
+    task
+        See `fitgap.config.tasks`.
     """
 
-    sources: Sequence[int | Path]
-    images: Images
+    sources: Sequence[int | str | Path]
+    images: Images | None
     labels: Labels | None
-    probabilities: NDArray[np.float32]
+    outputs: NDArray[np.float32]
     class_names: Sequence[str]
+    task: str = "classes"
 
     @property
     def predicted(self) -> Labels:
         """The most probable class of each image; int64 of shape (n,)."""
-        predicted: Labels = self.probabilities.argmax(axis=1)
+        predicted: Labels = self.outputs.argmax(axis=1)
         return predicted
 
     @property
     def confidence(self) -> NDArray[np.float32]:
         """The probability of the predicted class; shape (n,)."""
-        confidence: NDArray[np.float32] = self.probabilities.max(axis=1)
+        confidence: NDArray[np.float32] = self.outputs.max(axis=1)
         return confidence
 
 
@@ -91,9 +94,10 @@ def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Mod
     from fitgap.models import own_objects
 
     def opened(path: Path, custom_objects: Mapping[str, Any] | None = None) -> "keras.Model":
-        return keras.saving.load_model(
-            path, compile=False, safe_mode=True, custom_objects=custom_objects
-        )
+        with rows.any_names():
+            return keras.saving.load_model(
+                path, compile=False, safe_mode=True, custom_objects=custom_objects
+            )
 
     with recorded.model_file(run) as path:
         try:
@@ -126,46 +130,76 @@ def load_dataset(run: RecordedRun) -> Dataset:
             f"dataset={dataset.name} from {dataset.source} is not what run {run.run_id} had: "
             f"digest {dataset.digest[:8]}, recorded {digest[:8] or 'none'}"
         )
-    return preprocessing.encoded(dataset, splits.split_dataset(dataset, run.config.split))
+    return dataset
 
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
 def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()) -> Predictions:
-    """Ask a run's network for the classes of a table's rows.
-
-    The run's own table is read again: medians and known categories are those of its training
-    partition.
+    """Ask a run's network for the classes, numbers or labels of a table's rows.
 
     Parameters
     ----------
     run
         Of the record; its data are a table.
     path
-        CSV or Parquet with the columns that the network takes.
+        CSV or Parquet with the columns that the network takes; others are not looked at.
     trusted
         See `load_model`.
 
     Raises
     ------
     RequestError
-        If the run learned from no table or for no classes, or the file cannot be read.
+        If the run learned from no table, or the file cannot be read or lacks a column.
     """
     settings = run.config.dataset
     if not isinstance(settings, TableConfig):
         raise RequestError(f"run {run.run_id} learned from no table, but {path} is one")
-    dataset = load_dataset(run)
-    if dataset.task != "classes":
-        raise RequestError(f"rows are predicted for classes, but the targets are {dataset.task}")
-    raw = datasets.load(run.dataset, split=run.config.split)
-    split = splits.split_dataset(raw, run.config.split)
-    learned = preprocessing.learn(np.asarray(raw.x_train)[split.train], raw.columns)
-    rows = preprocessing.encode(table.read_rows(path, settings, raw.columns), learned)
+    task = task_of(run.config).name
+    frame = table.read_rows(path, settings)
     model = load_model(run, trusted=trusted)
-    probabilities = _probabilities(model, rows)
-    sources = [Path(f"{path}, row {row}") for row in range(1, len(rows) + 1)]
-    return Predictions(sources, rows, None, probabilities, dataset.class_names)
+    try:
+        outputs = outputs_of(model, frame)
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}") from error
+    return Predictions(
+        sources=[f"row {row}" for row in range(1, len(frame) + 1)],
+        images=None,
+        labels=None,
+        outputs=_of_each_class(outputs) if task == "classes" else outputs,
+        class_names=run.class_names,
+        task=task,
+    )
+
+
+def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:
+    """Return what a network says of images, or of a table's rows.
+
+    Parameters
+    ----------
+    model
+        From `load_model`.
+    x
+        An array as the network takes it, or a DataFrame.
+
+    Raises
+    ------
+    RequestError
+        If a column is missing, or has text in the place of a number.
+    """
+    if rows.named_inputs(model):
+        try:
+            x = rows.inputs_of(x, model)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+    elif not isinstance(x, np.ndarray):
+        raise RequestError(
+            "its network was recorded by an earlier fitgap and takes a table's columns as numbers: "
+            "train it again"
+        )
+    outputs: NDArray[np.float32] = np.asarray(model.predict(x, verbose=0))
+    return outputs
 
 
 def parse_indices(text: str, *, count: int) -> list[int]:
@@ -213,11 +247,12 @@ def predict_test_images(
         Into the test part.
     """
     images = dataset.x_test[list(indices)]
+    x = preprocessing.rows_of(images, dataset.columns) if dataset.columns else images
     return Predictions(
         sources=indices,
         images=images,
         labels=dataset.y_test[list(indices)],
-        probabilities=_probabilities(model, images),
+        outputs=_of_each_class(outputs_of(model, x)),
         class_names=dataset.class_names,
     )
 
@@ -298,102 +333,10 @@ def predict_files(
     """
     if model.inputs[0].dtype != "uint8":
         raise RequestError("the network takes features, which image files do not hold")
-    probabilities = _probabilities(model, images)
-    names = class_names or [str(number) for number in range(probabilities.shape[1])]
-    return Predictions(files, images, None, probabilities, names)
+    outputs = _of_each_class(outputs_of(model, images))
+    names = class_names or [str(number) for number in range(outputs.shape[1])]
+    return Predictions(files, images, None, outputs, names)
 
 
-def _probabilities(model: "keras.Model", images: Images) -> NDArray[np.float32]:
-    outputs = model.predict(images, verbose=0)
+def _of_each_class(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
     return network_outputs(outputs, "binary" if outputs.shape[1] == 1 else "one_hot")
-
-
-def to_table(predictions: Predictions) -> "Table":
-    """Return one row per image: source, true class if known, predicted class, its probability."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
-    knows = predictions.labels is not None
-    table.add_column("image", justify="right" if knows else "left", overflow="fold")
-    for header in ("true", "predicted") if knows else ("predicted",):
-        table.add_column(header)
-    table.add_column("probability", justify="right")
-    table.add_column("")
-    for row in _rows(predictions):
-        true = [Text(row["true"])] if knows else []
-        wrong = knows and row["true"] != row["predicted"]
-        table.add_row(
-            Text(str(row["source"])),
-            *true,
-            Text(row["predicted"]),
-            f"{row['probability']:.4f}",
-            "wrong" if wrong else "",
-        )
-    return table
-
-
-def to_json(run: RecordedRun, predictions: Predictions) -> str:
-    """Return the run, the names of the classes and, per image, the probabilities of all.
-
-    A test image has its ``index`` and its ``true`` class, a file its ``file``.
-    """
-    knows = predictions.labels is not None
-    images = [
-        {"index" if knows else "file": row.pop("source")} | row | {"probabilities": all_of.tolist()}
-        for row, all_of in zip(_rows(predictions), predictions.probabilities, strict=True)
-    ]
-    content = {
-        "run": run.run_id,
-        "name": run.name,
-        "dataset": run.config.dataset.name,
-        "classes": list(predictions.class_names),
-        "images": images,
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-def save_picture(predictions: Predictions, path: Path) -> None:
-    """Draw the images with predicted and true classes into a PNG file.
-
-    Raises
-    ------
-    RequestError
-        If the file cannot be written.
-    """
-    predicted_images.draw(_shown(predictions)).save(path)
-
-
-def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
-    shown = []
-    for i, source in enumerate(predictions.sources[: predicted_images.MOST_IMAGES]):
-        predicted = predictions.class_names[predictions.predicted[i]]
-        said = f"{predicted}, p = {predictions.confidence[i]:.4f}"
-        pixels = predictions.images[i]
-        if predictions.labels is None:
-            one = predicted_images.Shown(pixels, (said, Path(str(source)).name))
-        else:
-            is_right = bool(predictions.predicted[i] == predictions.labels[i])
-            true = f"image {source}, true: {predictions.class_names[predictions.labels[i]]}"
-            lines = (f"{'✓' if is_right else '✗'} {said}", true)
-            one = predicted_images.Shown(pixels, lines, is_right, is_ink=True)
-        shown.append(one)
-    return shown
-
-
-def _rows(predictions: Predictions) -> list[dict[str, Any]]:
-    names, labels = predictions.class_names, predictions.labels
-    return [
-        {"source": source if isinstance(source, int) else str(source)}
-        | ({} if labels is None else {"true": names[labels[i]]})
-        | {"predicted": names[best], "probability": confidence}
-        for i, (source, best, confidence) in enumerate(
-            zip(
-                predictions.sources,
-                predictions.predicted.tolist(),
-                predictions.confidence.tolist(),
-                strict=True,
-            )
-        )
-    ]

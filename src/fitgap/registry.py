@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from fitgap import store
 from fitgap.comparison.groups import Group, compare_experiment
+from fitgap.config.schema import TableConfig
+from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
@@ -151,6 +153,13 @@ def _description(run: recorded.RecordedRun, reason: str) -> str:
         f"{run.name} of experiment {run.experiment}",
         *([f"Chosen: {reason}"] if reason else []),
         ", ".join(figures),
-        f"Takes uint8 images of shape {run.image_shape}; classes: {', '.join(run.class_names)}",
+        f"Takes {_takes(run)}; {task_of(run.config).name}: {', '.join(run.class_names)}",
     ]
     return "\n\n".join(lines)
+
+
+def _takes(run: recorded.RecordedRun) -> str:
+    dataset = run.config.dataset
+    if isinstance(dataset, TableConfig) and dataset.image_shape is None:
+        return "rows of a table, by the names of its columns"
+    return f"arrays of shape {run.image_shape}, as the data had them"

@@ -90,7 +90,9 @@ class Run:
         Parameters
         ----------
         x
-            Of shape (n, ...) as the data had them, not scaled; a single one may stand alone.
+            Of shape (n, ...) as the data had them, not scaled; a single one may stand alone. Of a
+            table, a DataFrame with the columns that count, as they are; or these columns in their
+            order.
 
         Returns
         -------
@@ -100,15 +102,24 @@ class Run:
         Raises
         ------
         RequestError
-            If the shape is another than the network takes.
+            If the shape is another than the network takes, or a column is missing.
         """
-        x = np.asarray(x)
-        shape = tuple(self.model.input_shape[1:])
-        if x.shape == shape:
-            x = x[None]
-        if len(x.shape) != len(shape) + 1 or x.shape[1:] != shape:
-            raise RequestError(f"predict takes shape (n, {str(shape)[1:]}, got {x.shape}")
-        outputs = np.asarray(self.model.predict(x, verbose=0))
+        import pandas as pd
+
+        from fitgap import prediction
+        from fitgap.data import rows
+
+        columns = list(rows.named_inputs(self.model))
+        if not hasattr(x, "columns"):
+            x = np.asarray(x)
+            shape = (len(columns),) if columns else tuple(self.model.input_shape[1:])
+            if x.shape == shape:
+                x = x[None]
+            if len(x.shape) != len(shape) + 1 or x.shape[1:] != shape:
+                raise RequestError(f"predict takes shape (n, {str(shape)[1:]}, got {x.shape}")
+            if columns:
+                x = pd.DataFrame(x, columns=columns)
+        outputs = prediction.outputs_of(self.model, x)
         if outputs.shape[1:] == (1,) and len(self._recorded.class_names) == 2:
             return np.concatenate([1 - outputs, outputs], axis=1)  # one sigmoid: of class 1
         return outputs

@@ -23,7 +23,7 @@ def check_data(composed: DictConfig) -> None:
         limit = settings.training.memory_limit_mb
         dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
         split = splits.split_dataset(dataset, settings.split)
-        dataset = preprocessing.encoded(dataset, split)
+        dataset, _ = preprocessing.encoded(dataset, split)
         sys.stdout.write(data_report.to_markdown(data_report.findings(dataset, split)))
     except UnreadableImagesError as error:
         print("\n".join(error.reasons))

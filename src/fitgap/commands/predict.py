@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command("predict")
 @click.argument("run_id", metavar="RUN_ID")
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[IMAGE]...")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @click.option("--images", metavar="WHICH", help="Which test images: 0-9 or 3,7,12 (0-9).")
 @click.option(
     "--invert",
@@ -44,10 +44,11 @@ def command(
     trust: tuple[str, ...],
     uri: str,
 ) -> None:
-    """Say which class a run's network sees in images.
+    """Say what a run's network predicts of your files.
 
-    RUN_ID is MLflow's id of a finished run. Each IMAGE is a PNG, JPEG, WebP or BMP of any size and
-    mode, or a folder of them (its own files, by name); without any, test images are predicted.
+    RUN_ID is MLflow's id of a finished run. Each FILE is a PNG, JPEG, WebP or BMP of any size and
+    mode, or a folder of them (its own files, by name); or one table (CSV, TSV, Parquet) with the
+    columns that the network takes. Without any, test images are predicted.
     """
     if files and images:
         raise click.UsageError("--images chooses test images: name files or those, not both")
@@ -59,14 +60,15 @@ def command(
 
     from fitgap import prediction
     from fitgap.config.tasks import task_of
+    from fitgap.report import prediction_tables
     from fitgap.store import recorded
 
     is_table = len(files) == 1 and files[0].suffix.lower() in prediction.TABLES
     found = prediction.find_files(list(files)) if not is_table else []
     run = recorded.open_run(run_id, uri=uri)
-    if (task := task_of(run.config).name) != "classes":
+    if (task := task_of(run.config).name) != "classes" and not is_table:
         raise RequestError(
-            f"run {run.run_id} predicts {task}, and predict shows classes; its network is "
+            f"run {run.run_id} predicts {task}: name a table of rows; of arrays, its network is "
             f"mlflow.pyfunc.load_model('models:/{run.model_id}').predict(features)"
         )
     if is_table:
@@ -83,16 +85,16 @@ def command(
         )
         heading = f"{run.name}: test images of {dataset.name}"
     if form == "json":
-        sys.stdout.write(prediction.to_json(run, predictions))
+        sys.stdout.write(prediction_tables.to_json(run, predictions))
     else:
         console = Console()
         console.print(f"{heading}\n", markup=False, soft_wrap=True)
-        console.print(prediction.to_table(predictions))
+        console.print(prediction_tables.to_table(predictions))
 
-    if is_table:
+    if predictions.images is None:
         return
     path = picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
-    prediction.save_picture(predictions, path)
+    prediction_tables.save_picture(predictions, path)
     print(f"picture: {path}", file=sys.stderr)
 
 

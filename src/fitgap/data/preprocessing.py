@@ -3,10 +3,14 @@
 Medians and known categories are those of the training partition alone. A number that is missing
 becomes the median, and another column says so; a category that the training partition has not is
 a row of zeros. A table of numbers without gaps stays as it is.
+
+Training goes on over what is made here, once. In the saved model `fitgap.models.row_layers` does
+the same to rows as a person has them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +18,9 @@ from numpy.typing import NDArray
 from fitgap.data.datasets import Dataset
 from fitgap.data.labels import Column
 from fitgap.data.splits import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,56 @@ def encode(x: NDArray[np.float32], learned: Sequence[ColumnEncoding]) -> NDArray
     return np.ascontiguousarray(made)
 
 
-def encoded(dataset: Dataset, split: Split) -> Dataset:
-    """Return a dataset as the network gets it: the same, unless it is a table."""
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """What was learned of the training partition, and some rows as they were before.
+
+    Attributes
+    ----------
+    columns
+        What becomes of each column.
+    example
+        The first rows of the test part.
+    """
+
+    columns: tuple[ColumnEncoding, ...]
+    example: "pd.DataFrame"
+
+
+def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | None]:
+    """Return a dataset as the network gets it, and what was learned for that.
+
+    The same dataset, and None, unless it is a table.
+    """
     if not dataset.columns:
-        return dataset
+        return dataset, None
     learned = learn(np.asarray(dataset.x_train)[split.train], dataset.columns)
-    return replace(
+    made = replace(
         dataset,
         x_train=encode(np.asarray(dataset.x_train), learned),
         x_test=encode(np.asarray(dataset.x_test), learned),
     )
+    return made, Preprocessing(learned, rows_of(np.asarray(dataset.x_test[:3]), dataset.columns))
+
+
+def rows_of(x: NDArray[np.float32], columns: Sequence[Column]) -> "pd.DataFrame":
+    """Return a table's rows as they were before categories had numbers.
+
+    Parameters
+    ----------
+    x
+        float32 of shape (n, columns), as a `Dataset` has them.
+    columns
+        What they are.
+    """
+    import pandas as pd
+
+    made: dict[str, list[str | None] | NDArray[np.float32]] = {}
+    for i, column in enumerate(columns):
+        names = column.categories
+        made[column.name] = (
+            x[:, i]
+            if names is None
+            else [None if np.isnan(number) else names[int(number)] for number in x[:, i]]
+        )
+    return pd.DataFrame(made)

@@ -17,11 +17,12 @@ from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
 from fitgap.data import table_file
 from fitgap.data.labels import Column, Part, Parts, RawLabels, SplitColumns, natural_key
-from fitgap.data.table_file import Cells, is_missing, numbers_of
+from fitgap.data.rows import numbers_of
+from fitgap.data.table_file import Cells, is_missing
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
-    pass
+    import pandas as pd
 
 # A column of numbers may hold so many cells of text before it is taken as one of text.
 _FEW_TEXTS = 0.1
@@ -117,32 +118,18 @@ def read(
     return Parts(train, parts.get("test_path"), tuple(notes))
 
 
-def read_rows(path: Path, config: TableConfig, columns: Sequence[Column]) -> NDArray[np.float32]:
-    """Read the rows of a file whose targets nobody knows, as `read` does.
-
-    Parameters
-    ----------
-    path
-        Of the file; further columns are not looked at.
-    config
-        Of the run's data.
-    columns
-        Of the run's data; a category that they have not is missing.
+def read_rows(path: Path, config: TableConfig) -> "pd.DataFrame":
+    """Read the rows of a file whose targets nobody knows, as `read` does: text by column.
 
     Raises
     ------
     RequestError
-        If it cannot be read, or a column is missing.
+        If it cannot be read.
     """
+    import pandas as pd
+
     cells, _ = table_file.read(path, config, targets=())
-    for column in columns:
-        if column.name not in cells:
-            raise RequestError(
-                f"{path} has no column {column.name!r}, which the network takes"
-                f"{did_you_mean(column.name, list(cells))}"
-            )
-    each = _File(path, cells)
-    return np.stack([_values(each, column) for column in columns], axis=1)
+    return pd.DataFrame({name: column.astype(object) for name, column in cells.items()})
 
 
 def _check_columns(each: _File, first: _File, targets: Sequence[str]) -> None:

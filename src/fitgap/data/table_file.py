@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import TableConfig
+from fitgap.data.rows import MISSING, texts_of
 from fitgap.errors import RequestError
 
 Cells = dict[str, NDArray[np.str_]]
 
-# What stands in cells that hold nothing, as pandas and R write it.
-MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "?")
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NAMES = {**_SEPARATORS, " ": "spaces"}
 
@@ -81,18 +80,6 @@ def is_missing(column: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Tell which cells hold nothing."""
     missing: NDArray[np.bool_] = column == ""
     return missing
-
-
-def numbers_of(column: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return cells as numbers, booleans as 0 and 1; NaN where they are none."""
-    import pandas as pd
-
-    lowered = np.char.lower(column)
-    if len(column) and np.isin(lowered, ("true", "false", "")).all():
-        return np.where(lowered == "", np.nan, (lowered == "true").astype(np.float64))
-    numbers = pd.to_numeric(pd.Series(column.astype(object)), errors="coerce")
-    values: NDArray[np.float64] = numbers.to_numpy(np.float64)
-    return values
 
 
 def matches(column: NDArray[np.str_], pattern: str) -> NDArray[np.bool_]:
@@ -203,12 +190,5 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Cells:
     except Exception as error:  # a damaged file may trip Arrow anywhere
         reason = str(error).partition("\n")[0]
         raise RequestError(f"{path} cannot be read as Parquet: {reason}") from error
-    cells: Cells = {}
-    for name in frame.columns:
-        column = frame[name]
-        texts = [
-            "" if missing else str(cell).strip()
-            for cell, missing in zip(column.tolist(), column.isna().tolist(), strict=True)
-        ]
-        cells[str(name)] = np.array(texts, np.str_)
+    cells = {str(name): texts_of(frame[name]) for name in frame.columns}
     return _emptied(cells, config, targets)

@@ -20,7 +20,7 @@ with heavy_imports.paused_garbage_collection():
         import_module(module)
     from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
-    from fitgap.tracking.run_writer import pip_requirements
+    from fitgap.tracking.saved_model import pip_requirements
 
     # The first model of a process that MLflow saves has it look into every installed package.
     warn_dependency_requirement_mismatches(pip_requirements())

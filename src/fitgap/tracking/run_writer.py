@@ -5,10 +5,8 @@ it records is written in batches, through `fitgap.tracking.delivery`, which cope
 goes away. Reading the record back is `fitgap.store`'s work.
 """
 
-import functools
 import json
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -19,13 +17,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-import numpy as np
 import yaml
-from mlflow.models import Model, ModelSignature
-from mlflow.types import Schema, TensorSpec
 
 from fitgap import processes, store
-from fitgap.config.modules import module_name
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded, to_plain, to_text
 from fitgap.data.datasets import Dataset
@@ -40,6 +34,7 @@ from fitgap.training.pruning import PrunedError
 from fitgap.trust.text import scrub, without_secrets
 
 if TYPE_CHECKING:
+    from fitgap.tracking.saved_model import Example
     from fitgap.training.loop import Epoch
 
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
@@ -192,50 +187,28 @@ class RunRecord(Observer):
     def log_model(
         self,
         model: Any,
+        example: "Example",
         *,
-        example: np.ndarray[Any, Any],
         code: Mapping[str, str],
         about: "ModelDescription | None" = None,
     ) -> None:
-        """Add a Keras model that takes raw uint8 images, with signature and input example.
+        """Add a Keras model that takes what the data hold, with signature and input example.
 
         Parameters
         ----------
         model
             A built `keras.Model`.
         example
-            uint8 of shape (n, *image_shape): a few images.
+            A few images, of shape (n, *image_shape), or rows of a table.
         code
             The person's own files, of which the model may need classes where it is opened.
         about
             What MLflow's page of the model shows.
         """
-        import mlflow.tensorflow
+        from fitgap.tracking import saved_model
 
-        from fitgap.models import own_objects
-        from fitgap.tracking import artifacts
-
-        # What Model.log does, without its loading the model again to try the input example.
-        outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
-        inputs = [TensorSpec(example.dtype, (-1, *example.shape[1:]))]
-        names = [module_name(file) for file in code]
-        modules = [sys.modules[name] for name in names if name in sys.modules]
-        with (
-            tempfile.TemporaryDirectory(prefix="fitgap-") as folder,
-            own_objects.only_registered(modules),
-        ):
-            artifacts.write_code(Path(folder), code)
-            mlflow.tensorflow.save_model(
-                model,
-                path=f"{folder}/model",
-                mlflow_model=Model(),
-                signature=ModelSignature(Schema(inputs), Schema(outputs)),
-                input_example=example,
-                custom_objects=own_objects.own_layers(model) or None,
-                code_paths=sorted(map(str, (Path(folder) / "code").glob("*"))) or None,
-                # Given, since MLflow otherwise starts a process to find them out.
-                pip_requirements=pip_requirements(),
-            )
+        with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+            saved = saved_model.save(Path(folder), model, example=example, code=code)
             content = {"experiment_id": self._experiment_id, "again": self._goes_on}
             if about is not None:
                 rows = [self._logged.get((key, about.step)) for key in about.metrics]
@@ -244,7 +217,7 @@ class RunRecord(Observer):
                     "metrics": [row for row in rows if row is not None],
                     **self._dataset,
                 }
-            self._delivery.send(Operation("model", content, Path(folder) / "model"))
+            self._delivery.send(Operation("model", content, saved))
 
     def log_params(self, params: Mapping[str, str]) -> None:
         """Add parameters."""
@@ -414,15 +387,6 @@ def dump_config(config: Config, path: Path) -> None:
         yaml.dump(plain, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False),
         encoding="utf-8",
     )
-
-
-@functools.cache
-def pip_requirements() -> list[str]:
-    """Return what a recorded model needs to be loaded, in the versions at hand."""
-    import importlib.metadata
-
-    names = ("mlflow", "tensorflow", "keras", "numpy")
-    return [f"{name}=={importlib.metadata.version(name)}" for name in names]
 
 
 @contextmanager

@@ -122,4 +122,4 @@ def _probability_of_7(run_id: str, *, uri: str) -> float:
     run = recorded.open_run(run_id, uri=uri)
     model = prediction.load_model(run)
     found = prediction.predict_test_images(model, prediction.load_dataset(run), [0])
-    return float(found.probabilities[0, found.class_names.index("7")])
+    return float(found.outputs[0, found.class_names.index("7")])

@@ -1,0 +1,116 @@
+"""What stands before a network that learned from rows: from named columns to its features.
+
+Keras's own layers and operations alone, so that the saved model needs no code besides Keras. They
+do what `fitgap.data.preprocessing.encode` does, which made the features that it was trained on.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import keras
+from keras import ops
+
+from fitgap.config.schema import DatasetConfig, TableConfig
+from fitgap.data.disk_arrays import Images
+from fitgap.data.preprocessing import ColumnEncoding, Preprocessing
+from fitgap.data.rows import MISSING, any_names
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ROWS, _NETWORK = "rows_to_features", "network"
+
+
+def as_recorded(
+    network: keras.Model, learned: Preprocessing | None, config: DatasetConfig, *, x: Images
+) -> tuple[keras.Model, "Images | pd.DataFrame"]:
+    """Return a network as it is recorded, and an example of what it takes.
+
+    Of a table (``learned`` is not None), one that takes rows; else the network itself.
+    """
+    if learned is None:
+        return network, x[:3]
+    return takes_rows(network, learned, config), learned.example
+
+
+def takes_rows(
+    network: keras.Model, preprocessing: Preprocessing, config: DatasetConfig
+) -> keras.Model:
+    """Put before a network what makes its features of a table's rows.
+
+    Parameters
+    ----------
+    network
+        Takes float32 of shape (n, features).
+    preprocessing
+        What the training partition says of each column.
+    config
+        Its ``missing``: further words that say that nothing is there.
+
+    Returns
+    -------
+    keras.Model
+        It takes a mapping of columns by their names, each of shape (n,): float32 or text. The
+        weights and the optimizer are the network's own.
+    """
+    learned = preprocessing.columns
+    words = config.missing if isinstance(config, TableConfig) else None
+    missing = [str(word) for word in words or ()]
+    given = [
+        keras.Input((), dtype="float32" if each.column.categories is None else "string")
+        for each in learned
+    ]
+    features = [_encoded(x, each, missing) for x, each in zip(given, learned, strict=True)]
+    joined = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
+    encoder = keras.Model(given, joined, name=_unlike(_ROWS, learned))
+    named = {
+        each.column.name: keras.Input(
+            (), dtype=x.dtype, name=each.column.name.replace("/", "_") or "_"
+        )
+        for x, each in zip(given, learned, strict=True)
+    }
+    # The same layers as a model that is not compiled: of two, Keras would save one's optimizer.
+    bare = keras.Model(network.inputs, network.outputs, name=_unlike(_NETWORK, learned))
+    with any_names():
+        model = keras.Model(named, bare(encoder(list(named.values()))), name="model")
+    model.compile(optimizer=network.optimizer, loss=network.loss)
+    return model
+
+
+def _unlike(name: str, learned: Sequence[ColumnEncoding]) -> str:
+    """Return a layer's name that no column has."""
+    columns = {each.column.name for each in learned}
+    while name in columns:
+        name += "_"
+    return name
+
+
+def _encoded(
+    x: keras.KerasTensor, each: ColumnEncoding, missing: Sequence[str]
+) -> keras.KerasTensor:
+    """Return a column's features; shape (n, its number of them)."""
+    if each.column.categories is None:
+        x = keras.layers.Reshape((1,))(x)
+        is_missing = ops.isnan(x)
+        for number in _numbers(missing):
+            is_missing = ops.logical_or(is_missing, ops.equal(x, number))
+        filled = ops.where(is_missing, each.fill, x)
+        if not each.marks_missing:
+            return filled
+        return ops.concatenate([filled, ops.cast(is_missing, "float32")], axis=-1)
+    categories = [each.column.categories[number] for number in each.categories]
+    words = [word for word in dict.fromkeys([*MISSING, *missing]) if word not in categories]
+    # 0: unknown; from 1: the categories; above: missing.
+    number = keras.layers.StringLookup(vocabulary=[*categories, *words], num_oov_indices=1)(x)
+    number = ops.minimum(number, len(categories) + 1) - 1
+    return ops.one_hot(number, len(categories) + each.marks_missing)
+
+
+def _numbers(words: Sequence[str]) -> list[float]:
+    numbers = []
+    for word in words:
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            continue
+    return [number for number in numbers if number == number]  # noqa: PLR0124 - NaN is no number

@@ -1,0 +1,121 @@
+"""What a network says of images or rows, for terminals, as JSON and as a picture."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fitgap.charts import predicted_images
+from fitgap.prediction import Predictions
+from fitgap.store.recorded import RecordedRun
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def to_table(predictions: Predictions) -> "Table":
+    """Return one row per image or row: source, true class if known, what the network says."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
+    knows = predictions.labels is not None
+    source = "row" if predictions.images is None else "image"
+    table.add_column(source, justify="right" if knows else "left", overflow="fold")
+    if predictions.task != "classes":
+        for name in predictions.class_names:
+            table.add_column(Text(name), justify="right")
+        for where, outputs in zip(predictions.sources, predictions.outputs.tolist(), strict=True):
+            table.add_row(Text(str(where)), *(f"{output:.4f}" for output in outputs))
+        return table
+    for header in ("true", "predicted") if knows else ("predicted",):
+        table.add_column(header)
+    table.add_column("probability", justify="right")
+    table.add_column("")
+    for row in _rows(predictions):
+        true = [Text(row["true"])] if knows else []
+        wrong = knows and row["true"] != row["predicted"]
+        table.add_row(
+            Text(str(row["source"])),
+            *true,
+            Text(row["predicted"]),
+            f"{row['probability']:.4f}",
+            "wrong" if wrong else "",
+        )
+    return table
+
+
+def to_json(run: RecordedRun, predictions: Predictions) -> str:
+    """Return the run, the names of the classes and, per image, the probabilities of all.
+
+    A test image has its ``index`` and its ``true`` class, a file its ``file``, a row its ``row``.
+    Of other tasks, the names of the labels or numbers and, per row, a value of each.
+    """
+    key = "file" if predictions.labels is None else "index"
+    key = "row" if predictions.images is None else key
+    outputs = predictions.outputs.tolist()
+    content: dict[str, Any] = {
+        "run": run.run_id,
+        "name": run.name,
+        "dataset": run.config.dataset.name,
+    }
+    if predictions.task == "classes":
+        content["classes"] = list(predictions.class_names)
+        content["rows" if key == "row" else "images"] = [
+            {key: row.pop("source")} | row | {"probabilities": all_of}
+            for row, all_of in zip(_rows(predictions), outputs, strict=True)
+        ]
+    else:
+        values = "probabilities" if predictions.task == "label_sets" else "values"
+        content[predictions.task] = list(predictions.class_names)
+        content["rows"] = [
+            {key: str(where), values: all_of}
+            for where, all_of in zip(predictions.sources, outputs, strict=True)
+        ]
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def save_picture(predictions: Predictions, path: Path) -> None:
+    """Draw the images with predicted and true classes into a file: PNG, SVG, PDF or a page.
+
+    Raises
+    ------
+    RequestError
+        If the file cannot be written.
+    """
+    predicted_images.draw(_shown(predictions)).save(path)
+
+
+def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
+    assert predictions.images is not None  # rows have no picture
+    shown = []
+    for i, source in enumerate(predictions.sources[: predicted_images.MOST_IMAGES]):
+        predicted = predictions.class_names[predictions.predicted[i]]
+        said = f"{predicted}, p = {predictions.confidence[i]:.4f}"
+        pixels = predictions.images[i]
+        if predictions.labels is None:
+            one = predicted_images.Shown(pixels, (said, Path(str(source)).name))
+        else:
+            is_right = bool(predictions.predicted[i] == predictions.labels[i])
+            true = f"image {source}, true: {predictions.class_names[predictions.labels[i]]}"
+            lines = (f"{'✓' if is_right else '✗'} {said}", true)
+            one = predicted_images.Shown(pixels, lines, is_right, is_ink=True)
+        shown.append(one)
+    return shown
+
+
+def _rows(predictions: Predictions) -> list[dict[str, Any]]:
+    names, labels = predictions.class_names, predictions.labels
+    return [
+        {"source": source if isinstance(source, int) else str(source)}
+        | ({} if labels is None else {"true": names[labels[i]]})
+        | {"predicted": names[best], "probability": confidence}
+        for i, (source, best, confidence) in enumerate(
+            zip(
+                predictions.sources,
+                predictions.predicted.tolist(),
+                predictions.confidence.tolist(),
+                strict=True,
+            )
+        )
+    ]
