@@ -33,6 +33,8 @@ SCRIPT = project.CHECKOUT / "scripts" / "report.py"
 NAME = '<script>alert("이름")</script>'
 REASON = "DivergedError: <img src=x onerror=alert(1)>"
 CHROMIUM = shutil.which("chromium")
+# axe-core's rules for who reads by keyboard or ear: `npm install --prefix build axe-core`.
+AXE = project.CHECKOUT / "build" / "node_modules" / "axe-core" / "axe.min.js"
 # Loss and accuracy by epoch; the validation loss is lowest in the second.
 TRAIN = [(1.0, 0.5), (0.5, 0.75), (0.25, 1.0)]
 VAL = [(1.0, 0.5), (0.75, 0.625), (1.0, 0.75)]
@@ -449,24 +451,58 @@ const filter = document.querySelector(".filter input");
 filter.value = "ADAM";
 filter.dispatchEvent(new Event("input"));
 const page = document.documentElement;
+// What the keyboard reaches: each box that is wider than the screen, each column's head.
+const reached = (element) => element.tabIndex >= 0;
+page.dataset.reached = [...document.querySelectorAll(".scroll, th button")].every(reached);
 page.dataset.drawn = drawn.length + " of " + document.querySelectorAll("svg").length;
 page.dataset.fits = page.scrollWidth <= page.clientWidth;
 page.dataset.filtered = document.querySelectorAll(".leaderboard tbody tr:not([hidden])").length;
 page.dataset.images = [...document.images].filter((image) => image.naturalWidth === 8).length;
 page.dataset.sorted = document.querySelectorAll("th[aria-sort]").length;
-</script></body>"""
+</script>"""
 
 
-def browse(path, folder):
+def browse(path, folder, *, width=400):
     return subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
             "--no-first-run", "--disable-background-networking", "--disable-component-update",
             "--disable-sync", f"--user-data-dir={folder}", "--enable-logging=stderr",
-            "--window-size=400,900", "--dump-dom", path.as_uri(),
+            f"--window-size={width},900", "--virtual-time-budget=30000",
+            "--dump-dom", path.as_uri(),
         ],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
+
+
+def with_probe(html, probe):
+    """Return a page without its policy and with a script at its end."""
+    start = html.index('<meta http-equiv="Content-Security-Policy"')
+    open_page = html[:start] + html[html.index(">", start) + 1 :]
+    inside, _, after = open_page.rpartition("</body>")  # Vega's script writes pages, too
+    return inside + probe + "</body>" + after
+
+
+AXE_PROBE = """
+axe.run().then((found) => {
+  const said = found.violations.map((one) => `${one.id}: ${one.nodes[0].html}`);
+  const page = document.documentElement;
+  page.dataset.passed = found.passes.length;
+  page.dataset.violations = JSON.stringify(said);
+});"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not installed in build/")
+@pytest.mark.parametrize("width", [400, 1400])
+def test_axe_finds_nothing_to_mend(html, tmp_path, width):
+    path = tmp_path / "report.html"
+    scripts = f"<script>{AXE.read_text(encoding='utf-8')}</script><script>{AXE_PROBE}</script>"
+    path.write_text(with_probe(html, scripts), encoding="utf-8")
+    done = browse(path, tmp_path / "profile", width=width).stdout
+    assert int(re.search(r'data-passed="(\d+)"', done)[1]) > 20
+    assert 'data-violations="[]"' in done
 
 
 @pytest.mark.slow
@@ -476,16 +512,14 @@ def test_a_browser_draws_every_picture_without_a_complaint(html, page, tmp_path)
     path.write_text(html, encoding="utf-8")
     said = browse(path, tmp_path / "profile").stderr
     assert "CONSOLE" not in said
-    start = html.index('<meta http-equiv="Content-Security-Policy"')
-    open_page = html[:start] + html[html.index(">", start) + 1 :]
-    inside, _, after = open_page.rpartition("</body>")  # Vega's script writes pages, too
-    path.write_text(inside + PROBE + after, encoding="utf-8")
+    path.write_text(with_probe(html, PROBE), encoding="utf-8")
     done = browse(path, tmp_path / "profile")
     assert "CONSOLE" not in done.stderr
     total = page.count("svg", "plot") + page.count("svg", "bar")
     assert f'data-drawn="{total} of {total}"' in done.stdout
     assert 'data-fits="true"' in done.stdout
     assert 'data-sorted="1"' in done.stdout
+    assert 'data-reached="true"' in done.stdout
     assert 'data-filtered="1"' in done.stdout
     assert 'data-images="12"' in done.stdout
 

@@ -49,7 +49,7 @@ class _View:
                     _line(one, number=number, total=found.total),
                     markup=False,
                     highlight=False,
-                    soft_wrap=True,
+                    soft_wrap=not self._console.is_terminal,  # which breaks lines within words
                 )
             self._printed = len(found.ended)
         return found
