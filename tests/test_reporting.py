@@ -49,9 +49,9 @@ def make_comparison(*groups, notes=(), **options):
     return Comparison((make_section(*groups, **options),), notes)
 
 
-def table_text(comparison, *, width=80, limit=None):
+def table_text(comparison, *, width=80, limit=None, explain=False):
     console = Console(file=io.StringIO(), width=width)
-    print_table(comparison, console=console, limit=limit)
+    print_table(comparison, console=console, limit=limit, explain=explain)
     return console.file.getvalue()
 
 
@@ -351,7 +351,25 @@ def test_every_form_gives_what_the_images_alone_leave_of_an_accuracy():
     assert plain["image_intervals"] == {"val/accuracy": [[low, high]]}
     (row,) = csv.DictReader(io.StringIO(to_csv(comparison)))
     assert float(row["val/accuracy_images_low"]) == low
-    assert "0.8256 to 0.9448" in table_text(comparison)
+    assert "0.8256 to 0.9448" in table_text(comparison, explain=True)
+
+
+def test_how_figures_are_made_is_one_line_unless_asked_for():
+    groups = [make_group({"optimizer": name}) for name in ("adam", "sgd")]
+    short, long = (
+        table_text(make_comparison(*groups), explain=explain) for explain in (False, True)
+    )
+    assert short.count("--explain") == 1
+    assert "--explain" not in long
+    for method in ("Tests are against the first", "Figures: mean ± half"):
+        assert method not in short
+        assert method in long
+
+
+def test_a_long_float_is_named_in_four_digits_and_stays_whole_in_csv():
+    comparison = make_comparison(make_group({"optimizer.learning_rate": 0.00123456789}))
+    assert "0.001235 " in table_text(comparison)
+    assert "0.00123456789" in to_csv(comparison)
 
 
 def test_the_first_groups_test_accuracy_is_given_once_and_labelled():

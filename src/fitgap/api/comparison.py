@@ -160,7 +160,7 @@ class Comparison:
         from fitgap.report.terminal import print_table
 
         console = Console(record=True, file=io.StringIO(), width=WIDTH, force_jupyter=False)
-        print_table(self._found, console=console)
+        print_table(self._found, console=console, explain=True)
         return console
 
 

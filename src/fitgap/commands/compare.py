@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Instead of the ranking: how much of the scatter is the seed's, the split's, the images'.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Say below a table how its figures, intervals, tests and verdicts are made.",
+)
 def command(
     *,
     uri: str,
@@ -48,6 +53,7 @@ def command(
     verdicts: bool,
     effects: bool,
     variance: bool,
+    explain: bool,
 ) -> None:
     """Compare an experiment's finished runs: which settings generalise, and how sure that is."""
     if verdicts + effects + variance > 1:
@@ -57,59 +63,63 @@ def command(
     comparison = compare_experiment(uri, experiment=experiment, query=query)
     rows = limit or None
     if verdicts:
-        _show_verdicts(comparison, uri=uri, form=form, limit=rows)
+        _show_verdicts(comparison, uri=uri, form=form, limit=rows, explain=explain)
     elif effects:
-        _show_effects(comparison, form=form)
+        _show_effects(comparison, form=form, explain=explain)
     elif variance:
-        _show_variance(comparison, form=form)
+        _show_variance(comparison, form=form, explain=explain)
     else:
-        _show_ranking(comparison, form=form, limit=rows)
+        _show_ranking(comparison, form=form, limit=rows, explain=explain)
     if form in ("csv", "json"):
         for note in comparison.notes:
             print(f"note: {note}", file=sys.stderr)
 
 
-def _show_ranking(comparison: "Comparison", *, form: str, limit: int | None) -> None:
+def _show_ranking(comparison: "Comparison", *, form: str, limit: int | None, explain: bool) -> None:
     from rich.console import Console
 
     from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
 
     if form == "table":
-        print_table(comparison, console=Console(), limit=limit)
+        print_table(comparison, console=Console(), limit=limit, explain=explain)
     elif form == "markdown":
         sys.stdout.write(to_markdown(comparison, limit=limit))
     else:
         sys.stdout.write(to_json(comparison) if form == "json" else to_csv(comparison))
 
 
-def _show_verdicts(comparison: "Comparison", *, uri: str, form: str, limit: int | None) -> None:
+def _show_verdicts(
+    comparison: "Comparison", *, uri: str, form: str, limit: int | None, explain: bool
+) -> None:
     from rich.console import Console
 
     from fitgap.report import terminal_details
 
     if form == "table":
-        terminal_details.print_gaps(comparison, uri=uri, console=Console(), limit=limit)
+        terminal_details.print_gaps(
+            comparison, uri=uri, console=Console(), limit=limit, explain_rule=explain
+        )
     else:
         sys.stdout.write(terminal_details.gaps_text(comparison, uri=uri, form=form, limit=limit))
 
 
-def _show_effects(comparison: "Comparison", *, form: str) -> None:
+def _show_effects(comparison: "Comparison", *, form: str, explain: bool) -> None:
     from rich.console import Console
 
     from fitgap.report import terminal_details
 
     if form == "table":
-        terminal_details.print_effects(comparison, console=Console())
+        terminal_details.print_effects(comparison, console=Console(), explain_rule=explain)
     else:
         sys.stdout.write(terminal_details.effects_text(comparison, form=form))
 
 
-def _show_variance(comparison: "Comparison", *, form: str) -> None:
+def _show_variance(comparison: "Comparison", *, form: str, explain: bool) -> None:
     from rich.console import Console
 
     from fitgap.report import terminal_details
 
     if form == "table":
-        terminal_details.print_variance(comparison, console=Console())
+        terminal_details.print_variance(comparison, console=Console(), explain_rule=explain)
     else:
         sys.stdout.write(terminal_details.variance_text(comparison, form=form))

@@ -131,3 +131,12 @@ def show(value: Setting) -> str:
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     return str(value)
+
+
+def show_shortly(value: Setting) -> str:
+    """Return a setting as a table or chart names it, a long float in four digits.
+
+    >>> show_shortly(0.000123456789), show_shortly(0.001), show_shortly(123456)
+    ('0.0001235', '0.001', '123456')
+    """
+    return f"{value:.4g}" if isinstance(value, float) else show(value)

@@ -3,7 +3,8 @@
 import math
 
 from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
-from fitgap.comparison.groups import Group, Section
+from fitgap.comparison.groups import Comparison, Group, Section
+from fitgap.comparison.significance import wilson
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, flattery
 from fitgap.evaluation.baseline import PREFIX, misleading
 from fitgap.report.leaderboard import label_of
@@ -13,14 +14,59 @@ SPLITS_ADVISED = 5
 MOST_NAMED = 3  # groups in one sentence
 
 
-def coverage(section: Section) -> list[str]:
-    """Say what the intervals of a section take in, and what they do not."""
+def method(comparison: Comparison) -> list[str]:
+    """Say how the figures, intervals and tests of a ranking are made, a paragraph each."""
+    sections = comparison.sections
+    told = []
+    if any(_kinds(section) for section in sections):
+        covers = dict.fromkeys(text for section in sections for text in coverage(section))
+        told.append(" ".join(["Figures: mean ± half the width of its 95 % interval.", *covers]))
+    if any(section.has_winner and len(section.groups) > 1 for section in sections):
+        told.append("Tests are against the first, at 5 % for all pairs of groups together.")
+    return [*told, *filter(None, map(_of_images_alone, sections))]
+
+
+def method_in_short(comparison: Comparison) -> list[str]:
+    """Say in a line what ± is, and which option says the rest; nothing where there is none."""
+    of_kind = {
+        SEEDS: "seeds, on these images",
+        IMAGES: "seeds and images, on one split",
+        SPLITS: "splits",
+    }
+    kinds = {kind for section in comparison.sections for kind in _kinds(section)}
+    if not kinds:
+        return []
+    over = " or ".join(text for kind, text in of_kind.items() if kind in kinds)
+    return [f"±: half of a 95 % interval over {over} (--explain says more)."]
+
+
+def _of_images_alone(section: Section) -> str:
+    """Say how sure a share is on so many validation samples, whatever the seeds."""
+    name = f"val/{section.metric}"
+    images = section.images.get("val")
+    share = section.groups[0].metrics.get(name) if section.is_share(name) else None
+    if not section.has_winner or not images or not share or not 0 <= share.mean <= 1:
+        return ""
+    low, high = wilson(share.mean, images=images)
+    return (
+        f"On {images:,} validation samples alone, {name} {share.mean:.4f} means {low:.4f} to "
+        f"{high:.4f} (Wilson, 95 %)."
+    )
+
+
+def _kinds(section: Section) -> set[str]:
     metric = section.sort or f"val/{section.primary}"
-    kinds = {
+    return {
         found.covers
         for group in section.groups
         if (found := group.metrics.get(metric)) is not None and found.low is not None
     }
+
+
+def coverage(section: Section) -> list[str]:
+    """Say what the intervals of a section take in, and what they do not."""
+    metric = section.sort or f"val/{section.primary}"
+    kinds = _kinds(section)
     told = []
     if SPLITS in kinds:
         told.append(

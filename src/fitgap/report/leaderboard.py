@@ -18,7 +18,7 @@ from rich.text import Text
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
-from fitgap.comparison.varying_settings import GROUPS, show
+from fitgap.comparison.varying_settings import GROUPS, show_shortly
 
 FIT_SECONDS = "time/fit_seconds"
 SECONDS_HEADER = "median fit\nseconds"
@@ -131,7 +131,7 @@ def label_of(group: Group) -> str:
         return ", ".join(name for name in names if name) or "all runs"
     # The name of an option speaks for itself.
     return ", ".join(
-        show(value) if key in GROUPS else f"{key}={show(value)}"
+        show_shortly(value) if key in GROUPS else f"{key}={show_shortly(value)}"
         for key, value in group.settings.items()
     )
 
@@ -206,7 +206,7 @@ def _settings(section: Section) -> list[_Column]:
             _Column(
                 header=key.replace(".", ".\n"),
                 cells=tuple(
-                    show(group.settings[key]) if key in group.settings else ABSENT
+                    show_shortly(group.settings[key]) if key in group.settings else ABSENT
                     for group in section.groups
                 ),
                 wraps=True,

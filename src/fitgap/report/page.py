@@ -24,7 +24,7 @@ from fitgap.comparison.query import Query
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.variance import RULE as VARIANCE_RULE
 from fitgap.comparison.variance import in_words as variance_in_words
-from fitgap.comparison.varying_settings import show
+from fitgap.comparison.varying_settings import show_shortly
 from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
 from fitgap.errors import RequestError
 from fitgap.report import (
@@ -95,7 +95,12 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": figure, "interval": interval, "p": p_value, "setting": show}
+    environment.filters |= {
+        "figure": figure,
+        "interval": interval,
+        "p": p_value,
+        "setting": show_shortly,
+    }
     environment.globals |= {
         "against_baseline": against_baseline,
         "bar": interval_bars.bar,

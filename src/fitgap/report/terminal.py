@@ -14,7 +14,7 @@ from fitgap.comparison.images import image_interval
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
 from fitgap.report import text_tables
-from fitgap.report.claims import against_baseline, coverage, decision
+from fitgap.report.claims import against_baseline, decision, method, method_in_short
 from fitgap.report.leaderboard import BEST, EQUAL, TIE, UNTESTED, columns_of, mark_of, table_of
 
 STATISTICS = ("mean", "sd", "low", "high")
@@ -109,12 +109,15 @@ def to_markdown(comparison: Comparison, *, limit: int | None = None) -> str:
         parts.append(text_tables.to_markdown(list(columns), rows))
         sentences = [*_below(section, shown=len(shown.groups)), *_legend(section)]
         parts.append(" ".join(map(text_tables.escape, sentences)) + "\n")
-    if remarks := _remarks(comparison):
+    remarks = [*method(comparison), *(f"Note: {note}" for note in comparison.notes)]
+    if remarks:
         parts.append("".join(f"- {text_tables.escape(remark)}\n" for remark in remarks))
     return "\n".join(parts)
 
 
-def print_table(comparison: Comparison, *, console: Console, limit: int | None = None) -> None:
+def print_table(
+    comparison: Comparison, *, console: Console, limit: int | None = None, explain: bool = False
+) -> None:
     """Print every section's ranking and the notes, no wider than the console.
 
     Parameters
@@ -123,6 +126,8 @@ def print_table(comparison: Comparison, *, console: Console, limit: int | None =
         What to print, and where.
     limit
         Rows per section, the best ones; what is left out is counted. None is all.
+    explain
+        Whether how figures and tests are made is said, not only that ``--explain`` says it.
     """
     # Text objects throughout: a setting such as [100] is not Rich's markup.
     for section in comparison.sections:
@@ -133,8 +138,10 @@ def print_table(comparison: Comparison, *, console: Console, limit: int | None =
         console.print()
         for sentence in [*_below(section, shown=len(shown.groups)), *_legend(section)]:
             console.print(Text(sentence))
-    for remark in _remarks(comparison):
-        console.print(Text(remark))
+    for note in comparison.notes:
+        console.print(Text(f"Note: {note}"))
+    for sentence in method(comparison) if explain else method_in_short(comparison):
+        console.print(Text(sentence))
 
 
 def heading_of(section: Section) -> str:
@@ -144,7 +151,7 @@ def heading_of(section: Section) -> str:
 
 
 def _below(section: Section, *, shown: int) -> list[str]:
-    """Return the sentences below a ranking: its order, the selected group, what images leave."""
+    """Return the sentences below a ranking: its order and the first group's test figure."""
     hidden = len(section.groups) - shown
     more = f" Groups not shown: {hidden} (--limit 0 shows all)." if hidden else ""
     sentences = [_order(section) + more]
@@ -157,14 +164,6 @@ def _below(section: Section, *, shown: int) -> list[str]:
         sentences.append(
             f"The first group's test {name}, not used to choose it: {test.mean:.4f}{spread} "
             f"(n = {test.n})."
-        )
-    images = section.images.get("val")
-    share = first.metrics.get(f"val/{name}") if section.is_share(f"val/{name}") else None
-    if images and share and 0 <= share.mean <= 1:
-        low, high = wilson(share.mean, images=images)
-        sentences.append(
-            f"On {images:,} validation samples alone, val/{name} {share.mean:.4f} means "
-            f"{low:.4f} to {high:.4f} (Wilson, 95 %)."
         )
     return sentences
 
@@ -182,17 +181,7 @@ def _legend(section: Section) -> list[str]:
         ),
     }
     found = [text for mark, text in meaning.items() if mark in marks]
-    if found:
-        found.append("Tests are against the first, at 5 % for all pairs of groups together.")
     return [*([" ".join(found)] if found else []), *decision(section), *against_baseline(section)]
-
-
-def _remarks(comparison: Comparison) -> list[str]:
-    remarks = []
-    if any(len(group.runs) > 1 for section in comparison.sections for group in section.groups):
-        covers = dict.fromkeys(text for part in comparison.sections for text in coverage(part))
-        remarks.append(" ".join(["Figures: mean ± half the width of its 95 % interval.", *covers]))
-    return [*remarks, *(f"Note: {note}" for note in comparison.notes)]
 
 
 def _metric_names(comparison: Comparison) -> list[str]:

@@ -35,6 +35,7 @@ _GAPS_MEANING = (
 )
 _VARIANCE_HEADER = ("what differs", "standard deviation", "share")
 NO_VARIANCE = "Nothing can be told: that takes two seeds or splits of a group whose figures differ."
+_MORE = "How all is computed: --explain."
 _EFFECTS_HEADER = ("setting", "means, best first", "moves it by", "blocks")
 
 
@@ -77,18 +78,26 @@ def gaps_text(comparison: Comparison, *, uri: str, form: str, limit: int | None 
 
 
 def print_gaps(
-    comparison: Comparison, *, uri: str, console: Console, limit: int | None = None
+    comparison: Comparison,
+    *,
+    uri: str,
+    console: Console,
+    limit: int | None = None,
+    explain_rule: bool = False,
 ) -> None:
-    """Print every group's gap explained, and the rule of the verdicts; see `gaps_text`."""
+    """Print every group's gap explained, and if asked the rule of the verdicts; see `gaps_text`."""
     parts = [(one, explain(one, uri=uri, limit=limit)) for one in comparison.sections]
     for section, found in parts:
         _print(console, section, _gaps_header(section), _gaps_rows(section, found), wrap=(1, 4))
         hidden = len(section.groups) - len(found)
         if hidden:
             console.print(Text(f"Groups not shown: {hidden} (--limit 0 shows all)."))
-    console.print(Text(_GAPS_MEANING))
-    console.print(Text("Verdicts: " + " ".join(_rule(parts))))
     _print_notes(console, comparison)
+    if explain_rule:
+        console.print(Text(_GAPS_MEANING))
+        console.print(Text("Verdicts: " + " ".join(_rule(parts))))
+    else:
+        console.print(Text(f"{ON_FRONT}: no other group beats it in both. {_MORE}"))
 
 
 def effects_text(comparison: Comparison, *, form: str) -> str:
@@ -125,8 +134,8 @@ def effects_text(comparison: Comparison, *, form: str) -> str:
     return _records(records, form=form)
 
 
-def print_effects(comparison: Comparison, *, console: Console) -> None:
-    """Print the main effects of every setting that differs, the largest first."""
+def print_effects(comparison: Comparison, *, console: Console, explain_rule: bool = False) -> None:
+    """Print the main effects of every setting that differs, and if asked how they are found."""
     for section in comparison.sections:
         for metric in comparison.metrics or effect_metrics(section):
             effects = main_effects(section, metric=metric)
@@ -135,10 +144,10 @@ def print_effects(comparison: Comparison, *, console: Console) -> None:
                 break
             rows = _effect_rows(effects)
             _print(console, section, _EFFECTS_HEADER, rows, wrap=(0, 1), metric=metric)
-    console.print(Text(EFFECTS_RULE))
     for line in in_words(comparison.searches):
         console.print(Text(line))
     _print_notes(console, comparison)
+    console.print(Text(EFFECTS_RULE if explain_rule else _MORE))
 
 
 def variance_text(comparison: Comparison, *, form: str) -> str:
@@ -168,15 +177,15 @@ def variance_text(comparison: Comparison, *, form: str) -> str:
     return _records(records, form=form)
 
 
-def print_variance(comparison: Comparison, *, console: Console) -> None:
+def print_variance(comparison: Comparison, *, console: Console, explain_rule: bool = False) -> None:
     """Print where the variance comes from; see `variance_text`."""
     for section, metric, one in _variances(comparison):
         rows = variance_rows(one) if one else []
         _print(console, section, _VARIANCE_HEADER, rows, wrap=(0,), metric=metric)
         console.print(Text(" ".join(_said(one))))
         console.print()
-    console.print(Text(VARIANCE_RULE))
     _print_notes(console, comparison)
+    console.print(Text(VARIANCE_RULE if explain_rule else _MORE))
 
 
 def _said(found: Components | None) -> list[str]:
