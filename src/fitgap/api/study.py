@@ -21,6 +21,7 @@ from fitgap.commands import exit_codes
 from fitgap.config import project, settings
 from fitgap.config.schema import Config
 from fitgap.errors import DivergedError, RequestError
+from fitgap.training import progress
 
 if TYPE_CHECKING:
     from fitgap.api.comparison import Comparison
@@ -299,11 +300,12 @@ def _run_command(arguments: Sequence[str], *, may_fail: bool = False) -> None:
             stderr=errors,
             text=True,
         )
+        shown = progress.Relay()
         try:
             assert process.stdout is not None
             for line in process.stdout:
                 if line.startswith(SHOWN_OF_A_COMMAND):
-                    print(line.rstrip(), flush=True)
+                    shown.show(line.rstrip())
             code = process.wait()
         except BaseException:
             process.terminate()

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import logging
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -53,6 +54,8 @@ def save(
     artifacts.write_code(folder, code)
     path = folder / "model"
     with own_objects.only_registered(modules):
+        # It warns of an environment without pip, such as uv makes: nothing here needs one.
+        logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
         mlflow.tensorflow.save_model(
             model,
             path=str(path),

@@ -1,12 +1,15 @@
 """What a person sees of a run while it trains: a bar in a terminal or notebook, else lines."""
 
 import html
+import re
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from fitgap.training.events import Observer, Start
+
+_EPOCH = re.compile(r"epoch (?P<number>\d+)/(?P<total>\d+)  (?P<text>.*)")
 
 
 def observer(*, quiet: bool) -> Observer:
@@ -87,6 +90,21 @@ class Display:
             self._handle = display(forms, raw=True, display_id=True)
         else:
             self._handle.update(forms, raw=True)
+
+
+class Relay:
+    """Shows the lines of a run that another process trains: in a notebook, epochs as a bar."""
+
+    def __init__(self) -> None:
+        self._bar = Display() if is_notebook() else None
+
+    def show(self, line: str) -> None:
+        """Show a line that `Lines`, or a sweep, printed there."""
+        epoch = _EPOCH.fullmatch(line)
+        if self._bar is None or epoch is None:
+            print(line, flush=True)
+        else:
+            self._bar.bar(int(epoch["number"]), int(epoch["total"]), epoch["text"])
 
 
 class TerminalBar(Observer):
