@@ -107,6 +107,14 @@ def test_a_wrong_setting_is_refused_in_a_line_or_two_and_nothing_is_recorded(stu
     assert study.runs() == []
 
 
+def test_options_that_stand_for_functions_are_not_offered(study):
+    for given in (len, "lenn"):
+        with pytest.raises(RequestError) as caught:
+            study.run(architecture=given)
+    assert "lenn: there is no such option" in str(caught.value)
+    assert "len_" not in str(caught.value)
+
+
 @pytest.mark.parametrize("workers", [0, "two"])
 def test_a_wrong_number_of_workers_is_refused(study, workers):
     with pytest.raises(RequestError, match="workers must be a whole number"):

@@ -118,9 +118,11 @@ def describe(error: HydraException | OmegaConfBaseException) -> str:
     """Say in one or two lines what Hydra found wrong, with the nearest right name."""
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        given = {path.stem for path in (project.given_config_dir() / group).glob("*.yaml")}
+        options = [name for name in error.options if name not in given]
         return (
-            f"{group}={option}: there is no such option{did_you_mean(option, error.options)}\n"
-            f"Options of {group}: {', '.join(error.options)}"
+            f"{group}={option}: there is no such option{did_you_mean(option, options)}\n"
+            f"Options of {group}: {', '.join(options)}"
         )
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
