@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-extras lock quickstart train sweep data-report remedies learning-curve search \
 	compare report ui server \
-	reproduce predict rerun register verify bench bench-compare bench-naive chaos calibrate \
+	reproduce predict rerun register verify bench bench-short bench-compare bench-naive chaos calibrate \
 	test fuzz audit test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || \
@@ -121,6 +121,9 @@ verify: $(READY) ## hold every operation against the NumPy reference
 
 bench: $(READY) ## measure the engines and the sweep against plain Keras
 	$(PYTHON) scripts/bench.py $(ARGS)
+
+bench-short: $(READY) ## run each part of the benchmark once on little data; its times say nothing
+	$(PYTHON) scripts/bench.py --short --output reports/bench-short.json $(ARGS)
 
 bench-compare: $(READY) ## measure compare and report on 100, 1,000 and 10,000 made-up runs
 	$(PYTHON) scripts/measure_growth.py $(ARGS)

@@ -1,7 +1,8 @@
 """Measure this project against plain Keras: epochs, a sweep, the record, start-up, memory.
 
-Each part takes from half a minute (start-up) to half an hour (grid, sweep); the machine should do
-nothing else. Nothing is written but the results: every record lies in a temporary folder.
+All but the grid take about half an hour together, most of it the sweep's; the grid as much again.
+The machine should do nothing else. Nothing is written but the results: every record lies in a
+temporary folder.
 """
 
 import argparse
@@ -17,12 +18,14 @@ from rich.console import Console
 from fitgap.commands.exit_codes import TERMINATED, count, run_command
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
-from fitgap_lab.benchmark import measure, report, startup
+from fitgap_lab.benchmark import measure, report, single, startup
 from fitgap_lab.benchmark.processes import machine_cores
 from fitgap_lab.benchmark.report import Part, Result
 
-PARTS = ("epochs", "grid", "sweep", "tracking", "startup", "memory")
+PARTS = ("epochs", "grid", "sweep", "single", "tracking", "startup", "memory")
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")
+# Each part once, on so little data that its figures say nothing: to see that it works.
+SHORT = {"rounds": 1, "images": 3200, "sweep_rounds": 1, "sweep_runs": 1, "memory_runs": 3}
 DOCS = CHECKOUT / "docs" / "BENCHMARKS.md"
 
 
@@ -68,7 +71,7 @@ def _parse() -> argparse.Namespace:
         help=f"parts, of {','.join(PARTS)} (all but grid)",
     )
     parser.add_argument(
-        "--rounds", type=count, default=5, metavar="N", help="per comparison (%(default)s)"
+        "--rounds", type=count, default=3, metavar="N", help="per comparison (%(default)s)"
     )
     parser.add_argument("--images", type=count, metavar="N", help="of epochs and grid (48000)")
     parser.add_argument(
@@ -81,7 +84,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--sweep-runs",
         type=count,
-        default=6,
+        default=3,
         metavar="N",
         help="of 24 that the plain loops do, the rest is scaled up (%(default)s)",
     )
@@ -103,13 +106,22 @@ def _parse() -> argparse.Namespace:
         help="parts measured now replace those in it (%(default)s)",
     )
     parser.add_argument("--docs", action="store_true", help=f"write {DOCS.name} from it, too")
-    return parser.parse_args()
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="each part once on little data: whether it works, not how long it takes",
+    )
+    arguments = parser.parse_args()
+    if arguments.short:
+        vars(arguments).update(SHORT)
+    return arguments
 
 
 def _measures(
     arguments: argparse.Namespace, folder: Path, jax_python: str | None
 ) -> dict[str, Callable[[], Sequence[Result]]]:
     rounds, images = arguments.rounds, arguments.images
+    dataset = (None if arguments.short else measure.real_dataset()) or "digits"
     return {
         "epochs": lambda: measure.measure_epochs(
             measure.CASES, rounds=rounds, folder=folder, limit=images, jax_python=jax_python
@@ -117,10 +129,16 @@ def _measures(
         "grid": lambda: measure.measure_grid(rounds=rounds, folder=folder, limit=images),
         "sweep": lambda: [
             measure.measure_sweep(
-                rounds=arguments.sweep_rounds, runs=arguments.sweep_runs, folder=folder
+                rounds=arguments.sweep_rounds,
+                runs=arguments.sweep_runs,
+                dataset=dataset,
+                folder=folder,
             )
         ],
-        "tracking": lambda: [measure.measure_tracking(rounds=rounds, folder=folder)],
+        "single": lambda: [single.measure_single(rounds=rounds, dataset=dataset, folder=folder)],
+        "tracking": lambda: [
+            measure.measure_tracking(rounds=rounds, dataset=dataset, folder=folder)
+        ],
         "startup": lambda: startup.measure_startup(rounds=rounds, folder=folder),
         "memory": lambda: [measure.measure_memory(runs=arguments.memory_runs, folder=folder)],
     }

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from fitgap.errors import RequestError
 from fitgap_lab.benchmark import measure, report
-from fitgap_lab.benchmark.processes import BenchmarkError, Child, run
+from fitgap_lab.benchmark.processes import PROJECT_ROOT, BenchmarkError, Child, run
 from fitgap_lab.benchmark.results import (
     Case,
     CaseTimes,
@@ -18,6 +18,8 @@ from fitgap_lab.benchmark.results import (
     EpochTimes,
     Memory,
     RecordTimes,
+    Single,
+    SingleTimes,
     Spread,
     Sweep,
     SweepTimes,
@@ -56,6 +58,15 @@ RESULTS = {
             (
                 SweepTimes("fitgap", 24, 24, (50.0, 60.0)),
                 SweepTimes("Keras, mlflow autolog", 24, 6, (1000.0, 1200.0)),
+            ),
+        )
+    ],
+    "single": [
+        Single(
+            "fashion_mnist",
+            (
+                SingleTimes("fitgap, first command", (8.0, 5.0)),
+                SingleTimes("Keras, logged by hand", (20.0, 20.0)),
             ),
         )
     ],
@@ -149,6 +160,11 @@ def test_sweep_table_shows_times_as_multiples_of_this_project():
 
 def test_sweep_table_says_that_it_was_scaled_up():
     assert any("missing ones" in note for note in part("sweep").tables[0].notes)
+
+
+def test_a_command_is_shown_as_so_many_times_as_fast_as_the_script():
+    # 20 / 8 and 20 / 5.
+    assert rows("single")["fitgap, first command"][2:] == ("3.25 x", "2.50 to 4.00")
 
 
 def test_tracking_table_shows_the_share_of_the_recorded_run():
@@ -264,3 +280,11 @@ def test_engine_worker_trains_epochs_of_a_tiny_case(tmp_path):
     assert built["way"] == "compiled+xla"
     assert built["first_seconds"] > 0
     assert epochs[0]["loss"] > epochs[1]["loss"] > epochs[2]["loss"]
+
+
+@pytest.mark.slow
+def test_the_short_form_measures_every_part(tmp_path):
+    kept = tmp_path / "bench.json"
+    command = [sys.executable, "scripts/bench.py", "--short", "--output", str(kept)]
+    run(command, folder=PROJECT_ROOT)
+    assert set(report.read_json(kept)) == {*RESULTS} - {"grid"}

@@ -200,7 +200,7 @@ def measure_grid(*, rounds: int, folder: Path, limit: int | None = None) -> list
     )
 
 
-def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
+def measure_sweep(*, rounds: int, runs: int, dataset: str, folder: Path) -> Sweep:
     """Time a sweep of six optimizers by four seeds: this project, and two plain loops.
 
     Parameters
@@ -209,18 +209,19 @@ def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
         How often each of the three is done.
     runs
         How many of the sweep's runs the plain loops do; the rest is scaled up.
+    dataset
+        Its option.
     folder
         For data, databases and logs.
     """
-    name = real_dataset() or "digits"
-    data = _write_partitions(folder, name=name)
+    data = write_partitions(folder, name=dataset)
     grid = [(optimizer, seed) for seed in range(SWEEP_SEEDS) for optimizer in OPTIMIZERS]
     seconds: dict[str, list[float]] = {"fitgap": [], "manual": [], "autolog": []}
     with Child("fitgap_lab.benchmark.workers", "store", "{}", folder=folder) as store:
         for number in range(1, rounds + 1):
             prepared = database(folder, f"fitgap-{number}")
             store.ask("prepare", uri=prepared, experiment_name="fitgap")
-            command = [sys.executable, TRAIN, *sweep_overrides(name), f"tracking.uri={prepared}"]
+            command = [sys.executable, TRAIN, *sweep_overrides(dataset), f"tracking.uri={prepared}"]
             seconds["fitgap"].append(run(command, folder=folder)[0])
             say(f"sweep {number} of {rounds}: this project, {seconds['fitgap'][-1]:.0f} s")
             for loop in ("manual", "autolog"):
@@ -244,7 +245,7 @@ def measure_sweep(*, rounds: int, runs: int, folder: Path) -> Sweep:
         )
         for way in seconds
     )
-    return Sweep(dataset=name, times=times)
+    return Sweep(dataset=dataset, times=times)
 
 
 def sweep_overrides(dataset: str) -> list[str]:
@@ -268,7 +269,8 @@ def database(folder: Path, name: str) -> str:
     return f"sqlite:///{folder / name / 'mlflow.db'}"
 
 
-def _write_partitions(folder: Path, *, name: str) -> Path:
+def write_partitions(folder: Path, *, name: str) -> Path:
+    """Write a dataset's partitions as the plain loops read them; return the file."""
     dataset, split = _load(name)
     x, y = dataset.x_train, dataset.y_train
     path = folder / "partitions.npz"
@@ -298,11 +300,10 @@ def _time_loop(
     return child.lifetime, run_seconds
 
 
-def measure_tracking(*, rounds: int, folder: Path) -> RecordTimes:
+def measure_tracking(*, rounds: int, dataset: str, folder: Path) -> RecordTimes:
     """Time warm runs of five epochs with and without their record, in pairs in one process."""
-    name = real_dataset() or "digits"
     overrides = [
-        f"dataset={name}",
+        f"dataset={dataset}",
         "architecture=dense_relu_100",
         "optimizer=adam",
         "training.epochs=5",
@@ -319,7 +320,7 @@ def measure_tracking(*, rounds: int, folder: Path) -> RecordTimes:
             if number > 0:  # the first pair compiles and sets up the database
                 recorded.append(with_record)
                 unrecorded.append(without)
-    return RecordTimes(dataset=name, recorded=tuple(recorded), unrecorded=tuple(unrecorded))
+    return RecordTimes(dataset=dataset, recorded=tuple(recorded), unrecorded=tuple(unrecorded))
 
 
 def measure_memory(*, runs: int, folder: Path) -> Memory:

@@ -125,6 +125,22 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class SingleTimes:
+    """Seconds of one way of doing one run, from a process's start to its end, one per round."""
+
+    variant: str
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Single:
+    """One run by commands and by a script, the script last; ``dataset`` is its option."""
+
+    dataset: str
+    times: tuple[SingleTimes, ...]
+
+
+@dataclass(frozen=True)
 class RecordTimes:
     """Seconds of warm runs with and without their record, in pairs, one per round."""
 
