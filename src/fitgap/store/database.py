@@ -226,16 +226,9 @@ def _read(
         for head in heads
     }
     chosen = sa.select(_RUNS.c.run_uuid).where(*conditions)
-    # Thousands of runs repeat the same few keys and values: one string object each keeps the
-    # whole record of a large sweep small.
-    shared: dict[str, str] = {}
+    shared = _Shared()
 
-    def kept(text: str) -> str:
-        if text not in shared:
-            shared[text] = plain(text)
-        return shared[text]
-
-    def rows(table: sa.TableClause, *columns: str) -> Iterator[Any]:
+    def pages(table: sa.TableClause, *columns: str) -> Iterator[Any]:
         statement = sa.select(
             table.c.run_uuid, table.c.key, *(table.c[name] for name in columns)
         ).where(table.c.run_uuid.in_(chosen))
@@ -243,20 +236,35 @@ def _read(
         # `yield_per`, which puts the first of them into a buffer of its own.
         cursor = connection.execute(statement).cursor
         while page := cursor.fetchmany(PAGE):
-            yield from page
+            yield page
 
     # A run that ends between two of the queries has rows, but no head: it is not part of this.
-    for run_id, key, value in rows(_PARAMS, "value"):
-        if run_id in runs:
-            runs[run_id].params[kept(key)] = kept(value)
-    for run_id, key, value in rows(_TAGS, "value"):
-        if run_id in runs:
-            runs[run_id].tags[kept(key)] = kept(value)
-    for run_id, key, value, is_nan in rows(_METRICS, "value", "is_nan"):
-        if run_id in runs:
-            number = math.nan if is_nan else number_of(value)
-            runs[run_id].metrics[kept(key)] = number
+    for table, texts in (
+        (_PARAMS, {run_id: run.params for run_id, run in runs.items()}),
+        (_TAGS, {run_id: run.tags for run_id, run in runs.items()}),
+    ):
+        for page in pages(table, "value"):
+            for run_id, key, value in page:
+                if run_id in texts:
+                    texts[run_id][shared[key]] = shared[value]
+    numbers = {run_id: run.metrics for run_id, run in runs.items()}
+    for page in pages(_METRICS, "value", "is_nan"):
+        for run_id, key, value, is_nan in page:
+            if run_id in numbers:
+                numbers[run_id][shared[key]] = math.nan if is_nan else number_of(value)
     return list(runs.values())
+
+
+class _Shared(dict[str, str]):
+    """Texts of a record as they may be shown, by themselves as they were recorded.
+
+    Thousands of runs repeat the same few keys and values: one string object each keeps the whole
+    record of a large sweep small.
+    """
+
+    def __missing__(self, text: str) -> str:
+        shown = self[text] = plain(text)
+        return shown
 
 
 def _path_of(uri: str) -> Path:
