@@ -1,0 +1,1 @@
+"""How many runs a tracking server takes: workers that record and train nothing."""
