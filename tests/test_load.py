@@ -9,7 +9,7 @@ from fitgap_lab.load import workers
 
 def test_workers_record_whole_runs_each_once(compose, tracking_uri):
     backend.start(1)
-    planned = experiment.plan(compose("dataset=digits"))
+    planned = experiment.plan(compose("dataset=digits", f"tracking.uri={tracking_uri}"))
     load = workers.record_runs(planned, workers=3, runs=7, seconds=60)
     assert (load.runs, load.failures) == (7, [])
     assert all(len(values) == 7 for values in load.seconds.values())
@@ -21,16 +21,16 @@ def test_workers_record_whole_runs_each_once(compose, tracking_uri):
 
 def test_no_run_begins_after_the_time(compose, tracking_uri):
     backend.start(1)
-    planned = experiment.plan(compose("dataset=digits"))
+    planned = experiment.plan(compose("dataset=digits", f"tracking.uri={tracking_uri}"))
     load = workers.record_runs(planned, workers=2, runs=5, seconds=0)
     assert load.runs == 0
     assert store.find_runs(tracking_uri, experiment=planned.config.tracking.experiment) == []
 
 
 @pytest.mark.parametrize("number", [0, 2])
-def test_what_cannot_be_recorded_is_counted(compose, monkeypatch, number):
+def test_what_cannot_be_recorded_is_counted(compose, tracking_uri, monkeypatch, number):
     backend.start(1)
-    planned = experiment.plan(compose("dataset=digits"))
+    planned = experiment.plan(compose("dataset=digits", f"tracking.uri={tracking_uri}"))
     real = experiment.interrupted
 
     def fails_for_one(plan):
