@@ -116,7 +116,7 @@ def _server(processes: int, filled: int) -> Iterator[tuple[str, psutil.Process]]
                 generated_runs.fill(_database(folder / "server"), runs=filled)
             yield uri, psutil.Process(process.pid)
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait()
 
 
