@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from filelock import FileLock, Timeout
 
+from fitgap.errors import RequestError
 from fitgap.training import checkpoints
 from fitgap.training.checkpoints import Checkpoint
 
@@ -146,3 +147,10 @@ def test_a_killed_holder_loses_its_claim(tmp_path: Path) -> None:
         holder.wait()
         with checkpoints.claim(path):
             pass
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_trained(tmp_path):
+    (tmp_path / ".fitgap").touch()  # where a folder must be
+    path = tmp_path / ".fitgap" / "runs" / "identity"
+    with pytest.raises(RequestError, match="runs cannot be written"), checkpoints.claim(path):
+        pass

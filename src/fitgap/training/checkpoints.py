@@ -21,6 +21,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from fitgap.config import project
+from fitgap.errors import RequestError
 from fitgap.trust import archives
 
 FOLDER = ".fitgap"
@@ -43,10 +44,24 @@ def path_for(identity: str, *, uri: str, experiment: str) -> Path:
 
 @contextmanager
 def claim(path: Path) -> Iterator[None]:
-    """Hold the claim to train a run, waiting while another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    """Hold the claim to train a run, waiting while another process holds it.
+
+    Raises
+    ------
+    RequestError
+        If its folder cannot be written.
+    """
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RequestError(f"{path.parent} cannot be written: {reason}") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
