@@ -465,9 +465,19 @@ def blocks_of(document, language):
     return re.findall(rf"```{language}\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def test_the_documented_examples_run_as_written(tmp_path, monkeypatch, compose):
-    from fitgap import experiment
+SHAPES = {
+    "bars.npz": (12, 16, 3),
+    "shades": (24, 24),
+    "flowers.csv": (3,),
+    "my_data.load": (4,),
+    "notes": (200,),
+    "ids.npz": (12,),
+}
 
+
+@pytest.fixture
+def documented(tmp_path, monkeypatch):
+    """Return the overrides of each documented command, with the data that it trains on."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)  # as a project folder is
     for script in blocks_of(DOCUMENT, "python"):
@@ -475,11 +485,24 @@ def test_the_documented_examples_run_as_written(tmp_path, monkeypatch, compose):
     (function,) = [script for script in blocks_of(DOCUMENT, "python") if "def load(" in script]
     (tmp_path / "my_data.py").write_text(function, encoding="utf-8")
     commands = [line for line in blocks_of(DOCUMENT, "sh") if "fitgap train" in line]
-    shapes = []
-    for command in commands:
-        overrides = shlex.split(command)[2:]
-        shapes.append(experiment.plan(compose(*overrides)).facts.image_shape)
-    assert shapes == [(12, 16, 3), (24, 24), (3,), (4,)]
+    return [shlex.split(command)[2:] for command in commands]
+
+
+def test_the_documented_examples_run_as_written(documented, compose):
+    from fitgap import experiment
+
+    found = [experiment.plan(compose(*words, task=None)).facts.image_shape for words in documented]
+    assert found == list(SHAPES.values())
+
+
+@pytest.mark.slow
+def test_the_documented_examples_learn_something(documented, compose, tracking_uri):
+    from fitgap import experiment
+
+    for words in documented:
+        settings = compose(*words, f"tracking.uri={tracking_uri}", task=None)
+        result = experiment.run(experiment.plan(settings))
+        assert result.metrics["test/accuracy"] > 0.75, words
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from fitgap.evaluation.baseline import baseline
 from fitgap.evaluation.metrics import higher_is_better, metrics_of
 from fitgap.evaluation.scores import Partitions, Scores, beginning, partition
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
-from fitgap.models.scaling import feature_scaling, target_scaling
+from fitgap.models.scaling import Tokens, feature_scaling, target_scaling
 from fitgap.store import StoredRun
 from fitgap.tracking import delivery, disk_full, provenance
 from fitgap.training import (
@@ -262,7 +262,9 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         image_shape=dataset.image_shape,
         num_classes=dataset.num_classes,
         total_steps=steps_per_epoch * config.training.epochs,
-        scaling=feature_scaling(partitions.train.x),
+        scaling=Tokens(dataset.num_tokens)
+        if dataset.num_tokens
+        else feature_scaling(partitions.train.x),
         target_scaling=target_scaling(partitions.train.y) if dataset.task == "numbers" else None,
         say=say,
     )

@@ -24,7 +24,7 @@ from fitgap.config import own_code, project
 from fitgap.config.fingerprints import file_digests, fingerprint_of
 from fitgap.config.modules import imported_names, split_target
 from fitgap.config.own_code import OwnCode
-from fitgap.config.schema import Config, TableConfig
+from fitgap.config.schema import Config, TableConfig, TextsConfig
 from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.data import checks, datasets, splits
 from fitgap.training.engines.choice import EngineChoice
@@ -233,7 +233,7 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
         }
         | (
             {"preprocessing": _component("fitgap.data.preprocessing", "fitgap.models.row_layers")}
-            if isinstance(config.dataset, TableConfig)
+            if isinstance(config.dataset, TableConfig | TextsConfig)
             else {}
         ),
         own=own,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config.schema import TableConfig
+from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.config.tasks import task_of
-from fitgap.data import datasets, preprocessing, rows, table
+from fitgap.data import datasets, preprocessing, rows, table, texts
 from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
@@ -27,6 +27,7 @@ from fitgap.training import backend
 
 if TYPE_CHECKING:
     import keras
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +143,7 @@ def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ())
     Parameters
     ----------
     run
-        Of the record; its data are a table.
+        Of the record; its data are a table, or texts.
     path
         CSV or Parquet with the columns that the network takes; others are not looked at.
     trusted
@@ -154,17 +155,49 @@ def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ())
         If the run learned from no table, or the file cannot be read or lacks a column.
     """
     settings = run.config.dataset
-    if not isinstance(settings, TableConfig):
+    if isinstance(settings, TableConfig):
+        frame = table.read_rows(path, settings)
+    elif isinstance(settings, TextsConfig):
+        frame = texts.read_rows(path, settings)
+    else:
         raise RequestError(f"run {run.run_id} learned from no table, but {path} is one")
+    return _predict_frame(
+        run, frame, [f"row {row}" for row in range(1, len(frame) + 1)], str(path), trusted
+    )
+
+
+def predict_texts(
+    run: RecordedRun, paths: Sequence[Path], *, trusted: Collection[str] = ()
+) -> Predictions:
+    """Ask a run's network about ``.txt`` files, as `predict_rows` does about rows.
+
+    Raises
+    ------
+    RequestError
+        If the run learned from no texts, or a file cannot be read.
+    """
+    settings = run.config.dataset
+    if not isinstance(settings, TextsConfig):
+        raise RequestError(f"run {run.run_id} learned from no texts, but {paths[0]} is one")
+    frame = texts.frame_of(texts.read_files(paths), settings)
+    return _predict_frame(run, frame, list(paths), "texts", trusted)
+
+
+def _predict_frame(
+    run: RecordedRun,
+    frame: "pd.DataFrame",
+    sources: Sequence[str | Path],
+    called: str,
+    trusted: Collection[str],
+) -> Predictions:
     task = task_of(run.config).name
-    frame = table.read_rows(path, settings)
     model = load_model(run, trusted=trusted)
     try:
         outputs = outputs_of(model, frame)
     except RequestError as error:
-        raise RequestError(f"{path}: {error}") from error
+        raise RequestError(f"{called}: {error}") from error
     return Predictions(
-        sources=[f"row {row}" for row in range(1, len(frame) + 1)],
+        sources=sources,
         images=None,
         labels=None,
         outputs=_of_each_class(outputs) if task == "classes" else outputs,
@@ -247,7 +280,7 @@ def predict_test_images(
         Into the test part.
     """
     images = dataset.x_test[list(indices)]
-    x = preprocessing.rows_of(images, dataset.columns) if dataset.columns else images
+    x = preprocessing.as_given(images, dataset)
     return Predictions(
         sources=indices,
         images=images,

@@ -19,6 +19,7 @@ from fitgap.api.words import literal
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.data import disk_arrays
+from fitgap.data.images import SUFFIXES
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
@@ -119,8 +120,12 @@ def _of_name_or_path(data: str | Path, *, label: str | None) -> list[str]:
 
 
 def _kind_of_folder(path: Path) -> str:
-    """Tell a folder of IDX files, as MNIST's are, from a folder of images."""
-    return "idx" if any(path.glob("*idx[1-4]-ubyte*")) else "image_folder"
+    """Tell a folder of IDX files, as MNIST's are, and one of texts from a folder of images."""
+    if any(path.glob("*idx[1-4]-ubyte*")):
+        return "idx"
+    texts = (*path.glob("*/*.txt"), *path.glob("*/*/*.txt"))
+    images = any(file.suffix.lower() in SUFFIXES for file in path.glob("*/*"))
+    return "texts" if texts and not images else "image_folder"
 
 
 def _are_paths(data: Any) -> bool:

@@ -47,8 +47,8 @@ def command(
     """Say what a run's network predicts of your files.
 
     RUN_ID is MLflow's id of a finished run. Each FILE is a PNG, JPEG, WebP or BMP of any size and
-    mode, or a folder of them (its own files, by name); or one table (CSV, TSV, Parquet) with the
-    columns that the network takes. Without any, test images are predicted.
+    mode, or a folder of them (its own files, by name); or a text (.txt), or one table (CSV, TSV,
+    Parquet) with the columns that the network takes. Without any, test samples are predicted.
     """
     if files and images:
         raise click.UsageError("--images chooses test images: name files or those, not both")
@@ -64,9 +64,10 @@ def command(
     from fitgap.store import recorded
 
     is_table = len(files) == 1 and files[0].suffix.lower() in prediction.TABLES
-    found = prediction.find_files(list(files)) if not is_table else []
+    are_texts = bool(files) and all(file.suffix.lower() == ".txt" for file in files)
+    found = [] if is_table or are_texts else prediction.find_files(list(files))
     run = recorded.open_run(run_id, uri=uri)
-    if (task := task_of(run.config).name) != "classes" and not is_table:
+    if (task := task_of(run.config).name) != "classes" and not (is_table or are_texts):
         raise RequestError(
             f"run {run.run_id} predicts {task}: name a table of rows; of arrays, its network is "
             f"mlflow.pyfunc.load_model('models:/{run.model_id}').predict(features)"
@@ -74,6 +75,9 @@ def command(
     if is_table:
         predictions = prediction.predict_rows(run, files[0], trusted=trust)
         heading = f"{run.name}: {len(predictions.sources)} rows of {files[0].name}"
+    elif are_texts:
+        predictions = prediction.predict_texts(run, files, trusted=trust)
+        heading = f"{run.name}: {len(files)} texts"
     elif found:
         predictions = _predict_files(run, found, invert=invert, trust=trust)
         heading = f"{run.name}: {len(found)} of your images"

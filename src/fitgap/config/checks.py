@@ -18,6 +18,7 @@ from fitgap.config.schema import (
     OwnConfig,
     SplitConfig,
     TableConfig,
+    TextsConfig,
 )
 from fitgap.errors import RequestError
 
@@ -58,7 +59,7 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
     image_shape
         Of one image, or (features,) of one vector.
     value_type
-        ``uint8`` or ``float32``.
+        ``uint8`` or ``float32``; ``int32`` of token ids.
 
     Raises
     ------
@@ -73,6 +74,19 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
         raise RequestError(
             f"architecture={config.architecture['name']} needs images ({for_images[0]}), "
             f"got dataset={config.dataset.name} with vectors of {image_shape[0]} features"
+        )
+    target = str(config.architecture["_target_"])
+    embeds = "Embedding" in kinds[:1] or not target.startswith("fitgap.models.")
+    if value_type == "int32" and not (embeds or target.startswith("fitgap.models.sequences.")):
+        raise RequestError(
+            f"architecture={config.architecture['name']} takes quantities, but "
+            f"dataset={config.dataset.name} holds token ids: take one that begins with an "
+            "Embedding, as architecture=text_average, text_conv or text_transformer"
+        )
+    if target.startswith("fitgap.models.sequences.") and value_type != "int32":
+        raise RequestError(
+            f"architecture={config.architecture['name']} takes token ids (dataset=texts, or arrays "
+            f"with dataset.layout=tokens), but dataset={config.dataset.name} holds {value_type}"
         )
     if config.training.engine == "numpy" and value_type != "uint8":
         raise RequestError(
@@ -139,6 +153,10 @@ def _check_dataset(dataset: DatasetConfig) -> None:
         require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
         bits = dataset.bits
         require("dataset.bits", bits, "8 to 16, or null", when=bits is None or 8 <= bits <= 16)
+    if isinstance(dataset, TextsConfig):
+        for setting in ("length", "vocabulary"):
+            value = getattr(dataset, setting)
+            require(f"dataset.{setting}", value, "1 or more", when=value >= 1)
     if isinstance(dataset, TableConfig):
         label = dataset.label
         names = [label] if isinstance(label, str) else label
@@ -153,7 +171,7 @@ def _check_dataset(dataset: DatasetConfig) -> None:
 
 
 _ROLES = tuple(f"{kind}_{part}" for part in ("train", "val", "test") for kind in ("x", "y"))
-_LAYOUTS = ("channels_last", "channels_first", "sequences")
+_LAYOUTS = ("channels_last", "channels_first", "sequences", "tokens")
 
 
 def _check_arrays(dataset: ArraysConfig) -> None:

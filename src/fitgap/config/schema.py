@@ -42,7 +42,7 @@ class ArraysConfig(OwnConfig):
     """Arrays that have names; see :mod:`fitgap.data.arrays`."""
 
     keys: Any = None  # the names of arrays by role: x_train, y_train, x_val, ...
-    layout: str | None = None  # channels_last, channels_first, sequences
+    layout: str | None = None  # channels_last, channels_first, sequences, tokens
 
 
 @dataclass
@@ -78,6 +78,16 @@ class ImageFolderConfig(OwnConfig):
     channels: int = MISSING
     bits: int | None = None
     skip_unreadable: bool = False
+
+
+@dataclass
+class TextsConfig(OwnConfig):
+    """A folder of texts per class, or a table with a column of text."""
+
+    text: str = "text"
+    label: str = "label"
+    length: int = MISSING
+    vocabulary: int = MISSING
 
 
 @dataclass
@@ -228,6 +238,7 @@ OWN_DATASETS: dict[str, type[OwnConfig]] = {
     "mat": MatConfig,
     "npz": NpzConfig,
     "table": TableConfig,
+    "texts": TextsConfig,
 }
 ConfigStore.instance().store(group="schema", name="dense", node=DenseConfig)
 ConfigStore.instance().store(group="schema", name="published", node=PublishedConfig)

@@ -295,6 +295,8 @@ def _check_form(name: str, each: Stored, config: ArraysConfig) -> None:
         raise RequestError(
             f"dataset.layout=sequences needs {name} of shape (n, steps, channels), got {shape}"
         )
+    if config.layout == "tokens" and len(shape) != 2:
+        raise RequestError(f"dataset.layout=tokens needs {name} of shape (n, length), got {shape}")
     if len(shape) != 4:
         return
     first = config.layout == "channels_first"
@@ -340,7 +342,7 @@ class _Form:
                 block = np.rint(block.astype(np.float64) * self.scale).astype(np.uint8)
         else:
             with np.errstate(over="ignore"):
-                block = block.astype(np.float32)
+                block = block.astype(self.dtype)
         return np.ascontiguousarray(block[:, None] if block.ndim == 1 else block)
 
 
@@ -354,7 +356,7 @@ def _form_of(inputs: Mapping[str, Stored], config: ArraysConfig, roles: Mapping[
         return uint8
     facts = [_range_of(roles[f"x_{part}"], each) for part, each in inputs.items()]
     if not is_image:
-        return float32
+        return _tokens(float32, facts) if config.layout == "tokens" else float32
     lowest = min(fact.lowest for fact in facts)
     highest = max(fact.highest for fact in facts)
     whole = all(fact.is_whole for fact in facts)
@@ -367,6 +369,17 @@ def _form_of(inputs: Mapping[str, Stored], config: ArraysConfig, roles: Mapping[
         said = f"{shown}: taken as bytes divided by 255"
         return replace(uint8, scale=255.0, notes=(said,))
     return replace(float32, notes=(f"{shown}: normalised",))
+
+
+def _tokens(form: _Form, facts: Sequence["_Range"]) -> _Form:
+    lowest = min(fact.lowest for fact in facts)
+    highest = max(fact.highest for fact in facts)
+    if not all(fact.is_whole for fact in facts) or not 0 <= lowest <= highest < 2**24:
+        raise RequestError(
+            "dataset.layout=tokens needs whole numbers from 0 to 16777215, got values from "
+            f"{lowest:g} to {highest:g}"
+        )
+    return replace(form, dtype=np.dtype(np.int32))
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from fitgap.data import (
     table,
     table_file,
     targets,
+    texts,
 )
 from fitgap.data import labels as dataset_parts
 from fitgap.data.disk_arrays import blocks
@@ -47,6 +48,7 @@ from fitgap.data.labels import (
     Parts,
     RawLabels,
     SplitColumns,
+    Words,
     row_names,
 )
 from fitgap.errors import RequestError
@@ -64,6 +66,7 @@ _READERS: dict[str, Any] = {
     "mat": mat,
     "npz": npz,
     "table": table,
+    "texts": texts,
 }
 
 
@@ -103,6 +106,8 @@ class Dataset:
         What a person should know of how it was read, a line each.
     columns
         Of a table: what the columns of ``x_train`` are; see `fitgap.data.preprocessing`.
+    words
+        Of texts: what the numbers in ``x_train`` stand for; see `fitgap.data.texts`.
     is_own
         Whether a person brought it; else it is published.
     is_val
@@ -124,6 +129,7 @@ class Dataset:
     arrays_digest: str = ""
     notes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    words: Words | None = None
     is_own: bool = False
     is_val: NDArray[np.bool_] | None = None
     train_groups: RawLabels | None = None
@@ -143,8 +149,18 @@ class Dataset:
 
     @property
     def value_type(self) -> str:
-        """``uint8`` for images, ``float32`` for features."""
+        """``uint8`` for images, ``float32`` for features, ``int32`` for token ids."""
         return str(self.x_train.dtype)
+
+    @property
+    def num_tokens(self) -> int | None:
+        """How many token ids there are, from 0; None of other data."""
+        if self.value_type != "int32":
+            return None
+        if self.words:
+            return len(self.words.known) + texts.FIRST_WORD
+        highest = [block.max() for x in (self.x_train, self.x_test) for block in blocks(x)]
+        return int(max(highest)) + 1
 
 
 def load(
@@ -236,7 +252,12 @@ def _digest(dataset: Dataset, arrays_digest: str) -> str:
     if not dataset.is_own:
         return arrays_digest
     columns = [asdict(column) for column in dataset.columns]
-    names = [dataset.task, dataset.class_names, *([columns] if columns else [])]
+    names = [
+        dataset.task,
+        dataset.class_names,
+        *([columns] if columns else []),
+        *([dataset.words.known] if dataset.words else []),
+    ]
     text = json.dumps([arrays_digest, *names], ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -272,7 +293,9 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
     except RequestError as error:
         raise RequestError(f"{_source_of(config)}: {error}") from error
     dataset = _from_parts(config, train, test, class_names)
-    return replace(dataset, task=task, notes=parts.notes, columns=parts.train.columns)
+    return replace(
+        dataset, task=task, notes=parts.notes, columns=parts.train.columns, words=parts.words
+    )
 
 
 def _source_of(config: OwnConfig) -> str:

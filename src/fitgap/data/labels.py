@@ -43,6 +43,25 @@ class Column:
     categories: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True)
+class Words:
+    """What the numbers of a text stand for.
+
+    Attributes
+    ----------
+    known
+        The word of each number, from `fitgap.data.texts.FIRST_WORD` on.
+    most
+        How many of them a network may know.
+    column
+        What the texts are called where they stand in a table.
+    """
+
+    known: tuple[str, ...]
+    most: int
+    column: str
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """Images and their labels as a reader found them.
@@ -95,11 +114,14 @@ class Parts:
         None: it is held out.
     notes
         What a person should know of how the data were read, a line each.
+    words
+        Of texts: what the numbers in ``x`` stand for.
     """
 
     train: Part
     test: Part | None
     notes: tuple[str, ...] = ()
+    words: "Words | None" = None
 
     def with_notes(self, notes: Sequence[str]) -> "Parts":
         """Return the same parts with further notes."""

@@ -10,13 +10,14 @@ the same to rows as a person has them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.data import texts
 from fitgap.data.datasets import Dataset
-from fitgap.data.labels import Column
+from fitgap.data.labels import Column, Words
 from fitgap.data.splits import Split
 
 if TYPE_CHECKING:
@@ -98,20 +99,25 @@ class Preprocessing:
     Attributes
     ----------
     columns
-        What becomes of each column.
+        What becomes of each column of a table.
     example
         The first rows of the test part.
+    words
+        Of texts: the words that are known, the most frequent first.
     """
 
     columns: tuple[ColumnEncoding, ...]
     example: "pd.DataFrame"
+    words: Words | None = None
 
 
 def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | None]:
     """Return a dataset as the network gets it, and what was learned for that.
 
-    The same dataset, and None, unless it is a table.
+    The same dataset, and None, unless it is a table or texts.
     """
+    if dataset.words:
+        return _encoded_texts(dataset, split, dataset.words)
     if not dataset.columns:
         return dataset, None
     learned = learn(np.asarray(dataset.x_train)[split.train], dataset.columns)
@@ -121,6 +127,43 @@ def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | No
         x_test=encode(np.asarray(dataset.x_test), learned),
     )
     return made, Preprocessing(learned, rows_of(np.asarray(dataset.x_test[:3]), dataset.columns))
+
+
+def _encoded_texts(dataset: Dataset, split: Split, words: Words) -> tuple[Dataset, Preprocessing]:
+    """Give the most frequent words of the training partition the numbers of their rank."""
+    first = texts.FIRST_WORD
+    train = np.asarray(dataset.x_train)[split.train]
+    counts = np.bincount(train.reshape(-1), minlength=len(words.known) + first)[first:]
+    # Of equals, in the order of the words, in which they are numbered.
+    ranked = [i for i in np.argsort(-counts, kind="stable")[: words.most] if counts[i]]
+    rank = np.full(len(counts) + first, texts.UNKNOWN, np.int32)
+    rank[texts.PADDING] = texts.PADDING
+    rank[np.array(ranked) + first] = np.arange(len(ranked)) + first
+    learned = replace(words, known=tuple(words.known[i] for i in ranked))
+    made = replace(
+        dataset,
+        x_train=rank[np.asarray(dataset.x_train)],
+        x_test=rank[np.asarray(dataset.x_test)],
+        words=learned,
+    )
+    example = texts_of(np.asarray(dataset.x_test[:3]), words)
+    return made, Preprocessing((), example, learned)
+
+
+def texts_of(x: NDArray[np.int32], words: Words) -> "pd.DataFrame":
+    """Return texts of the words that numbers stand for, as a table of one column."""
+    import pandas as pd
+
+    first = texts.FIRST_WORD
+    made = [" ".join(words.known[number - first] for number in row if number >= first) for row in x]
+    return pd.DataFrame({words.column: made})
+
+
+def as_given(x: Any, dataset: Dataset) -> Any:
+    """Return samples of a dataset as its saved network takes them: rows of a table, or texts."""
+    if dataset.words:
+        return texts_of(x, dataset.words)
+    return rows_of(x, dataset.columns) if dataset.columns else x
 
 
 def rows_of(x: NDArray[np.float32], columns: Sequence[Column]) -> "pd.DataFrame":

@@ -17,7 +17,7 @@ from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.errors import RequestError
 from fitgap.models import network
-from fitgap.models.scaling import FeatureScaling, TargetScaling
+from fitgap.models.scaling import FeatureScaling, TargetScaling, Tokens
 
 TARGET_UNITS = "target_units"  # the name of the layer that does so
 Layers = list[keras.layers.Layer]
@@ -29,7 +29,7 @@ def build(
     image_shape: tuple[int, ...],
     num_classes: int,
     total_steps: int,
-    scaling: FeatureScaling | None = None,
+    scaling: FeatureScaling | Tokens | None = None,
     target_scaling: TargetScaling | None = None,
     say: network.Say = print,
 ) -> keras.Model:
@@ -47,7 +47,7 @@ def build(
     total_steps
         Optimizer steps of the whole run, for schedules over all of it.
     scaling
-        Of float32 features; None: the network takes uint8 images.
+        Of float32 features, or how many token ids there are; None: the network takes uint8 images.
     target_scaling
         Of numbers: the network's last layer gives them in their own units. A whole model of one's
         own goes without.

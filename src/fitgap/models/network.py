@@ -18,13 +18,13 @@ from hydra.utils import instantiate
 
 from fitgap.config import targets
 from fitgap.errors import RequestError
-from fitgap.models.scaling import FeatureScaling
+from fitgap.models.scaling import FeatureScaling, Tokens
 
 Layers = list[keras.layers.Layer]
 Say = Callable[[str], None]
 
 # Facts of the experiment, handed to a function whose signature names them.
-HANDED = ("image_shape", "input_shape", "num_outputs")
+HANDED = ("image_shape", "input_shape", "num_outputs", "num_tokens")
 # Keys of an architecture's settings that are not the function's.
 NOT_SETTINGS = ("_target_", "name", "title", "scaling")
 _SCALERS = (keras.layers.Rescaling, keras.layers.Normalization)
@@ -37,7 +37,7 @@ def make(
     architecture: Mapping[str, Any],
     *,
     image_shape: tuple[int, ...],
-    scaling: FeatureScaling | None,
+    scaling: FeatureScaling | Tokens | None,
     num_outputs: int,
     augmentation: Callable[[], Layers],
     head: Callable[[], keras.layers.Layer],
@@ -53,7 +53,7 @@ def make(
     image_shape
         Of one image, or (features,).
     scaling
-        Of float32 features; None: the network takes uint8 images.
+        Of float32 features, or how many token ids there are; None: the network takes uint8 images.
     num_outputs
         How many outputs the task needs.
     augmentation
@@ -84,9 +84,10 @@ def make(
     if own not in ("auto", "none", None):
         raise RequestError(f"architecture.scaling must be auto or none, got {own!r}")
     function = _function(name, architecture)
-    settings = _settings(
-        name, architecture, function, image_shape=image_shape, num_outputs=num_outputs
-    )
+    facts = {"image_shape": image_shape, "input_shape": image_shape, "num_outputs": num_outputs}
+    if isinstance(scaling, Tokens):
+        facts["num_tokens"] = scaling.count
+    settings = _settings(name, architecture, function, facts)
     is_raw = own != "auto"
     if is_tensor_function(function, settings):
         inputs = [*_inputs(image_shape, scaling, raw=is_raw), *augmentation()]
@@ -167,9 +168,7 @@ def _settings(
     name: str,
     architecture: Mapping[str, Any],
     function: Callable[..., Any],
-    *,
-    image_shape: tuple[int, ...],
-    num_outputs: int,
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return a function's arguments: its settings, what they name instantiated, and the facts."""
     plain = {key: value for key, value in architecture.items() if key not in NOT_SETTINGS}
@@ -179,10 +178,9 @@ def _settings(
         reason = targets.describe_failure(error.__cause__ or error)
         target = architecture["_target_"]
         raise RequestError(f"architecture={name} ({target}): {reason}") from error
-    facts = dict(zip(HANDED, (image_shape, image_shape, num_outputs), strict=True))
     parameters = _parameters(function)
     taken = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
-    settings = {key: facts[key] for key in HANDED if key in taken} | settings
+    settings = {key: fact for key, fact in facts.items() if key in taken} | settings
     takes_any = any(each.kind is each.VAR_KEYWORD for each in parameters)
     unknown = [key for key in settings if key not in taken]
     if parameters and unknown and not takes_any:
@@ -320,7 +318,11 @@ def _fitted_to(
     )
 
 
-def _inputs(image_shape: tuple[int, ...], scaling: FeatureScaling | None, *, raw: bool) -> Layers:
+def _inputs(
+    image_shape: tuple[int, ...], scaling: FeatureScaling | Tokens | None, *, raw: bool
+) -> Layers:
+    if isinstance(scaling, Tokens):
+        return [keras.layers.Input(image_shape, dtype="int32", name="tokens")]
     if scaling is None:
         # A factor of one: the network gets 0 to 255 as float32.
         factor, name = (1.0, "raw_values") if raw else (1 / 255, "rescaling")
@@ -392,7 +394,8 @@ def _check_probabilities(
     says = f"its last activation is {ends_in}" if ends_in else ""
     if not ends_in:
         shape = (4, *model.input_shape[1:])
-        values = np.random.default_rng(0).integers(0, 256, shape)
+        highest = 2 if model.inputs[0].dtype == "int32" else 256  # the ids are few, perhaps
+        values = np.random.default_rng(0).integers(0, highest, shape)
         outputs = np.asarray(model(values.astype(model.inputs[0].dtype), training=False), float)
         is_in_range = bool(np.all((outputs >= 0) & (outputs <= 1)))
         adds_up = wanted != "softmax" or bool(np.allclose(outputs.sum(axis=-1), 1, atol=1e-2))

@@ -11,7 +11,9 @@ import keras
 from keras import ops
 
 from fitgap.config.schema import DatasetConfig, TableConfig
+from fitgap.data import texts
 from fitgap.data.disk_arrays import Images
+from fitgap.data.labels import Words
 from fitgap.data.preprocessing import ColumnEncoding, Preprocessing
 from fitgap.data.rows import MISSING, any_names
 
@@ -53,6 +55,8 @@ def takes_rows(
         It takes a mapping of columns by their names, each of shape (n,): float32 or text. The
         weights and the optimizer are the network's own.
     """
+    if preprocessing.words is not None:
+        return _takes_texts(network, preprocessing.words)
     learned = preprocessing.columns
     words = config.missing if isinstance(config, TableConfig) else None
     missing = [str(word) for word in words or ()]
@@ -69,10 +73,28 @@ def takes_rows(
         )
         for x, each in zip(given, learned, strict=True)
     }
+    return _joined(named, encoder(list(named.values())), network, _unlike(_NETWORK, learned))
+
+
+def _takes_texts(network: keras.Model, words: Words) -> keras.Model:
+    given = keras.Input((), dtype="string", name=words.column.replace("/", "_"))
+    vectorization = keras.layers.TextVectorization(
+        vocabulary=list(words.known), output_sequence_length=network.input_shape[1]
+    )
+    numbers = ops.cast(vectorization(given), "int32")
+    # A text without words is one of an unknown word, as in training.
+    first, others = numbers[:, :1], numbers[:, 1:]
+    numbers = ops.concatenate([ops.maximum(first, texts.UNKNOWN), others], axis=1)
+    return _joined({words.column: given}, numbers, network, _NETWORK)
+
+
+def _joined(
+    given: dict[str, keras.KerasTensor], x: keras.KerasTensor, network: keras.Model, name: str
+) -> keras.Model:
     # The same layers as a model that is not compiled: of two, Keras would save one's optimizer.
-    bare = keras.Model(network.inputs, network.outputs, name=_unlike(_NETWORK, learned))
+    bare = keras.Model(network.inputs, network.outputs, name=name)
     with any_names():
-        model = keras.Model(named, bare(encoder(list(named.values()))), name="model")
+        model = keras.Model(given, bare(x), name="model")
     model.compile(optimizer=network.optimizer, loss=network.loss)
     return model
 

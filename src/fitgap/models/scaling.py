@@ -33,6 +33,19 @@ class FeatureScaling:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """Token ids, which stay as they are: an Embedding takes them.
+
+    Attributes
+    ----------
+    count
+        How many there are, from 0.
+    """
+
+    count: int
+
+
+@dataclass(frozen=True)
 class TargetScaling:
     """What the network's last layer multiplies by and adds, to give the target's units.
 

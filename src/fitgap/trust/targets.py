@@ -91,6 +91,7 @@ recall_score roc_auc_score root_mean_squared_error top_k_accuracy_score zero_one
 ALLOWED = {
     "fitgap.evaluation.calibration": frozenset(["expected_calibration_error", "label_accuracy"]),
     "fitgap.models": frozenset(["dense", "sequential"]),
+    "fitgap.models.sequences": frozenset(["average", "convolution", "transformer"]),
     "sklearn.metrics": frozenset(_SCORERS.split()),
     "keras.layers": frozenset(_LAYERS.split()),
     "keras.optimizers": frozenset(_OPTIMIZERS.split()),

@@ -1,0 +1,207 @@
+"""Texts of one's own: a folder of ``.txt`` files for each class, or a column of a table.
+
+A text is taken as the numbers of its words. Which of them a network knows is learned from the
+training partition (`fitgap.data.preprocessing`); in the saved model Keras's TextVectorization
+divides texts, which does as `words_of` does.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.checks import did_you_mean
+from fitgap.config.schema import TableConfig, TextsConfig
+from fitgap.data import table_file
+from fitgap.data.labels import Part, Parts, RawLabels, SplitColumns, Words
+from fitgap.data.rows import numbers_of
+from fitgap.errors import RequestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # of TextVectorization
+_PUNCTUATION = re.compile(rb"[!\"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']")  # what it strips
+_PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+Found = list[tuple[str, str, str]]  # name, text, label
+
+
+def words_of(text: str) -> list[str]:
+    """Return a text's words as TextVectorization has them: lower case (ASCII), no punctuation."""
+    plain = _PUNCTUATION.sub(b"", text.encode().lower())
+    return [word.decode(errors="replace") for word in plain.split()]
+
+
+def files(config: TextsConfig) -> list[Path]:
+    """Return the files that are read.
+
+    Raises
+    ------
+    RequestError
+        If there is none.
+    """
+    path = Path(config.path).expanduser()
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise RequestError(f"dataset.path must be an existing folder or table, got {config.path}")
+    return [file for _, _, file in _in_folder(path)]
+
+
+def read(
+    config: TextsConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
+) -> Parts:
+    """Read the parts into memory.
+
+    Raises
+    ------
+    RequestError
+        If a file or column is not there, or there is no text in one.
+    """
+    del memory_limit, key
+    columns.refuse("texts have no such column")
+    path = Path(config.path).expanduser()
+    try:
+        by_part = _of_table(path, config) if path.is_file() else _of_folder(path)
+    except RequestError as error:
+        raise RequestError(f"dataset.path={config.path}: {error}") from error
+    if "train" not in by_part:
+        raise RequestError(f"dataset.path={config.path}: there is no training part (train/)")
+    divided = {part: [words_of(text) for _, text, _ in found] for part, found in by_part.items()}
+    known = {word for texts in divided.values() for words in texts for word in words}
+    number = {word: i for i, word in enumerate(sorted(known), start=FIRST_WORD)}
+    parts = {}
+    for part in ("train", "val", "test"):
+        if part not in by_part:
+            continue
+        names, _, labels = zip(*by_part[part], strict=True)
+        x = as_numbers(divided[part], number, length=config.length)
+        parts[part] = Part(x, _labels(labels), "labels", names)
+    words = Words(tuple(number), most=config.vocabulary, column=config.text)
+    train = parts["train"]
+    if "val" in parts:
+        train = _joined(train, parts["val"])
+    return Parts(train, parts.get("test"), words=words)
+
+
+def as_numbers(
+    texts: Sequence[Sequence[str]], number: dict[str, int], *, length: int
+) -> NDArray[np.int32]:
+    """Return the numbers of each text's first words, padded; int32 of shape (n, length)."""
+    x = np.full((len(texts), length), PADDING, np.int32)
+    for row, words in zip(x, texts, strict=True):
+        numbers = [number[word] for word in words[:length]] or [UNKNOWN]
+        row[: len(numbers)] = numbers
+    return x
+
+
+def read_files(paths: Iterable[Path]) -> list[str]:
+    """Return the texts of some files; UTF-8, else latin-1.
+
+    Raises
+    ------
+    RequestError
+        If one cannot be read.
+    """
+    texts = []
+    for path in paths:
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RequestError(f"{path} cannot be read: {error.strerror}") from error
+        try:
+            texts.append(content.decode("utf-8-sig"))
+        except UnicodeDecodeError:
+            texts.append(content.decode("latin-1"))
+    return texts
+
+
+def read_rows(path: Path, config: TextsConfig) -> "pd.DataFrame":
+    """Return the column of text of a table, whose other columns are not looked at.
+
+    Raises
+    ------
+    RequestError
+        If it is not there.
+    """
+    return frame_of(_column(path, _cells(path, config), config.text, "text").tolist(), config)
+
+
+def frame_of(texts: Sequence[str], config: TextsConfig) -> "pd.DataFrame":
+    """Return texts as a network takes them: a table of one column."""
+    import pandas as pd
+
+    return pd.DataFrame({config.text: texts})
+
+
+def _of_folder(path: Path) -> dict[str, Found]:
+    found = _in_folder(path)
+    if not found:
+        raise RequestError("there is no .txt file in a folder of its class")
+    texts = read_files(file for _, _, file in found)
+    by_part: dict[str, Found] = {}
+    for (part, label, file), text in zip(found, texts, strict=True):
+        name = str(file.relative_to(path))
+        if not text.strip():
+            raise RequestError(f"{name} is empty")
+        by_part.setdefault(part, []).append((name, text, label))
+    return by_part
+
+
+def _in_folder(path: Path) -> list[tuple[str, str, Path]]:
+    """Return part, class and path of each text file, in the order of their paths."""
+    found = []
+    for file in sorted(path.rglob("*.txt")):
+        places = file.relative_to(path).parts
+        if any(place.startswith(".") for place in places):
+            continue
+        part = _PARTS.get(places[0].lower()) if len(places) == 3 else "train"
+        if part is not None and len(places) in (2, 3):
+            found.append((part, places[-2], file))
+    return found
+
+
+def _of_table(path: Path, config: TextsConfig) -> dict[str, Found]:
+    cells = _cells(path, config)
+    texts = _column(path, cells, config.text, "text")
+    labels = _column(path, cells, config.label, "label")
+    for name, column in ((config.text, texts), (config.label, labels)):
+        if (column == "").any():
+            row = int((column == "").argmax()) + 1
+            raise RequestError(f"{path.name}, row {row}, column {name!r} is empty")
+    names = [f"{path.name}, row {row}" for row in range(1, len(texts) + 1)]
+    return {"train": list(zip(names, texts.tolist(), labels.tolist(), strict=True))}
+
+
+def _cells(path: Path, config: TextsConfig) -> table_file.Cells:
+    as_table = TableConfig("table", path=str(path), label=config.label)
+    return table_file.read(path, as_table, targets=[config.text, config.label])[0]
+
+
+def _column(path: Path, cells: table_file.Cells, name: str, setting: str) -> NDArray[np.str_]:
+    if name not in cells:
+        raise RequestError(
+            f"dataset.{setting}={name} is no column of {path.name}, which has "
+            f"{', '.join(list(cells)[:8])}{did_you_mean(name, list(cells))}"
+        )
+    return cells[name]
+
+
+def _labels(labels: Sequence[str]) -> RawLabels:
+    texts = np.array(labels, np.str_)
+    numbers = numbers_of(texts)
+    return numbers if np.isfinite(numbers).all() else texts
+
+
+def _joined(train: Part, val: Part) -> Part:
+    return Part(
+        np.concatenate([np.asarray(train.x), np.asarray(val.x)]),
+        np.concatenate([train.labels, val.labels]),
+        train.labels_name,
+        [*train.names, *val.names],
+        is_val=np.arange(len(train.x) + len(val.x)) >= len(train.x),
+    )
