@@ -382,3 +382,12 @@ def test_a_script_without_a_main_guard_is_not_run_by_its_workers(tmp_path):
         assert done.stdout.count("script runs") == 1
         assert "same True failed 0 of 4" in done.stdout
     assert "4 finished before, 0 to train" in done.stdout
+
+
+def test_a_study_races_and_shows_it(study):
+    race = study.race(optimizer=["sgd", "adam"], budget=2, **SMALL)
+    assert (race.word, race.rounds, race.runs) == ("undecided", 1, 2)
+    assert set(race.to_frame()["candidate"]) == {"optimizer=sgd", "optimizer=adam"}
+    assert race.plot().svg().startswith("<svg")
+    with pytest.raises(RequestError, match="at least two candidates"):
+        study.race(optimizer="sgd", **SMALL)

@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from fitgap.comparison import race_rounds
+from fitgap.comparison import race_log, race_rounds
 from fitgap.comparison.race import BETTER, FAILED, Race, Rule, half_width_at_any_time
+from fitgap.comparison.race_log import Log, Round
 from fitgap.comparison.race_rounds import Request
 from fitgap.comparison.ties import EQUIVALENT, WORSE
 from fitgap.errors import RequestError
+from fitgap.report import race_chart
+from fitgap_lab.calibration import races
 
 
 def raced(rng, truth, *, rounds, margin=0.005):
@@ -99,6 +102,40 @@ def test_each_round_is_another_split_and_seed(compose, words, number, expected):
     assert race_rounds.replicate(config, number=number) == expected
     changed = race_rounds.with_replicate(config, expected)
     assert (changed.seed, changed.split.seed) == (expected["seed"], expected["split.seed"])
+
+
+def log_of(rounds):
+    return Log(("adam", "sgd"), "val/accuracy", "splits", Rule(2, 0.005), tuple(rounds))
+
+
+def test_a_log_that_was_written_is_the_same_race(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(RequestError, match="had no race"):
+        race_log.read(uri=uri, experiment="a")
+    rounds = [Round({0: 0.9, 1: 0.8 + number / 1000}, 0.0) for number in range(9)]
+    log = log_of([*rounds, Round({0: 0.9}, 0.0)])
+    race_log.write(log, uri=uri, experiment="a")
+    again = race_log.read(uri=uri, experiment="a")
+    assert again == log
+    assert (again.word, again.runs) == (BETTER, 19)
+    assert [len(standings) for standings in again.by_round()] == [2] * 10
+
+
+def test_the_picture_of_a_race_ends_a_line_where_its_candidate_is_out():
+    rounds = [Round({0: 0.9, 1: 0.8 + number % 2 / 1000}, 0.0) for number in range(5)]
+    svg = race_chart.draw(log_of(rounds)).svg()
+    assert ">worse<" in svg
+    with pytest.raises(RequestError, match="no round"):
+        race_chart.draw(log_of([]))
+
+
+def test_of_candidates_at_different_distances_a_race_takes_at_most_half_of_the_runs():
+    behind, repetitions = (0.01, 0.02, 0.03, 0.04, 0.05), 20
+    race = races.raced(behind, overlap=0.0, repetitions=repetitions)
+    splits = math.ceil(2 * race.runs / (len(behind) + 1))
+    design = races.fixed(behind, splits=splits, overlap=0.0, repetitions=repetitions)
+    assert (race.false, design.false) == (0, 0)
+    assert race.shown >= design.shown
 
 
 def test_a_race_uses_its_budget_and_goes_on_where_it_was(run_train):

@@ -42,7 +42,7 @@ class RaceSweeper(FitgapSweeper):
     def run_jobs(
         self, grid: list[list[str]], settings: "Iterator[Config]", arguments: list[str]
     ) -> Any:
-        """Run the race of the jobs that `jobs` found; return its `Result`."""
+        """Run the race of the jobs that `jobs` found; return its `Log`."""
         from fitgap.comparison import race_rounds
 
         def train(jobs: list[list[str]], configs: "list[Config]") -> None:

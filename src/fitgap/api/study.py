@@ -25,9 +25,16 @@ from fitgap.training import progress
 
 if TYPE_CHECKING:
     from fitgap.api.comparison import Comparison
+    from fitgap.api.race import Race
     from fitgap.experiment import Plan
 
-SHOWN_OF_A_COMMAND = ("epoch ", "goes on ", "#", "sweep of ")  # its lines that are progress
+SHOWN_OF_A_COMMAND = (
+    "epoch ",
+    "round ",
+    "goes on ",
+    "#",
+    "sweep of ",
+)  # its lines that are progress
 
 
 class Study:
@@ -140,28 +147,61 @@ class Study:
         RequestError
             If any combination is wrong; nothing was started then.
         """
-        if not isinstance(workers, int) or workers < 1:
-            raise RequestError(f"workers must be a whole number from 1 on, got {workers!r}")
         with self._in_project():
             asked, here_only = self._overrides(given, overrides, sweeps=True)
-            if workers > 1:
-                if here_only:
-                    raise RequestError(
-                        f"{here_only[0]} has no source that other processes could import; define "
-                        "it by def at the top of a module or cell, or use workers=1"
-                    )
-                asked += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
-            with session() as hydra:
-                from fitgap.api.grid import Grid
+            return self._found(self._train_grid(asked, here_only, workers=workers))
 
-                grid = Grid(hydra, asked)
-                planned = [self._plan(config) for config in grid.settings]
-                threads = planned[0].config.training.threads
-                if workers > 1 or _can_train_here(threads, here_only):
-                    grid.run()
-                else:
-                    _run_command(["train", "-m", *asked], may_fail=True)
-            return self._found(planned)
+    def race(
+        self,
+        *,
+        margin: float | None = None,
+        budget: int = 60,
+        alpha: float = 0.05,
+        workers: int = 1,
+        overrides: Sequence[str] = (),
+        **given: Any,
+    ) -> "Race":
+        """Train candidates, split by split, until the best of them is decided.
+
+        The same race asked for again goes on where it was, with a larger budget further.
+
+        Parameters
+        ----------
+        margin
+            Differences within it are of no interest; None: half a point, of an accuracy.
+        budget
+            Runs that may be used, those found in the record among them.
+        alpha
+            Probability of any false word, at most.
+        workers, overrides
+            As of `sweep`.
+        **given
+            As of `sweep`; what is given as a list makes the candidates. ``seed`` and the split's
+            are chosen round by round.
+
+        Returns
+        -------
+        Race
+
+        Raises
+        ------
+        RequestError
+            If the race as asked for can decide nothing; nothing was started then.
+        """
+        from fitgap.api.race import Race
+        from fitgap.comparison import race_log
+
+        with self._in_project():
+            asked, here_only = self._overrides(given, overrides, sweeps=True)
+            asked += [
+                "hydra/sweeper=race",
+                f"hydra.sweeper.margin={'null' if margin is None else margin}",
+                f"hydra.sweeper.budget={budget}",
+                f"hydra.sweeper.alpha={alpha}",
+            ]
+            planned = self._train_grid(asked, here_only, workers=workers)
+            of_race = planned[0].config.tracking.experiment
+            return Race(race_log.read(uri=planned[0].uri, experiment=of_race))
 
     def runs(self) -> Runs:
         """Return the runs of the experiment that ended, the oldest first."""
@@ -213,6 +253,31 @@ class Study:
             *overrides,
         ]
         return asked, here_only
+
+    def _train_grid(
+        self, asked: list[str], here_only: Sequence[str], *, workers: int
+    ) -> "list[Plan]":
+        """Train the grid that the words make, here or by the command; return its jobs' plans."""
+        if not isinstance(workers, int) or workers < 1:
+            raise RequestError(f"workers must be a whole number from 1 on, got {workers!r}")
+        if workers > 1:
+            if here_only:
+                raise RequestError(
+                    f"{here_only[0]} has no source that other processes could import; define "
+                    "it by def at the top of a module or cell, or use workers=1"
+                )
+            asked = [*asked, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
+        with session() as hydra:
+            from fitgap.api.grid import Grid
+
+            grid = Grid(hydra, asked)
+            planned = [self._plan(config) for config in grid.settings]
+            threads = planned[0].config.training.threads
+            if workers > 1 or _can_train_here(threads, here_only):
+                grid.run()
+            else:
+                _run_command(["train", "-m", *asked], may_fail=True)
+        return planned
 
     def _plan(self, config: Config) -> "Plan":
         from fitgap import experiment

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from fitgap.charts.themes import ThemeName
 
 OF_A_RUN = ("run", "confusion")
-OF_A_SWEEP = ("remedies", "learning-curve")
+OF_A_SWEEP = ("remedies", "learning-curve", "race")
 KINDS = ("curves", "gap", "parallel", "matrix", "variance", *OF_A_SWEEP, *OF_A_RUN)
 
 
@@ -98,6 +98,7 @@ def command(
     variance       how much of the scatter is the seed's, the split's, the images'
     remedies       what each remedy of a sweep=remedies brought
     learning-curve the metric by number of training images, of a sweep=learning_curve
+    race           how the candidates of the newest race stood, round by round
     run RUN        its metrics by epoch, the gap shaded
     confusion RUN  which class of the test set it takes for which
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from fitgap import experiment, store
+from fitgap.comparison import race_log
 from fitgap.comparison.estimates import SEEDS, SPLITS
-from fitgap.comparison.race import Race, Rule, Standing
+from fitgap.comparison.race import Race, Rule
+from fitgap.comparison.race_log import Log, Round
 from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
 from fitgap.comparison.ties import MARGIN, UNDECIDED
 from fitgap.config.schema import Config, MetricConfig
@@ -41,41 +43,9 @@ class Request:
     alpha: float = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a race has found.
-
-    Attributes
-    ----------
-    names
-        Of the candidates: the overrides in which they differ.
-    metric
-        By which they are held against each other.
-    rule
-        By what it was decided.
-    word
-        See `fitgap.comparison.race.Race.word`.
-    standings
-        Those still racing, the best first, then those that are out.
-    rounds, runs
-        How many there were, and how many runs they took.
-    covers
-        `SPLITS`: images like these; `SEEDS`: these images, with other seeds.
-    """
-
-    names: tuple[str, ...]
-    metric: str
-    rule: Rule
-    word: str
-    standings: tuple[Standing, ...]
-    rounds: int
-    runs: int
-    covers: str
-
-
 def run(
     grid: Sequence[Overrides], settings: Sequence[Config], *, request: Request, train: Train
-) -> Result:
+) -> Log:
     """Run a race until it is decided or the next round would exceed the budget.
 
     Parameters
@@ -108,10 +78,11 @@ def run(
     )
     names = tuple(_name(overrides, grid) for overrides in grid)
     race = Race(rule)
-    rounds = runs = 0
+    rounds: list[Round] = []
+    runs = 0
     covers = SPLITS if _has_splits(settings[0]) else SEEDS
     while race.word == UNDECIDED and runs + len(race.racing) <= request.budget:
-        words = replicate(settings[0], number=rounds)
+        words = replicate(settings[0], number=len(rounds))
         racing = list(race.racing)
         configs = [with_replicate(settings[one], words) for one in racing]
         jobs = [
@@ -119,19 +90,22 @@ def run(
             for one in racing
         ]
         said = " ".join(f"{key}={value}" for key, value in words.items())
-        print(f"round {rounds + 1}: {said}", flush=True)
+        print(f"round {len(rounds) + 1}: {said}", flush=True)
         train(jobs, configs)
         found = _finished(configs)
         overlap = overlap_of(found.values()) if covers == SPLITS else 0.0
         values = {
-            racing[place]: stored.metrics.get(metric, math.nan) for place, stored in found.items()
+            one: found[place].metrics.get(metric, math.nan) if place in found else math.nan
+            for place, one in enumerate(racing)
         }
         out = race.add_round(values, overlap=overlap)
-        rounds += 1
+        rounds.append(Round(values, overlap))
         runs += len(racing)
         for one in out:
             print(f"  out: {names[one.candidate]}, {one.word}", flush=True)
-    return Result(names, metric, rule, race.word, tuple(race.standings()), rounds, runs, covers)
+    log = Log(names, metric, covers, rule, tuple(rounds))
+    race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)
+    return log
 
 
 def replicate(config: Config, *, number: int) -> dict[str, int]:

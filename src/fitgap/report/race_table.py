@@ -4,13 +4,13 @@ import math
 
 from fitgap.comparison.estimates import SPLITS
 from fitgap.comparison.race import BETTER, FAILED, Standing
-from fitgap.comparison.race_rounds import Result
+from fitgap.comparison.race_log import Log
 from fitgap.comparison.ties import EQUIVALENT
 
 _HEADER = ("candidate", "rounds", "mean", "worse than the best by", "word")
 
 
-def text(result: Result) -> str:
+def text(result: Log) -> str:
     """Return the table of a race, what it decided, and what that holds for."""
     rows = [_HEADER, *(_row(result.names[one.candidate], one) for one in result.standings)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]
@@ -21,7 +21,7 @@ def text(result: Result) -> str:
     scope = "images like these" if result.covers == SPLITS else "these images, with other seeds"
     return "\n".join(
         [
-            f"race by {result.metric}: {result.rounds} rounds, {result.runs} runs",
+            heading(result),
             *lines,
             _decision(result),
             f"The intervals hold for {scope}, and all at once, whenever one looks: any false word "
@@ -30,7 +30,12 @@ def text(result: Result) -> str:
     )
 
 
-def _decision(result: Result) -> str:
+def heading(log: Log) -> str:
+    """Return what was raced by, and what it took."""
+    return f"race by {log.metric}: {len(log.rounds)} rounds, {log.runs} runs"
+
+
+def _decision(result: Log) -> str:
     margin = f"{result.rule.margin:g}"
     best = result.names[result.standings[0].candidate]
     if result.word == BETTER:

@@ -1,10 +1,10 @@
-"""The pictures of the sweeps that ask one question: remedies, and the learning curve."""
+"""The pictures of what asks one question: remedies, the learning curve, a race."""
 
 from fitgap.charts.picture import Picture
-from fitgap.comparison import learning_curve, remedies, sweep_results
-from fitgap.report import learning_curve_chart, remedies_chart
+from fitgap.comparison import learning_curve, race_log, remedies, sweep_results
+from fitgap.report import learning_curve_chart, race_chart, race_table, remedies_chart
 
-KINDS = ("remedies", "learning-curve")
+KINDS = ("remedies", "learning-curve", "race")
 
 
 def draw(
@@ -28,6 +28,9 @@ def draw(
     RequestError
         If there is no such sweep, or its runs do not tell.
     """
+    if kind == "race":
+        log = race_log.read(uri=uri, experiment=experiment)
+        return race_chart.draw(log, title=title or race_table.heading(log))
     is_of_remedies = kind == "remedies"
     results = sweep_results.read(
         uri,

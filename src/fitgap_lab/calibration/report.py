@@ -1,11 +1,11 @@
-"""The table of what the simulations found, written into docs/COMPARISON.md (make calibrate)."""
+"""The tables of what the simulations found, written into docs/COMPARISON.md (make calibrate)."""
 
 from pathlib import Path
 
 from fitgap.report import text_tables
+from fitgap_lab.calibration import races
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate
 
-START, END = "<!-- calibration: start -->", "<!-- calibration: end -->"
 HEADER = (
     "groups, splits x seeds", "scatter", "any false word", "interval holds the truth",
     "over seeds alone it holds", "4 points shown",
@@ -27,11 +27,12 @@ def table() -> str:
 
 
 def write(page: Path) -> None:
-    """Put the table between the marks of the page."""
-    text = page.read_text(encoding="utf-8")
-    before, _, rest = text.partition(START)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{START}\n{table()}{END}{after}", encoding="utf-8")
+    """Put the tables between their marks of the page."""
+    for name, of in (("calibration", table), ("races", races.table)):
+        start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
+        before, _, rest = page.read_text(encoding="utf-8").partition(start)
+        _, _, after = rest.partition(end)
+        page.write_text(f"{before}{start}\n{of()}{end}{after}", encoding="utf-8")
 
 
 def _row(design: Design) -> list[str]:

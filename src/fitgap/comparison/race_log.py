@@ -1,0 +1,118 @@
+"""The log of a race: which values came in which round, kept beside the database.
+
+Standings, intervals and words follow from it: the race is run again on the recorded values.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fitgap.comparison.race import Race, Rule, Standing
+from fitgap.config import program
+from fitgap.errors import RequestError
+from fitgap.training import checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round.
+
+    Attributes
+    ----------
+    values
+        The metric of each candidate that was still racing, by its number; NaN of one that failed.
+    overlap
+        Validation images over training images, where rounds are splits; else 0.
+    """
+
+    values: dict[int, float]
+    overlap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What a race was, and what came in.
+
+    Attributes
+    ----------
+    names
+        Of the candidates: the overrides in which they differ.
+    metric
+        By which they are held against each other.
+    covers
+        `fitgap.comparison.estimates.SPLITS`: images like these; ``SEEDS``: these images.
+    rule
+        By what it is decided.
+    rounds
+        That ran to their end.
+    """
+
+    names: tuple[str, ...]
+    metric: str
+    covers: str
+    rule: Rule
+    rounds: tuple[Round, ...]
+
+    @property
+    def runs(self) -> int:
+        """How many runs the rounds took."""
+        return sum(len(one.values) for one in self.rounds)
+
+    @property
+    def word(self) -> str:
+        """What was decided; see `fitgap.comparison.race.Race.word`."""
+        return self._race(len(self.rounds)).word
+
+    @property
+    def standings(self) -> list[Standing]:
+        """Those still racing, the best first, then those that are out."""
+        return self._race(len(self.rounds)).standings()
+
+    def by_round(self) -> list[list[Standing]]:
+        """Return the standings after each round."""
+        return [self._race(number + 1).standings() for number in range(len(self.rounds))]
+
+    def _race(self, rounds: int) -> Race:
+        race = Race(self.rule)
+        for one in self.rounds[:rounds]:
+            race.add_round(one.values, overlap=one.overlap)
+        return race
+
+
+def write(log: Log, *, uri: str, experiment: str) -> None:
+    """Write the log of an experiment's newest race, in place of the one before."""
+    path = _path(uri, experiment)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(asdict(log)), encoding="utf-8")
+    part.replace(path)
+
+
+def read(*, uri: str, experiment: str) -> Log:
+    """Return the log of an experiment's newest race on this machine.
+
+    Raises
+    ------
+    RequestError
+        If there was none, or it cannot be read.
+    """
+    try:
+        found = json.loads(_path(uri, experiment).read_text(encoding="utf-8"))
+        rounds = tuple(
+            Round({int(key): float(value) for key, value in one["values"].items()}, one["overlap"])
+            for one in found["rounds"]
+        )
+        names = tuple(map(str, found["names"]))
+        return Log(names, found["metric"], found["covers"], Rule(**found["rule"]), rounds)
+    except FileNotFoundError:
+        raise RequestError(
+            f"experiment {experiment!r} had no race on this machine; make one with: "
+            f"{program.name()} race optimizer=sgd,adam"
+        ) from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RequestError(f"the log of the race cannot be read: {error}") from error
+
+
+def _path(uri: str, experiment: str) -> Path:
+    beside = checkpoints.path_for("", uri=uri, experiment=experiment)
+    return beside.parent.with_name("races") / f"{beside.name.strip('-')}.json"

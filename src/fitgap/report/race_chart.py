@@ -1,0 +1,97 @@
+"""The picture of a race's log: how far each candidate lay behind the best, round by round."""
+
+from typing import Any
+
+from fitgap.charts.picture import Picture
+from fitgap.charts.scales import epoch_axis, padded
+from fitgap.charts.themes import MOST_COLOURED
+from fitgap.comparison.race_log import Log
+from fitgap.comparison.ties import UNDECIDED
+from fitgap.errors import RequestError
+
+WIDTH, HEIGHT = 560, 300
+
+
+def draw(log: Log, *, title: str = "") -> Picture:
+    """Draw each candidate's difference to the best so far with its interval, after each round.
+
+    Parameters
+    ----------
+    log
+        Of at least one round.
+    title
+        Said above the picture.
+
+    Raises
+    ------
+    RequestError
+        If no round ran to its end.
+    """
+    import altair as alt
+
+    if not log.rounds:
+        raise RequestError("the race has no round that ran to its end")
+    rows = _rows(log)
+    margin = log.rule.margin
+    # Intervals of the first rounds are so wide that they would press everything else flat.
+    spread = [abs(row["difference"]) for row in rows]
+    top = 2 * max([2 * margin, *spread])
+    scale = alt.Scale(domain=padded([-top / 2, top]), nice=False)
+    names = list(dict.fromkeys(row["candidate"] for row in rows))
+    roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
+    colour = alt.Color(
+        "candidate:N",
+        scale=alt.Scale(domain=names, range=roles),
+        legend=alt.Legend(title=None, orient="bottom", symbolOpacity=1),
+    )
+    across = alt.X("round:Q", title="round", axis=epoch_axis(1, len(log.rounds)))
+    up = alt.Y("difference:Q", scale=scale, title=f"worse than the best so far, {log.metric}")
+    base = alt.Chart(alt.Data(values=rows)).encode(x=across, color=colour)
+    limits = alt.Chart(alt.Data(values=[{"at": -margin}, {"at": margin}]))
+    layers: list[Any] = [
+        limits.mark_rule(strokeDash=[4, 4], color="muted").encode(y=alt.Y("at:Q", scale=scale)),
+        base.transform_filter("isValid(datum.low)")
+        .mark_area(opacity=0.15, clip=True)
+        .encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
+        base.mark_line(clip=True).encode(y=up),
+        base.mark_point(filled=True, size=36, clip=True, opacity=1).encode(
+            y=up,
+            tooltip=[
+                alt.Tooltip("candidate:N"),
+                alt.Tooltip("round:Q"),
+                alt.Tooltip("difference:Q", format="+.4f"),
+                alt.Tooltip("word:N"),
+            ],
+        ),
+        base.transform_filter("datum.ends")
+        .mark_text(align="left", dx=7)
+        .encode(y=up, text="word:N"),
+    ]
+    return Picture(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT), title)
+
+
+def _rows(log: Log) -> list[dict[str, Any]]:
+    """Return a row per round and candidate that was racing in it."""
+    rows = []
+    for number, (standings, one) in enumerate(
+        zip(log.by_round(), log.rounds, strict=True), start=1
+    ):
+        for standing in standings:
+            if standing.candidate not in one.values:
+                continue
+            difference = 0.0 if standing.word is None else standing.difference
+            if difference is None:
+                continue
+            is_over = number == len(log.rounds) or standing.word not in (None, UNDECIDED)
+            rows.append(
+                {
+                    "candidate": log.names[standing.candidate],
+                    "round": number,
+                    "difference": difference,
+                    "low": standing.low,
+                    "high": standing.high,
+                    "word": standing.word or "best",
+                    "ends": is_over,
+                }
+            )
+    return rows

@@ -1,0 +1,108 @@
+"""Races against fixed designs: how many runs each takes to show the same, at the same error."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.comparison.race import BETTER, Race, Rule
+from fitgap.comparison.ties import MARGIN, WORSE, Terms, against_best
+from fitgap.report import text_tables
+from fitgap_lab.calibration.simulate import made_up_runs
+
+HEADER = (
+    "behind the best, points", "overlap", "race: shown", "false word", "runs",
+    "fixed design: splits", "shown", "runs", "share of the runs",
+)  # fmt: skip
+OF_SPLIT, OF_PAIR = 0.01, 0.007  # standard deviations: common to all candidates, of one
+MOST_SPLITS = 60
+CASES = (
+    ((0.02,), 0.0),
+    ((0.01,), 0.0),
+    ((0.01, 0.03), 0.0),
+    ((0.01, 0.02, 0.03, 0.04, 0.05), 0.0),
+    ((0.03, 0.05), 0.25),
+    ((0.03, 0.04, 0.05, 0.06, 0.07), 0.25),
+    ((0.04,) * 9, 0.25),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Shares of the races or comparisons that showed the best, and said something false; runs."""
+
+    shown: float
+    false: float
+    runs: float
+
+
+def table(repetitions: int = 200) -> str:
+    """Simulate every case and return the table as Markdown."""
+    return text_tables.to_markdown(HEADER, [_row(*case, repetitions) for case in CASES])
+
+
+def raced(behind: Sequence[float], *, overlap: float, repetitions: int, seed: int = 0) -> Found:
+    """Race candidates of which the first is the best, by so much, over `MOST_SPLITS` rounds."""
+    rng = np.random.default_rng(seed)
+    shown = false = runs = 0
+    for _ in range(repetitions):
+        values = _values(behind, rng)
+        race = Race(Rule(len(values), MARGIN))
+        for number in range(MOST_SPLITS):
+            runs += len(race.racing)
+            row = {one: float(values[one, number]) for one in race.racing}
+            race.add_round(row, overlap=overlap)
+            if race.word == BETTER:
+                break
+        shown += race.word == BETTER and race.racing == [0]
+        false += 0 not in race.racing
+    return Found(shown / repetitions, false / repetitions, runs / repetitions)
+
+
+def fixed(
+    behind: Sequence[float], *, splits: int, overlap: float, repetitions: int, seed: int = 1
+) -> Found:
+    """Compare the same candidates over so many splits each, as ``fitgap compare`` does."""
+    rng = np.random.default_rng(seed)
+    terms = Terms("val/accuracy", True, lambda _: None, margin=MARGIN, overlap=overlap)
+    shown = false = 0
+    for _ in range(repetitions):
+        values = _values(behind, rng)[:, :splits]
+        order = np.argsort(-values.mean(1))
+        runs = [made_up_runs(values[[one], :, None]) for one in order]
+        words = [one.word for one in against_best(runs, terms) if one is not None]
+        shown += order[0] == 0 and set(words) == {WORSE}
+        best = int(np.flatnonzero(order == 0)[0])
+        false += best > 0 and words[best - 1] == WORSE
+    return Found(shown / repetitions, false / repetitions, splits * len(values))
+
+
+def _row(behind: Sequence[float], overlap: float, repetitions: int) -> list[str]:
+    race = raced(behind, overlap=overlap, repetitions=repetitions)
+    for splits in range(3, MOST_SPLITS + 1):
+        design = fixed(behind, splits=splits, overlap=overlap, repetitions=repetitions)
+        if design.shown >= race.shown:
+            break
+    points = [f"{100 * one:g}" for one in behind]
+    few = len(set(points)) > 1 or len(points) == 1
+    return [
+        ", ".join(points) if few else f"{points[0]} ({len(points)} times)",
+        f"{overlap:g}",
+        f"{race.shown:.2f}",
+        f"{race.false:.3f}",
+        f"{race.runs:.0f}",
+        str(splits),
+        f"{design.shown:.2f}",
+        f"{design.runs:.0f}",
+        f"{race.runs / design.runs:.2f}",
+    ]
+
+
+def _values(behind: Sequence[float], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return accuracies of shape (candidates, `MOST_SPLITS`)."""
+    truth = 0.9 - np.array([0.0, *behind])[:, None]
+    shape = (len(truth), MOST_SPLITS)
+    common = OF_SPLIT * rng.normal(size=(1, MOST_SPLITS))
+    values: NDArray[np.float64] = truth + common + OF_PAIR * rng.normal(size=shape)
+    return values
