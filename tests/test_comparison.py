@@ -166,18 +166,67 @@ def test_a_rerun_counts_only_where_its_original_is_not():
     assert only_section([again]).groups[0].runs == (again,)
 
 
-def test_a_mean_over_versions_of_the_source_is_said():
-    def notes(*sources):
-        runs = [
-            make_run({"seed": seed}, **{"fitgap.source_digest": source})
-            for seed, source in enumerate(sources)
-        ]
-        return [note for note in compare(runs).notes if "versions of this package" in note]
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ([{"fitgap.source_digest": "a"}] * 2, None),
+        ([{"fitgap.source_digest": "a"}, {"fitgap.source_digest": "b"}], "this package's source"),
+        (
+            [{"fitgap.version.keras": "3.15.0"}, {"fitgap.version.keras": "3.15.1"}],
+            "keras 3.15.0 and 3.15.1",
+        ),
+        ([{"fitgap.code": '{"loop": "a"}'}, {"fitgap.code": '{"loop": "b"}'}], "loop"),
+        ([{"fitgap.code": "[1"}, {"fitgap.code": "no"}], None),
+    ],
+)
+def test_what_else_differs_between_the_runs_of_a_group_is_said(tags, said):
+    runs = [make_run({"seed": seed}, **given) for seed, given in enumerate(tags)]
+    found = [note for note in compare(runs).notes if "no clean replicates" in note]
+    assert [f"({said}): 1 of 1" in note for note in found] == ([] if said is None else [True])
 
-    assert notes("a", "a") == []
-    assert notes("a", "b") == [
-        "Groups over runs of different versions of this package's source: 1 of 1."
+
+def test_a_margin_below_one_image_makes_nothing_equivalent_and_that_is_said():
+    def found(margin):
+        runs = [
+            make_run(
+                {"seed": seed, "optimizer.name": name, "val_samples": 1_000_000},
+                metrics={"val/accuracy": 0.9},
+            )
+            for name in ("adam", "sgd")
+            for seed in range(3)
+        ]
+        comparison = compare(runs, Query(margin=margin))
+        (section,) = comparison.sections
+        said = any("less than one validation image" in note for note in comparison.notes)
+        return section.groups[1].against_best.word, said
+
+    assert found(0.005) == ("equivalent", False)
+    assert found(1e-7) == ("undecided", True)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "values", "said"),
+    [
+        (((0, 1), (2, 3)), (0.9, 0.8, 0.8, 0.7), "have no replicate in common"),
+        (((0, 1), (1, 2)), (0.9, 0.8, 0.8, 0.7), "have one replicate in common"),
+        (((0, 1), (0, 1)), (0.9, 0.9, 0.8, 0.8), "by the same in all replicates"),
+    ],
+)
+def test_why_a_group_is_not_tested_is_said(seeds, values, said):
+    figures = iter(values)
+    runs = [
+        make_run({"seed": seed, "optimizer.name": name}, metrics={"val/accuracy": next(figures)})
+        for name, of_group in zip(("adam", "sgd"), seeds, strict=True)
+        for seed in of_group
     ]
+    assert any(said in note for note in compare(runs).notes)
+
+
+def test_a_metric_of_which_no_one_says_the_direction_is_named():
+    runs = [make_run({"seed": seed}, metrics={"val/novelty": seed}) for seed in (0, 1)]
+    notes = compare(runs, Query(sort="val/novelty")).notes
+    assert any("which way val/novelty is better" in note for note in notes)
+    assert not any("which way" in note for note in compare(runs[:1]).notes)
 
 
 def test_parent_runs_of_sweeps_are_not_compared():

@@ -164,6 +164,12 @@ class Section:
         return self.primary if self.primary in others or not others else others[0]
 
     @property
+    def is_margin_below_grain(self) -> bool:
+        """Whether the margin is less than one image of the validation part, so none can show it."""
+        images = self.images.get("val") if self.is_share(self.sort or "") else None
+        return bool(self.margin and images and self.margin < 1 / images)
+
+    @property
     def averages(self) -> bool:
         """Whether groups hold runs of different settings."""
         return not set(self.differing) <= {*self.keys}
@@ -329,6 +335,8 @@ def _section(
     is_share = known_metric(metric.partition("/")[2], runs).is_share
     if margin is None and is_share:
         margin = MARGIN
+    measured = images.get("val") if is_share else None
+    is_below_grain = bool(margin and measured and margin < 1 / measured)
     lost = _lost(members.values(), failed, keys=by or decide)
     groups = [
         replace(
@@ -360,9 +368,9 @@ def _section(
             metric=metric,
             higher_is_better=is_better,
             block_of=lambda run: tuple(value_of(run, key) for key in shared),
-            margin=margin,
+            margin=None if is_below_grain else margin,
             overlap=overlap,
-            images=images.get("val") if is_share else None,
+            images=measured,
             these_images=query.these_images,
         )
         groups = _held_against_the_first(groups, terms)

@@ -1,5 +1,6 @@
 """What a reader must know to believe a comparison: its notes, and why there is none."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fitgap import store
 from fitgap.comparison.query import TEST_PREFIXES, Condition, Query
+from fitgap.comparison.recorded_metrics import direction_is_known
 from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -68,6 +70,7 @@ def notes_on(
         *_on_the_choice_of_runs(query, conditions, found=found, kept=len(kept)),
         *_on_sections(sections, query),
         *_on_groups(sections, query, kept=len(kept)),
+        *_on_tests(sections),
     ]
 
 
@@ -138,6 +141,67 @@ def _on_sections(sections: "Sequence[Section]", query: Query) -> list[str]:
     return notes
 
 
+def _other_differences(runs: Sequence[StoredRun]) -> list[str]:
+    """Return what else than settings differs between runs: parts of the code, versions."""
+    codes = [_code_of(run) for run in runs]
+    parts = dict.fromkeys(part for code in codes for part in code)
+    found = [part for part in parts if len({code.get(part) for code in codes}) > 1]
+    prefix = "fitgap.version."
+    keys = dict.fromkeys(key for run in runs for key in run.tags if key.startswith(prefix))
+    versions = {key: sorted({run.tags.get(key, "?") for run in runs}) for key in keys}
+    found += [
+        f"{key.removeprefix(prefix)} {' and '.join(several)}"
+        for key, several in versions.items()
+        if len(several) > 1
+    ]
+    if not found and len({run.tags.get("fitgap.source_digest") for run in runs}) > 1:
+        found.append("this package's source")
+    return found
+
+
+def _code_of(run: StoredRun) -> dict[str, str]:
+    try:
+        found = json.loads(run.tags.get("fitgap.code", "{}"))
+    except ValueError:
+        return {}  # another program's tag
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
+
+
+def _on_tests(sections: "Sequence[Section]") -> list[str]:
+    """Say what keeps groups from being held against the first of their ranking."""
+    notes = []
+    if any(section.is_margin_below_grain for section in sections):
+        notes.append(
+            "The margin is less than one validation image: no comparison can show so little, so no "
+            "group is called equivalent. Take a larger --margin or more images."
+        )
+    against = [
+        group.against_best
+        for section in sections
+        for group in section.groups
+        if group.against_best is not None and group.against_best.word is None
+    ]
+    for number, why in (
+        (sum(not one.common for one in against), "have no replicate in common with the first"),
+        (sum(one.common == 1 for one in against), "have one replicate in common with the first"),
+        (
+            sum(one.common > 1 for one in against),
+            "differ from the first by the same in all replicates, as coarse figures do",
+        ),
+    ):
+        if number:
+            notes.append(f"Groups that {why}, and are not tested: {number}.")
+    for section in sections:
+        metric = section.sort or ""
+        runs = [run for group in section.groups for run in group.runs]
+        if metric.startswith("val/") and not direction_is_known(metric, runs):
+            notes.append(
+                f"No run says which way {metric} is better, nor does its name; the lower is taken "
+                "as better."
+            )
+    return list(dict.fromkeys(notes))
+
+
 def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> list[str]:
     notes = []
     sorts = dict.fromkeys(section.sort for section in sections if section.sort)
@@ -176,13 +240,12 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
     )
     if lacking:
         notes.append(f"Runs without {by}, which do not count in its mean: {lacking}.")
-    mixed = sum(
-        len({run.tags.get("fitgap.source_digest") for run in group.runs}) > 1 for group in groups
-    )
-    if mixed:
+    others = [one for group in groups if (one := _other_differences(group.runs))]
+    if others:
+        named = ", ".join(dict.fromkeys(name for names in others for name in names))
         notes.append(
-            f"Groups over runs of different versions of this package's source: {mixed} of "
-            f"{len(groups)}."
+            f"Groups whose runs differ in something else than seed and split ({named}): "
+            f"{len(others)} of {len(groups)}. They are no clean replicates."
         )
     repeated = kept - sum(len(group.runs) for group in groups)
     if repeated:

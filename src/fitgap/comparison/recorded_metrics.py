@@ -16,6 +16,7 @@ PRIMARY = "accuracy"  # of runs that do not say
 _HIGHER = frozenset(
     ("accuracy", "acc", "auc", "score", "f1", "r2", "precision", "recall", "throughput")
 )
+_LOWER = frozenset(("loss", "error", "mae", "mse", "rmse", "gap", "perplexity"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +116,17 @@ def higher_is_better(metric: str, runs: Iterable[StoredRun] = ()) -> bool:
         return False
     known = known_metric(quantity, runs)
     return known.direction > 0 or not _HIGHER.isdisjoint(re.split(r"[/_.\s]+", group))
+
+
+def direction_is_known(metric: str, runs: Iterable[StoredRun]) -> bool:
+    """Tell whether runs, or a metric's name, say which way it is better.
+
+    Examples
+    --------
+    >>> direction_is_known("val/loss", []), direction_is_known("val/novelty", [])
+    (True, False)
+    """
+    name = metric.rpartition("/")[2]
+    words = set(re.split(r"[/_.\s]+", metric))
+    recorded = any(known.name == name for run in runs for known in metrics_of(run))
+    return recorded or not words.isdisjoint(_HIGHER | _LOWER)

@@ -17,7 +17,7 @@ HEADER = (
 )  # fmt: skip
 OF_SPLIT, OF_PAIR = 0.01, 0.007  # standard deviations: common to all candidates, of one
 MOST_SPLITS = 60
-CASES = (
+CASES: tuple[tuple[tuple[float, ...], float], ...] = (
     ((0.02,), 0.0),
     ((0.01,), 0.0),
     ((0.01, 0.03), 0.0),
@@ -39,7 +39,7 @@ class Found:
 
 def table(repetitions: int = 200) -> str:
     """Simulate every case and return the table as Markdown."""
-    return text_tables.to_markdown(HEADER, [_row(*case, repetitions) for case in CASES])
+    return text_tables.to_markdown(HEADER, [_row(*case, repetitions=repetitions) for case in CASES])
 
 
 def raced(behind: Sequence[float], *, overlap: float, repetitions: int, seed: int = 0) -> Found:
@@ -78,7 +78,7 @@ def fixed(
     return Found(shown / repetitions, false / repetitions, splits * len(values))
 
 
-def _row(behind: Sequence[float], overlap: float, repetitions: int) -> list[str]:
+def _row(behind: Sequence[float], overlap: float, *, repetitions: int) -> list[str]:
     race = raced(behind, overlap=overlap, repetitions=repetitions)
     for splits in range(3, MOST_SPLITS + 1):
         design = fixed(behind, splits=splits, overlap=overlap, repetitions=repetitions)
