@@ -13,6 +13,7 @@ from fitgap.comparison.power_law import fit
 from fitgap.comparison.recorded_metrics import TAG
 from fitgap.report import learning_curve_chart
 from fitgap.store import StoredRun
+from fitgap_lab.calibration import learning_curves
 
 ACCURACY, RMSE, UNBOUNDED = ("accuracy", 1.0, 1), ("rmse", 0.0, -1), ("score", 0.0, 1)
 
@@ -72,7 +73,7 @@ def test_the_interval_is_that_of_linear_regression_where_the_law_is_a_line():
     rng = np.random.default_rng(1)
     x = np.log(SIZES)
     y = np.log(3) - 0.6 * x + rng.normal(scale=0.05, size=len(x))
-    law = power_law._fit(np.array(SIZES, float), np.exp(y), False)[0]
+    law = power_law._fit(np.array(SIZES, float), np.exp(y), False)[1]
     slope, intercept = np.polyfit(x, y, 1)
     assert (law.exponent, math.log(law.factor)) == pytest.approx((-slope, intercept), rel=1e-4)
     residuals = y - (intercept + slope * x)
@@ -180,3 +181,14 @@ def test_without_a_best_value_there_is_no_law_but_the_last_doubling_counts():
     words = in_words(found, told)
     assert "score has no best value" in words[0]
     assert "val/score became better by +" in words[-1]
+
+
+@pytest.mark.parametrize("law", ["2 n^-0.4", "0.005 + 2 n^-0.4"])
+def test_the_forecast_holds_the_gain_with_a_small_floor_and_without(law):
+    from scipy.stats import binom
+
+    repetitions = 60
+    found = learning_curves.simulate(learning_curves.TRUTHS[law], repetitions=repetitions)
+    missed = round((1 - found.covered) * found.told * repetitions)
+    assert found.told > 0.8
+    assert missed <= binom.isf(0.001, repetitions, 0.05)

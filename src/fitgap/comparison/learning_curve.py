@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fitgap.comparison.estimates import Estimate, estimate
-from fitgap.comparison.power_law import Floats, PowerLaw, fit
+from fitgap.comparison.power_law import Floats, PowerLaw, fit, gain_of_doubling
 from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.store import StoredRun
@@ -169,9 +169,9 @@ def _forecast(found: Sequence[Point]) -> Forecast:
         law = fit(samples, errors)
         doubt = _misfit(law, samples, errors)
         if law is not None and doubt is None:
-            gain = law.gain(samples[-1])
-            if gain.low is None or not math.isfinite(gain.low):
-                doubt, gain = "the fitted law's interval has no bounds", None
+            gain = gain_of_doubling(samples, errors)
+            if gain is None:
+                doubt = "the fitted law's interval has no bounds"
     return Forecast(law, found[0].samples, doubt, gain, _last_doubling(found))
 
 
@@ -237,6 +237,11 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
             sentences.append("The interval holds zero: it may be worth nothing.")
     else:
         sentences.append(f"What twice the data would be worth cannot be told: {told.doubt}.")
+    if told.gain is not None:
+        sentences.append(
+            "The interval holds for curves that go on by a power law, with or without a floor; one "
+            "that bends otherwise is not foreseen."
+        )
     if told.law is not None:
         law = told.law
         floor = f"{law.floor:.4g} + " if len(law.covariance) == 3 else ""

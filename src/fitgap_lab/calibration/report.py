@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fitgap.report import text_tables
-from fitgap_lab.calibration import races
+from fitgap_lab.calibration import learning_curves, races
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate
 
 HEADER = (
@@ -28,7 +28,12 @@ def table() -> str:
 
 def write(page: Path) -> None:
     """Put the tables between their marks of the page."""
-    for name, of in (("calibration", table), ("races", races.table)):
+    tables = {
+        "calibration": table,
+        "races": races.table,
+        "learning curves": learning_curves.table,
+    }
+    for name, of in tables.items():
         start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
         before, _, rest = page.read_text(encoding="utf-8").partition(start)
         _, _, after = rest.partition(end)
