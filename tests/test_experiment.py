@@ -19,7 +19,7 @@ from fitgap import experiment, store
 from fitgap.config import project, schema
 from fitgap.config import settings as config
 from fitgap.data import datasets, splits
-from fitgap.errors import DivergedError
+from fitgap.errors import DivergedError, RequestError
 from fitgap.models import build
 from fitgap.tracking import artifacts
 from fitgap.tracking.run_writer import Terminated
@@ -387,6 +387,20 @@ def test_the_latest_figures_are_those_of_the_restored_weights(run, tracking_uri,
     loss, accuracy = scores_by_numpy(predict(dataset.x_test), dataset.y_test)
     assert shown["test/loss"] == pytest.approx(loss, rel=1e-5)
     assert shown["test/accuracy"] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_data_that_change_between_check_and_training_are_not_trained_on(
+    compose, tracking_uri, tmp_path
+):
+    path = tmp_path / "own.npz"
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    np.savez(path, x=x, y=y)
+    own = ["dataset=npz", f"dataset.path={path}", f"tracking.uri={tracking_uri}"]
+    plan = experiment.plan(compose(*own, task=None))
+    np.savez(path, x=x + 1, y=y)
+    with pytest.raises(RequestError, match="no longer what was checked"):
+        experiment.run(plan)
+    assert not runs_in(tracking_uri)
 
 
 def test_a_run_without_a_name_is_named_after_its_settings(run, tracking_uri):

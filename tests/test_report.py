@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 
 from fitgap import store
+from fitgap.commands import overrides
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.gap_curves import curve_of
 from fitgap.comparison.query import Query
@@ -27,7 +29,7 @@ from fitgap.report import interval_bars, page_pictures, repeat_command
 from fitgap.report import page as report_page
 from fitgap.report.content import report_on
 from fitgap.report.page import to_html
-from fitgap.store import predictions, server
+from fitgap.store import StoredRun, predictions, server
 
 SCRIPT = project.CHECKOUT / "scripts" / "report.py"
 NAME = '<script>alert("이름")</script>'
@@ -189,6 +191,29 @@ def test_the_command_composes_to_the_recorded_settings(record):
         "training.schedule.initial_learning_rate=0.5 seed=1",
         *repeat_command.commands_of([[other]]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("numbers", ["dataset=npz", "dataset.path=/data/a.npz", "split.group=patient"]),
+        ("numbers", ["dataset=npz", "dataset.path='/data/a b, (1).npz'"]),
+        ("classes", ["dataset=npz", "dataset.path=x.npy", "dataset.label_path=y.npy"]),
+        ("classes", ["dataset=npz", "dataset.path=a.npz", "dataset.keys={x_train: 'a b'}"]),
+        ("label_sets", ["dataset=csv", "dataset.path=a.csv", "dataset.label=[b,'Größe']"]),
+        ("numbers", ["dataset=table", "dataset.path=a.csv", "dataset.label=price"]),
+        ("classes", ["dataset=function", "dataset.function={_target_: my.load, n: 400}"]),
+        ("classes", ["dataset=image_folder", "dataset.path='비교'", "dataset.bits=12"]),
+    ],
+)  # fmt: skip
+def test_runs_of_own_data_have_a_command_too(task, words, compose):
+    settings = compose(*words, "seed=3", task=task)
+    flat = config.recorded(settings)
+    params = {key: config.to_text(value) for key, value in flat.items()}
+    run = StoredRun("0" * 32, "run", "FINISHED", 0, params, {}, {})
+    [command] = repeat_command.commands_of([[run]])
+    typed = overrides.for_hydra(shlex.split(command)[2:])
+    assert compose(*typed, task=task) == settings
 
 
 @pytest.mark.parametrize("change", [{"architecture.name": "gone"}, {"training.threads": None}])

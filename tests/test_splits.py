@@ -119,7 +119,7 @@ def test_a_partition_without_images_is_refused(n, fraction):
     with pytest.raises(RequestError) as caught:
         split(one_class(n), holdout(fraction), num_classes=1)
     message = str(caught.value)
-    assert message.startswith(f"split.validation_fraction={fraction} cannot divide {n} images: ")
+    assert message.startswith(f"split.validation_fraction={fraction} cannot divide {n} samples: ")
 
 
 def test_a_class_too_small_to_stratify_is_refused():
@@ -135,14 +135,14 @@ def test_a_class_missing_from_the_training_partition_is_refused():
     with pytest.raises(RequestError) as caught:
         split(labels, holdout(), num_classes=2)
     message = str(caught.value)
-    assert "split.validation_fraction=0.2 leaves no image of class 1 to train on" in message
+    assert "split.validation_fraction=0.2 leaves no sample of class 1 to train on" in message
     assert "split.stratify=true" in message
 
 
 def test_a_class_missing_from_the_dataset_is_not_put_down_to_the_split():
     with pytest.raises(RequestError) as caught:
         split(balanced(30, 3), NONE, num_classes=4)
-    assert str(caught.value) == "the dataset has no image of class 3 to train on"
+    assert str(caught.value) == "the dataset has no sample of class 3 to train on"
 
 
 # Parts of the training images.
@@ -186,7 +186,9 @@ def test_a_part_is_drawn_by_the_seed_and_without_one_too():
 
 
 def test_a_part_without_a_class_names_the_fraction():
-    with pytest.raises(RequestError, match=r"split\.train_fraction=0\.01 leaves 2 images, none of"):
+    with pytest.raises(
+        RequestError, match=r"split\.train_fraction=0\.01 leaves 2 samples, none of"
+    ):
         split(balanced(200, 10), holdout(train_fraction=0.01), num_classes=10)
 
 
@@ -227,9 +229,9 @@ def test_folds_that_leave_a_class_out_are_refused():
         split(labels, kfold(0), num_classes=2)
     folds = KFold(5, shuffle=True, random_state=42).split(labels)
     without = next(i for i, (_, val) in enumerate(folds) if 1 not in labels[val])
-    with pytest.raises(RequestError, match=r"leaves no image of class b to validate on"):
+    with pytest.raises(RequestError, match=r"leaves no sample of class b to validate on"):
         split(labels, kfold(without, stratify=False), num_classes=2, class_names=("a", "b"))
-    with pytest.raises(RequestError, match=r"split\.folds=5 needs as many images, got 4"):
+    with pytest.raises(RequestError, match=r"split\.folds=5 needs as many samples, got 4"):
         split(one_class(4), kfold(0), num_classes=1)
 
 

@@ -247,7 +247,7 @@ def _say_unknown(planned: Plan) -> None:
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
     config = planned.config
-    dataset, split, partitions, learned = _data(config)
+    dataset, split, partitions, learned = _data(planned)
 
     backend.start(config.training.threads)
     with heavy_imports.paused_garbage_collection():
@@ -360,16 +360,27 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
 
 
-def _data(config: Config) -> tuple[Dataset, Split, Partitions, Preprocessing | None]:
+def _data(planned: Plan) -> tuple[Dataset, Split, Partitions, Preprocessing | None]:
     """Return dataset, split, partitions, and what stands before the network of a table.
 
     The same objects for every run of this process: a sweep's runs then share the engine's tensors
     too.
+
+    Raises
+    ------
+    RequestError
+        If they are no longer what was planned with.
     """
+    config = planned.config
     dataset = datasets.load(
         config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
     )
     dataset, split, partitions, learned = _partitions(dataset, astuple(config.split))
+    if (dataset.digest, split.digest) != (planned.facts.dataset_digest, planned.facts.split_digest):
+        raise RequestError(
+            f"dataset={config.dataset.name}: the data are no longer what was checked; run the "
+            "command again when they no longer change (a function draws with a seed)"
+        )
     if config.debug is not None and config.debug.batches is not None:
         partitions = beginning(partitions, config.debug.batches * config.training.batch_size)
     train = partitions.train

@@ -56,7 +56,7 @@ margin = click.option(
 these_images = click.option(
     "--these-images",
     is_flag=True,
-    help="Intervals and tests over seeds only: for these images, not for images like these.",
+    help="Intervals and tests over seeds only: for these data, not for data like these.",
 )
 host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 port = click.option(

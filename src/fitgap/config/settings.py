@@ -42,8 +42,10 @@ VOLATILE = (
     "tracking",
     "dataset.allow_duplicates",
     "dataset.data_dir",
+    "dataset.label_path",
     "dataset.path",
     "dataset.test_path",
+    "dataset.val_path",
     "architecture.title",
 )
 

@@ -197,7 +197,7 @@ def number_classes(
     if len(classes) < 2:
         raise RequestError(
             f"{train.labels_name} must name at least two classes, "
-            f"got only {names[0]!r} ({len(train_labels)} images)"
+            f"got only {names[0]!r} ({len(train_labels)} samples)"
         )
     train_names = train.names or row_names("x_train", len(train.x))
     numbered = _numbered(train, y_train.astype(np.int64), train_names)
@@ -205,7 +205,7 @@ def number_classes(
         return numbered, None, names
     if test.x.shape[1:] != train.x.shape[1:]:
         raise RequestError(
-            f"test images of shape {test.x.shape[1:]} do not fit training images of shape "
+            f"test samples of shape {test.x.shape[1:]} do not fit training samples of shape "
             f"{train.x.shape[1:]}"
         )
     test_labels = _checked(test)
@@ -248,11 +248,13 @@ def _checked(part: Part) -> RawLabels:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise RequestError(f"{name} must be of shape (n,), one label per image, got {labels.shape}")
+        raise RequestError(
+            f"{name} must be of shape (n,), one label per sample, got {labels.shape}"
+        )
     if len(labels) != len(part.x):
-        raise RequestError(f"{name} has {len(labels)} labels for {len(part.x)} images")
+        raise RequestError(f"{name} has {len(labels)} labels for {len(part.x)} samples")
     if len(labels) == 0:
-        raise RequestError(f"{name} is empty: there are no images")
+        raise RequestError(f"{name} is empty: there are no samples")
     kind = labels.dtype.kind
     if kind == "S":
         try:
@@ -339,7 +341,7 @@ def _of_each_class(
             )
         if len(members) < 2:
             raise RequestError(
-                f"class {name!r} has {len(members)} image: a test part is held out of each class, "
+                f"class {name!r} has {len(members)} sample: a test part is held out of each class, "
                 "so each needs two or more, or the dataset a test part of its own (where the "
                 "target is a quantity: dataset.task=numbers)"
             )

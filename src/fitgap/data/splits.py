@@ -112,7 +112,7 @@ def split(
     except ValueError as error:
         raise RequestError(
             f"split.validation_fraction={config.validation_fraction} cannot divide "
-            f"{len(labels)} images: {error}"
+            f"{len(labels)} samples: {error}"
         ) from error
     everything_to_train_on = train
     if config.train_fraction < 1:
@@ -177,7 +177,7 @@ def _divided(
     everything = np.arange(len(labels))
     if is_val is not None and config.name in ("holdout", "none"):
         raise RequestError(
-            f"split={config.name}: the data bring a validation part ({is_val.sum()} images); take "
+            f"split={config.name}: the data bring a validation part ({is_val.sum()} samples); take "
             "it with split=given, or pool it with the training part with split=kfold"
         )
     if config.name == "none":
@@ -208,7 +208,7 @@ def _fold(
 
     assert config.folds is not None  # checked with the settings
     assert config.fold is not None
-    units = "groups" if groups is not None else "images"
+    units = "groups" if groups is not None else "samples"
     count = len(labels if groups is None else np.unique(groups))
     if count < config.folds:
         raise RequestError(f"split.folds={config.folds} needs as many {units}, got {count}")
@@ -223,8 +223,8 @@ def _fold(
         if counts.min() < config.folds:
             raise RequestError(
                 f"split.folds={config.folds} would leave a class out of a fold: class "
-                f"{classes[counts.argmin()]} has {counts.min()} images; take at most "
-                f"{counts.min()} folds or more images of it"
+                f"{classes[counts.argmin()]} has {counts.min()} samples; take at most "
+                f"{counts.min()} folds or more samples of it"
             )
     kind = getattr(model_selection, names[stratified, groups is not None])
     folds = kind(config.folds, shuffle=True, random_state=config.seed)
@@ -247,23 +247,23 @@ def _refuse_missing_classes(
         for part, lacking in (("train on", missing), ("validate on", missing_in_fold)):
             if lacking.size and config.train_fraction == 1:
                 raise RequestError(
-                    f"split.folds={config.folds}, split.fold={config.fold} leaves no image of "
+                    f"split.folds={config.folds}, split.fold={config.fold} leaves no sample of "
                     f"class {class_names[lacking[0]]} to {part}; take fewer folds"
                 )
     if missing.size and np.isin(missing[0], labels[everything_to_train_on]):
         raise RequestError(
-            f"split.train_fraction={config.train_fraction} leaves {len(train)} images, none of "
+            f"split.train_fraction={config.train_fraction} leaves {len(train)} samples, none of "
             f"class {class_names[missing[0]]}; take a larger fraction or split.stratify=true"
         )
     if missing.size and config.name in ("none", "given"):
         raise RequestError(
-            f"the dataset has no image of class {class_names[missing[0]]} to train on"
+            f"the dataset has no sample of class {class_names[missing[0]]} to train on"
         )
     if missing.size:
         way = {"group": "more groups of it", "order": "a smaller fraction"}
         by = "group" if config.group else "order" if config.order else ""
         raise RequestError(
-            f"split.validation_fraction={config.validation_fraction} leaves no image of class "
+            f"split.validation_fraction={config.validation_fraction} leaves no sample of class "
             f"{class_names[missing[0]]} to train on; take "
             + (way[by] if by else "a smaller fraction or split.stratify=true")
         )
@@ -323,6 +323,6 @@ def _holdout(labels: Labels, config: SplitConfig, *, stratified: bool) -> tuple[
     # for these lines would cost every process of a sweep 2 s.
     n_val = math.ceil(config.validation_fraction * len(labels))
     if n_val >= len(labels):
-        raise ValueError("no image would be left to train on")
+        raise ValueError("no sample would be left to train on")
     permutation = np.random.RandomState(config.seed).permutation(len(labels))
     return permutation[n_val:], permutation[:n_val]

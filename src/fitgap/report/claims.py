@@ -70,17 +70,17 @@ def coverage(section: Section) -> list[str]:
     told = []
     if SPLITS in kinds:
         told.append(
-            f"Intervals of {metric} are for images like these: over the splits' means, corrected "
+            f"Intervals of {metric} are for data like these: over the splits' means, corrected "
             "for training sets that overlap (Nadeau and Bengio)."
         )
     if IMAGES in kinds:
         told.append(
-            f"Intervals of {metric} are for images like these: seeds and the number of images; "
+            f"Intervals of {metric} are for data like these: seeds and the number of samples; "
             "one split only, so what another one would change is not in them (split.seed)."
         )
     if SEEDS in kinds:
         told.append(
-            f"Intervals of {metric} take in seeds only: they hold for these images and this split."
+            f"Intervals of {metric} take in seeds only: they hold for these data and this split."
         )
     return told
 

@@ -18,7 +18,7 @@ def text(result: Log) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    scope = "images like these" if result.covers == SPLITS else "these images, with other seeds"
+    scope = "data like these" if result.covers == SPLITS else "these data, with other seeds"
     return "\n".join(
         [
             heading(result),

@@ -5,6 +5,7 @@ A command is only given if composing it anew yields the recorded settings, every
 
 import functools
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -17,6 +18,9 @@ from fitgap.config.settings import decisive
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
+# Where own data lie: this does not count when runs are compared, yet a command must say it.
+PATHS = tuple(f"dataset.{name}" for name in ("path", "label_path", "val_path", "test_path"))
+_WORD = re.compile(r"[A-Za-z0-9_./:@-]+")  # which Hydra takes without quotes
 METRICS = "metrics"  # their names; what decides how they are counted is a tag
 SCRIPT = "fitgap train"  # in pages that are read on other machines, too
 
@@ -38,7 +42,7 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
     changed: dict[str, str] = {}
     for runs in groups:
         wanted = _settings(runs[0].params)
-        chosen = _chosen_options(wanted)
+        chosen = [*_chosen_options(wanted), *_required(runs[0].params)]
         # Groups of a sweep mostly change the same settings, and Hydra takes its time to compose.
         if not _gives([*chosen, *_overrides(changed)], wanted):
             changed = _changed(chosen, wanted)
@@ -62,6 +66,18 @@ def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
     return chosen
 
 
+def _required(params: Mapping[str, str]) -> list[str]:
+    """Return what options of own data leave to a person: paths, the target, the function."""
+    named = {name: params.get(name, "null") for name in (*PATHS, "dataset.label")}
+    words = _overrides({name: value for name, value in named.items() if value not in ("null", "")})
+    at = "dataset.function."
+    function = {k.removeprefix(at): _quoted(v) for k, v in params.items() if k.startswith(at)}
+    if function:
+        inside = ", ".join(f"{name}: {value}" for name, value in function.items())
+        words.append(f"dataset.function={{{inside}}}")
+    return words
+
+
 def _changed(chosen: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
     """Return the settings that options alone do not give, and what they have to be."""
     try:
@@ -69,7 +85,7 @@ def _changed(chosen: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]
     except RequestError:
         return {}
     return {
-        key if key in composed else f"+{key}": value
+        key if key in composed else f"++{key}": value
         for key, value in wanted.items()
         if key != METRICS and composed.get(key) != value
     }
@@ -157,5 +173,5 @@ def _quoted(value: str) -> str:
         json.loads(value)
     except ValueError:
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return value if value.replace("_", "").replace(".", "").isalnum() else f"'{escaped}'"
+        return value if _WORD.fullmatch(value) else f"'{escaped}'"
     return value
