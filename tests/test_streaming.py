@@ -37,8 +37,9 @@ def train(config):
     """Return what training, evaluation and prediction give, and how the images were held."""
     backend.start(config.training.threads)
     datasets._load.cache_clear()
-    facts = experiment.plan(config).facts
-    dataset, _, partitions = experiment._data(config)
+    planned = experiment.plan(config)
+    facts = planned.facts
+    dataset, _, partitions = experiment._data(planned)
     model = build.build(
         config,
         image_shape=dataset.image_shape,

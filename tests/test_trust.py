@@ -8,6 +8,7 @@ import runpy
 import shutil
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,85 @@ def test_a_module_that_a_person_trusts_may_be_named():
     targets.check(node, what="the record", modules=["nets"])
     with pytest.raises(RequestError):
         targets.check({"_target_": "netsuite.wide"}, what="the record", modules=["nets"])
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """Return the name of a module in the project folder, which imports much and defines little."""
+    text = """
+import os
+import subprocess as sub
+from os import system
+from numpy import load
+from keras.layers import Dense
+from own_blocks import block, popen
+
+
+class Net:
+    pass
+
+
+def wide(x):
+    return x
+"""
+    (tmp_path / "own_nets.py").write_text(text)
+    (tmp_path / "own_blocks.py").write_text("from os import popen\ndef block(x):\n    return x\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(project, "folder", lambda: tmp_path)
+    return "own_nets"
+
+
+@pytest.mark.parametrize("name", ["wide", "Net", "Net.of", "Dense", "block"])
+def test_a_module_of_ones_own_offers_what_it_defines(own_module, name):
+    modules = [own_module, "own_blocks"]
+    targets.check({"_target_": f"{own_module}.{name}"}, what="the record", modules=modules)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["os.system", "sub.check_call", "system", "load", "popen", "wide.__globals__", "_target", "os"],
+)
+def test_a_module_of_ones_own_offers_nothing_that_it_imports(own_module, name):
+    node = {"_target_": f"{own_module}.{name}"}
+    with pytest.raises(RequestError, match="a record may not have made"):
+        targets.check(node, what="the record", modules=[own_module, "own_blocks"])
+
+
+def test_a_package_that_is_trusted_offers_nothing_that_it_imports():
+    trusted = {"what": "the record", "modules": ["sklearn"]}
+    targets.check({"_target_": "sklearn.linear_model.Ridge"}, **trusted)
+    for name in ("sklearn.os.system", "sklearn.base.warnings.warn", "sklearn.base.np.load"):
+        with pytest.raises(RequestError, match="It is not sklearn's own"):
+            targets.check({"_target_": name}, **trusted)
+
+
+def test_what_is_installed_below_the_project_folder_is_nobodys_own(trained, monkeypatch):
+    uri, run_id = trained
+    from fitgap.config import fingerprints, modules
+    from fitgap.store import recorded_code
+
+    run = recorded.open_run(run_id, uri=uri)
+    path = modules.module_file("joblib.numpy_pickle")
+    monkeypatch.setattr(project, "folder", lambda: path.parents[4])  # .venv lies in it
+    digest = fingerprints.fingerprint(path.read_text())[: recorded_code.SHORT]
+    forged = json.dumps({f"{recorded_code.OWN}joblib/numpy_pickle.py": digest})
+    run = replace(run, tags=run.tags | {recorded_code.CODE_TAG: forged})
+    assert recorded_code.own_modules(run) == {"joblib.numpy_pickle": digest}
+    assert not recorded_code.unchanged(run)
+
+
+def test_a_function_that_a_record_names_for_its_data_is_not_called(
+    trained, recorded_settings, script, tmp_path
+):
+    uri, run_id = trained
+    function = {"_target_": "subprocess.check_call", "args": ["touch", str(tmp_path / "mark")]}
+    own = {"name": "function", "path": "", "function": function, "test_fraction": 0.2}
+    recorded_settings("dataset", own | {"test_seed": 0, "classes": None, "task": None})
+    for command in ("predict.py", "rerun.py"):
+        code, said = script(command, run_id, "--uri", uri)
+        assert code == 2
+        assert "names a class that a record may not have made: " in said.err
+        assert not list(tmp_path.iterdir())
 
 
 def test_what_the_packaged_options_name_may_come_from_a_record():

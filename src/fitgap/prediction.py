@@ -7,7 +7,7 @@ in its safe mode: no code from a record is run.
 
 import contextlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,14 +115,23 @@ def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Mod
             raise RequestError(f"the model of run {run.run_id} cannot be read: {reason}") from error
 
 
-def load_dataset(run: RecordedRun) -> Dataset:
+def load_dataset(run: RecordedRun, *, trusted: Collection[str] = ()) -> Dataset:
     """Load the data that a run was trained and tested on.
+
+    Parameters
+    ----------
+    run
+        Of the record.
+    trusted
+        Modules whose function may be called, where one returns the data; see `load_model`.
 
     Raises
     ------
     RequestError
-        If they are not to be had, or are not the same bytes.
+        If they are not to be had, are not the same bytes, or a function that a record may not
+        name returns them.
     """
+    recorded_code.check_targets(asdict(run.dataset), run, trusted=trusted)
     limit = run.config.training.memory_limit_mb
     dataset = datasets.load(run.dataset, memory_limit_mb=limit, split=run.config.split)
     digest = run.tags.get("fitgap.dataset_digest", "")

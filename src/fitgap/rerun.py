@@ -21,7 +21,6 @@ from fitgap.experiment import Plan
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.tracking import provenance
-from fitgap.trust import targets
 
 RERUN_TAG = "fitgap.rerun_of"
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
@@ -86,7 +85,6 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
         If its data or its network are not to be had, its settings are not possible today, or it
         names a class that a record may not.
     """
-    own = recorded_code.unchanged(run)
     # Loggers follow a run and are none of its bits; a record brings none along.
     tracking = replace(
         run.config.tracking,
@@ -96,11 +94,8 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
         parent=None,
         loggers={},
     )
-    targets.check(
-        config.to_plain(replace(run.config, tracking=tracking)),
-        what=f"the record of run {run.run_id}",
-        modules=[*own, *modules],
-    )
+    without_loggers = replace(run.config, tracking=tracking)
+    recorded_code.check_targets(config.to_plain(without_loggers), run, trusted=modules)
     with recorded.model_file(run):
         pass  # before anything is trained that could then not be compared
     settings = replace(

@@ -82,7 +82,7 @@ def command(
         predictions = _predict_files(run, found, invert=invert, trust=trust)
         heading = f"{run.name}: {len(found)} of your images"
     else:
-        dataset = prediction.load_dataset(run)
+        dataset = prediction.load_dataset(run, trusted=trust)
         indices = prediction.parse_indices(images or "0-9", count=len(dataset.y_test))
         predictions = prediction.predict_test_images(
             prediction.load_model(run, trusted=trust), dataset, indices

@@ -12,12 +12,14 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from fitgap.config import project, targets
 from fitgap.config.fingerprints import fingerprint
-from fitgap.config.modules import module_file, module_name
+from fitgap.config.modules import is_library, module_file, module_name
 from fitgap.errors import RequestError
 from fitgap.store.recorded import RecordedRun
+from fitgap.trust import targets as trust
 
 CODE_TAG = "fitgap.code"  # fingerprints of a run's code, as JSON
 OWN = "own code "  # begins the names of a person's own files there
@@ -51,12 +53,34 @@ def unchanged(run: RecordedRun) -> set[str]:
 
 def _now(module: str) -> str | None:
     path = module_file(module)
-    if path is None or not path.is_relative_to(project.folder()):
+    # An environment may lie in the project folder: what is installed there is nobody's own.
+    if path is None or is_library(path) or not path.is_relative_to(project.folder()):
         return None
     try:
         return fingerprint(path.read_text(encoding="utf-8"))[:SHORT]
     except (OSError, ValueError, SyntaxError):
         return None
+
+
+def check_targets(settings: Any, run: RecordedRun, *, trusted: Collection[str] = ()) -> None:
+    """Check whatever a run's settings want to have made or called.
+
+    Parameters
+    ----------
+    settings
+        Of the run, or some of them.
+    run
+        Its own modules that are as they were recorded may be named.
+    trusted
+        Modules that may be named besides.
+
+    Raises
+    ------
+    RequestError
+        See `fitgap.trust.targets.check`.
+    """
+    what = f"the record of run {run.run_id}"
+    trust.check(settings, what=what, modules=[*unchanged(run), *trusted])
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ TensorBoard, ...).
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from fitgap.config.modules import is_installed, offered_names, split_target
+from fitgap.config.targets import locate
 from fitgap.errors import RequestError
 
 MOST_NODES = 20_000  # of one record; a network of a thousand layers has fewer
@@ -110,7 +112,7 @@ _FREE_TEXT = ("name", "architecture.title")
 _SERIALIZED = ("class_name", "registered_name", "module")
 
 
-def is_allowed(target: str, *, modules: Collection[str] = ()) -> bool:
+def is_allowed(target: str, *, modules: Collection[str] = (), depth: int = 0) -> bool:
     """Tell whether a record may name a class or function.
 
     Parameters
@@ -119,7 +121,10 @@ def is_allowed(target: str, *, modules: Collection[str] = ()) -> bool:
         Its dotted name.
     modules
         Modules besides: the project's own at the recorded digest, and those that a person
-        trusts by name. What stands below one is trusted with it.
+        trusts by name. What stands below one is trusted with it, if it is their own: what they
+        import from elsewhere is not (``nets.os.system``).
+    depth
+        Of imports that were followed.
 
     Examples
     --------
@@ -131,6 +136,24 @@ def is_allowed(target: str, *, modules: Collection[str] = ()) -> bool:
     namespace, _, name = target.rpartition(".")
     if name in ALLOWED.get(namespace, ()):
         return True
+    if not _is_below(namespace, modules) or any(p.startswith("_") for p in target.split(".")):
+        return False
+    module, inside = split_target(target)
+    if module is None:  # there is nothing of that name here, unless the record brings it
+        return True
+    if is_installed(module):
+        home = str(getattr(locate(target), "__module__", ""))
+        return home.partition(".")[0] == target.partition(".")[0]
+    first, _, rest = inside.partition(".")
+    origin = offered_names(module).get(first)
+    if origin is None or origin == f"{module}.{first}":
+        return origin is not None
+    return depth < MOST_DEPTH and is_allowed(
+        ".".join([origin, *([rest] if rest else [])]), modules=modules, depth=depth + 1
+    )
+
+
+def _is_below(namespace: str, modules: Collection[str]) -> bool:
     return any(namespace == module or namespace.startswith(f"{module}.") for module in modules)
 
 
@@ -160,7 +183,7 @@ def check(settings: Any, *, what: str, modules: Collection[str] = ()) -> None:
         ):
             raise RequestError(
                 f"{what} names a class that a record may not have made: {place}={shown(value)}\n"
-                + _way_out(value)
+                + _way_out(value, modules)
             )
         if key in _SERIALIZED:
             raise RequestError(
@@ -172,8 +195,10 @@ def check(settings: Any, *, what: str, modules: Collection[str] = ()) -> None:
             raise RequestError(f"{what} has a value that is not plain: {place}={shown(value)}")
 
 
-def _way_out(target: object) -> str:
+def _way_out(target: object, modules: Collection[str]) -> str:
     module = str(target).rpartition(".")[0]
+    if _is_below(module, modules):
+        return f"It is not {module.partition('.')[0]}'s own"
     if len(module) <= MOST_SHOWN and all(part.isidentifier() for part in module.split(".")):
         return f"If you know that module and trust it: --trust {module}"
     return "No module of that name can be trusted"
