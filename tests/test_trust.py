@@ -214,7 +214,7 @@ def test_a_function_that_a_record_names_for_its_data_is_not_called(
 
 def test_what_the_packaged_options_name_may_come_from_a_record():
     for path in sorted(project.CONFIG_DIR.rglob("*.yaml")):
-        if "hydra" not in path.parts:
+        if not {"hydra", "loggers"} & {*path.parts}:  # a record brings no loggers
             node = yaml.safe_load(path.read_text()) or {}
             plain = json.loads(json.dumps(node).replace("${", "$"))
             targets.check(plain, what=path.name)
