@@ -216,3 +216,14 @@ def test_help_names_groups_options_and_settings(train):
 )
 def test_a_value_that_hydra_reads_otherwise_is_given_as_plain_text(train, override, typed):
     assert_refused(train(override), f"As plain text: {typed}")
+
+
+def test_a_traceback_tells_no_secrets_and_commands_no_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(exit_codes, "_SHOWS_TRACEBACK", True)
+    with pytest.raises(ConnectionError) as caught:
+        raise ConnectionError("postgresql://ada:hunter22@db/x \x1b[2J password=hunter22")
+    assert exit_codes.report(caught.value) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "hunter22" not in said
+    assert "\x1b" not in said

@@ -206,7 +206,9 @@ def test_the_command_composes_to_the_recorded_settings(record):
         ("classes", ["dataset=image_folder", "dataset.path='비교'", "dataset.bits=12"]),
     ],
 )  # fmt: skip
-def test_runs_of_own_data_have_a_command_too(task, words, compose):
+def test_runs_of_own_data_have_a_command_too(task, words, compose, tmp_path, monkeypatch):
+    (tmp_path / "my.py").write_text("def load(n):\n    return n")
+    monkeypatch.syspath_prepend(str(tmp_path))
     settings = compose(*words, "seed=3", task=task)
     flat = config.recorded(settings)
     params = {key: config.to_text(value) for key, value in flat.items()}
@@ -214,6 +216,21 @@ def test_runs_of_own_data_have_a_command_too(task, words, compose):
     [command] = repeat_command.commands_of([[run]])
     typed = overrides.for_hydra(shlex.split(command)[2:])
     assert compose(*typed, task=task) == settings
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training.callbacks.x._target_": "subprocess.check_call"},
+        {"training.callbacks.x._target_": "keras.callbacks.CSVLogger"},
+        {"dataset.path": "${oc.env:HOME}"},
+    ],
+)
+def test_no_command_that_would_run_as_ones_own_what_a_record_may_not_name(change, compose):
+    flat = config.recorded(compose("dataset=npz", "dataset.path=a.npz", "seed=3"))
+    params = {key: config.to_text(value) for key, value in flat.items()} | change
+    run = StoredRun("0" * 32, "run", "FINISHED", 0, params, {}, {})
+    assert repeat_command.commands_of([[run]]) == [None]
 
 
 @pytest.mark.parametrize("change", [{"architecture.name": "gone"}, {"training.threads": None}])

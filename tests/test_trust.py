@@ -3,6 +3,7 @@
 import inspect
 import io
 import json
+import os
 import pickle
 import runpy
 import shutil
@@ -358,6 +359,31 @@ def test_resuming_refuses_a_plan_that_brings_a_callback_of_hydras(train, tmp_pat
     with pytest.raises(RequestError, match="which a record may not"):
         status.resume_arguments(uri, sweep, status.read_plan(uri, sweep))
     assert not mark.exists()
+
+
+def test_what_a_plan_shows_commands_no_terminal():
+    hostile = "x\x1b[2J\u202e"
+    job = sweep_plan.PlannedJob(hostile, "0", [f"name={hostile}"], None)
+    text = sweep_plan.to_json(sweep_plan.SweepPlan([], [], 1, True, [job]))
+    [read] = sweep_plan.from_json(text).jobs
+    assert read.name == "x\\x1b[2J\\u202e"
+    assert read.overrides == [f"name={read.name}"]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "bytes", "large"])
+def test_a_text_of_a_record_is_a_file_of_bounded_size(kind, trained, tmp_path, monkeypatch):
+    uri, run_id = trained
+    run = replace(store.find_run(uri, run_id), artifact_uri=str(tmp_path))
+    path = tmp_path / "plan.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"\xff\xfe" if kind == "bytes" else b"12345")
+    monkeypatch.setattr(store, "MOST_TEXT", 4)
+    with pytest.raises(RequestError, match=r"plan\.json of run .* (is no file|cannot be read)"):
+        store.artifact_text(run, "plan.json", uri=uri)
 
 
 @pytest.mark.parametrize(

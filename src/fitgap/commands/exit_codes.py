@@ -31,6 +31,7 @@ OK, FAILED, WRONG_REQUEST = 0, 1, 2
 INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
 
 # Asked before `run_command` sets it for Hydra's sake.
+_MOST_OF_TRACEBACK = 1_000_000  # characters
 _SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -79,7 +80,8 @@ def report(error: BaseException) -> int:
     The traceback comes before it if the person set ``HYDRA_FULL_ERROR=1``.
     """
     if _SHOWS_TRACEBACK:
-        traceback.print_exception(error)
+        told = "".join(traceback.format_exception(error))
+        print(without_secrets(plain(told, most=_MOST_OF_TRACEBACK)), end="", file=sys.stderr)
     if isinstance(error, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -14,9 +14,11 @@ from typing import Any
 from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS
 from fitgap.config import project, tasks
 from fitgap.config import settings as config
+from fitgap.config.modules import is_own_module, split_target
 from fitgap.config.settings import decisive
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.trust import overrides as trust
 
 # Where own data lie: this does not count when runs are compared, yet a command must say it.
 PATHS = tuple(f"dataset.{name}" for name in ("path", "label_path", "val_path", "test_path"))
@@ -47,7 +49,8 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
         if not _gives([*chosen, *_overrides(changed)], wanted):
             changed = _changed(chosen, wanted)
         words = [*chosen, *_overrides(changed)]
-        commands.append(_command(words, runs) if _gives(words, wanted) else None)
+        is_whole = _gives(words, wanted) and _may_be_copied(words, wanted)
+        commands.append(_command(words, runs) if is_whole else None)
     return commands
 
 
@@ -103,6 +106,21 @@ def _gives(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
     if METRICS not in wanted:  # of before there were any to choose
         composed = {key: value for key, value in composed.items() if key != METRICS}
     return composed == wanted
+
+
+def _may_be_copied(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
+    """Tell whether a person may copy a command that a record brings: it would run as her own.
+
+    What it names is fitgap's, Keras's, or of the project folder's own modules.
+    """
+    named = [value for key, value in wanted.items() if key.endswith("_target_")]
+    modules = {split_target(target)[0] for target in named}
+    own = [module for module in modules if module is not None and is_own_module(module)]
+    try:
+        trust.check(words, what="the record", modules=own)
+    except RequestError:
+        return False
+    return True
 
 
 def _task(wanted: Mapping[str, str]) -> str | None:

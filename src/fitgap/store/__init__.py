@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 ANY_STATUS = ("RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED")
+MOST_TEXT = 50_000_000  # bytes of a text that a run has recorded
 RUN_ID_LENGTH = 32
 
 
@@ -191,7 +192,7 @@ def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
     location = urlsplit(run.artifact_uri)
     if location.scheme in ("", "file"):
         file = Path(unquote(location.path)) / name
-        return file.read_text(encoding="utf-8") if file.exists() else None
+        return _text(file, run) if file.exists() else None
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -202,7 +203,17 @@ def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
         except (MlflowException, OSError) as error:
             reason = (str(error).splitlines() or [""])[0]
             raise RequestError(f"{name} of run {run.run_id} cannot be fetched: {reason}") from error
-        return Path(path).read_text(encoding="utf-8")
+        return _text(Path(path), run)
+
+
+def _text(file: Path, run: StoredRun) -> str:
+    """Return a record's text: of a file of bounded size, since anybody may have written it."""
+    try:
+        if not file.is_file() or file.stat().st_size > MOST_TEXT:
+            raise RequestError(f"{file.name} of run {run.run_id} is no file of up to 50 MB")
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise RequestError(f"{file.name} of run {run.run_id} cannot be read: {error}") from error
 
 
 def _reader(uri: str) -> Reader:

@@ -7,10 +7,10 @@ Written by `fitgap.sweep.grid` as the artifact ``plan.json`` before anything sta
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from fitgap import store
-from fitgap.trust.text import HIDDEN, is_secret_name, without_secrets
+from fitgap.trust.text import HIDDEN, is_secret_name, plain, without_secrets
 
 FILE_NAME = "plan.json"
 IDENTITY_TAG = "fitgap.sweep_identity"
@@ -68,11 +68,11 @@ def sweep_identity(identities: Iterable[str]) -> str:
 
 def to_json(plan: SweepPlan) -> str:
     """Return the text of ``plan.json``; passwords, tokens and signed addresses are left out."""
-    plain = asdict(plan)
-    plain["task"] = [_redacted(override) for override in plan.task]
-    for job in plain["jobs"]:
+    nested = asdict(plan)
+    nested["task"] = [_redacted(override) for override in plan.task]
+    for job in nested["jobs"]:
         job["overrides"] = [_redacted(override) for override in job["overrides"]]
-    return json.dumps(plain, indent=1, ensure_ascii=False)
+    return json.dumps(nested, indent=1, ensure_ascii=False)
 
 
 def from_json(text: str) -> SweepPlan:
@@ -84,9 +84,9 @@ def from_json(text: str) -> SweepPlan:
         If it is not what `to_json` writes.
     """
     try:
-        plain = json.loads(text)
-        jobs = [PlannedJob(**job) for job in plain.pop("jobs")]
-        plan = SweepPlan(**plain, jobs=jobs)
+        found = json.loads(text)
+        jobs = [PlannedJob(**job) for job in found.pop("jobs")]
+        plan = SweepPlan(**found, jobs=jobs)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a sweep's plan: {error}") from error
     texts = [*_each(plan.hydra), *_each(plan.task)]
@@ -96,7 +96,12 @@ def from_json(text: str) -> SweepPlan:
         raise ValueError("not a sweep's plan: a text is no text")
     if type(plan.workers) is not int or plan.workers < 1 or type(plan.reuse) is not bool:
         raise ValueError("not a sweep's plan: its workers or reuse are none")
-    return plan
+    # These are shown, and composed of nothing; what is composed, `status.resume_arguments` checks.
+    shown = [
+        replace(job, name=plain(job.name), overrides=[plain(each) for each in job.overrides])
+        for job in jobs
+    ]
+    return replace(plan, jobs=shown)
 
 
 def _each(texts: object) -> list[object]:
