@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help setup setup-extras lock quickstart train sweep data-report remedies learning-curve search \
 	compare report ui server \
 	reproduce predict rerun register verify bench bench-short bench-compare bench-naive chaos calibrate \
-	test fuzz audit test-all lint format types check clean
+	test fuzz audit release test-all lint format types check clean
 
 SYSTEM_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || \
 	command -v python3.13 || command -v python3)
@@ -147,6 +147,12 @@ fuzz: $(READY) ## try FUZZ=2000 damaged files on each reader
 audit: $(READY) ## ask for known weaknesses of the locked dependencies (needs a network)
 	$(UV) tool run --from pip-audit pip-audit --disable-pip --require-hashes \
 		--requirement requirements/extras.txt $(ARGS)
+
+# The list holds what lock.txt does: each package with its version and hashes.
+release: $(READY) ## build the wheel into dist/, and the list of what it runs on (CycloneDX)
+	$(UV) build --quiet --wheel --no-build-isolation --python $(PYTHON) --out-dir dist
+	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements/lock.txt \
+		--pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
 
 test-all: $(READY) ## run all tests, the slow ones too
 	$(PYTHON) -m pytest $(PARALLEL) $(ARGS)

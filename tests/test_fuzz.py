@@ -12,13 +12,21 @@ import struct
 import zipfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy.io import savemat
 
-from fitgap.config.schema import IdxConfig, NpzConfig, TableConfig
+from fitgap.config.schema import (
+    IdxConfig,
+    ImageFolderConfig,
+    MatConfig,
+    NpzConfig,
+    TableConfig,
+)
 from fitgap.data import datasets, published
 from fitgap.data.images import read_image
 from fitgap.errors import RequestError
@@ -68,6 +76,20 @@ def png():
     return file.getvalue()
 
 
+def matlab():
+    file = io.BytesIO()
+    savemat(file, {"X": np.arange(24.0).reshape(8, 3), "y": np.arange(8)[:, None] % 2})
+    return file.getvalue()
+
+
+def matlab_7_3():
+    """Return HDF5 behind 512 bytes."""
+    file = io.BytesIO()
+    with h5py.File(file, "w", userblock_size=512) as opened:
+        opened["X"], opened["y"] = np.arange(24.0).reshape(3, 8), np.arange(8)[None] % 2
+    return file.getvalue()
+
+
 TRUE = np.arange(6) % 3
 ABOUT = json.dumps({"epochs": [{"number": 1}], "callbacks": [{}], "stopped": False})
 PLAN = sweep_plan.to_json(
@@ -99,6 +121,10 @@ VALID = {
         metadata__json="{}",
         model__weights__h5=b"\x89HDF\r\n\x1a\n" + bytes(100),
     ),
+    "mat": matlab(),
+    "mat_7_3": matlab_7_3(),
+    "zip": archive(**{f"{name}/{i}.png": png() for name in "ab" for i in range(2)}),
+    "metadata": b"file_name,label\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n",
     "journal": b'{"op_code": 0, "worker_id": "x", "study_name": "s", "directions": [2]}\n',
 }
 VALID["own_idx"] = VALID["idx"]
@@ -131,6 +157,10 @@ FOUND = {
     "journal": [b"[]\n", b'{"op_code": 99}\n', b'{"op_code": 0}\n', b"3\n", b"\xff\n"],
     "csv": [b"a,label\n" + b'"' * 1_000, b"\x00" * 100, b"a,a,label\n1,2,3\n"],
     "outbox": [b"[]", b"{}", b'{"kind": 3, "content": 4}'],
+    "mat": [matlab()[:150], b"\x00" * 30],
+    "mat_7_3": [b"\x01" + matlab_7_3()[1:], matlab_7_3()[:700]],
+    "zip": [archive(a__png=png() * 20).replace(b"IDAT", b"\xff" * 4), b"PK\x05\x06" + bytes(18)],
+    "metadata": [b"\x00", b"file_name\n0.png\n", b"file_name,label\n" + b'"' * 1_000],
     "image": [b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 2**31 - 1, 2**31 - 1)],
 }
 
@@ -190,6 +220,27 @@ def read_npz(path: Path) -> None:
     datasets.load(NpzConfig(name="npz", path=str(path), test_fraction=0.25, test_seed=0))
 
 
+def read_mat(path: Path) -> None:
+    path = path.rename(path.with_suffix(".mat"))
+    datasets.load(MatConfig(name="mat", path=str(path), test_fraction=0.25, test_seed=0))
+
+
+def load_images(path: Path) -> None:
+    settings = {"image_size": [8, 8], "channels": 1, "test_fraction": 0.5, "test_seed": 0}
+    datasets.load(ImageFolderConfig(name="image_folder", path=str(path), **settings))
+
+
+def read_zip(path: Path) -> None:
+    load_images(path.rename(path.with_suffix(".zip")))
+
+
+def read_metadata(path: Path) -> None:
+    path.rename(path.with_name("metadata.csv"))
+    for i in range(4):
+        path.with_name(f"{i}.png").write_bytes(png())
+    load_images(path.parent)
+
+
 def read_csv(path: Path) -> None:
     path = path.rename(path.with_suffix(".csv"))
     config = TableConfig(name="csv", path=str(path), test_fraction=0.25, test_seed=0, label="label")
@@ -222,6 +273,10 @@ READERS = {
     "idx": read_idx,
     "own_idx": read_own_idx,
     "npz": read_npz,
+    "mat": read_mat,
+    "mat_7_3": read_mat,
+    "zip": read_zip,
+    "metadata": read_metadata,
     "csv": read_csv,
     "image": read_picture,
     "model": read_model,

@@ -2,8 +2,10 @@
 
 import base64
 import re
+import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -70,8 +72,37 @@ def entered_folder():
         yield Path(folder)
 
 
+@pytest.fixture
+def certificate(tmp_path):
+    """Return the files of a certificate for 127.0.0.1 that nobody else signed, and of its key."""
+    files = tmp_path / "cert file.pem", tmp_path / "key file.pem"
+    words = "req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=127.0.0.1 -addext"
+    command = ["openssl", *words.split(), "subjectAltName=IP:127.0.0.1"]
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    subprocess.run(
+        [*command, "-out", files[0], "-keyout", files[1]], check=True, capture_output=True
+    )
+    return files
+
+
+def test_a_certificate_that_does_not_serve_is_told_before_anything_starts(tmp_path, certificate):
+    wrong = tmp_path / "no.pem"
+    wrong.write_text("no certificate")
+    words = ["--folder", str(tmp_path / "server"), "--certfile", str(certificate[0]), "--keyfile"]
+    done = CliRunner().invoke(command.command, [*words, str(wrong)])
+    assert isinstance(done.exception, RequestError)
+    assert "do not serve" in str(done.exception)
+    alone = CliRunner().invoke(command.command, words[:-1])
+    assert "belong together" in alone.output
+    assert not (tmp_path / "server").exists()
+
+
 @pytest.mark.slow
-def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(entered_folder):
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["http", "https"])
+def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(
+    entered_folder, certificate, is_encrypted
+):
     try:
         postgres_server._programs()
     except RequestError as error:
@@ -82,7 +113,19 @@ def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(entered_fold
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     served = entered_folder / "server"
-    words = ["--auth", "--port", str(port), "--workers", "1", "--folder", str(served)]
+    scheme = "https" if is_encrypted else "http"
+    context = ssl.create_default_context(cafile=certificate[0])
+    encrypted = ["--certfile", str(certificate[0]), "--keyfile", str(certificate[1])]
+    words = [
+        *(encrypted if is_encrypted else []),
+        "--auth",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--folder",
+        str(served),
+    ]
     log = entered_folder / "said"
     with log.open("w") as output:
         process = subprocess.Popen(
@@ -92,8 +135,8 @@ def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(entered_fold
         deadline = time.monotonic() + 240
         while "train on it" not in log.read_text() and time.monotonic() < deadline:
             time.sleep(0.5)
-        address = re.search(r"MLflow on (http://\S+),", log.read_text())[1]
-        assert address == f"http://127.0.0.1:{port}"
+        address = re.search(r"MLflow on (https?://\S+),", log.read_text())[1]
+        assert address == f"{scheme}://127.0.0.1:{port}"
         listening = {
             (connection.laddr.ip, connection.laddr.port)
             for child in psutil.Process(process.pid).children(recursive=True)
@@ -103,7 +146,7 @@ def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(entered_fold
         assert ("127.0.0.1", port) in listening
         assert {ip for ip, _ in listening} == {"127.0.0.1"}
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"{address}/{SEARCH}", timeout=60)
+            urllib.request.urlopen(f"{address}/{SEARCH}", timeout=60, context=context)
         assert refused.value.code == 401
         text = (served / postgres_server.AUTH_FILE).read_text()
         password = re.search(r"admin_password = (\S+)", text)[1]
@@ -111,8 +154,8 @@ def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(entered_fold
         request = urllib.request.Request(f"{address}/{SEARCH}")
         token = base64.b64encode(f"{postgres_server.ADMIN}:{password}".encode()).decode()
         request.add_header("Authorization", f"Basic {token}")
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=context) as answer:
             assert answer.status == 200
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(150)  # each of its two servers has half a minute to end by itself

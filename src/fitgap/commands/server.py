@@ -7,6 +7,8 @@ import click
 from fitgap.commands import options
 from fitgap.config import project
 
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+
 
 @click.command("server")
 @options.host
@@ -24,9 +26,23 @@ from fitgap.config import project
     help="Database, artifacts, logs (.fitgap/server in the project folder).",
 )
 @click.option("--auth", is_flag=True, help="Ask for accounts: needs pip install 'mlflow[auth]'.")
-def command(*, host: str, port: int, workers: int, folder: Path | None, auth: bool) -> None:
+@click.option("--certfile", type=_FILE, help="Serve https: the certificate's file (PEM).")
+@click.option("--keyfile", type=_FILE, help="The file of its private key (PEM).")
+def command(
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    folder: Path | None,
+    auth: bool,
+    certfile: Path | None,
+    keyfile: Path | None,
+) -> None:
     """Serve MLflow over a PostgreSQL of its own, on loopback, until Ctrl-C."""
     from fitgap.tracking import postgres_server
+
+    if (certfile is None) != (keyfile is None):
+        raise click.UsageError("--certfile and --keyfile belong together")
 
     postgres_server.serve(
         folder or project.state_folder() / "server",
@@ -34,4 +50,5 @@ def command(*, host: str, port: int, workers: int, folder: Path | None, auth: bo
         port=port,
         workers=workers,
         auth=auth,
+        tls=(certfile, keyfile) if certfile and keyfile else None,
     )

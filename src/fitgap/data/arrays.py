@@ -8,7 +8,7 @@ for a network whose first layer normalises them.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,9 +119,9 @@ def find_roles(names: Sequence[str], keys: Mapping[str, str] | None) -> dict[str
     roles = dict(keys or {})
     for asked, name in roles.items():
         if name not in names:
-            held = ", ".join(names)
             raise RequestError(
-                f"dataset.keys.{asked}={name}: the file has {held}{did_you_mean(name, names)}"
+                f"dataset.keys.{asked}={name}: the file has {listed(names)}"
+                f"{did_you_mean(name, names)}"
             )
     for name in names:
         role = role_of(name)
@@ -142,10 +142,21 @@ def find_roles(names: Sequence[str], keys: Mapping[str, str] | None) -> dict[str
     missing = [role for role in ROLES if role in needed and role not in roles]
     if missing:
         raise RequestError(
-            f"{missing[0]} is missing: the file has {', '.join(names) or 'no array'}; name the "
+            f"{missing[0]} is missing: the file has {listed(names)}; name the "
             f"array with 'dataset.keys={{{missing[0]}: NAME}}'"
         )
     return roles
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the names of arrays as a message shows them: some, and none at length.
+
+    >>> listed(["X", "y" * 50]), listed([])
+    ('X, yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…', 'no array')
+    """
+    names = list(names)
+    shown = [name if len(name) <= 40 else f"{name[:39]}…" for name in names[:10]]
+    return ", ".join([*shown, *(["..."] if len(names) > 10 else [])]) or "no array"
 
 
 def to_parts(
@@ -219,7 +230,7 @@ def _unused(
     unused = [name for name in found if name not in used]
     if not unused:
         return ()
-    return (f"not used: the arrays {', '.join(unused)} (dataset.keys names those that are)",)
+    return (f"not used: the arrays {listed(unused)} (dataset.keys names those that are)",)
 
 
 def _column(
@@ -229,7 +240,7 @@ def _column(
         return None
     if column not in found:
         raise RequestError(
-            f"split.{setting}={column} is no array of the file, which has {', '.join(found)}"
+            f"split.{setting}={column} is no array of the file, which has {listed(found)}"
             f"{did_you_mean(column, found)}"
         )
     name = column if part == "train" else f"{column}_{part}"

@@ -69,9 +69,9 @@ def read(path: Path, *, shown: str) -> ImageTable | None:
         with path.open(encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             lines = list(table)
+            columns = [str(name) for name in table.fieldnames or ()]
     except (OSError, UnicodeError, csv.Error) as error:
         raise RequestError(f"{shown} cannot be read: {error}") from error
-    columns = [str(name) for name in table.fieldnames or ()]
     file_column, label_column = (
         next((name for name in columns if name.strip().lower() in known), None)
         for known in (_FILE_COLUMNS, _LABEL_COLUMNS)

@@ -45,11 +45,13 @@ def unpacked(path: Path) -> Path:
                                 shutil.copyfileobj(source, file)
                     whole.mkdir(exist_ok=True)
                     whole.rename(folder)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-            raise RequestError(f"dataset.path={path} is no readable .zip file: {error}") from error
+        except RequestError:
+            raise
         except OSError as error:
             reason = error.strerror or error
             raise RequestError(f"dataset.path={path} cannot be unpacked: {reason}") from error
+        except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError, ...
+            raise RequestError(f"dataset.path={path} is no readable .zip file: {error}") from error
     while True:
         inside = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
         if len(inside) != 1 or not inside[0].is_dir():

@@ -10,9 +10,11 @@ import logging
 import os
 import pwd
 import secrets
+import shlex
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -37,7 +39,18 @@ AUTH_FILE, ADMIN = "basic_auth.ini", "admin"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-def serve(folder: Path, *, host: str, port: int, workers: int, auth: bool = False) -> None:
+Tls = tuple[Path, Path]  # the files of a certificate and of its private key, both PEM
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    auth: bool = False,
+    tls: Tls | None = None,
+) -> None:
     """Run both servers until Ctrl-C, SIGTERM or the end of one of them.
 
     Parameters
@@ -50,13 +63,17 @@ def serve(folder: Path, *, host: str, port: int, workers: int, auth: bool = Fals
         Processes of MLflow's server.
     auth
         Whether MLflow asks for an account's password.
+    tls
+        Certificate and key for https; None: http.
 
     Raises
     ------
     RequestError
-        If PostgreSQL is not installed or cannot be started, the port is taken, or MLflow does
-        not come up.
+        If certificate and key do not fit, PostgreSQL is not installed or cannot be started, the
+        port is taken, or MLflow does not come up.
     """
+    if tls is not None:
+        _require_certificate(tls)
     _require_free(host, port)
     programs = _programs()
     folder = folder.absolute()
@@ -65,9 +82,11 @@ def serve(folder: Path, *, host: str, port: int, workers: int, auth: bool = Fals
     try:
         with (
             _postgres(folder, programs) as (database, uri),
-            _mlflow(folder, uri, host=host, port=port, workers=workers, auth=auth) as server,
+            _mlflow(
+                folder, uri, host=host, port=port, workers=workers, auth=auth, tls=tls
+            ) as server,
         ):
-            address = f"http://{host}:{port}"
+            address = _address(host, port, tls)
             print(f"MLflow on {address}, its runs and artifacts in {folder}; Ctrl-C ends it")
             print(_who_may_use_it(folder, host, auth=auth))
             print(f"train on it: tracking=server tracking.uri={address}", flush=True)
@@ -81,6 +100,20 @@ def serve(folder: Path, *, host: str, port: int, workers: int, auth: bool = Fals
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _address(host: str, port: int, tls: Tls | None) -> str:
+    return f"{'http' if tls is None else 'https'}://{host}:{port}"
+
+
+def _require_certificate(tls: Tls) -> None:
+    certificate, key = tls
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        raise RequestError(
+            f"--certfile {certificate} and --keyfile {key} do not serve: {error}"
+        ) from error
 
 
 def _require_free(host: str, port: int) -> None:
@@ -210,7 +243,7 @@ def _create_tables(uri: str) -> None:
 
 @contextmanager
 def _mlflow(
-    folder: Path, uri: str, *, host: str, port: int, workers: int, auth: bool
+    folder: Path, uri: str, *, host: str, port: int, workers: int, auth: bool, tls: Tls | None
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [
         sys.executable,
@@ -223,6 +256,7 @@ def _mlflow(
         "--serve-artifacts",
         f"--artifacts-destination={folder / 'artifacts'}",
         *(["--app-name=basic-auth"] if auth else []),
+        *([f"--uvicorn-opts={_of_uvicorn(tls)}"] if tls else []),
     ]
     environment = os.environ | {
         "MLFLOW_BACKEND_STORE_URI": uri,
@@ -232,8 +266,14 @@ def _mlflow(
         environment |= _accounts(folder)
     log = folder / "mlflow.log"
     with _running(command, log, end=signal.SIGTERM, env=environment) as process:
-        _wait(process, lambda: _ask(f"http://{host}:{port}/health"), log=log)
+        _wait(process, lambda: _ask(f"{_address(host, port, tls)}/health"), log=log)
         yield process
+
+
+def _of_uvicorn(tls: Tls) -> str:
+    """Return what MLflow hands on to uvicorn, split as a shell would."""
+    certificate, key = (path.absolute() for path in tls)
+    return shlex.join([f"--ssl-certfile={certificate}", f"--ssl-keyfile={key}"])
 
 
 def _accounts(folder: Path) -> dict[str, str]:
@@ -280,7 +320,10 @@ def _for_this_user(name: str, flags: int) -> int:
 
 
 def _ask(address: str) -> None:
-    with urllib.request.urlopen(address, timeout=5):  # noqa: S310 - http, given here
+    # Whether it listens is asked, on this machine; who it is, clients ask.
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with urllib.request.urlopen(address, timeout=5, context=context):  # noqa: S310 - given here
         pass
 
 
