@@ -415,7 +415,8 @@ def test_names_tags_paths_and_tracking_decide_nothing(compose):
     dropped = set(flat) - set(config.decisive(flat))
     tracking = {f"tracking.{field.name}" for field in fields(schema.TrackingConfig)}
     tracking = tracking - {"tracking.loggers"} | {"tracking.loggers.csv._target_"}
-    dataset = {f"dataset.{key}" for key in ("allow_duplicates", "path", "test_path")}
+    paths = ("path", "test_path", "val_path")
+    dataset = {f"dataset.{key}" for key in ("allow_duplicates", *paths)}
     others = {"name", "tags.question", "architecture.title"} | dataset
     assert dropped == tracking | others
 
