@@ -12,6 +12,7 @@ from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import higher_is_better
 from fitgap.store import predictions
 from fitgap.tracking.run_writer import dump_config, epoch_metrics
+from fitgap.training import progress
 from fitgap.training.engines.choice import Engine
 from fitgap.training.loop import Epoch, Fitted
 
@@ -62,7 +63,8 @@ def write(
         predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs)
     title = config.architecture.get("title") or config.architecture["name"]
     lines = [title]
-    engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
+    with progress.nothing_displayed():
+        engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
     (folder / "model_summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -4,7 +4,8 @@ import html
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from fitgap.training.events import Observer, Start
@@ -32,6 +33,18 @@ def is_notebook() -> bool:
     """Tell whether this process is a notebook's kernel, which shows more than text."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     return hasattr(shell, "kernel")
+
+
+@contextmanager
+def nothing_displayed() -> Iterator[None]:
+    """Keep a notebook from showing the empty output that Keras's summary leaves there."""
+    if not is_notebook():
+        yield
+        return
+    from IPython.utils.capture import capture_output
+
+    with capture_output(stdout=False, stderr=False, display=True):
+        yield
 
 
 class Lines(Observer):
