@@ -2,8 +2,8 @@
 # (make train optimizer=adam seed=1); everything else goes in ARGS="...".
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-extras lock quickstart train sweep data-report remedies learning-curve search \
-	compare report ui server \
+.PHONY: help setup setup-extras lock docs quickstart train sweep data-report remedies learning-curve \
+	search compare report ui server \
 	reproduce predict rerun register verify bench bench-short bench-compare bench-naive chaos calibrate \
 	test fuzz audit release test-all lint format types check clean
 
@@ -65,6 +65,15 @@ lock: $(READY) ## resolve the dependencies anew into requirements/
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra dev \
 		--constraint requirements/extras.txt \
 		--output-file requirements/lock.txt pyproject.toml requirements/build.in
+	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+		--output-file requirements/docs.txt --group docs
+
+# The site needs none of fitgap's own packages: the reference is read from the source.
+docs: $(READY) ## build the documentation's site in build/site
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) build/docs
+	$(UV) pip sync --quiet --python build/docs/bin/python --require-hashes requirements/docs.txt
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict
 
 quickstart: $(READY) ## compare three optimizers over three seeds on the bundled digits
 	$(FITGAP) train sweep=quickstart $(SETTINGS) $(ARGS)

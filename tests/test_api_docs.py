@@ -46,7 +46,7 @@ def test_a_notebook_runs_and_says_nothing_that_it_should_not(path, tmp_path, mon
     if path.stem.startswith("1_"):
         tables = [o["data"] for o in shown if "text/html" in o["data"]]
         assert "adam" in "".join(map(str, tables))
-    if path.stem.startswith("3_"):
+    if path.stem.startswith("5_"):
         assert shown[-1]["data"]["text/plain"] == "True"
 
 

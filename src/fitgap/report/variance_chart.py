@@ -75,7 +75,7 @@ def draw(found: Sequence[Components], *, size: tuple[int, int] = (WIDTH, 0)) -> 
     bars = base.mark_bar(size=22).encode(
         x=alt.X(
             "share:Q",
-            title="share of the variance; in the bars, standard deviations",
+            title=["share of the variance;", "in the bars, standard deviations"],
             axis=alt.Axis(format="%"),
             scale=alt.Scale(domain=[0, 1], nice=False),
         ),

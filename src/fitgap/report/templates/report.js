@@ -52,8 +52,12 @@ if (window.vegaEmbed) {
     if (width < NARROW) {
       // Names have no room beside the curves; the legend has them.
       spec.layer = spec.layer.filter((layer) => !(layer.description ?? "").startsWith("names"));
-      spec.width = Math.max(width - 80, 200);
+      spec.width = width;
+      spec.autosize = { type: "fit-x", contains: "padding" }; // with its axes, however long
       spec.config.legend.columns = 1;
+      for (const layer of spec.layer) {
+        for (const channel of Object.values(layer.encoding)) delete channel.legend?.columns;
+      }
     }
     const box = document.createElement("div");
     vegaEmbed(box, spec, { renderer: "svg", ast: true, actions: false }).then(() => {
