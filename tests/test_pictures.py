@@ -249,6 +249,16 @@ def test_running_averages_are_drawn_where_there_is_nothing_exact():
     }
 
 
+def test_east_asian_names_are_written_without_serifs():
+    def fonts_of(name):
+        section = make_section([({"name": name}, 0.5, 0.1), ({"name": "other"}, 0.6, 0.1)])
+        spec = gap_chart.gap_against_metric(section, metric="accuracy").spec()
+        return spec["config"]["font"]
+
+    assert fonts_of("합성곱").startswith("Noto Sans CJK KR")
+    assert fonts_of("plain") == fonts.FILE_FONT
+
+
 def test_names_keep_their_order_and_distance():
     wanted = [50.0, 52.0, 51.0, 10.0]
     placed = labels.spread(wanted, distance=10)

@@ -2,6 +2,7 @@
 
 import io
 import sys
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,11 +10,24 @@ from typing import Any
 FONT = "system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Apple SD Gothic Neo', sans-serif"
 # The fonts inside a picture of pixels have to be named, and be there.
 FILE_FONT = "Noto Sans, DejaVu Sans, Liberation Sans, Arial, sans-serif"
+# Of Chinese, Japanese and Korean letters; what draws would else take the first font that has them,
+# with serifs or not.
+EAST_ASIAN_FONT = (
+    "Noto Sans CJK KR, Apple SD Gothic Neo, Malgun Gothic, NanumGothic, Noto Sans CJK JP, "
+    f"Noto Sans CJK SC, Microsoft YaHei, {FILE_FONT}"
+)
 _FIRST_LOOKED_FOR = 0x1100  # Latin, Greek, Cyrillic, Arabic ... letters stand below
 _IN_NO_FONT = "\U0010fffd"  # a code point that Unicode leaves without a letter for good
 _CELL = 24  # units of a letter when looked at
 
 _told: set[str] = set()
+
+
+def font_of(spec: Mapping[str, Any]) -> str:
+    """Return the fonts of a picture of pixels, by the letters of its texts."""
+    letters = {letter for text in _texts(spec) for letter in text}
+    wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in letters)
+    return EAST_ASIAN_FONT if wide else FILE_FONT
 
 
 def warn_of_missing_letters(spec: Mapping[str, Any]) -> None:

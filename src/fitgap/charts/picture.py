@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fitgap.charts.fonts import FILE_FONT, FONT, warn_of_missing_letters
+from fitgap.charts.fonts import FONT, font_of, warn_of_missing_letters
 from fitgap.charts.themes import (
     DARK,
     LIGHT,
@@ -45,10 +45,18 @@ class Picture:
     chart: Any
     title: str = ""
 
-    def spec(self, theme: Theme = LIGHT, *, font: str = FILE_FONT) -> dict[str, Any]:
-        """Return the chart as Vega-Lite's JSON, in a theme's colours."""
+    def spec(self, theme: Theme = LIGHT, *, font: str = "") -> dict[str, Any]:
+        """Return the chart as Vega-Lite's JSON, in a theme's colours.
+
+        Parameters
+        ----------
+        theme
+            Of its colours.
+        font
+            Of its texts; none: what a picture of pixels needs to write them.
+        """
         spec: dict[str, Any] = self.chart.to_dict(validate=False)
-        spec["config"] = config(theme, font=font)
+        spec["config"] = config(theme, font=font or font_of({"title": self.title} | spec))
         spec["background"] = theme.paper
         spec["padding"] = 6
         if self.title:
