@@ -292,7 +292,7 @@ def predict_test_images(
     x = preprocessing.as_given(images, dataset)
     return Predictions(
         sources=indices,
-        images=images,
+        images=images if dataset.words is None else None,
         labels=dataset.y_test[list(indices)],
         outputs=_of_each_class(outputs_of(model, x)),
         class_names=dataset.class_names,

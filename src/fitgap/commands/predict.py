@@ -59,6 +59,7 @@ def command(
     from rich.console import Console
 
     from fitgap import prediction
+    from fitgap.config.schema import TableConfig
     from fitgap.config.tasks import task_of
     from fitgap.report import prediction_tables
     from fitgap.store import recorded
@@ -67,6 +68,8 @@ def command(
     are_texts = bool(files) and all(file.suffix.lower() == ".txt" for file in files)
     found = [] if is_table or are_texts else prediction.find_files(list(files))
     run = recorded.open_run(run_id, uri=uri)
+    if are_texts and isinstance(run.config.dataset, TableConfig):
+        is_table, are_texts = len(files) == 1, False  # columns that spaces or bars separate
     if (task := task_of(run.config).name) != "classes" and not (is_table or are_texts):
         raise RequestError(
             f"run {run.run_id} predicts {task}: name a table of rows; of arrays, its network is "

@@ -20,7 +20,7 @@ def to_table(predictions: Predictions) -> "Table":
 
     table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
     knows = predictions.labels is not None
-    source = "row" if predictions.images is None else "image"
+    source = "image" if predictions.images is not None else _kind_of_source(predictions)
     table.add_column(source, justify="right" if knows else "left", overflow="fold")
     if predictions.task != "classes":
         for name in predictions.class_names:
@@ -51,8 +51,7 @@ def to_json(run: RecordedRun, predictions: Predictions) -> str:
     A test image has its ``index`` and its ``true`` class, a file its ``file``, a row its ``row``.
     Of other tasks, the names of the labels or numbers and, per row, a value of each.
     """
-    key = "file" if predictions.labels is None else "index"
-    key = "row" if predictions.images is None else key
+    key = "index" if predictions.labels is not None else _kind_of_source(predictions)
     outputs = predictions.outputs.tolist()
     content: dict[str, Any] = {
         "run": run.run_id,
@@ -61,7 +60,7 @@ def to_json(run: RecordedRun, predictions: Predictions) -> str:
     }
     if predictions.task == "classes":
         content["classes"] = list(predictions.class_names)
-        content["rows" if key == "row" else "images"] = [
+        content["rows" if predictions.images is None else "images"] = [
             {key: row.pop("source")} | row | {"probabilities": all_of}
             for row, all_of in zip(_rows(predictions), outputs, strict=True)
         ]
@@ -73,6 +72,10 @@ def to_json(run: RecordedRun, predictions: Predictions) -> str:
             for where, all_of in zip(predictions.sources, outputs, strict=True)
         ]
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _kind_of_source(predictions: Predictions) -> str:
+    return "file" if all(isinstance(each, Path) for each in predictions.sources) else "row"
 
 
 def save_picture(predictions: Predictions, path: Path) -> None:

@@ -60,7 +60,7 @@ def of_run(result: Result, planned: Plan) -> list[str]:
     lines += [
         f"picture:  {program.name()} plot run {short}{uri}",
         f"compare:  {program.name()} compare{_of_experiment(planned)}{uri}",
-        f"predict:  {program.name()} predict {short} IMAGE...{uri}",
+        f"predict:  {program.name()} predict {short} FILE...{uri}",
         f"look:     {program.name()} ui{uri}",
     ]
     return lines
