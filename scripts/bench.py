@@ -1,4 +1,4 @@
-"""Measure this project against plain Keras: epochs, a sweep, the record, start-up, memory.
+"""Measure this project against plain Keras: epochs, a sweep, the record, metrics, start-up, memory.
 
 All but the grid take about half an hour together, most of it the sweep's; the grid as much again.
 The machine should do nothing else. Nothing is written but the results: every record lies in a
@@ -22,7 +22,7 @@ from fitgap_lab.benchmark import measure, report, single, startup
 from fitgap_lab.benchmark.processes import machine_cores
 from fitgap_lab.benchmark.report import Part, Result
 
-PARTS = ("epochs", "grid", "sweep", "single", "tracking", "startup", "memory")
+PARTS = ("epochs", "grid", "sweep", "single", "tracking", "metrics", "startup", "memory")
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")
 # Each part once, on so little data that its figures say nothing: to see that it works.
 SHORT = {"rounds": 1, "images": 3200, "sweep_rounds": 1, "sweep_runs": 1, "memory_runs": 3}
@@ -139,6 +139,7 @@ def _measures(
         "tracking": lambda: [
             measure.measure_tracking(rounds=rounds, dataset=dataset, folder=folder)
         ],
+        "metrics": lambda: [measure.measure_metrics(rounds=rounds, dataset=dataset, folder=folder)],
         "startup": lambda: startup.measure_startup(rounds=rounds, folder=folder),
         "memory": lambda: [measure.measure_memory(runs=arguments.memory_runs, folder=folder)],
     }

@@ -17,6 +17,7 @@ from fitgap_lab.benchmark.results import (
     CommandTimes,
     EpochTimes,
     Memory,
+    MetricTimes,
     RecordTimes,
     Single,
     SingleTimes,
@@ -71,6 +72,7 @@ RESULTS = {
         )
     ],
     "tracking": [RecordTimes("fashion_mnist", (4.0, 5.0), (3.0, 4.5))],
+    "metrics": [MetricTimes("digits", ("accuracy", "log_loss"), 5, (2.0, 4.0), (3.0, 4.5))],
     "startup": [
         CommandTimes("train.py -m, 24 finished runs", (1.5, 1.25), imports_tensorflow=False)
     ],
@@ -288,3 +290,9 @@ def test_the_short_form_measures_every_part(tmp_path):
     command = [sys.executable, "scripts/bench.py", "--short", "--output", str(kept)]
     run(command, folder=PROJECT_ROOT)
     assert set(report.read_json(kept)) == {*RESULTS} - {"grid"}
+
+
+def test_what_metrics_cost_is_a_difference_within_a_round_and_per_epoch():
+    found = rows("metrics")
+    assert found["time, as a multiple"][0] == "1.31"
+    assert found["the others, of an epoch, s"] == ("0.150", "0.100 to 0.200")

@@ -9,7 +9,7 @@ import pytest
 from fitgap import experiment
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import Partition, Partitions
-from fitgap.models import build
+from fitgap.models import build, scaling
 from fitgap.training import loop
 from fitgap.training.engines import choice, reference_settings
 from fitgap.training.engines.choice import EngineChoice
@@ -189,6 +189,10 @@ REFUSED = [
     ),
     (["+optimizer.clipnorm=1"], r"optimizer=rmsprop .* received 'clipnorm'"),
     (
+        ["+optimizer.gradient_accumulation_steps=2"],
+        r"optimizer=rmsprop .* received 'gradient_accumulation_steps'",
+    ),
+    (
         [NAMED_LOSS, "loss.function._target_=keras.losses.Poisson"],
         r"loss.function._target_ .*Poisson",
     ),
@@ -266,3 +270,56 @@ def test_a_run_is_recorded_like_any_other(compose, tracking_uri):
         result.metrics["train/accuracy"] - result.metrics["val/accuracy"]
     )
     assert experiment.finished(planned).run_id == result.run_id
+
+
+def of_task(task, n=40):
+    """Return features and targets of another task, which the features decide."""
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(n, 5)) * [1, 10, 1, 1, 1] + 3).astype(np.float32)
+    if task == "numbers":
+        return x, np.stack([1000 * x[:, 0] + 7, -x[:, 1]], axis=1).astype(np.float32)
+    return x, np.stack([x[:, 0] > 3, x[:, 1] > 0, x[:, 2] > 4], axis=1).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"),
+    [("numbers", "mse"), ("numbers", "mae"), ("label_sets", "binary_crossentropy")],
+)
+def test_other_tasks_and_features_are_learned_as_model_fit_does(compose, task, loss):
+    x, y = of_task(task)
+    train = Partition(x, y)
+    found = {}
+    for name in ("numpy", "fit"):
+        settings = compose(
+            "training.batch_size=8",
+            "training.epochs=3",
+            "architecture.units=[6]",
+            "architecture.activation=tanh",
+            "optimizer=adam",
+            f"loss={loss}",
+            task=task,
+        )
+        model = build.build(
+            settings,
+            image_shape=(5,),
+            num_classes=y.shape[1],
+            total_steps=15,
+            scaling=scaling.feature_scaling(x),
+            target_scaling=scaling.target_scaling(y) if task == "numbers" else None,
+        )
+        engine = choice.make(
+            EngineChoice(name, xla=False, reason="test"),
+            model=model,
+            train=train,
+            config=settings,
+            callbacks=[],
+        )
+        fitted = fit(settings, train, [], engine)
+        found[name] = (fitted, engine.predict(x), engine.model.get_weights())
+    ours, theirs = found["numpy"], found["fit"]
+    for own, reference in zip(ours[0].epochs, theirs[0].epochs, strict=True):
+        assert dict(own.running) == pytest.approx(dict(reference.running), rel=1e-5)
+        assert dict(own.val) == pytest.approx(dict(reference.val), rel=1e-5)
+    np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-4, atol=1e-4)
+    for own, reference in zip(ours[2], theirs[2], strict=True):
+        np.testing.assert_allclose(own, reference, atol=1e-5)

@@ -543,9 +543,6 @@ def test_what_does_not_fit_the_data_leaves_with_2(train, tmp_path):
     vectors = train(*own, "architecture=cnn_small")
     assert vectors.code == 2
     assert "architecture=cnn_small needs images (Conv2D)" in vectors.err
-    numpy = train(*own, "training.engine=numpy")
-    assert numpy.code == 2
-    assert "training.engine=numpy needs uint8 images" in numpy.err
     datasets._load.cache_clear()
     np.savez(path, x_train=X, y_train=Y, x_test=X[[7]], y_test=Y[[7]])
     leaking = train(*own)

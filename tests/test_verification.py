@@ -24,17 +24,17 @@ VERIFY = project.CHECKOUT / "scripts" / "verify.py"
 @pytest.fixture(scope="session")
 def short():
     """Every operation once, and an epoch of 320 digits for every optimizer and every loss."""
-    smooth = [case for case in verify.EPOCH_CASES if case[0] == "sigmoid"]
+    smooth = [case for case in verify.EPOCH_CASES if case.activation == "sigmoid"]
     return verify.verify(
         dataset="digits",
         train_samples=320,
-        cases=[*smooth, ("relu", "adam", verify.SPARSE)],
+        cases=[*smooth, verify.Case("relu", "adam")],
         control_seeds=(1,),
     )
 
 
 def test_every_step_and_every_epoch_agree(short):
-    assert conclusion(short) == "all 44 checks agree"
+    assert conclusion(short) == "all 50 checks agree"
     assert short.agrees
 
 
@@ -45,7 +45,9 @@ def test_every_optimizer_and_every_loss_is_among_the_checks(short):
     for name in verify.LOSSES:
         assert ("loss", name) in steps
     assert {epoch.optimizer for epoch in short.epochs} == set(verify.OPTIMIZERS)
-    assert {epoch.loss for epoch in short.epochs} == set(verify.LOSSES)
+    others = {"numbers", "numbers, mae", "label_sets"}
+    assert {("loss", name) for name in others} <= steps
+    assert {epoch.loss for epoch in short.epochs} == {*verify.LOSSES, *others}
 
 
 def test_an_epoch_without_a_kink_agrees_to_the_last_digits(short):
@@ -65,7 +67,7 @@ def test_wrong_formulas_are_found_and_named(monkeypatch):
     monkeypatch.setattr(steps, "network", without_decay)
     result = verify.verify(dataset="digits", cases=())
     assert conclusion(result) == (
-        "4 of 31 out of tolerance: optimizer sgd; optimizer momentum; optimizer nesterov; "
+        "4 of 34 out of tolerance: optimizer sgd; optimizer momentum; optimizer nesterov; "
         "optimizer adamw"
     )
 
@@ -97,8 +99,8 @@ RELU = EpochCheck(
     loss=verify.SPARSE,
     difference=0.2,
     control=0.1,
-    accuracy_numpy=0.80,
-    accuracy_keras=0.84,
+    score_numpy=0.80,
+    score_keras=0.84,
     val_samples=100,
 )
 
@@ -113,7 +115,7 @@ RELU = EpochCheck(
         ({"activation": "sigmoid", "difference": 1e-5}, True),
         ({"difference": 1e-5, "control": 0.0}, True),
         # 0.06 apart, over 100 images: more than 0.5 / 10.
-        ({"accuracy_numpy": 0.78}, False),
+        ({"score_numpy": 0.78}, False),
     ],
 )
 def test_what_is_allowed_depends_on_kink_and_control(change, agrees):
@@ -141,11 +143,11 @@ def open_nowhere():
 
 def test_markdown_and_json_hold_every_check(short):
     markdown = to_markdown(short, command="make verify")
-    assert markdown.count("| yes |") == 44
-    assert "All 44 checks agree" in markdown
+    assert markdown.count("| yes |") == 50
+    assert "All 50 checks agree" in markdown
     content = json.loads(to_json(short))
-    assert len(content["steps"]) == 31
-    assert len(content["epochs"]) == 13
+    assert len(content["steps"]) == 34
+    assert len(content["epochs"]) == 16
     assert content["agrees"] is True
     assert content["epochs"][0]["allowed"] == 2e-5
 

@@ -50,7 +50,7 @@ def validate(config: Config) -> None:
 
 
 def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: str) -> None:
-    """Check that architecture and engine take what the dataset holds.
+    """Check that the architecture takes what the dataset holds.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
     Raises
     ------
     RequestError
-        If a layer for images would meet vectors, or the NumPy reference features.
+        If a layer for images would meet vectors, or token ids what takes quantities.
     """
     is_list = config.architecture["_target_"] == "fitgap.models.sequential"
     layers = config.architecture["layers"] if is_list else []
@@ -87,11 +87,6 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
         raise RequestError(
             f"architecture={config.architecture['name']} takes token ids (dataset=texts, or arrays "
             f"with dataset.layout=tokens), but dataset={config.dataset.name} holds {value_type}"
-        )
-    if config.training.engine == "numpy" and value_type != "uint8":
-        raise RequestError(
-            f"training.engine=numpy needs uint8 images, got dataset={config.dataset.name} "
-            f"with {value_type} features"
         )
 
 

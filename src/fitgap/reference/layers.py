@@ -10,6 +10,7 @@ with respect to what the layer put out.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -84,24 +85,36 @@ class Layer(ABC):
 
 
 class Rescaling(Layer):
-    """Turn integer images into scaled floats: ``y = scale * x``.
+    """Multiply and add: ``y = scale * x + offset``.
+
+    First in a network, it turns integer images into floats; last, it gives numbers in the units
+    of the target.
 
     Parameters
     ----------
-    scale : float, default 1/255
-        Maps 8-bit images to [0, 1].
+    scale : float or sequence of float, default 1/255
+        Of all, or one for each position of the last axis. The default maps 8-bit images to [0, 1].
+    offset : float or sequence of float, default 0
+        Likewise.
     dtype : float32 or float64, default float32
         As in Keras, the cast comes before the product, which is therefore rounded in this dtype.
     """
 
-    def __init__(self, scale: float = 1 / 255, *, dtype: FloatType = np.float32) -> None:
-        self.scale = scale
+    def __init__(
+        self,
+        scale: float | Sequence[float] = 1 / 255,
+        *,
+        offset: float | Sequence[float] = 0.0,
+        dtype: FloatType = np.float32,
+    ) -> None:
+        self.scale: FloatArray = np.asarray(scale, dtype)
+        self.offset: FloatArray = np.asarray(offset, dtype)
         self.dtype = dtype
 
     def forward(self, inputs: AnyArray) -> FloatArray:
-        """Cast, then multiply."""
+        """Cast, then multiply, then add."""
         floats: FloatArray = inputs.astype(self.dtype)
-        return floats * self.scale
+        return floats * self.scale + self.offset
 
     def input_gradient(
         self, upstream: FloatArray, *, inputs: AnyArray, outputs: AnyArray
@@ -109,6 +122,41 @@ class Rescaling(Layer):
         """``dL/dx = scale * dL/dy``."""
         del inputs, outputs
         return upstream * self.scale
+
+
+class Normalization(Layer):
+    """Give features mean 0 and variance 1: ``y = (x - mean) / sqrt(variance)``.
+
+    Parameters
+    ----------
+    mean, variance : float or sequence of float
+        Of all, or one for each position of the last axis; a variance is above 0.
+    dtype : float32 or float64, default float32
+        In which all is rounded, as in Keras.
+    """
+
+    def __init__(
+        self,
+        mean: float | Sequence[float],
+        *,
+        variance: float | Sequence[float],
+        dtype: FloatType = np.float32,
+    ) -> None:
+        self.mean: FloatArray = np.asarray(mean, dtype)
+        self.deviation: FloatArray = np.sqrt(np.asarray(variance, dtype))
+        self.dtype = dtype
+
+    def forward(self, inputs: AnyArray) -> FloatArray:
+        """Cast, then subtract, then divide."""
+        floats: FloatArray = inputs.astype(self.dtype)
+        return (floats - self.mean) / self.deviation
+
+    def input_gradient(
+        self, upstream: FloatArray, *, inputs: AnyArray, outputs: AnyArray
+    ) -> FloatArray:
+        """``dL/dx = dL/dy / sqrt(variance)``."""
+        del inputs, outputs
+        return upstream / self.deviation
 
 
 class Flatten(Layer):

@@ -26,6 +26,7 @@ from fitgap_lab.benchmark.results import (
     CaseTimes,
     EpochTimes,
     Memory,
+    MetricTimes,
     RecordTimes,
     Sweep,
     SweepTimes,
@@ -36,6 +37,8 @@ TRAIN = str(PROJECT_ROOT / "scripts" / "train.py")
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 SWEEP_SEEDS = 4
+METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss")
+METRICS_EPOCHS = 5
 
 
 CASES = (
@@ -321,6 +324,29 @@ def measure_tracking(*, rounds: int, dataset: str, folder: Path) -> RecordTimes:
                 recorded.append(with_record)
                 unrecorded.append(without)
     return RecordTimes(dataset=dataset, recorded=tuple(recorded), unrecorded=tuple(unrecorded))
+
+
+def measure_metrics(*, rounds: int, dataset: str, folder: Path) -> MetricTimes:
+    """Time warm runs with accuracy alone and with five metrics, in pairs in one process."""
+    overrides = [
+        f"dataset={dataset}",
+        "architecture=dense_relu_100",
+        "optimizer=adam",
+        f"training.epochs={METRICS_EPOCHS}",
+        "training.batch_size=32",
+        f"tracking.uri={database(folder, 'metrics')}",
+    ]
+    with_several = [*overrides, f"metrics=[{','.join(METRICS)}]"]
+    default, several = [], []
+    with Child("fitgap_lab.benchmark.workers", "runs", "{}", folder=folder) as child:
+        for number in range(rounds + 1):
+            alone = child.ask("unrecorded", overrides=overrides)["seconds"]
+            together = child.ask("unrecorded", overrides=with_several)["seconds"]
+            say(f"metrics: pair {number} of {rounds}")
+            if number > 0:  # the first pair compiles and imports scikit-learn
+                default.append(alone)
+                several.append(together)
+    return MetricTimes(dataset, METRICS, METRICS_EPOCHS, tuple(default), tuple(several))
 
 
 def measure_memory(*, runs: int, folder: Path) -> Memory:

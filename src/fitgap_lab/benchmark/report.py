@@ -21,6 +21,7 @@ from fitgap_lab.benchmark.results import (
     CaseTimes,
     CommandTimes,
     Memory,
+    MetricTimes,
     RecordTimes,
     Single,
     Spread,
@@ -86,7 +87,7 @@ class Part:
     tables: tuple[Table, ...]
 
 
-Result = CaseTimes | Sweep | Single | RecordTimes | CommandTimes | Memory
+Result = CaseTimes | Sweep | Single | RecordTimes | MetricTimes | CommandTimes | Memory
 
 
 def make_part(
@@ -136,6 +137,8 @@ def _table(result: Result) -> Table:
         return _sweep_table(result)
     if isinstance(result, Single):
         return _single_table(result)
+    if isinstance(result, MetricTimes):
+        return _metrics_table(result)
     if isinstance(result, Memory):
         return _memory_table(result)
     assert isinstance(result, RecordTimes)
@@ -297,6 +300,34 @@ def _tracking_table(measured: RecordTimes) -> Table:
             f"dataset={measured.dataset}, dense_relu_100, adam, batch 32; pairs in one process: "
             f"{len(costs)}. The record: parameters, metrics, data, pictures, model. "
             "Goal: at most 5 %.",
+        ),
+    )
+
+
+def _metrics_table(measured: MetricTimes) -> Table:
+    costs = [
+        (several - default) / measured.epochs
+        for several, default in zip(measured.several_seconds, measured.default_seconds, strict=True)
+    ]
+    lines: dict[str, Sequence[float]] = {
+        "run with accuracy alone, s": measured.default_seconds,
+        f"run with {len(measured.several)} metrics, s": measured.several_seconds,
+        "time, as a multiple": ratios(measured.several_seconds, measured.default_seconds),
+        "the others, of an epoch, s": costs,
+    }
+    return Table(
+        "What metrics cost",
+        ("what", "median", "range"),
+        tuple(
+            (label, number(spread(values).median), span(spread(values)))
+            for label, values in lines.items()
+        ),
+        (
+            f"dataset={measured.dataset}, dense_relu_100, adam, batch 32, epochs: "
+            f"{measured.epochs}, nothing recorded; pairs in one process: {len(costs)}. "
+            "The metrics, exact after each epoch on the training and the validation partition: "
+            f"{', '.join(measured.several)}. "
+            "accuracy alone comes with the loss; all others together take one more pass.",
         ),
     )
 

@@ -150,6 +150,29 @@ class RecordTimes:
 
 
 @dataclass(frozen=True)
+class MetricTimes:
+    """Seconds of warm runs with the default metric alone and with several, in pairs.
+
+    Attributes
+    ----------
+    dataset
+        Its option.
+    several
+        The names of the metrics that stand against the default.
+    epochs
+        Of each run.
+    default_seconds, several_seconds
+        One per round.
+    """
+
+    dataset: str
+    several: tuple[str, ...]
+    epochs: int
+    default_seconds: tuple[float, ...]
+    several_seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class CommandTimes:
     """Seconds of a whole command, one per round, and whether it imported TensorFlow."""
 

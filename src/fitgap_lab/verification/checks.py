@@ -26,6 +26,7 @@ from fitgap.reference.arrays import AnyArray
 ELEMENTWISE_BOUND = 1e-6
 SUM_BOUND = 1e-5
 EPOCH_BOUND = 2e-5
+LOSS_BOUND = 1e-4
 PERTURBATION = 1e-5
 CONTROL_FACTOR = 3
 
@@ -69,8 +70,10 @@ class EpochCheck:
         Between the final weights; see `relative_difference`.
     control
         The largest difference of NumPy against itself from perturbed weights.
-    accuracy_numpy, accuracy_keras
-        Over the validation partition.
+    score_numpy, score_keras
+        Over the validation partition: accuracies, or losses where no classes are learned.
+    is_accuracy
+        Which of the two.
     val_samples
         Its number of images.
     """
@@ -80,9 +83,10 @@ class EpochCheck:
     loss: str
     difference: float
     control: float
-    accuracy_numpy: float
-    accuracy_keras: float
+    score_numpy: float
+    score_keras: float
     val_samples: int
+    is_accuracy: bool = True
 
     @property
     def allowed(self) -> float:
@@ -93,12 +97,14 @@ class EpochCheck:
 
     @property
     def agrees(self) -> bool:
-        """Whether weights and accuracies are both within what is allowed.
+        """Whether weights and scores are both within what is allowed.
 
-        The accuracies may differ by an accuracy's largest standard error, 0.5 / sqrt(n).
+        Accuracies may differ by an accuracy's largest standard error, 0.5 / sqrt(n); losses by
+        `LOSS_BOUND` of themselves.
         """
-        apart = abs(self.accuracy_numpy - self.accuracy_keras)
-        return self.difference <= self.allowed and apart <= 0.5 / self.val_samples**0.5
+        apart = abs(self.score_numpy - self.score_keras)
+        least = 0.5 / self.val_samples**0.5 if self.is_accuracy else LOSS_BOUND * self.score_keras
+        return self.difference <= self.allowed and apart <= least
 
 
 @dataclass(frozen=True)

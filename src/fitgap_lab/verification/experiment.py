@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 from omegaconf import OmegaConf
 
 from fitgap.config import project, settings, tasks
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
+from fitgap.data.datasets import Labels
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import Partition, encode_labels, partition
 from fitgap.reference.arrays import AnyArray
@@ -14,7 +16,13 @@ from fitgap.reference.arrays import AnyArray
 if TYPE_CHECKING:
     import keras
 
+    from fitgap.models import scaling
+
 SPARSE = "sparse_categorical_crossentropy"
+
+# For the other tasks, an image's four quarters are learned of: how bright each is, or whether it
+# is brighter than this.
+BRIGHT = 64
 
 # Two classes that are easily confused, for the loss that knows no more.
 _TWO_CLASSES = {"fashion_mnist": [0, 6], "digits": [3, 8]}
@@ -31,20 +39,37 @@ class Experiment:
         activation: str = "relu",
         optimizer: str = "sgd",
         loss: str = SPARSE,
+        task: str = "classes",
     ) -> None:
         plain = settings.to_plain(base)
         plain["architecture"] |= {"units": [100], "activation": activation}
         plain |= {"optimizer": _option("optimizer", optimizer), "loss": _option("loss", loss)}
-        if loss == "binary_crossentropy":
+        if loss == "binary_crossentropy" and task == "classes":
             plain["dataset"]["classes"] = _TWO_CLASSES[base.dataset.name]
-        self.config = tasks.resolve(settings.from_plain(plain), "classes")
+        self.config = tasks.resolve(settings.from_plain(plain), task)
         self.dataset = datasets.load(self.config.dataset, split=self.config.split)
         split = splits.split_dataset(self.dataset, self.config.split)
         parts = partition(self.dataset, split)
         if parts.val is None:
             raise RequestError("split=none leaves no images to score; use split=holdout")
-        self.train = Partition(parts.train.x[:train_samples], parts.train.y[:train_samples])
-        self.val = parts.val
+        self.train = self._partition(parts.train, count=train_samples)
+        self.val = self._partition(parts.val)
+        is_classes = task == "classes"
+        self.num_outputs = self.dataset.num_classes if is_classes else self.train.y.shape[1]
+
+    def _partition(self, part: Partition, *, count: int | None = None) -> Partition:
+        """Return the first images, with what is to be learned of them in the place of classes."""
+        x, y = np.asarray(part.x[:count]), part.y[:count]
+        task = tasks.task_of(self.config).name
+        if task == "classes":
+            return Partition(x, y)
+        quarters = [
+            quarter for half in np.array_split(x, 2, 1) for quarter in np.array_split(half, 2, 2)
+        ]
+        brightness = np.stack([quarter.mean(axis=(1, 2)) for quarter in quarters], axis=1)
+        if task == "numbers":
+            return Partition(x, cast(Labels, brightness.astype(np.float32)))
+        return Partition(x, (brightness > BRIGHT).astype(np.uint8))
 
     def build(self) -> "keras.Model":
         """Return Keras's network with the initial weights of the seed, always the same."""
@@ -53,16 +78,31 @@ class Experiment:
         return models.build(
             self.config,
             image_shape=self.dataset.image_shape,
-            num_classes=self.dataset.num_classes,
+            num_classes=self.num_outputs,
             total_steps=1,  # no schedule looks at it
+            target_scaling=self._target_scaling(),
         )
+
+    def _target_scaling(self) -> "scaling.TargetScaling | None":
+        from fitgap.models.scaling import target_scaling
+
+        is_numbers = tasks.task_of(self.config).name == "numbers"
+        return target_scaling(self.train.y) if is_numbers else None
 
     def first_batch(self) -> tuple[AnyArray, AnyArray]:
         """Return uint8 images and the labels in the form that the loss takes."""
         n = self.config.training.batch_size
-        units = 1 if self.config.loss.labels == "binary" else self.dataset.num_classes
+        units = 1 if self.config.loss.labels == "binary" else self.num_outputs
         y = encode_labels(self.train.y[:n], self.config.loss.labels, num_classes=units)
         return self.train.x[:n], y
+
+
+def named(config: Config) -> str:
+    """Return what a network's loss is called: of another task, its name and an unusual loss."""
+    task = tasks.task_of(config)
+    if task.name == "classes":
+        return config.loss.name
+    return task.name if config.loss.name == task.loss else f"{task.name}, {config.loss.name}"
 
 
 def _option(group: str, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from fitgap_lab.verification.checks import (
     CONTROL_FACTOR,
     ELEMENTWISE_BOUND,
     EPOCH_BOUND,
+    LOSS_BOUND,
     PERTURBATION,
     SUM_BOUND,
     EpochCheck,
@@ -47,10 +48,12 @@ with relu, {CONTROL_FACTOR} times the control is allowed, or {EPOCH_BOUND:.0e} i
 
 The smooth networks are therefore the sharp check of every optimizer and every loss. Where a relu
 network's control is near 1, its row can only show that Keras stays within what rounding explains.
-Binary cross-entropy trains on two of the ten classes.
+Binary cross-entropy trains on two of the ten classes. Where ``numbers`` or ``label_sets``
+stand, the network learns how bright each quarter of an image is, or whether it is bright.
 
 NumPy and Keras are validation accuracies, each computed by its own side. They may differ by
-0.5 / sqrt(n), the largest standard error that an accuracy over n images can have."""
+0.5 / sqrt(n), the largest standard error that an accuracy over n images can have. Of numbers and
+label sets they are validation losses, and may differ by {LOSS_BOUND:.0e} of themselves."""
 
 
 def print_tables(verification: Verification, *, console: "Console") -> None:
@@ -123,8 +126,8 @@ def _tables(
                 _small(epoch.difference),
                 _small(epoch.control),
                 _small(epoch.allowed),
-                f"{epoch.accuracy_numpy:.4f}",
-                f"{epoch.accuracy_keras:.4f}",
+                _score(epoch.score_numpy),
+                _score(epoch.score_keras),
                 _yes(epoch.agrees),
             )
             for epoch in verification.epochs
@@ -153,6 +156,10 @@ def _trained(epoch: EpochCheck) -> str:
 
 def _small(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}"
+
+
+def _score(value: float) -> str:
+    return f"{value:.4f}" if value < 10 else f"{value:.4g}"  # an accuracy, or a loss in any unit
 
 
 def _yes(agrees: bool) -> str:

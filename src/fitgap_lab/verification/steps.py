@@ -10,6 +10,7 @@ from fitgap.reference.activations import get_activation
 from fitgap.reference.arrays import AnyArray
 from fitgap.reference.batches import one_hot, to_channels_first
 from fitgap.reference.layers import Dense, Flatten, Rescaling
+from fitgap.training.engines.numpy_reference import network_of
 from fitgap.training.engines.reference_settings import network
 from fitgap_lab.verification.checks import (
     ELEMENTWISE_BOUND,
@@ -17,7 +18,7 @@ from fitgap_lab.verification.checks import (
     StepCheck,
     relative_difference,
 )
-from fitgap_lab.verification.experiment import Experiment
+from fitgap_lab.verification.experiment import Experiment, named
 
 if TYPE_CHECKING:
     import keras
@@ -122,12 +123,12 @@ def _layer_difference(own: Any, other: Any, x: AnyArray) -> float:
 def loss(experiment: Experiment) -> StepCheck:
     """Compare the loss and every weight's gradient, through the whole network."""
     model = experiment.build()
-    ours = network(model.get_weights(), config=experiment.config)
+    ours = network_of(model, config=experiment.config)
     x, y = experiment.first_batch()
     values = ours.forward(x)
     own = [np.array(ours.loss_value(values, y=y)), *ours.gradients(values, y=y)]
     difference = relative_difference(own, _keras_loss_and_gradients(model, x, y))
-    return StepCheck("loss", experiment.config.loss.name, difference, SUM_BOUND)
+    return StepCheck("loss", named(experiment.config), difference, SUM_BOUND)
 
 
 def _keras_loss_and_gradients(model: "keras.Model", x: AnyArray, y: AnyArray) -> list[AnyArray]:

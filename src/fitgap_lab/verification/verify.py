@@ -5,12 +5,12 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from hydra import compose, initialize_config_dir
 
-from fitgap.config import project
+from fitgap.config import project, tasks
 from fitgap.config import settings as config
 from fitgap.reference.arrays import AnyArray
 from fitgap.training import backend
@@ -23,7 +23,7 @@ from fitgap_lab.verification.checks import (
     Verification,
     relative_difference,
 )
-from fitgap_lab.verification.experiment import SPARSE, Experiment
+from fitgap_lab.verification.experiment import SPARSE, Experiment, named
 
 if TYPE_CHECKING:
     import keras
@@ -37,13 +37,25 @@ LOSSES = (
     "binary_crossentropy",
 )
 
-# (activation, optimizer, loss) of every network that is trained for an epoch.
+OTHER_TASKS = (("numbers", "mse"), ("numbers", "mae"), ("label_sets", "binary_crossentropy"))
+
+
+class Case(NamedTuple):
+    """A network that is trained for an epoch."""
+
+    activation: str
+    optimizer: str
+    loss: str = SPARSE
+    task: str = "classes"
+
+
 EPOCH_CASES = (
-    *(("sigmoid", optimizer, SPARSE) for optimizer in OPTIMIZERS),
-    *(("sigmoid", "sgd", loss) for loss in LOSSES if loss != SPARSE),
-    *((activation, "sgd", SPARSE) for activation in ("tanh", "softmax", "linear")),
-    *(("relu", optimizer, SPARSE) for optimizer in OPTIMIZERS),
-    *(("relu", "sgd", loss) for loss in LOSSES if loss != SPARSE),
+    *(Case("sigmoid", optimizer) for optimizer in OPTIMIZERS),
+    *(Case("sigmoid", "sgd", loss) for loss in LOSSES if loss != SPARSE),
+    *(Case("sigmoid", "adam", loss, task) for task, loss in OTHER_TASKS),
+    *(Case(activation, "sgd") for activation in ("tanh", "softmax", "linear")),
+    *(Case("relu", optimizer) for optimizer in OPTIMIZERS),
+    *(Case("relu", "sgd", loss) for loss in LOSSES if loss != SPARSE),
 )
 
 
@@ -52,7 +64,7 @@ def verify(
     dataset: str,
     train_samples: int | None = None,
     seed: int = 0,
-    cases: Sequence[tuple[str, str, str]] = EPOCH_CASES,
+    cases: Sequence[Case] = EPOCH_CASES,
     control_seeds: Sequence[int] = (1, 2, 3),
     show: Callable[[str], None] = lambda _: None,
 ) -> Verification:
@@ -66,7 +78,7 @@ def verify(
     seed
         Of initial weights and batch order.
     cases
-        Which networks are trained for an epoch, each by (activation, optimizer, loss).
+        Which networks are trained for an epoch.
     control_seeds
         Of the controls' perturbations; at least one.
     show
@@ -88,12 +100,13 @@ def verify(
         *steps.layers(first),
         *steps.activations(first),
         *(steps.loss(make(loss=loss)) for loss in LOSSES),
+        *(steps.loss(make(loss=loss, task=task)) for task, loss in OTHER_TASKS),
         *(steps.optimizer(make(optimizer=optimizer)) for optimizer in OPTIMIZERS),
     )
     epochs = []
-    for activation, optimizer, loss in cases:
-        show(f"an epoch: {activation}, {optimizer}, {loss}")
-        experiment = make(activation=activation, optimizer=optimizer, loss=loss)
+    for case in cases:
+        show(f"an epoch: {', '.join(case)}")
+        experiment = make(**case._asdict())
         epochs.append(_epoch(experiment, control_seeds=control_seeds))
     return Verification(
         dataset=dataset,
@@ -107,9 +120,9 @@ def verify(
 def _epoch(experiment: Experiment, *, control_seeds: Sequence[int]) -> EpochCheck:
     model = experiment.build()
     initial = model.get_weights()
-    theirs, accuracy_keras = _train_epoch("compiled", model, experiment)
+    theirs, score_keras = _train_epoch("compiled", model, experiment)
     model.set_weights(initial)
-    ours, accuracy_numpy = _train_epoch("numpy", model, experiment)
+    ours, score_numpy = _train_epoch("numpy", model, experiment)
     controls = []
     for seed in control_seeds:
         rng = np.random.default_rng(seed)
@@ -119,11 +132,12 @@ def _epoch(experiment: Experiment, *, control_seeds: Sequence[int]) -> EpochChec
     return EpochCheck(
         activation=settings.architecture["activation"],
         optimizer=settings.optimizer["name"],
-        loss=settings.loss.name,
+        loss=named(settings),
         difference=relative_difference(ours, theirs),
         control=max(controls),
-        accuracy_numpy=accuracy_numpy,
-        accuracy_keras=accuracy_keras,
+        score_numpy=score_numpy,
+        score_keras=score_keras,
+        is_accuracy=tasks.task_of(settings).name == "classes",
         val_samples=len(experiment.val),
     )
 
@@ -133,7 +147,8 @@ def _train_epoch(
 ) -> tuple[list[AnyArray], float]:
     """Return weights and validation accuracy after an engine's epoch from the model's weights.
 
-    ``compiled`` without XLA calls Keras's own train step for every batch, as ``model.fit`` does.
+    Without classes, the loss stands in the place of the accuracy. ``compiled`` without XLA calls
+    Keras's own train step for every batch, as ``model.fit`` does.
     """
     from fitgap.training import loop
 
@@ -143,4 +158,5 @@ def _train_epoch(
     )
     seed = experiment.config.seed
     engine.run_epoch(loop.batch_order(len(experiment.train), seed=seed, epoch=1))
-    return engine.model.get_weights(), engine.evaluate(experiment.val)["accuracy"]
+    scores = engine.evaluate(experiment.val)
+    return engine.model.get_weights(), scores.get("accuracy", scores.loss)

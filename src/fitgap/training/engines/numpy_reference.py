@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from fitgap.config.schema import Config
+from fitgap.config.tasks import compiled_metrics
 from fitgap.data.datasets import Images
 from fitgap.data.splits import Indices
 from fitgap.errors import RequestError
@@ -24,10 +25,37 @@ from fitgap.evaluation.scores import (
     network_outputs,
 )
 from fitgap.reference.batches import batch_slices
+from fitgap.reference.layers import Layer, Normalization, Rescaling
+from fitgap.reference.network import Network
 from fitgap.training.engines import reference_settings
 
 if TYPE_CHECKING:
     import keras
+
+
+def network_of(model: "keras.Model", *, config: Config) -> Network:
+    """Make the reference's network with the weights and the scalings of Keras's.
+
+    Raises
+    ------
+    RequestError
+        If the reference does not know a setting.
+    """
+    import keras
+
+    from fitgap.models.build import TARGET_UNITS
+
+    scaling: Layer | None = None
+    units: Layer | None = None
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            mean, variance = (np.asarray(each).ravel() for each in (layer.mean, layer.variance))
+            scaling = Normalization(mean.tolist(), variance=variance.tolist())
+        elif layer.name == TARGET_UNITS:
+            units = Rescaling(layer.scale, offset=layer.offset)
+    return reference_settings.network(
+        model.get_weights(), config=config, scaling=scaling, units=units
+    )
 
 
 class NumpyEngine:
@@ -72,7 +100,7 @@ class NumpyEngine:
         self.model = model
         self._train = train
         self._config = config
-        self._network = reference_settings.network(model.get_weights(), config=config)
+        self._network = network_of(model, config=config)
 
     def run_epoch(self, order: Indices) -> Scores:
         """See `fitgap.training.engines.choice.Engine`."""
@@ -92,7 +120,7 @@ class NumpyEngine:
                 correct += num_right
         keras_optimizer.iterations.assign(ours.iterations)
         self.model.set_weights(self._network.weights)
-        return Scores(loss=loss_sum / len(order), accuracy=correct / len(order))
+        return self._scores(loss_sum / len(order), correct / len(order))
 
     def evaluate(self, partition: Partition) -> Scores:
         """See `fitgap.training.engines.choice.Engine`."""
@@ -102,7 +130,12 @@ class NumpyEngine:
                 self._labels(partition),
                 batch_size=evaluation_batch(partition.x.shape[1:]),
             )
-        return Scores(loss=loss, accuracy=accuracy)
+        return self._scores(loss, accuracy)
+
+    def _scores(self, loss: float, accuracy: float) -> Scores:
+        """Return what Keras would compute along with the loss: accuracy for classes alone."""
+        by_name = {"accuracy": accuracy}
+        return Scores(loss=loss, **{name: by_name[name] for name in compiled_metrics(self._config)})
 
     def state(self) -> list[NDArray[Any]]:
         """See `fitgap.training.engines.choice.Engine`."""

@@ -56,8 +56,6 @@ def check(config: Config) -> None:
         Naming the first setting that it does not know.
     """
     _check_architecture(config.architecture)
-    task = task_of(config).name
-    require("dataset.task", task, f"classes {_UNDER}", when=task == "classes")
     _loss(config)
     _optimizer(config.optimizer)
     for key, plain in (("class_weight", None), ("precision", "float32")):
@@ -73,7 +71,13 @@ def check(config: Config) -> None:
         require(f"training.callbacks.{key}", target, allowed, when=acts_between_epochs)
 
 
-def network(weights: Sequence[AnyArray], *, config: Config) -> Network:
+def network(
+    weights: Sequence[AnyArray],
+    *,
+    config: Config,
+    scaling: Layer | None = None,
+    units: Layer | None = None,
+) -> Network:
     """Make the reference's network of an experiment.
 
     Parameters
@@ -82,6 +86,10 @@ def network(weights: Sequence[AnyArray], *, config: Config) -> Network:
         Kernel and bias of each dense layer in turn, as ``keras.Model.get_weights`` gives them.
     config
         The experiment; its architecture, loss and optimizer are used.
+    scaling
+        What raw features go through first; None: images are divided by 255.
+    units
+        What gives numbers in the units of the target; None: the head does.
 
     Raises
     ------
@@ -90,11 +98,12 @@ def network(weights: Sequence[AnyArray], *, config: Config) -> Network:
     """
     _check_architecture(config.architecture)
     kernels, biases = weights[::2], weights[1::2]
-    output = "sigmoid" if config.loss.labels == "binary" else "softmax"
+    output = "sigmoid" if config.loss.labels == "binary" else task_of(config).activation
     activations = [config.architecture["activation"]] * (len(kernels) - 1) + [output]
-    layers: list[Layer] = [Rescaling(), Flatten()]
+    layers: list[Layer] = [scaling or Rescaling(), Flatten()]
     for kernel, bias, activation in zip(kernels, biases, activations, strict=True):
         layers += [Dense(kernel, bias=bias), get_activation(activation)]
+    layers += [units] if units else []
     return Network(layers, loss=_loss(config), optimizer=_optimizer(config.optimizer))
 
 
@@ -119,7 +128,7 @@ def _loss(config: Config) -> Loss:
     for key in sorted(set(function) - {"_target_", "name"}):
         require(f"loss.function.{key}", function[key], f"left out {_UNDER}", when=False)
     is_sparse = target == "keras.losses.SparseCategoricalCrossentropy"
-    allowed = f"{'integer' if is_sparse else 'one_hot or binary'} for {target}"
+    allowed = f"{'integer' if is_sparse else 'all but integer'} for {target}"
     require("loss.labels", labels, allowed, when=(labels == "integer") == is_sparse)
     return get_loss(_LOSSES[target])
 
