@@ -164,7 +164,7 @@ def test_served_network_answers_raw_images_as_predict_does(served, finished):
     run = recorded.open_run(first.run_id, uri=uri)
     images = datasets.load(run.dataset).x_test[:5]
     model = prediction.load_model(run)
-    expected = prediction.predict_files(model, range(5), images, class_names=()).probabilities
+    expected = prediction.predict_files(model, range(5), images, class_names=()).outputs
     np.testing.assert_allclose(ask(served, images), expected, atol=1e-6)
     for wrong in (images[:, :4], images.astype(int) + 300):
         with pytest.raises(urllib.error.HTTPError, match="400") as refused:

@@ -1,6 +1,7 @@
 """Comparisons, reports and pictures of numbers and label sets: each speaks of its own metric."""
 
 import dataclasses
+import json
 import re
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from fitgap import experiment, store
-from fitgap.commands import compare, plot, report
+from fitgap.commands import compare, plot, predict, report
 from fitgap.comparison.gap_curves import front_of
 from fitgap.comparison.groups import compare_experiment
+from fitgap.errors import RequestError
 from fitgap.store import predictions
 
 
@@ -105,3 +107,34 @@ def test_wrong_labels_are_counted_by_label():
         outputs=np.array([[0.9, 0.6], [0.4, 0.7], [0.1, 0.8]], np.float32),
     )
     assert found.by_label() == [(0, 2, 1, 0), (1, 1, 0, 2)]
+
+
+def test_arrays_and_test_rows_are_predicted_in_the_terms_of_the_task(record, tmp_path):
+    task, _, uri = record
+    run_id = store.find_runs(uri, experiment="fitgap")[0].run_id
+    x, y = made(task)
+    np.save(tmp_path / "x.npy", x[120:125])
+    np.savez(tmp_path / "x.npz", x=x[120:125], other=y)
+    np.save(tmp_path / "wide.npy", np.zeros((2, 7), np.float32))
+
+    def ask(*words, code=0):
+        done = CliRunner().invoke(predict.command, [run_id, *map(str, words)])
+        if code:
+            assert isinstance(done.exception, RequestError)
+            return str(done.exception)
+        assert done.exit_code == 0, (done.output, done.exception)
+        return done.output
+
+    files = [json.loads(ask(tmp_path / f"x.{kind}", "--format", "json")) for kind in ("npy", "npz")]
+    assert files[0] == files[1]
+    of_test = json.loads(ask("--images", "0-4", "--format", "json"))["rows"]
+    values = "values" if task == "numbers" else "probabilities"
+    for row, asked, true in zip(files[0]["rows"], of_test, y[120:125], strict=True):
+        assert row[values] == pytest.approx(asked[values], rel=1e-5)
+        assert asked["true"] == pytest.approx(np.ravel(true).tolist())
+        if task == "label_sets":
+            given = [f"label_{k}" for k, p in enumerate(row[values]) if p > 0.5]
+            assert row["predicted"] == given
+    told = ask(tmp_path / "x.npy")
+    assert ("a label counts as given, above 0.5" in told) == (task == "label_sets")
+    assert "the network takes shape (n, 3), got (2, 7)" in ask(tmp_path / "wide.npy", code=2)

@@ -42,7 +42,8 @@ class Predictions:
         uint8 of shape (n, height, width) or (n, height, width, channels), as the network got them;
         None of rows.
     labels
-        int64 of shape (n,): the true classes; None where nobody knows them.
+        int64 of shape (n,): the true classes; of other tasks as the dataset has them; None where
+        nobody knows them.
     outputs
         float32 of shape (n, outputs): probabilities of classes or of labels, or numbers.
     class_names
@@ -144,6 +145,7 @@ def load_dataset(run: RecordedRun, *, trusted: Collection[str] = ()) -> Dataset:
 
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
+ARRAYS = (".npy", ".npz")
 
 
 def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()) -> Predictions:
@@ -215,6 +217,61 @@ def _predict_frame(
     )
 
 
+def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()) -> Predictions:
+    """Ask a run's network for the classes, numbers or labels of an array's rows.
+
+    Parameters
+    ----------
+    run
+        Of the record; its data are arrays or images.
+    path
+        ``.npy``; or ``.npz`` that holds one array, or one called ``x`` or ``x_test``.
+    trusted
+        See `load_model`.
+
+    Raises
+    ------
+    RequestError
+        If the file holds no such array, or one that the network does not take.
+    """
+    x = _read_array(path)
+    if x.shape[1:] != run.image_shape or not len(x):
+        wanted = ", ".join(map(str, run.image_shape))
+        raise RequestError(f"{path}: the network takes shape (n, {wanted}), got {x.shape}")
+    model = load_model(run, trusted=trusted)
+    if rows.named_inputs(model):
+        raise RequestError(f"run {run.run_id} learned from a table: name a file of rows")
+    takes = np.dtype(model.inputs[0].dtype)
+    if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
+        raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
+    task = task_of(run.config).name
+    outputs = outputs_of(model, x.astype(takes))
+    return Predictions(
+        sources=[f"row {row}" for row in range(1, len(x) + 1)],
+        images=None,
+        labels=None,
+        outputs=_of_each_class(outputs) if task == "classes" else outputs,
+        class_names=run.class_names,
+        task=task,
+    )
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = [name for name in ("x", "x_test") if name in found.files]
+            names = names or found.files
+            if len(names) == 1 or names[0] == "x":
+                return np.asarray(found[names[0]])
+    except Exception as error:  # a damaged file can raise nearly anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RequestError(f"{path} cannot be read: {reason}") from error
+    raise RequestError(f"{path} must hold one array, or one called x; got {', '.join(names)}")
+
+
 def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:
     """Return what a network says of images, or of a table's rows.
 
@@ -279,7 +336,7 @@ def parse_indices(text: str, *, count: int) -> list[int]:
 def predict_test_images(
     model: "keras.Model", dataset: Dataset, indices: Sequence[int]
 ) -> Predictions:
-    """Ask a network for the classes of some test images.
+    """Ask a network for the classes, numbers or labels of some test images or rows.
 
     Parameters
     ----------
@@ -289,13 +346,14 @@ def predict_test_images(
         Into the test part.
     """
     images = dataset.x_test[list(indices)]
-    x = preprocessing.as_given(images, dataset)
+    outputs = outputs_of(model, preprocessing.as_given(images, dataset))
     return Predictions(
         sources=indices,
         images=images if dataset.words is None else None,
         labels=dataset.y_test[list(indices)],
-        outputs=_of_each_class(outputs_of(model, x)),
+        outputs=_of_each_class(outputs) if dataset.task == "classes" else outputs,
         class_names=dataset.class_names,
+        task=dataset.task,
     )
 
 
@@ -355,9 +413,14 @@ def read_images(
 
 
 def predict_files(
-    model: "keras.Model", files: Sequence[Path], images: Images, *, class_names: Sequence[str]
+    model: "keras.Model",
+    files: Sequence[Path],
+    images: Images,
+    *,
+    class_names: Sequence[str],
+    task: str = "classes",
 ) -> Predictions:
-    """Ask a network for the classes of a person's images.
+    """Ask a network for the classes, numbers or labels of a person's images.
 
     Parameters
     ----------
@@ -366,7 +429,9 @@ def predict_files(
     files, images
         From `find_files` and `read_images`.
     class_names
-        One per class; numbers stand in for names that the record does not have.
+        One per class, number or label; numbers stand in for names that the record does not have.
+    task
+        Of the run.
 
     Raises
     ------
@@ -375,9 +440,10 @@ def predict_files(
     """
     if model.inputs[0].dtype != "uint8":
         raise RequestError("the network takes features, which image files do not hold")
-    outputs = _of_each_class(outputs_of(model, images))
+    outputs = outputs_of(model, images)
+    outputs = _of_each_class(outputs) if task == "classes" else outputs
     names = class_names or [str(number) for number in range(outputs.shape[1])]
-    return Predictions(files, images, None, outputs, names)
+    return Predictions(files, images, None, outputs, names, task)
 
 
 def _of_each_class(outputs: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -48,7 +48,8 @@ def command(
 
     RUN_ID is MLflow's id of a finished run. Each FILE is a PNG, JPEG, WebP or BMP of any size and
     mode, or a folder of them (its own files, by name); or a text (.txt), or one table (CSV, TSV,
-    Parquet) with the columns that the network takes. Without any, test samples are predicted.
+    Parquet) with the columns that the network takes, or one array (.npy, .npz) of images or rows.
+    Without any, test samples are predicted.
     """
     if files and images:
         raise click.UsageError("--images chooses test images: name files or those, not both")
@@ -60,23 +61,21 @@ def command(
 
     from fitgap import prediction
     from fitgap.config.schema import TableConfig
-    from fitgap.config.tasks import task_of
     from fitgap.report import prediction_tables
     from fitgap.store import recorded
 
-    is_table = len(files) == 1 and files[0].suffix.lower() in prediction.TABLES
+    kind = files[0].suffix.lower() if len(files) == 1 else ""
+    of_rows = {
+        **dict.fromkeys(prediction.TABLES, prediction.predict_rows),
+        **dict.fromkeys(prediction.ARRAYS, prediction.predict_array),
+    }
     are_texts = bool(files) and all(file.suffix.lower() == ".txt" for file in files)
-    found = [] if is_table or are_texts else prediction.find_files(list(files))
+    found = [] if kind in of_rows or are_texts else prediction.find_files(list(files))
     run = recorded.open_run(run_id, uri=uri)
-    if are_texts and isinstance(run.config.dataset, TableConfig):
-        is_table, are_texts = len(files) == 1, False  # columns that spaces or bars separate
-    if (task := task_of(run.config).name) != "classes" and not (is_table or are_texts):
-        raise RequestError(
-            f"run {run.run_id} predicts {task}: name a table of rows; of arrays, its network is "
-            f"mlflow.pyfunc.load_model('models:/{run.model_id}').predict(features)"
-        )
-    if is_table:
-        predictions = prediction.predict_rows(run, files[0], trusted=trust)
+    if kind == ".txt" and isinstance(run.config.dataset, TableConfig):
+        of_rows[kind] = prediction.predict_rows  # columns that spaces or bars separate
+    if kind in of_rows:
+        predictions = of_rows[kind](run, files[0], trusted=trust)
         heading = f"{run.name}: {len(predictions.sources)} rows of {files[0].name}"
     elif are_texts:
         predictions = prediction.predict_texts(run, files, trusted=trust)
@@ -97,8 +96,10 @@ def command(
         console = Console()
         console.print(f"{heading}\n", markup=False, soft_wrap=True)
         console.print(prediction_tables.to_table(predictions))
+        for note in prediction_tables.notes(predictions):
+            console.print(note, markup=False, soft_wrap=True)
 
-    if predictions.images is None:
+    if predictions.images is None or predictions.task != "classes":
         return
     path = picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
     prediction_tables.save_picture(predictions, path)
@@ -109,6 +110,7 @@ def _predict_files(
     run: "recorded.RecordedRun", files: list[Path], *, invert: bool, trust: tuple[str, ...]
 ) -> "Predictions":
     from fitgap import prediction
+    from fitgap.config.tasks import task_of
 
     if not run.image_shape:
         raise RequestError(f"the record of run {run.run_id} does not say what images it takes")
@@ -116,4 +118,6 @@ def _predict_files(
     bits = getattr(run.config.dataset, "bits", None)
     images = prediction.read_images(files, shape=run.image_shape, invert=invert, bits=bits)
     model = prediction.load_model(run, trusted=trust)
-    return prediction.predict_files(model, files, images, class_names=run.class_names)
+    return prediction.predict_files(
+        model, files, images, class_names=run.class_names, task=task_of(run.config).name
+    )

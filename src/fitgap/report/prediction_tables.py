@@ -4,9 +4,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fitgap.charts import predicted_images
+from fitgap.evaluation.metrics import THRESHOLD
 from fitgap.prediction import Predictions
 from fitgap.store.recorded import RecordedRun
+
+GIVEN = "✓"
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,8 +31,10 @@ def to_table(predictions: Predictions) -> "Table":
     if predictions.task != "classes":
         for name in predictions.class_names:
             table.add_column(Text(name), justify="right")
-        for where, outputs in zip(predictions.sources, predictions.outputs.tolist(), strict=True):
-            table.add_row(Text(str(where)), *(f"{output:.4f}" for output in outputs))
+            if knows:
+                table.add_column(Text(f"true {name}"), justify="right")
+        for where, cells in zip(predictions.sources, _cells(predictions), strict=True):
+            table.add_row(Text(str(where)), *cells)
         return table
     for header in ("true", "predicted") if knows else ("predicted",):
         table.add_column(header)
@@ -45,11 +53,40 @@ def to_table(predictions: Predictions) -> "Table":
     return table
 
 
+def notes(predictions: Predictions) -> list[str]:
+    """Return what a reader of the table must know."""
+    if predictions.task != "label_sets":
+        return []
+    return [f"Probabilities; {GIVEN} a label counts as given, above {THRESHOLD:g}."]
+
+
+def _cells(predictions: Predictions) -> list[list[str]]:
+    """Return the figures of each row: what the network says and, where it is known, the truth."""
+    is_numbers = predictions.task == "numbers"
+    true = None if predictions.labels is None else _true(predictions).tolist()
+    lines = []
+    for i, outputs in enumerate(predictions.outputs.tolist()):
+        cells = []
+        for k, output in enumerate(outputs):
+            mark = "" if is_numbers else f" {GIVEN if output > THRESHOLD else ' '}"
+            cells.append(f"{output:.4f}{mark}")
+            if true is not None:
+                cells.append(f"{true[i][k]:.4f}" if is_numbers else str(int(true[i][k])))
+        lines.append(cells)
+    return lines
+
+
+def _true(predictions: Predictions) -> NDArray[Any]:
+    """Return the true numbers or labels, of shape (n, outputs)."""
+    return np.asarray(predictions.labels).reshape(len(predictions.outputs), -1)
+
+
 def to_json(run: RecordedRun, predictions: Predictions) -> str:
     """Return the run, the names of the classes and, per image, the probabilities of all.
 
     A test image has its ``index`` and its ``true`` class, a file its ``file``, a row its ``row``.
-    Of other tasks, the names of the labels or numbers and, per row, a value of each.
+    Of other tasks, the names of the labels or numbers and, per row, a value of each; of labels,
+    the ``threshold`` above which one counts as given, and per row those that are ``predicted``.
     """
     key = "index" if predictions.labels is not None else _kind_of_source(predictions)
     outputs = predictions.outputs.tolist()
@@ -68,9 +105,17 @@ def to_json(run: RecordedRun, predictions: Predictions) -> str:
         values = "probabilities" if predictions.task == "label_sets" else "values"
         content[predictions.task] = list(predictions.class_names)
         content["rows"] = [
-            {key: str(where), values: all_of}
+            {key: where if isinstance(where, int) else str(where), values: all_of}
             for where, all_of in zip(predictions.sources, outputs, strict=True)
         ]
+        if predictions.task == "label_sets":
+            content["threshold"] = THRESHOLD
+            for row, given in zip(content["rows"], predictions.outputs > THRESHOLD, strict=True):
+                names = zip(predictions.class_names, given, strict=True)
+                row["predicted"] = [name for name, is_given in names if is_given]
+        if predictions.labels is not None:
+            for row, true in zip(content["rows"], _true(predictions).tolist(), strict=True):
+                row["true"] = true
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
