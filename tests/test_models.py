@@ -256,3 +256,24 @@ def test_both_penalties_are_added_to_the_loss(compose):
     kernel = model.get_layer("hidden").kernel.numpy()
     expected = 0.5 * np.abs(kernel).sum() + 0.25 * np.square(kernel).sum()
     np.testing.assert_allclose(sum(float(loss) for loss in model.losses), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "task", "mode"),
+    [
+        ("f1_macro", "classes", "max"),
+        ("log_loss", "classes", "min"),
+        ("rmse", "numbers", "min"),
+        ("r2", "numbers", "max"),
+    ],
+)
+def test_early_stopping_goes_by_the_direction_of_the_primary_metric(compose, metric, task, mode):
+    config = compose("training/early_stopping=on", f"metrics=[{metric}]", task=task)
+    (callback,) = models.callbacks(config)
+    assert (callback.monitor, callback.mode) == (f"val_{metric}", mode)
+    callback.set_model(keras.Sequential([keras.layers.Dense(1)]))
+    callback.on_train_begin()
+    better, worse = (2.0, 1.0) if mode == "max" else (1.0, 2.0)
+    for epoch, value in enumerate([worse, better, worse, worse]):
+        callback.on_epoch_end(epoch, {f"val_{metric}": value})
+    assert callback.best_epoch == 1

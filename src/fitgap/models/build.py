@@ -164,7 +164,15 @@ def callbacks(config: Config) -> list[keras.callbacks.Callback]:
     nodes = {f"training.callbacks.{key}": node for key, node in config.training.callbacks.items()}
     if config.training.early_stopping:
         nodes = {"training.early_stopping": config.training.early_stopping} | nodes
-    return [_instantiate(name, node) for name, node in nodes.items()]
+    return [_instantiate(name, _with_mode(node, config)) for name, node in nodes.items()]
+
+
+def _with_mode(node: dict[str, Any], config: Config) -> dict[str, Any]:
+    """Say which way the metric that a callback watches is better; Keras knows it of its own."""
+    metric = config.metrics.get(str(node.get("monitor", "")).removeprefix("val_"))
+    if metric is None or "mode" in node or not node["_target_"].startswith("keras.callbacks."):
+        return node
+    return {**node, "mode": "max" if metric.direction == "higher" else "min"}
 
 
 def state(model: keras.Model) -> list[keras.Variable]:
