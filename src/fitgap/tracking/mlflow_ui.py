@@ -77,10 +77,12 @@ def serve(uri: str, *, host: str, port: int, when_ready: Callable[[], None] = la
         "MLFLOW_BACKEND_STORE_URI": uri,
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
         "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "PYTHONWARNINGS": "ignore",  # MLflow's, of what its libraries will remove
     }
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _stop)
-    with subprocess.Popen(words, env=environment) as process:
+    # What goes wrong is on the other stream; this one has MLflow's remarks on its settings.
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as process:
         try:
             _wait_until_ready(process, host=host, port=port)
             when_ready()
