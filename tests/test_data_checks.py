@@ -1,6 +1,8 @@
 """Duplicates, ranges and class counts, against figures worked out by hand."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -151,6 +153,23 @@ def test_findings_are_looked_for_once(monkeypatch):
     assert report.findings(dataclasses.replace(made), SPLIT) == first
     with pytest.raises(pytest.fail.Exception):
         report.findings(dataset(NOISE), SPLIT)
+
+
+def test_what_goes_wrong_beside_is_raised_where_the_findings_are_asked_for(monkeypatch):
+    def fail(*_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(report, "findings", fail)
+    with pytest.raises(MemoryError, match="too large"):
+        report.find_beside(dataset(NOISE), SPLIT).result()
+
+
+def test_a_process_that_ends_does_not_wait_for_findings():
+    script = (
+        "import time; from fitgap.data import report; "
+        "report.findings = lambda *_: time.sleep(600); report.find_beside(None, None)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_the_page_is_readable_as_markdown():

@@ -147,3 +147,18 @@ def test_callbacks_of_a_ready_file_are_those_that_are_written_out(planned):
     both = planned("callbacks=[early_stopping,reduce_on_plateau]").config.training
     assert both.early_stopping["patience"] == 3
     assert list(both.callbacks) == ["reduce_on_plateau"]
+
+
+def test_whoever_heard_of_a_beginning_hears_of_the_end(own):
+    class Refuses(events.Observer):
+        def on_start(self, start):
+            raise RequestError("no")
+
+        def on_end(self, metrics, step):
+            own.append("the end of what never began")
+
+    start = events.Start("id", "name", "experiment", 3, 0, {}, project.folder())
+    begun = sys.modules["own_logger"].Own()
+    with pytest.raises(RequestError, match="no"), events.told([begun, Refuses()], start):
+        pass
+    assert own == [("start", 3, 0), ("end", None, 0)]

@@ -388,3 +388,17 @@ def test_first_test_image_of_mnist_is_a_7(real_data, compose, tracking_uri, monk
     first = prediction.predict_test_images(model, prediction.load_dataset(run), [0])
     assert first.labels.tolist() == first.predicted.tolist() == [7]
     assert first.confidence[0] > 0.99
+
+
+@pytest.mark.parametrize(("value", "fits"), [(255, True), (256, False), (300, False)])
+def test_an_array_is_not_wrapped_to_what_the_network_takes(value, fits, loaded, tmp_path):
+    run, _, _ = loaded
+    x = np.full((2, *run.image_shape), value, np.uint16)
+    np.save(tmp_path / "x.npy", x)
+    if fits:
+        same = prediction.predict_array(run, tmp_path / "x.npy").outputs
+        np.save(tmp_path / "x.npy", x.astype(np.uint8))
+        assert (prediction.predict_array(run, tmp_path / "x.npy").outputs == same).all()
+    else:
+        with pytest.raises(RequestError, match=f"takes uint8, which cannot hold .* {value}"):
+            prediction.predict_array(run, tmp_path / "x.npy")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.config.tasks import task_of
 from fitgap.data import datasets, preprocessing, rows, table, texts
+from fitgap.data.arrays import listed
 from fitgap.data.datasets import Dataset, Images, Labels
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
@@ -242,10 +243,8 @@ def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()
     if rows.named_inputs(model):
         raise RequestError(f"run {run.run_id} learned from a table: name a file of rows")
     takes = np.dtype(model.inputs[0].dtype)
-    if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
-        raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
     task = task_of(run.config).name
-    outputs = outputs_of(model, x.astype(takes))
+    outputs = outputs_of(model, _as_type(x, takes, path=path))
     return Predictions(
         sources=[f"row {row}" for row in range(1, len(x) + 1)],
         images=None,
@@ -262,14 +261,26 @@ def _read_array(path: Path) -> NDArray[Any]:
         if isinstance(found, np.ndarray):
             return found
         with found:
-            names = [name for name in ("x", "x_test") if name in found.files]
-            names = names or found.files
-            if len(names) == 1 or names[0] == "x":
+            names = [name for name in ("x", "x_test") if name in found.files] or found.files
+            if len(names) == 1 or "x" in names:
                 return np.asarray(found[names[0]])
     except Exception as error:  # a damaged file can raise nearly anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise RequestError(f"{path} cannot be read: {reason}") from error
-    raise RequestError(f"{path} must hold one array, or one called x; got {', '.join(names)}")
+    raise RequestError(f"{path} must hold one array, or one called x; got {listed(names)}")
+
+
+def _as_type(x: NDArray[Any], takes: "np.dtype[Any]", *, path: Path) -> NDArray[Any]:
+    """Return an array as the type that a network takes, if that says the same."""
+    if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
+        raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
+    taken = x.astype(takes)
+    if takes.kind in "iu" and (taken != x).any():
+        raise RequestError(
+            f"{path}: the network takes {takes}, which cannot hold values from {x.min()} to "
+            f"{x.max()}"
+        )
+    return taken
 
 
 def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:

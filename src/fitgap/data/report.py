@@ -7,8 +7,9 @@ data and split, so that a sweep's runs, which all log them, pay for them once.
 import hashlib
 import json
 import tempfile
+import threading
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,16 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
 
 def find_beside(dataset: Dataset, split: Split) -> Future[DataFindings]:
     """Begin to look for findings in a thread of its own; NumPy and SciPy leave Python to others."""
-    threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="data-report")
-    found = threads.submit(findings, dataset, split)
-    threads.shutdown(wait=False)  # after this one
+    found: Future[DataFindings] = Future()
+
+    def look() -> None:
+        try:
+            found.set_result(findings(dataset, split))
+        except BaseException as error:  # raised where the findings are asked for
+            found.set_exception(error)
+
+    # A daemon: whoever interrupts a run, or whose run fails, does not wait for the findings.
+    threading.Thread(target=look, name="data-report", daemon=True).start()
     return found
 
 

@@ -73,6 +73,8 @@ def read(
         raise RequestError(f"dataset.path={config.path}: there is no training part (train/)")
     divided = {part: [words_of(text) for _, text, _ in found] for part, found in by_part.items()}
     known = {word for texts in divided.values() for words in texts for word in words}
+    if not known:
+        raise RequestError(f"dataset.path={config.path}: no text has a word")
     number = {word: i for i, word in enumerate(sorted(known), start=FIRST_WORD)}
     parts = {}
     for part in ("train", "val", "test"):

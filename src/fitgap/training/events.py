@@ -76,23 +76,25 @@ class Events(Observer):
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
+        self._told: list[Observer] = []
         self._is_over = False
 
     def on_start(self, start: Start) -> None:
         """Tell all that the run begins."""
         for observer in self._observers:
             observer.on_start(start)
+            self._told.append(observer)
 
     def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         """Tell all of an epoch."""
-        for observer in self._observers:
+        for observer in self._told:
             observer.on_epoch(number, metrics)
 
     def on_end(self, metrics: Mapping[str, float] | None, step: int) -> None:
-        """Tell all that the run is over, once."""
+        """Tell all that heard of the run's beginning that it is over, once."""
         if not self._is_over:
             self._is_over = True
-            for observer in self._observers:
+            for observer in self._told:
                 observer.on_end(metrics, step)
 
 
@@ -100,8 +102,8 @@ class Events(Observer):
 def told(observers: Sequence[Observer], start: Start) -> Iterator[Events]:
     """Tell observers of a run within the block, and of its end also where it fails."""
     events = Events(observers)
-    events.on_start(start)
     try:
+        events.on_start(start)
         yield events
     except BaseException:
         events.on_end(None, 0)
