@@ -16,6 +16,7 @@ from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import parse, show
 from fitgap.config.settings import to_text
 from fitgap.errors import RequestError
+from fitgap.report.terminal import to_markdown
 from fitgap.store import StoredRun
 
 SETTINGS = {
@@ -363,9 +364,12 @@ def test_what_is_not_finite_is_counted_and_not_averaged():
     assert estimate([math.nan]).n == 0
 
 
-def test_equal_values_have_an_interval_without_width():
-    found = estimate([0.5] * 3)
-    assert (found.mean, found.sd, found.low, found.high) == (0.5, 0.0, 0.5, 0.5)
+@pytest.mark.parametrize("values", [[0.5] * 3, [0.0, 0.0], [0.1 + 0.2, 0.3]])
+def test_equal_values_have_no_interval(values):
+    found = estimate(values)
+    assert found.mean == pytest.approx(values[0])
+    assert (found.low, found.high) == (None, None)
+    assert estimate(values, image_variance=1e-4).low is not None
 
 
 @pytest.mark.parametrize(
@@ -489,6 +493,26 @@ def test_a_group_with_a_figure_that_is_not_finite_ranks_after_the_others():
     assert first.settings["optimizer"] == "sgd"
     assert (second.metrics["val/accuracy"].n, second.metrics["val/accuracy"].not_finite) == (2, 1)
     assert any("not a finite number: 1" in note for note in comparison.notes)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_group_without_any_finite_figure_shows_none_and_has_no_rank(value):
+    comparison = compare(grid([(0.8, 0.7, 0.75), (value,) * 3]))
+    table = to_markdown(comparison)
+    row = next(line for line in table.splitlines() if line.startswith("| -"))
+    assert "0 of 3, 3 not finite | - |" in row
+    assert "nan" not in table
+    assert "inf" not in table
+    assert any("not a finite number: 3" in note for note in comparison.notes)
+
+
+def test_runs_with_equal_figures_have_no_interval_and_that_is_said():
+    comparison = compare(grid([(0.9, 0.9, 0.9), (0.8, 0.7, 0.75)]))
+    first, second = (group.metrics["val/accuracy"] for group in comparison.sections[0].groups)
+    assert (first.mean, first.low, first.high) == (pytest.approx(0.9), None, None)
+    assert second.low is not None
+    assert any("the same val/accuracy: 1 of 2" in note for note in comparison.notes)
+    assert "0.9000 ±" not in to_markdown(comparison)
 
 
 def test_one_common_seed_cannot_be_tested():

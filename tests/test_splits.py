@@ -257,6 +257,24 @@ def test_own_data_of_few_or_uneven_classes_are_stratified(labels, is_own, expect
 # Groups, time, a validation part of the data's own.
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [((), "take at most 3 folds"), (("split.stratify=false",), "leaves no sample of class 2")],
+    ids=["stratified", "at random"],
+)
+def test_training_on_folds_that_lack_a_class_is_refused_in_a_line(train, tmp_path, options, said):
+    labels = np.repeat([0, 1, 2], [30, 30, 3])
+    images = np.random.default_rng(0).integers(0, 256, (126, 4, 4), dtype=np.uint8)
+    path = tmp_path / "tiny.npz"
+    np.savez(path, x_train=images[:63], y_train=labels, x_test=images[63:], y_test=labels)
+    folds = ("split=kfold", "split.folds=5", "split.fold=1")
+    done = train("dataset=npz", f"dataset.path={path}", *folds, *options)
+    assert done.code == 2
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) <= 2
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 @pytest.mark.parametrize("config", [holdout(stratify=None), kfold(2)], ids=["holdout", "kfold"])
 @given(groups=st.lists(st.integers(0, 30), min_size=80, max_size=80), seed=seeds)
 def test_no_group_is_in_two_partitions(config, groups, seed):

@@ -82,7 +82,7 @@ class Comparison:
         first = section.groups[0]
         return Best(
             settings=dict(first.settings),
-            metrics={name: found.mean for name, found in first.metrics.items()},
+            metrics={name: found.mean for name, found in first.metrics.items() if found.n},
             runs=Runs(
                 Run(stored, uri=self._uri, experiment=self._experiment) for stored in first.runs
             ),

@@ -11,6 +11,8 @@ CONFIDENCE = 0.95
 # What an interval takes in: how the figure would differ with other seeds, on other images of the
 # same kind, with other splits.
 SEEDS, IMAGES, SPLITS = "seeds", "seeds and images", "splits"
+# Below this share of the mean a spread is rounding (figures are kept as float32): values are equal.
+ROUNDING_SHARE = 1e-7
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Estimate:
     sd
         Sample standard deviation of the runs (n - 1 in the denominator); None for n = 1.
     low, high
-        95 % interval of the mean by Student's t; None where there is none.
+        95 % interval of the mean by Student's t; None where there is none: for one value, and where
+        all are the same, since a spread of nothing says that figures are coarse, not certain.
     n
         How many values the mean is over.
     not_finite
@@ -48,6 +51,11 @@ class Estimate:
         if self.low is None or self.high is None:
             return self.mean, self.mean
         return self.low, self.high
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether several values are all the same but for rounding."""
+        return self.sd is not None and self.sd <= ROUNDING_SHARE * abs(self.mean)
 
     def with_interval(self) -> str:
         """Return the mean in four digits with its interval, if it has one."""
@@ -94,7 +102,8 @@ def estimate(
         sd**2 / n, degrees=n - 1, image_variance=image_variance, confidence=confidence
     )
     covers = IMAGES if image_variance else SEEDS
-    return Estimate(mean, sd, mean - half_width, mean + half_width, n, not_finite, covers)
+    low, high = _around(mean, half_width)
+    return Estimate(mean, sd, low, high, n, not_finite, covers)
 
 
 def estimate_over_splits(
@@ -128,15 +137,8 @@ def estimate_over_splits(
     runs = [value for split in values for value in split]
     variance = (1 / len(means) + overlap) * standard_deviation(means) ** 2
     half_width = half_width_of(variance, degrees=len(means) - 1, image_variance=image_variance)
-    return Estimate(
-        mean,
-        standard_deviation(runs),
-        mean - half_width,
-        mean + half_width,
-        len(runs),
-        not_finite,
-        SPLITS,
-    )
+    low, high = _around(mean, half_width)
+    return Estimate(mean, standard_deviation(runs), low, high, len(runs), not_finite, SPLITS)
 
 
 def estimate_within_splits(values: Sequence[Sequence[float]], *, not_finite: int = 0) -> Estimate:
@@ -156,7 +158,15 @@ def estimate_within_splits(values: Sequence[Sequence[float]], *, not_finite: int
     pooled = squares / degrees
     variance = pooled * math.fsum(1 / len(split) for split in values) / len(means) ** 2
     half_width = half_width_of(variance, degrees=degrees)
-    return Estimate(mean, sd, mean - half_width, mean + half_width, len(runs), not_finite)
+    low, high = _around(mean, half_width)
+    return Estimate(mean, sd, low, high, len(runs), not_finite)
+
+
+def _around(mean: float, half_width: float) -> tuple[float, float] | tuple[None, None]:
+    """Return an interval's ends, or none where its width is nothing but rounding."""
+    if half_width <= ROUNDING_SHARE * abs(mean):
+        return None, None
+    return mean - half_width, mean + half_width
 
 
 def standard_deviation(values: Sequence[float]) -> float:

@@ -81,6 +81,11 @@ class Group:
     against_best: AgainstBest | None = None
     failed: int = 0
 
+    def has_figure(self, metric: str | None) -> bool:
+        """Whether any run has a metric as a finite number."""
+        found = self.metrics.get(metric or "")
+        return found is not None and found.n > 0
+
     def is_complete(self, metric: str) -> bool:
         """Whether no seed failed and every run has a finite figure, or none at all, of a metric."""
         found = self.metrics.get(metric)

@@ -256,7 +256,7 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
         interval = (
             f" (95 % interval {gain.low:+.4f} to {gain.high:+.4f}, paired over {gain.n} seeds)"
             if gain.low is not None and gain.high is not None
-            else " (one seed)"
+            else (" (one seed)" if gain.n == 1 else " (the same for every seed: no interval)")
         )
         sentences.append(
             f"Measured: from {small:,} to {large:,} samples {name} became better by "

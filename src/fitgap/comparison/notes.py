@@ -231,6 +231,17 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
             f"Runs whose {by} is not a finite number: {not_finite}. They count in no mean, and "
             "their groups rank after the complete ones."
         )
+    equal = sum(
+        found.is_constant and found.low is None
+        for section in sections
+        for group in section.groups
+        if (found := group.metrics.get(section.sort or by))
+    )
+    if equal:
+        notes.append(
+            f"Groups whose runs all have the same {by}: {equal} of {len(groups)}. They have no "
+            "interval: a spread of nothing says that figures are coarse, not that they are certain."
+        )
     lacking = sum(
         len(group.runs)
         - (found.n + found.not_finite if (found := group.metrics.get(section.sort)) else 0)

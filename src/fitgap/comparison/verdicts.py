@@ -141,7 +141,7 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> frozenset[int]:
 
 
 def bounds(found: Estimate, *, image_variance: float) -> tuple[float, float]:
-    """Return a figure's 95 % interval; of one run that of its images alone."""
+    """Return a figure's 95 % interval; without one, as of one run, of its images alone."""
     if found.low is not None and found.high is not None:
         return found.low, found.high
     half_width = t_quantile(math.inf) * math.sqrt(max(image_variance, 0.0))
@@ -222,7 +222,7 @@ def judge(
             f"training {metric.name} is worse by {missed:.4f} than the best group's validation "
             f"{metric.name}"
         )
-    one = " (one run: of the images alone)" if gap.low is None else ""
+    one = " (of the images alone)" if gap.low is None else ""
     return Verdict(
         word,
         reason,

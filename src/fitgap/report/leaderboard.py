@@ -174,7 +174,7 @@ def _ranks(section: Section) -> list[_Column]:
     marks = [mark_of(section, group) for group in section.groups]
     width = 2 if any(marks) else 0
     ranks = (
-        (str(rank) if section.sort in group.metrics else ABSENT) + f" {mark}".ljust(width)
+        (str(rank) if group.has_figure(section.sort) else ABSENT) + f" {mark}".ljust(width)
         for rank, (group, mark) in enumerate(zip(section.groups, marks, strict=True), start=1)
     )
     longest = len(str(len(section.groups))) + width
@@ -261,7 +261,9 @@ def _figures(section: Section, name: str) -> _Column:
         for one in found
     ]
     decimals = _decimals([half_width for half_width in half_widths if half_width])
-    means = [ABSENT if one is None else f"{one.mean:.{decimals}f}" for one in found]
+    means = [
+        f"{one.mean:.{decimals}f}" if one and math.isfinite(one.mean) else ABSENT for one in found
+    ]
     spreads = ["" if half is None else f" ± {half:.{decimals}f}" for half in half_widths]
     left, right = max(map(len, means)), max(map(len, spreads))
     cells = (

@@ -154,7 +154,7 @@ def _digest(script: str) -> str:
 
 def figure(value: float | None, metric: str = "") -> str:
     """Return a number as the report writes it; seconds with two decimals, all else with four."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return ABSENT
     decimals = 2 if metric == FIT_SECONDS else MOST_DECIMALS
     sign = "+" if metric.startswith(("gap/", "test_gap/")) else ""

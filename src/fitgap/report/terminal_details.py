@@ -301,7 +301,7 @@ def _gaps_rows(section: Section, found: Sequence[Explained]) -> list[list[str]]:
         verdict = one.verdict
         rows.append(
             [
-                (str(rank) if section.sort in group.metrics else ABSENT)
+                (str(rank) if group.has_figure(section.sort) else ABSENT)
                 + (f" {ON_FRONT}" if one.on_front else ""),
                 label_of(group),
                 ABSENT if gap is None else _with_half_width(gap, sign="+"),
@@ -388,6 +388,8 @@ def _records(records: Sequence[dict[str, Any]], *, form: str) -> str:
 
 
 def _with_half_width(found: Estimate | Paired, *, sign: str = "") -> str:
+    if not math.isfinite(found.mean):
+        return ABSENT
     if found.low is None or found.high is None:
         return f"{found.mean:{sign}.{DECIMALS}f}"
     half_width = (found.high - found.low) / 2
