@@ -102,6 +102,7 @@ def form(*choices: str) -> Decorator:
 def output_folder(preset: str) -> Decorator:
     """Return the option ``--output`` of a command that writes a text and a picture."""
     return click.option(
+        "-o",
         "--output",
         type=click.Path(path_type=Path),
         default=Path("reports") / preset,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 @click.command("report", cls=options.QueryCommand)
 @options.query
 @click.option(
+    "-o",
     "--output",
     type=click.Path(path_type=Path),
     metavar="PATH",
