@@ -157,6 +157,12 @@ def test_a_table_can_name_images_in_a_folder_below_it(tmp_path):
     )
 
 
+def test_no_two_images_share_a_row(tmp_path):
+    subjects(write(tmp_path, count=8), [f"{i}.png" for i in range(8)])
+    with pytest.raises(RequestError, match=r"names '0\.png', which may be a/0\.png or b/0\.png"):
+        load(tmp_path)
+
+
 def test_bits_that_images_do_not_use_are_asked_for(tmp_path):
     for i, name in enumerate("ab"):
         (tmp_path / name).mkdir()

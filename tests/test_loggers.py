@@ -151,10 +151,10 @@ def test_callbacks_of_a_ready_file_are_those_that_are_written_out(planned):
 
 def test_whoever_heard_of_a_beginning_hears_of_the_end(own):
     class Refuses(events.Observer):
-        def on_start(self, start):
+        def on_start(self, _start):
             raise RequestError("no")
 
-        def on_end(self, metrics, step):
+        def on_end(self, _metrics, _step):
             own.append("the end of what never began")
 
     start = events.Start("id", "name", "experiment", 3, 0, {}, project.folder())

@@ -348,7 +348,7 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> _
     names = [_shown(path, part) for path in found.paths]
     if has_labels:
         found.labels[:] = table.labels(names)
-    found.rows.extend(map(table.row, names))
+    found.rows.extend(table.rows_of(names))
     found.tables.append(table_file)
     return found
 

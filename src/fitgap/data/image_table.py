@@ -36,17 +36,31 @@ class ImageTable:
     rows: Mapping[str, Row]
     label_column: str | None
 
-    def row(self, name: str) -> Row:
-        """Return the row of a file; one of another folder may be named without that folder."""
-        found = self.rows.get(name) or self.rows.get(name.rpartition("/")[2])
-        if found is None:
-            raise RequestError(f"{self.shown} has no row for {name}")
-        return found
+    def rows_of(self, names: Sequence[str]) -> list[Row]:
+        """Return the row of each file; one of another folder may be named without that folder.
+
+        Raises
+        ------
+        RequestError
+            If one has none, or two would share theirs.
+        """
+        found: dict[str, str] = {}
+        for name in names:
+            named = name if name in self.rows else name.rpartition("/")[2]
+            if named not in self.rows:
+                raise RequestError(f"{self.shown} has no row for {name}")
+            if named in found:
+                raise RequestError(
+                    f"{self.shown} names {named!r}, which may be {found[named]} or {name}; write "
+                    "the folder before the name"
+                )
+            found[named] = name
+        return [self.rows[named] for named in found]
 
     def labels(self, names: Sequence[str]) -> list[str]:
         """Return the classes of some files, which must be all that the table names."""
         assert self.label_column is not None
-        found = [self.row(name)[self.label_column] for name in names]
+        found = [row[self.label_column] for row in self.rows_of(names)]
         known = {part for name in names for part in (name, name.rpartition("/")[2])}
         if absent := [name for name in self.rows if name not in known]:
             raise RequestError(f"{self.shown} names {absent[0]!r}, which is not beside it")
