@@ -487,6 +487,24 @@ def test_a_failure_on_other_data_is_of_no_group():
     assert [group.failed for group in comparison.sections[0].groups] == [0, 0]
 
 
+def test_a_failure_of_one_replicate_counts_on_each_data_that_it_failed_on():
+    runs = [
+        make_run({"optimizer.name": name, "seed": seed}, data=data)
+        for data in ("d1", "d2")
+        for name in ("adam", "sgd")
+        for seed in (0, 1)
+    ]
+    failed = [
+        with_status(make_run({"optimizer.name": "adam", "seed": 9}, data=data), "FAILED")
+        for data in ("d1", "d2")
+    ]
+    found = compare(runs, failed=failed)
+    assert [
+        {group.settings["optimizer"]: group.failed for group in section.groups}
+        for section in found.sections
+    ] == [{"adam": 1, "sgd": 0}] * 2
+
+
 def test_a_group_with_a_figure_that_is_not_finite_ranks_after_the_others():
     comparison = compare(grid([(0.95, 0.94, math.nan), (0.8, 0.7, 0.75)]))
     first, second = comparison.sections[0].groups

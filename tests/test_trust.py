@@ -455,6 +455,10 @@ def test_a_networks_file_of_kerass_layers_is_taken(tmp_path):
         models.check(keras_file(tmp_path / "model.keras", description=description))
 
 
+def test_classes_whose_names_are_no_text_are_none_that_keras_has():
+    models._check_classes({"module": ["keras.layers"], "class_name": {"Lambda": 1}})
+
+
 def link_elsewhere(file):
     import h5py
 

@@ -268,7 +268,7 @@ def compare(
     newest = _once_per_seed(kept, decide=decide)
     by_data: dict[object, list[StoredRun]] = {}
     for run in newest:
-        by_data.setdefault((_dataset_of(run), kind_of_split(run)), []).append(run)
+        by_data.setdefault(_kind_of_data(run), []).append(run)
     # Newest first decided which of two equal runs counts; here the names give a stable order.
     parts = sorted(
         by_data.values(), key=lambda part: (-len(part), _names(part[0]), _data_of(part[0]))
@@ -286,6 +286,11 @@ def _dataset_of(run: StoredRun) -> str:
 
 def _data_of(run: StoredRun) -> tuple[str, str]:
     return _dataset_of(run), run.tags.get("fitgap.split_digest", "")
+
+
+def _kind_of_data(run: StoredRun) -> object:
+    """Return what the runs of a section have in common."""
+    return _dataset_of(run), kind_of_split(run)
 
 
 def _names(run: StoredRun) -> tuple[str, str]:
@@ -420,21 +425,21 @@ def _lost(
     groups: Iterable[Sequence[StoredRun]], failed: Sequence[StoredRun], *, keys: Sequence[str]
 ) -> list[int]:
     """Count what failed of each group's settings and data, and was not made good by another run."""
-    of_settings: dict[tuple[str | None, ...], dict[Replicate, StoredRun]] = {}
+    of_settings: dict[tuple[str | None, ...], set[tuple[Replicate, object]]] = {}
     for run in failed:
         replicate = _replicate(run, keys)
-        of_settings.setdefault(replicate[0], {})[replicate] = run
+        of_settings.setdefault(replicate[0], set()).add((replicate, _kind_of_data(run)))
 
     def lost(members: Sequence[StoredRun]) -> int:
         finished = {_replicate(run, keys) for run in members}
-        candidates = {own: of_settings[own] for own, _ in finished if own in of_settings}
+        candidates = [of_settings[own] for own in {own for own, _ in finished} & of_settings.keys()]
         if not candidates:
             return 0
-        data = {(_dataset_of(run), kind_of_split(run)) for run in members}
+        data = set(map(_kind_of_data, members))
         return sum(
-            replicate not in finished and (_dataset_of(run), kind_of_split(run)) in data
-            for named in candidates.values()
-            for replicate, run in named.items()
+            replicate not in finished and kind in data
+            for lost_of_settings in candidates
+            for replicate, kind in lost_of_settings
         )
 
     return [lost(members) for members in groups]

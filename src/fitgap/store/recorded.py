@@ -116,15 +116,17 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         trust.check_types(known, what=what)
         settings = config.from_plain(known)
         experiment = client.get_experiment(run.info.experiment_id).name
+        inputs = run.inputs.dataset_inputs if run.inputs else []
+        profile = json.loads(inputs[0].dataset.profile or "{}") if inputs else {}
+        image_shape = tuple(profile.get("test_shape", ())[1:])
+        class_names = tuple(text.plain(str(name)) for name in profile.get("classes", ()))
     except RequestError:
         raise
-    except (MlflowException, OSError, ValueError, TypeError, KeyError) as error:
+    except (MlflowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _unreadable(run_id, error) from error
     flat = config.flatten(config.to_plain(settings))
     if lacking := [key for key, value in flat.items() if value == MISSING]:
         raise RequestError(f"the record of run {run_id} has no value for {', '.join(lacking)}")
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    profile = json.loads(inputs[0].dataset.profile or "{}") if inputs else {}
     return RecordedRun(
         uri=uri,
         run_id=run_id,
@@ -135,8 +137,8 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         params=run.data.params,
         metrics=run.data.metrics,
         tags=run.data.tags,
-        image_shape=tuple(profile.get("test_shape", ())[1:]),
-        class_names=tuple(text.plain(str(name)) for name in profile.get("classes", ())),
+        image_shape=image_shape,
+        class_names=class_names,
         model_id=logged[-1].model_id,
     )
 

@@ -60,9 +60,9 @@ def _check_classes(node: Any) -> None:
         if isinstance(one, list):
             waiting += one
         elif isinstance(one, dict):
-            module, name = one.get("module"), one.get("class_name")
+            module, name = str(one.get("module")), str(one.get("class_name"))
             if module in targets.ALLOWED and name not in targets.ALLOWED[module]:
-                raise ValueError(f"it has a {str(name)[:80]}, which a record may not have made")
+                raise ValueError(f"it has a {name[:80]}, which a record may not have made")
             if isinstance(one.get("vocabulary"), str):
                 raise ValueError("a layer reads its vocabulary from a file")
             # How it was compiled is not read: it is loaded for inference.
