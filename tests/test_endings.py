@@ -71,7 +71,7 @@ def test_a_stopped_run_says_what_is_kept(compose, tracking_uri, monkeypatch, cap
     planned = experiment.plan(compose(f"tracking.uri={tracking_uri}", "training.epochs=60"))
     command = f"  {program.name()} train training.epochs=60 'tags.why=a b'\n"
     for epochs, said in (
-        (0, "stopped before an epoch had ended, so nothing is kept; the same command starts anew"),
+        (0, "stopped before an epoch had ended, so nothing is kept; the same command starts again"),
         (4, "kept: 4 of 60 epochs; the same command goes on from there"),
     ):
         monkeypatch.setattr(endings.checkpoints, "epochs_done", lambda _path, n=epochs: n)

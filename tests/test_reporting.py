@@ -289,9 +289,9 @@ def test_what_is_undecided_comes_with_the_runs_that_would_likely_decide():
     assert (
         "undecided. With another seed the first is better with a probability of about 0.60" in told
     )
-    assert "What 3 seeds could show is a difference of 0.0300." in told
+    assert "The smallest difference that 3 seeds could show is 0.0300." in told
     assert (
-        "About 12 seeds in all would likely decide: the same sweep with seed=range(0,12)." in told
+        "About 12 seeds in all would likely decide: repeat the sweep with seed=range(0,12)." in told
     )
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--verdicts",
     is_flag=True,
-    help="Instead of the ranking: gap, epoch it opens after, verdict, Pareto front.",
+    help="Instead of the ranking: gap, the epoch it opens after, verdict, Pareto front.",
 )
 @click.option(
     "--effects",

@@ -37,7 +37,7 @@ def check_data(composed: DictConfig) -> None:
 def command(*, words: tuple[str, ...]) -> None:
     """Look at the data of an experiment before training: shapes, classes, duplicates, leakage.
 
-    Each OVERRIDE is as of `fitgap train`: dataset=csv dataset.path=flowers.csv.
+    Each OVERRIDE is one of `fitgap train`, as in dataset=csv dataset.path=flowers.csv.
     """
     # Hydra reads them there; a function that took them as its arguments it does not have.
     sys.argv = ["fitgap data-report", *overrides.for_hydra(words)]

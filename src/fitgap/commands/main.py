@@ -16,12 +16,12 @@ from fitgap.config.checks import did_you_mean
 COMMANDS = {
     "init": "Write a small project of one's own that trains at once.",
     "train": "Train one experiment, or with -m a sweep of them.",
-    "sweep": "Train a sweep on all cores; plan one, look at one, go on with one.",
-    "race": "Replicate settings until the best is decided, and no more.",
+    "sweep": "Train a sweep on all cores; plan, watch or resume one.",
+    "race": "Train replicates of settings only until the best is decided.",
     "compare": "Rank the finished runs: which settings generalise, and how sure that is.",
     "plot": "Draw a comparison as a picture.",
     "report": "Write the comparison as one HTML file.",
-    "remedies": "Say what each remedy against overfitting brought.",
+    "remedies": "Show the effect of each remedy against overfitting.",
     "learning-curve": "Say what more training data would be worth.",
     "data-report": "Look at the data of an experiment before training.",
     "predict": "Predict with a run's network.",
@@ -71,7 +71,7 @@ def _module(name: str) -> str:
 @click.command(cls=Subcommands, name="fitgap", context_settings={"max_content_width": 100})
 @click.version_option(__version__, message="fitgap %(version)s")
 def group() -> None:
-    """Say of Keras models how far they overfit, and which one generalises."""
+    """Say how far Keras models overfit, and which one generalises."""
 
 
 def main(*words: str) -> NoReturn:

@@ -51,7 +51,7 @@ margin = click.option(
     "--margin",
     type=float,
     metavar="X",
-    help="Differences below it are of no interest (0.005 for a share, as accuracy).",
+    help="Smaller differences are of no interest (0.005 for a share, such as accuracy).",
 )
 these_images = click.option(
     "--these-images",

@@ -33,14 +33,14 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Where to; the ending says what: .svg, .png, .pdf or .html (reports/KIND.svg).",
+    help="File to write; its ending says which format: .svg, .png, .pdf, .html (reports/KIND.svg).",
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="As accuracy or loss; may be repeated (the metric that is ranked by; curves: and loss).",
+    help="For example loss; may be repeated (the metric of the ranking; for curves also loss).",
 )
 @click.option(
     "--x",
@@ -55,11 +55,14 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
     default=None,
     help="Which axes of the curves are logarithmic.",
 )
-@click.option("--setting", "settings", multiple=True, help="Of a matrix: given twice.")
-@click.option("--title", default="", help="Said above the picture.")
 @click.option(
-    "--size", callback=_size, metavar="WxH", help="Of the chart, in 1/96 inch, as 560x320."
+    "--setting",
+    "settings",
+    multiple=True,
+    help="For matrix, twice: its two settings.",
 )
+@click.option("--title", default="", help="Said above the picture.")
+@click.option("--size", callback=_size, metavar="WxH", help="Of the chart, in 1/96 inch: 560x320.")
 @click.option("--dpi", type=click.IntRange(30, 1200), default=200, show_default=True)
 @click.option("--theme", type=click.Choice(("light", "dark")), default="light", show_default=True)
 @options.experiment
@@ -96,7 +99,7 @@ def command(
     parallel       a line for each group through its settings to its figures
     matrix         the validation metric over two settings
     variance       how much of the scatter is the seed's, the split's, the images'
-    remedies       what each remedy of a sweep=remedies brought
+    remedies       the effect of each remedy of a sweep=remedies
     learning-curve the metric by number of training images, of a sweep=learning_curve
     race           how the candidates of the newest race stood, round by round
     run RUN        its metrics by epoch, the gap shaded

@@ -44,12 +44,12 @@ def command(
     trust: tuple[str, ...],
     uri: str,
 ) -> None:
-    """Say what a run's network predicts of your files.
+    """Say what a run's network predicts for your files.
 
-    RUN_ID is MLflow's id of a finished run. Each FILE is a PNG, JPEG, WebP or BMP of any size and
-    mode, or a folder of them (its own files, by name); or a text (.txt), or one table (CSV, TSV,
-    Parquet) with the columns that the network takes, or one array (.npy, .npz) of images or rows.
-    Without any, test samples are predicted.
+    RUN_ID is MLflow's id of a finished run. Each FILE is a PNG, JPEG, WebP, BMP, GIF or TIFF of
+    any size and mode, or a folder of them (its own files, by name); or a text (.txt), or one table
+    (CSV, TSV, Parquet) with the columns that the network takes, or one array (.npy, .npz) of images
+    or rows. Without a FILE, test samples are predicted.
     """
     if files and images:
         raise click.UsageError("--images chooses test images: name files or those, not both")

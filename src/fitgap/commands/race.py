@@ -11,7 +11,7 @@ from fitgap.commands.completion import Override
     "--margin",
     type=float,
     metavar="X",
-    help="Differences below it are of no interest (0.005 for a share, as accuracy).",
+    help="Smaller differences are of no interest (0.005 for a share, such as accuracy).",
 )
 @click.option(
     "--budget",
@@ -19,7 +19,7 @@ from fitgap.commands.completion import Override
     default=60,
     show_default=True,
     metavar="RUNS",
-    help="Runs that may be used, those of the record among them.",
+    help="Runs that may be used, including those recorded before.",
 )
 @click.option(
     "--alpha",
@@ -32,9 +32,9 @@ from fitgap.commands.completion import Override
 def command(*, words: tuple[str, ...], margin: float | None, budget: int, alpha: float) -> None:
     """Train candidates until the best of them is decided.
 
-    Each OVERRIDE is as of `fitgap train -m`: optimizer=sgd,adam makes two candidates. Each round
-    trains all of them with another split and seed; who is shown to be worse than the best is out.
-    The same command goes on where it was stopped.
+    Each OVERRIDE is one of `fitgap train -m`: optimizer=sgd,adam makes two candidates. Each round
+    trains all of them with another split and seed; one that is shown to be worse than the best
+    drops out. The same command continues where it was stopped.
     """
     from fitgap.commands import train
 

@@ -11,8 +11,8 @@ from fitgap.commands import options
 
 @click.command(
     "register",
-    epilog="The best is the first of `fitgap compare`, and of its runs the "
-    "one with the highest validation accuracy.",
+    epilog="The best is the first group of `fitgap compare`, and of its runs "
+    "the one with the best validation figure.",
 )
 @click.option("--register", "name", required=True, metavar="NAME", help="Of the registered model.")
 @options.experiment

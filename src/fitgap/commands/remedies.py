@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @options.uri
 @options.output_folder("remedies")
 def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> None:
-    """Say what each remedy of a sweep=remedies brought: table, picture, largest gain first."""
+    """Show the effect of each remedy of a sweep=remedies: table, picture, largest gain first."""
     from rich.console import Console
     from rich.text import Text
 

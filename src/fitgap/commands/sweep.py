@@ -104,7 +104,7 @@ def watch(*, sweep: str | None, experiment: str | None, uri: str) -> None:
 @click.option(
     "--assume-dead",
     metavar="HOST",
-    help="End what says RUNNING on this host: it cannot be looked at from here.",
+    help="Take runs that say RUNNING on this host for dead: they cannot be checked from here.",
 )
 @options.trust("sweep's plan")
 def resume(

@@ -115,7 +115,7 @@ def against_baseline(section: Section) -> list[str]:
     if behind:
         named = "; ".join(map(label_of, behind[:MOST_NAMED]))
         more = f" and {len(behind) - MOST_NAMED} more" if len(behind) > MOST_NAMED else ""
-        told.append(f"No better than it: {named}{more}.")
+        told.append(f"No better than the baseline: {named}{more}.")
     if metric.is_share and (warning := misleading(metric.name, usual)):
         told.append(f"{warning}.")
     return told
@@ -145,14 +145,14 @@ def _held_against(section: Section, group: Group) -> str:
         + (
             ""
             if against.outperforms >= OUTPERFORMS
-            else f", less than the {OUTPERFORMS:g} that count"
+            else f", below the {OUTPERFORMS:g} that matters in practice"
         )
         + "."
     )
     if against.word != UNDECIDED:
         return f"{told}better. {chance}"
     return (
-        f"{told}undecided. {chance} What {number} {of_what}s could show is a difference of "
+        f"{told}undecided. {chance} The smallest difference that {number} {of_what}s could show is "
         f"{against.smallest:.4f}. {_what_to_run(section, of_what, against.needed)}"
     )
 
@@ -167,7 +167,7 @@ def _what_to_run(section: Section, of_what: str, needed: float | None) -> str:
             (int(text) for run in runs if (text := run.params.get(key, "")).isdecimal()), default=0
         )
         return (
-            f"About {needed:.0f} {of_what}s in all would likely decide: the same sweep with "
+            f"About {needed:.0f} {of_what}s in all would likely decide: repeat the sweep with "
             f"{key}=range({start},{start + int(needed)})."
         )
     if of_what == "split":
@@ -177,7 +177,7 @@ def _what_to_run(section: Section, of_what: str, needed: float | None) -> str:
         default=0,
     )
     return (
-        "More seeds will not help: sweep the split, the same sweep with "
+        "More seeds will not help: sweep the split, repeating the sweep with "
         f"split.seed=range({start},{start + SPLITS_ADVISED})."
     )
 

@@ -34,8 +34,8 @@ _GAPS_MEANING = (
     "smaller gap. The gap opens after the epoch of the lowest validation loss (mean over seeds)."
 )
 _VARIANCE_HEADER = ("what differs", "standard deviation", "share")
-NO_VARIANCE = "Nothing can be told: that takes two seeds or splits of a group whose figures differ."
-_MORE = "How all is computed: --explain."
+NO_VARIANCE = "Nothing can be told: a group needs two seeds or splits whose figures differ."
+_MORE = "--explain says how everything is computed."
 _EFFECTS_HEADER = ("setting", "means, best first", "moves it by", "blocks")
 
 
@@ -220,7 +220,8 @@ def variance_rows(found: Components) -> list[tuple[str, str, str]]:
     if found.split is not None:
         rows.append(row(f"split ({found.splits})", found.split, found.split_interval))
     if found.images is not None:
-        name = "of it the number of images, at most" if within else "the number of images, at most"
+        name = "the number of images, at most"
+        name = f"of which {name}" if within else name
         rows.append(row(name, parts[IMAGES], None))
     return rows
 
@@ -286,7 +287,10 @@ def _rule(parts: Sequence[tuple[Section, list[Explained]]]) -> tuple[str, ...]:
     """Return the rule of the verdicts, and where it cannot be used, why."""
     if any(one.verdict for _, found in parts for one in found):
         return VERDICTS_RULE
-    return ("none without a validation partition, nor of one run unless by a share of samples.",)
+    return (
+        "none, without a validation partition, or for a single run unless its metric is a share of "
+        "the samples.",
+    )
 
 
 def _gaps_header(section: Section) -> tuple[str, ...]:

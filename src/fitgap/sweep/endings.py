@@ -122,7 +122,7 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
     said = (
         f"kept: {done} of {of} epochs; the same command goes on from there"
         if done
-        else "stopped before an epoch had ended, so nothing is kept; the same command starts anew"
+        else "stopped before an epoch had ended, so nothing is kept; the same command starts again"
     )
     command = f"{program.name()} train {shlex.join(overrides)}".rstrip()
     print(f"\n{said}:\n  {command}", file=sys.stderr)
