@@ -1,5 +1,6 @@
 """Main effects, worked by hand and against statsmodels' analysis of variance."""
 
+import dataclasses
 import math
 
 import pytest
@@ -155,3 +156,25 @@ def test_runs_without_the_metric_count_nowhere():
         "training.epochs": 3,
     }
     assert all(effect.levels == () for effect in main_effects(section_of(rows), metric="no/such"))
+
+
+def test_over_splits_seeds_are_averaged_first_and_overlap_widens_the_interval():
+    sizes = {"train_samples": 400, "val_samples": 100}
+    gains = {(1, 0): 0.01, (1, 1): 0.03, (2, 0): 0.03, (2, 1): 0.05, (3, 0): 0.06, (3, 1): 0.06}
+    rows = [
+        ({"optimizer.name": name, "split.seed": split, "seed": seed} | sizes, 0.7 + better * gain)
+        for (split, seed), gain in gains.items()
+        for name, better in (("adam", 1), ("sgd", 0))
+    ]
+    runs = [
+        dataclasses.replace(
+            make_run(i, settings, value), tags={"fitgap.split_digest": str(settings["split.seed"])}
+        )
+        for i, (settings, value) in enumerate(rows)
+    ]
+    (section,) = compare(runs).sections
+    (effect,) = main_effects(section, metric="val/accuracy")
+    # Split means 0.02, 0.04, 0.06: sd 0.02.
+    half_width = t_quantile(2) * 0.02 * math.sqrt(1 / 3 + 1 / 4)
+    assert (effect.blocks, effect.span.n) == (6, 3)
+    assert effect.span.high - effect.span.mean == pytest.approx(half_width)

@@ -11,6 +11,7 @@ from fitgap.comparison import learning_curve, power_law
 from fitgap.comparison.learning_curve import Point, forecast, in_words
 from fitgap.comparison.power_law import fit
 from fitgap.comparison.recorded_metrics import TAG
+from fitgap.errors import RequestError
 from fitgap.report import learning_curve_chart
 from fitgap.store import StoredRun
 from fitgap_lab.calibration import learning_curves
@@ -192,3 +193,15 @@ def test_the_forecast_holds_the_gain_with_a_small_floor_and_without(law):
     missed = round((1 - found.covered) * found.told * repetitions)
     assert found.told > 0.8
     assert missed <= binom.isf(0.001, repetitions, 0.05)
+
+
+def test_a_curve_over_several_splits_is_refused_in_a_line():
+    runs = {
+        "1": {
+            seed: StoredRun(str(seed), "", "FINISHED", 0, {"split.seed": str(seed)}, {}, {})
+            for seed in (1, 2)
+        }
+    }
+    with pytest.raises(RequestError, match=r"of one split: .*--sweep") as refused:
+        learning_curve.curve(runs)
+    assert "\n" not in str(refused.value)

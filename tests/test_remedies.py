@@ -6,6 +6,7 @@ import runpy
 import sys
 
 import mlflow
+import numpy as np
 import pytest
 
 from fitgap.comparison import remedies, sweep_results
@@ -57,7 +58,7 @@ def test_only_common_seeds_count():
     del runs["none"][0]
     effects = {one.remedy: one for one in remedies.effects(runs).rows}
     assert (effects["l2"].val_change.n, effects["smaller"].val_change.n) == (1, 2)
-    assert effects["l2"].verdict == "one seed: no interval"
+    assert effects["l2"].verdict == "one replicate: no interval"
 
 
 def shifted(val, gap):
@@ -133,6 +134,68 @@ def test_of_an_error_a_fall_is_the_gain_and_changes_are_in_its_units():
     assert '["change of val/mae", "left is better"]' in drawn
 
 
+def over_splits(table):
+    """Return runs from figures by remedy, split and seed: val and gap; four fifths to train on."""
+    return {
+        remedy: {
+            (seed, split): made_run(
+                *table[remedy][split][seed],
+                seed=seed,
+                **{"split.seed": str(split), "train_samples": "400", "val_samples": "100"},
+            )
+            for split in range(len(table[remedy]))
+            for seed in range(len(table[remedy][split]))
+        }
+        for remedy in table
+    }
+
+
+def test_over_splits_seeds_are_averaged_first_and_overlap_widens_the_interval():
+    none = [[(0.80, 0.1), (0.82, 0.1)], [(0.70, 0.1), (0.70, 0.1)], [(0.75, 0.1), (0.77, 0.1)]]
+    gains = [[0.01, 0.03], [0.03, 0.05], [0.06, 0.06]]  # split means 0.02, 0.04, 0.06
+    l1 = [
+        [(val + gain, gap) for (val, gap), gain in zip(*rows, strict=True)]
+        for rows in zip(none, gains, strict=True)
+    ]
+    found = remedies.effects(over_splits({"none": none, "l1": l1}))
+    change = found.effects[0].val_change
+    assert (found.splits, change.n, change.covers) == (3, 6, "splits")
+    assert change.mean == pytest.approx(0.04)
+    # 6.205347: see above; sd 0.02, (1/3 + 100/400) of its square.
+    half_width = 6.205347 * 0.02 * (1 / 3 + 1 / 4) ** 0.5
+    assert change.high - change.mean == pytest.approx(half_width, abs=1e-7)
+    text = remedies.to_markdown(found, title="", missing=0)
+    assert "over 3 splits, seeds averaged within each" in text
+    assert "this split" not in text
+
+
+def test_one_common_split_of_several_has_no_interval():
+    rows = [[(0.8, 0.1), (0.81, 0.1)], [(0.7, 0.1), (0.72, 0.1)]]
+    runs = over_splits({"none": rows, "l1": rows, "l2": rows[:1]})
+    verdicts = {one.remedy: one.verdict for one in remedies.effects(runs).effects}
+    assert verdicts == {"l1": "no difference shown", "l2": "one replicate: no interval"}
+
+
+@pytest.mark.parametrize(("gain", "least", "most"), [(0.0, 0.0, 0.05), (0.09, 0.9, 1.0)])
+def test_of_remedies_over_splits_tables_with_a_word_are_few_unless_one_does_something(
+    gain, least, most
+):
+    # Ten remedies, 5 splits, 2 seeds. Splits move all by 2 points, each remedy by one of its own;
+    # overlapping training sets correlate a remedy's by n_val / n = 0.2; seeds add half a point.
+    rng = np.random.default_rng(0)
+    names, tables, told = ["none", *(f"r{i}" for i in range(10))], 200, 0
+    for _ in range(tables):
+        val = 0.8 + rng.normal(0, 0.02, (1, 5, 1)) + rng.normal(0, 0.005, (11, 5, 2))
+        own, common = rng.normal(0, 0.01, (11, 5, 1)), rng.normal(0, 0.01, (11, 1, 1))
+        val += 0.8**0.5 * own + 0.2**0.5 * common
+        val[1] += gain
+        figures = np.stack([val, 0.95 - val], axis=-1)
+        found = remedies.effects(over_splits(dict(zip(names, figures, strict=True))))
+        words = {one.remedy: one.better or one.larger_gap for one in found.effects}
+        told += bool(words["r0"]) if gain else any(words.values())
+    assert least <= told / tables <= most
+
+
 @pytest.mark.parametrize(
     ("runs", "message"),
     [
@@ -199,10 +262,8 @@ def test_the_newest_sweep_over_the_setting_is_read_with_what_earlier_ones_finish
     record(grid("optimizer", "sgd", "adam"), finished=[])
     results = read(tracking_uri)
     assert results.parent == newer
-    assert {remedy: sorted(by_seed) for remedy, by_seed in results.runs.items()} == {
-        "none": [0, 1],
-        "l2": [0],
-    }
+    seeds = {name: [run.params["seed"] for run in of.values()] for name, of in results.runs.items()}
+    assert seeds == {"none": ["0", "1"], "l2": ["0"]}
     assert results.missing == 1
     assert read(tracking_uri, sweep=older).missing == 0
 
@@ -210,7 +271,7 @@ def test_the_newest_sweep_over_the_setting_is_read_with_what_earlier_ones_finish
 def test_a_sweep_that_varies_more_is_refused(record, tracking_uri):
     jobs = grid("remedy", "none", "l2")
     record([*jobs, ("remedy=l2", "seed=0", "x=2")], finished=jobs)
-    with pytest.raises(RequestError, match="varies x besides remedy and seed"):
+    with pytest.raises(RequestError, match="varies x besides remedy and replicates"):
         read(tracking_uri)
 
 
@@ -239,11 +300,15 @@ def ask(monkeypatch, capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("remedies", "remedy=none,l2"), ("learning_curve", "split.train_fraction=0.25,1")],
+    [
+        ("remedies", "remedy=none,l2"),
+        ("remedies", "remedy=none,l2 split.seed=1,2"),
+        ("learning_curve", "split.train_fraction=0.25,1"),
+    ],
 )
 def test_a_preset_is_trained_and_answered(train, tracking_uri, ask, tmp_path, *, name, values):
     small = ("training.epochs=1", "hydra/launcher=basic", "seed=0,1", "training.xla=false")
-    assert train(f"sweep={name}", values, *small).code == 0
+    assert train(f"sweep={name}", *values.split(), *small).code == 0
     assert "digits, 1,149 training samples" in ask(name)
     files = {f"{name}.{suffix}" for suffix in ("md", "png", "svg")}
     assert {file.name for file in (tmp_path / "out").iterdir()} == files

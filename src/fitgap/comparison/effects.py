@@ -5,8 +5,9 @@ blocks that have every level, so that no level profits from company the others l
 of a setting's range is that of paired differences between its best and its worst level, over the
 combinations of the other settings: the replicates of one combination are averaged first, since they
 are no independent blocks where an effect differs between combinations. Where no other setting
-differs it is over the replicates. Because levels and settings are looked at together, it holds for
-all pairs of levels and all settings at once (Bonferroni).
+differs it is over splits, seeds averaged first, or over the seeds of one split. Because levels and
+settings are looked at together, it holds for all pairs of levels and all settings at once
+(Bonferroni).
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate
 from fitgap.comparison.groups import Section
 from fitgap.comparison.recorded_metrics import higher_is_better
-from fitgap.comparison.replicates import REPLICATE_KEYS
+from fitgap.comparison.replicates import OF_THE_SPLIT, REPLICATE_KEYS, overlap_of
 from fitgap.comparison.significance import Paired, paired
 from fitgap.comparison.ties import by_block
 from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show, value_of
@@ -25,7 +26,8 @@ RULE = (
     "Runs that share all other settings and the replicate are a block; only blocks with every "
     "level of a setting count. A mean is over these blocks. What a setting moves is the difference "
     "between its best and its worst level, with a 95 % interval over the combinations of the other "
-    "settings, replicates averaged first (over replicates where no other setting differs); it "
+    "settings, replicates averaged first; where no other setting differs it is over splits, seeds "
+    "averaged first (Nadeau and Bengio), or over seeds of one split. It "
     "holds for all pairs of levels and all settings at once (paired t, Bonferroni)."
 )
 UNSET = "not set"
@@ -172,12 +174,21 @@ def _effect(
     for block in complete:
         combination = block[: len(others)] if isinstance(block, tuple) else block
         by_combination.setdefault(combination, []).append(high[block] - low[block])
-    several = len(by_combination) > 1
+    overlap = 0.0
+    if len(by_combination) == 1:
+        by_split: dict[Hashable, list[float]] = {}
+        for block in complete:
+            split = block[-len(OF_THE_SPLIT) :] if isinstance(block, tuple) else block
+            by_split.setdefault(split, []).append(high[block] - low[block])
+        several = len(by_split) > 1
+        overlap = overlap_of(runs) if several else 0.0
+        units = by_split if several else {block: [high[block] - low[block]] for block in complete}
+    else:
+        units = by_combination
     span = paired(
-        [sum(found) / len(found) for found in by_combination.values()]
-        if several
-        else [high[block] - low[block] for block in complete],
+        [sum(found) / len(found) for found in units.values()],
         confidence=1 - (1 - CONFIDENCE) / (pairs * rows),
+        overlap=overlap,
     )
     return Effect(
         setting=key,

@@ -112,6 +112,7 @@ def estimate_over_splits(
     overlap: float,
     not_finite: int = 0,
     image_variance: float = 0.0,
+    confidence: float = CONFIDENCE,
 ) -> Estimate:
     """Return the mean over splits of the data, with an interval for images like these.
 
@@ -126,6 +127,8 @@ def estimate_over_splits(
         Runs that are left out; see `Estimate`.
     image_variance
         Of a partition that all splits share (the test set): p (1 - p) / images.
+    confidence
+        Of the interval.
 
     Notes
     -----
@@ -136,7 +139,9 @@ def estimate_over_splits(
     mean = math.fsum(means) / len(means)
     runs = [value for split in values for value in split]
     variance = (1 / len(means) + overlap) * standard_deviation(means) ** 2
-    half_width = half_width_of(variance, degrees=len(means) - 1, image_variance=image_variance)
+    half_width = half_width_of(
+        variance, degrees=len(means) - 1, image_variance=image_variance, confidence=confidence
+    )
     low, high = _around(mean, half_width)
     return Estimate(mean, standard_deviation(runs), low, high, len(runs), not_finite, SPLITS)
 

@@ -6,13 +6,15 @@ otherwise the answer is that it cannot be told.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fitgap.comparison.estimates import Estimate, estimate
 from fitgap.comparison.power_law import Floats, PowerLaw, fit, gain_of_doubling
 from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
+from fitgap.comparison.replicates import OF_THE_SPLIT
 from fitgap.comparison.sweep_results import require_validation
+from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
 SETTING = "split.train_fraction"  # that such a sweep varies
@@ -43,7 +45,7 @@ class Point:
 
     samples: int
     scores: Mapping[str, Estimate]
-    errors: Mapping[int, float]
+    errors: Mapping[Hashable, float]
 
     @property
     def error(self) -> float:
@@ -105,18 +107,23 @@ def columns_of(metric: KnownMetric) -> tuple[str, ...]:
     return tuple(f"{part}/{name}" for name in (metric.name, "loss") for part in ("train", "val"))
 
 
-def curve(runs: Mapping[str, Mapping[int, StoredRun]]) -> Curve:
+def curve(runs: Mapping[str, Mapping[Hashable, StoredRun]]) -> Curve:
     """Return the runs of a sweep by their number of training samples.
 
     Raises
     ------
     RequestError
-        If there are no validation figures.
+        If there are no validation figures, or the runs are of several splits.
     """
     every = [run for by_seed in runs.values() for run in by_seed.values()]
+    if len({tuple(run.params.get(key) for key in OF_THE_SPLIT) for run in every}) > 1:
+        raise RequestError(
+            "a learning curve is of one split: only there is each training set a part of every "
+            "larger one; make a sweep for each split.seed, and name it with --sweep"
+        )
     metric = known_metric(primary_metric(every), every)
     require_validation(metric.name, every, for_what="a learning curve needs")
-    by_size: dict[int, dict[int, StoredRun]] = {}
+    by_size: dict[int, dict[Hashable, StoredRun]] = {}
     for by_seed in runs.values():
         for seed, run in by_seed.items():
             by_size.setdefault(int(run.params["train_samples"]), {})[seed] = run
@@ -214,7 +221,7 @@ def _last_doubling(found: Sequence[Point]) -> tuple[int, int, Estimate] | None:
         return None
     last = found[-1]
     half = min(found[:-1], key=lambda point: abs(math.log(2 * point.samples / last.samples)))
-    seeds = sorted(half.errors.keys() & last.errors.keys())
+    seeds = [seed for seed in last.errors if seed in half.errors]
     if not seeds:
         return None
     gains = [half.errors[seed] - last.errors[seed] for seed in seeds]

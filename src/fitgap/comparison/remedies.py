@@ -1,14 +1,16 @@
-"""What each remedy against overfitting brought: changes against the baseline, paired over seeds.
+"""What each remedy against overfitting brought: changes against the baseline, within replicates.
 
-The same seed gives baseline and remedy the same split and batch order, so that much of what
-scatters between seeds cancels out in their difference.
+The same replicate gives baseline and remedy the same split and batch order, so that much of what
+scatters between replicates cancels out in their difference.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate
+from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, estimate_over_splits
 from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
+from fitgap.comparison.replicates import overlap_of, split_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -28,7 +30,7 @@ NO_SPREAD = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A remedy's figures and their changes against the baseline's, over the common seeds.
+    """A remedy's figures and their changes against the baseline's, over the common replicates.
 
     Attributes
     ----------
@@ -37,7 +39,7 @@ class Effect:
     val, gap
         Figures of its own runs, in the units of the metric.
     val_change, gap_change
-        Differences to the baseline's run of the same seed; for the baseline itself zero.
+        Differences to the baseline's run of the same replicate; for the baseline itself zero.
     better
         1 if validation data are shown to fare better than without it, -1 if worse, else 0.
     larger_gap
@@ -58,7 +60,7 @@ class Effect:
         if self.remedy == BASELINE:
             return "baseline"
         if self.val_change.n == 1:
-            return "one seed: no interval"
+            return "one replicate: no interval"
         return _VERDICTS[self.better, self.larger_gap]
 
 
@@ -77,9 +79,9 @@ _VERDICTS = {
 
 def _shown_sign(change: Estimate, *, level: float) -> int:
     """Return 1 or -1 where the whole interval lies above or below zero, else 0."""
-    if change.low is None or change.high is None or change.sd is None:
+    if change.low is None or change.high is None:
         return 0
-    if change.sd < NO_SPREAD * abs(level):
+    if change.high - change.low < NO_SPREAD * abs(level):
         return 0
     return (change.low > 0) - (change.high < 0)
 
@@ -96,11 +98,14 @@ class Found:
         The figures without a remedy.
     effects
         Of the remedies, the largest gain first.
+    splits
+        Of the data, that the baseline was trained on.
     """
 
     metric: KnownMetric
     baseline: Effect
     effects: tuple[Effect, ...]
+    splits: int = 1
 
     @property
     def rows(self) -> tuple[Effect, ...]:
@@ -108,18 +113,24 @@ class Found:
         return (self.baseline, *self.effects)
 
 
-def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> Found:
+# A remedy's runs, by what baseline and remedy share.
+ByReplicate = Mapping[Hashable, StoredRun]
+
+
+def effects(runs: Mapping[str, ByReplicate]) -> Found:
     """Return what every remedy brought, by the runs' primary metric.
 
     Parameters
     ----------
     runs
-        By remedy and seed; a remedy counts by the seeds that it has in common with the baseline.
+        By remedy and replicate; a remedy counts by the replicates that it has in common with the
+        baseline. Where they are of several splits, seeds are averaged within each, and an interval
+        is over the splits (`fitgap.comparison.estimates.estimate_over_splits`).
 
     Raises
     ------
     RequestError
-        If there is no baseline, no remedy shares a seed with it, or there are no validation
+        If there is no baseline, no remedy shares a replicate with it, or there are no validation
         figures.
     """
     baseline = runs.get(BASELINE)
@@ -128,50 +139,66 @@ def effects(runs: Mapping[str, Mapping[int, StoredRun]]) -> Found:
             f"the sweep has no finished run of remedy={BASELINE}, the baseline; "
             f"there is: {', '.join(runs)}"
         )
-    every = [run for by_seed in runs.values() for run in by_seed.values()]
+    every = [run for of_remedy in runs.values() for run in of_remedy.values()]
     name = primary_metric(every)
     require_validation(name, every, for_what="remedies are judged on")
     metric = known_metric(name, every)
     # Two intervals a row are looked at, of every remedy: all hold at once (Bonferroni).
     confidence = 1 - (1 - CONFIDENCE) / max(2 * (len(runs) - 1), 1)
+    overlap = overlap_of(every)
     found = {
-        remedy: _effect(remedy, by_seed, baseline, metric=metric, confidence=confidence)
-        for remedy, by_seed in runs.items()
-        if by_seed.keys() & baseline.keys()
+        remedy: _effect(
+            remedy, own, baseline, metric=metric, confidence=confidence, overlap=overlap
+        )
+        for remedy, own in runs.items()
+        if own.keys() & baseline.keys()
     }
     if len(found) < 2:
-        raise RequestError("no remedy has a finished run of a seed that the baseline has too")
+        raise RequestError("no remedy has a finished run of a replicate that the baseline has too")
     first = found.pop(BASELINE)
     ranked = sorted(
         found.values(),
         key=lambda one: (one.better < 0, -metric.direction * one.val_change.mean, one.remedy),
     )
-    return Found(metric, first, tuple(ranked))
+    splits = len({split_of(run) for run in baseline.values()})
+    return Found(metric, first, tuple(ranked), splits)
 
 
 def _effect(
     remedy: str,
-    by_seed: Mapping[int, StoredRun],
-    baseline: Mapping[int, StoredRun],
+    own: ByReplicate,
+    baseline: ByReplicate,
     *,
     metric: KnownMetric,
     confidence: float,
+    overlap: float,
 ) -> Effect:
-    seeds = sorted(by_seed.keys() & baseline.keys())
+    common = [replicate for replicate in baseline if replicate in own]
+    several = len({split_of(run) for run in baseline.values()}) > 1
 
-    def values(of: Mapping[int, StoredRun], part: str) -> list[float]:
-        return [of[seed].metrics[f"{part}/{metric.name}"] for seed in seeds]
+    def values(of: ByReplicate, part: str) -> list[float]:
+        return [of[replicate].metrics[f"{part}/{metric.name}"] for replicate in common]
+
+    def over_replicates(found: Sequence[float]) -> Estimate:
+        by_split: dict[Hashable, list[float]] = {}
+        for replicate, value in zip(common, found, strict=True):
+            by_split.setdefault(split_of(baseline[replicate]), []).append(value)
+        if not several:
+            return estimate(found, confidence=confidence)
+        if len(by_split) == 1:  # of several: its seeds say nothing of the others
+            return estimate([math.fsum(found) / len(found)])
+        return estimate_over_splits(list(by_split.values()), overlap=overlap, confidence=confidence)
 
     def change(part: str) -> Estimate:
-        pairs = zip(values(by_seed, part), values(baseline, part), strict=True)
-        return estimate([after - before for after, before in pairs], confidence=confidence)
+        pairs = zip(values(own, part), values(baseline, part), strict=True)
+        return over_replicates([after - before for after, before in pairs])
 
     val, gap = change("val"), change("gap")
-    level = estimate(values(baseline, "val")).mean
+    level = over_replicates(values(baseline, "val")).mean
     return Effect(
         remedy=remedy,
-        val=estimate(values(by_seed, "val")),
-        gap=estimate(values(by_seed, "gap")),
+        val=over_replicates(values(own, "val")),
+        gap=over_replicates(values(own, "gap")),
         val_change=val,
         gap_change=gap,
         better=metric.direction * _shown_sign(val, level=level),
@@ -212,10 +239,19 @@ def notes(found: Found, *, missing: int) -> list[str]:
     """Return what a reader must know of the figures, a sentence or two each."""
     wanted = "higher" if found.metric.direction > 0 else "lower"
     phrase = f" ({found.metric.phrase})" if found.metric.phrase else ""
+    shared, scope = (
+        ("seed", "seeds: it holds for these samples and this split")
+        if found.splits == 1
+        else (
+            "split and seed",
+            f"{found.splits} splits, seeds averaged within each, corrected for training sets that "
+            "overlap (Nadeau and Bengio): it holds for data like these",
+        )
+    )
     told = [
         f"Changes are in {found.metric.name}{phrase}, of which {wanted} is better, against the "
-        "baseline's run of the same seed; in brackets, or half of it behind ±, their interval by "
-        "Student's t over seeds: it holds for these samples and this split.",
+        f"baseline's run of the same {shared}; in brackets, or half of it behind ±, their interval "
+        f"by Student's t over {scope}.",
         RULE,
         f"The intervals of all {len(found.effects)} remedies hold at once (95 %, Bonferroni): "
         "where none does anything, a table like this calls any of them different in at most one "

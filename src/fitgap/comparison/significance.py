@@ -42,7 +42,9 @@ class Paired:
     n: int
 
 
-def paired(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> Paired | None:
+def paired(
+    differences: Sequence[float], *, confidence: float = CONFIDENCE, overlap: float = 0.0
+) -> Paired | None:
     """Test whether the mean of paired differences is zero.
 
     Parameters
@@ -51,6 +53,8 @@ def paired(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> P
         One per pair (a common seed), finite.
     confidence
         Of the interval.
+    overlap
+        Where pairs are splits of the same data: validation over training images.
 
     Returns
     -------
@@ -60,7 +64,8 @@ def paired(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> P
     Notes
     -----
     t = mean · √n / sd with n - 1 degrees of freedom (Student 1908): what is common to a pair, as
-    the seed's initial weights, cancels out. It assumes that the differences scatter normally.
+    the seed's initial weights, cancels out. It assumes that the differences scatter normally. Over
+    splits the variance of the mean is (1/n + overlap) sd² (Nadeau and Bengio 2003).
 
     Examples
     --------
@@ -75,10 +80,11 @@ def paired(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> P
     if largest <= ROUNDING:
         return Paired(mean, mean, mean, 1.0, n)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1))
-    half_width = t_quantile(n - 1, confidence) * sd / math.sqrt(n)
+    error = sd * math.sqrt(1 / n + overlap)
+    half_width = t_quantile(n - 1, confidence) * error
     p = None
     if sd > NO_SPREAD * largest:
-        p = 2 * float(stdtr(n - 1, -abs(mean) * math.sqrt(n) / sd))
+        p = 2 * float(stdtr(n - 1, -abs(mean) / error))
     return Paired(mean, mean - half_width, mean + half_width, p, n)
 
 

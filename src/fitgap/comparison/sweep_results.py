@@ -1,15 +1,16 @@
-"""A recorded sweep over one setting and the seed, read back: which run answers which job.
+"""A recorded sweep over one setting and its replicates, read back: which run answers which job.
 
 The parent run keeps each job's overrides and identity (``plan.json``). Looking the runs up by
 identity finds those too that an earlier sweep had finished.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fitgap import store
+from fitgap.comparison.replicates import REPLICATE_KEYS
 from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -33,7 +34,8 @@ class SweepResults:
     parent
         Run id of the sweep.
     runs
-        By the setting's value as it was written, in the order of the sweep, and by seed.
+        By the setting's value as it was written, in the order of the sweep, and by what tells
+        replicates apart: the seed, and the seed and fold of the split.
     missing
         How many of the sweep's jobs have no finished run.
     """
@@ -41,7 +43,7 @@ class SweepResults:
     uri: str
     experiment: str
     parent: str
-    runs: Mapping[str, Mapping[int, StoredRun]]
+    runs: Mapping[str, Mapping[Hashable, StoredRun]]
     missing: int
 
 
@@ -55,7 +57,8 @@ def read(
     uri, experiment
         Where the record is.
     setting
-        The varied setting or group, as ``remedy``; besides it only ``seed`` may vary.
+        The varied setting or group, as ``remedy``; besides it only ``seed``, ``split.seed`` and
+        ``split.fold`` may vary.
     sweep
         Run id of the parent, to take that one instead of the newest.
     start
@@ -110,17 +113,18 @@ def _results(
     *,
     setting: str,
 ) -> SweepResults:
-    others = _varying(map(_settings, jobs)) - {setting, "seed"}
+    others = _varying(map(_settings, jobs)) - {setting, *REPLICATE_KEYS}
     if others:
         raise RequestError(
-            f"sweep {parent} varies {', '.join(sorted(others))} besides {setting} and seed; "
+            f"sweep {parent} varies {', '.join(sorted(others))} besides {setting} and "
+            f"replicates ({', '.join(REPLICATE_KEYS)}); "
             "make a sweep of its own for each, and name it with --sweep"
         )
     finished = {
         run.tags.get("fitgap.identity"): run
         for run in reversed(store.find_runs(uri, experiment=experiment))  # the newest stays
     }
-    runs: dict[str, dict[int, StoredRun]] = {}
+    runs: dict[str, dict[Hashable, StoredRun]] = {}
     missing = 0
     for job in jobs:
         run = finished.get(job.identity)
@@ -128,7 +132,8 @@ def _results(
         if run is None or value is None:
             missing += 1
         else:
-            runs.setdefault(value, {})[int(run.params["seed"])] = run
+            replicate = tuple(run.params.get(key, "") for key in REPLICATE_KEYS)
+            runs.setdefault(value, {})[replicate] = run
     if not runs:
         raise RequestError(f"no run of the sweep {parent} has finished yet")
     return SweepResults(uri, experiment, parent, runs, missing)

@@ -45,7 +45,8 @@ def draw(found: Found, *, title: str) -> Picture:
             heading=f"baseline {baseline.gap.mean:+.4f}",
         ),
     ]
-    over = f"intervals over {baseline.val.n} seeds, all at once 95 %"
+    what = f"{found.splits} splits" if found.splits > 1 else f"{baseline.val.n} seeds"
+    over = f"intervals over {what}, all at once 95 %"
     return Picture(alt.hconcat(*panels), f"{title}; {over}" if title else over)
 
 
