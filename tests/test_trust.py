@@ -147,7 +147,11 @@ from own_blocks import block, popen
 
 
 class Net:
-    pass
+    shell = os
+
+    @classmethod
+    def of(cls):
+        return cls()
 
 
 def wide(x):
@@ -168,7 +172,10 @@ def test_a_module_of_ones_own_offers_what_it_defines(own_module, name):
 
 @pytest.mark.parametrize(
     "name",
-    ["os.system", "sub.check_call", "system", "load", "popen", "wide.__globals__", "_target", "os"],
+    [
+        *("os.system", "sub.check_call", "system", "load", "popen", "wide.__globals__", "_target"),
+        *("os", "Net.shell.system", "Net.shell", "Net.mro", "wide.anything"),
+    ],
 )
 def test_a_module_of_ones_own_offers_nothing_that_it_imports(own_module, name):
     node = {"_target_": f"{own_module}.{name}"}

@@ -140,21 +140,31 @@ def imported_names(tree: ast.Module) -> list[str]:
 def offered_names(module: str) -> dict[str, str]:
     """Return what a module's source makes public, each with its full name where it comes from.
 
-    Functions and classes at its top, and names that it imports from other modules; no module that
-    it imports. Empty where there is no source.
+    Functions and classes at its top, what classes define (``Net.build``), and names that it imports
+    from other modules; no module that it imports. Empty where there is no source.
     """
     path = module_file(module)
     if path is None:
         return {}
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            found[node.name] = f"{module}.{node.name}"
+            found |= {name: f"{module}.{name}" for name in _defined_by(node)}
         elif isinstance(node, ast.ImportFrom) and (base := _absolute(node, package=package)):
             names = [alias for alias in node.names if not _exists(f"{base}.{alias.name}")]
             found |= {alias.asname or alias.name: f"{base}.{alias.name}" for alias in names}
     return found
+
+
+def _defined_by(node: ast.FunctionDef | ast.ClassDef, *, within: str = "") -> Iterator[str]:
+    """Give the name of a function or class and, of a class, those that it defines itself."""
+    name = f"{within}{node.name}"
+    yield name
+    if isinstance(node, ast.ClassDef):
+        for inner in node.body:
+            if isinstance(inner, ast.FunctionDef | ast.ClassDef):
+                yield from _defined_by(inner, within=f"{name}.")
 
 
 def _absolute(node: ast.ImportFrom, *, package: str) -> str:

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from fitgap.tracking.sweep_writer import SweepRecord
 
 SEARCH_TAG = "fitgap.search"  # on the parent run: the study's name
-EPOCHS = "running/loss"  # has a value at each epoch, and none for restored weights
 
 
 def run(
@@ -321,9 +320,9 @@ class _Search:
         about["run_id"] = run_id
         by_epoch: dict[int, float] = {}
         if len(metrics) == 1 and run_id is not None:
-            keys = [metrics[0], EPOCHS]
+            keys = [metrics[0], store.EPOCHS]
             history = store.metric_histories(self._base.uri, run_ids=[run_id], keys=keys)[run_id]
-            epochs = history.get(EPOCHS, {})
+            epochs = history.get(store.EPOCHS, {})
             by_epoch = {e: v for e, v in history.get(metrics[0], {}).items() if e in epochs}
         if outcome.result is None:
             return Ended(None, was_pruned=True, by_epoch=by_epoch, about=about)

@@ -15,7 +15,6 @@ from fitgap.sweep import endings
 from fitgap.sweep.status import STATUSES
 from fitgap.training import checkpoints
 
-EPOCHS = "running/loss"  # logged once per epoch
 METRICS_TAG = "fitgap.metrics"
 
 
@@ -137,8 +136,8 @@ class Watch:
         if (last := checkpoints.last_epoch(path)) is not None:
             number, train, val = last
             return Training(_name(run), number, epochs, _figures(run, train=train, val=val))
-        steps = store.metric_histories(self._uri, run_ids=[run.run_id], keys=[EPOCHS])
-        number = max(steps[run.run_id].get(EPOCHS, {}), default=0)
+        steps = store.metric_histories(self._uri, run_ids=[run.run_id], keys=[store.EPOCHS])
+        number = max(steps[run.run_id].get(store.EPOCHS, {}), default=0)
         said = endings.figures(run.metrics, _primary(run)) if number else ""
         return Training(_name(run), number, epochs, said)
 

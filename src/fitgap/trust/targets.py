@@ -122,7 +122,7 @@ def is_allowed(target: str, *, modules: Collection[str] = (), depth: int = 0) ->
     modules
         Modules besides: the project's own at the recorded digest, and those that a person
         trusts by name. What stands below one is trusted with it, if it is their own: what they
-        import from elsewhere is not (``nets.os.system``).
+        import from elsewhere is not (``nets.os.system``), nor what their classes have it as.
     depth
         Of imports that were followed.
 
@@ -144,12 +144,17 @@ def is_allowed(target: str, *, modules: Collection[str] = (), depth: int = 0) ->
     if is_installed(module):
         home = str(getattr(locate(target), "__module__", ""))
         return home.partition(".")[0] == target.partition(".")[0]
+    offered = offered_names(module)
+    if offered.get(inside) == target:
+        return True
     first, _, rest = inside.partition(".")
-    origin = offered_names(module).get(first)
-    if origin is None or origin == f"{module}.{first}":
-        return origin is not None
-    return depth < MOST_DEPTH and is_allowed(
-        ".".join([origin, *([rest] if rest else [])]), modules=modules, depth=depth + 1
+    origin = offered.get(first, "")
+    # Where the module itself defines the first, the rest is an attribute, which may be anything.
+    is_from_elsewhere = origin not in ("", f"{module}.{first}")
+    return (
+        is_from_elsewhere
+        and depth < MOST_DEPTH
+        and is_allowed(f"{origin}.{rest}" if rest else origin, modules=modules, depth=depth + 1)
     )
 
 
