@@ -99,23 +99,48 @@ def test_undated_figure_is_placed_by_the_mean_curve(printed, verdict):
     assert findings.place(figure(printed), curves).verdict == verdict
 
 
-# Of 1, 2, 3 either side: two standard errors of the difference are 2 * sqrt(2 / 3) = 1.633.
+# Standard error 0.001 * sqrt(2 / 3) = 0.000816, 4 degrees: t(0.95) = 2.132, t(0.975) = 2.776.
 @pytest.mark.parametrize(
-    ("shift", "verdict"), [(1.6, "agrees"), (-1.6, "agrees"), (1.7, "differs")]
+    ("shift", "verdict"),
+    [(0.0, "equivalent"), (0.003, "equivalent"), (-0.003, "equivalent"), (0.0035, "differs")],
 )
-def test_means_agree_within_two_standard_errors(shift, verdict):
-    ours = [1.0, 2.0, 3.0]
+def test_means_are_equivalent_if_two_one_sided_tests_say_so(shift, verdict):
+    ours = [0.970, 0.971, 0.972]
     found = findings.compare(
-        ours, [value + shift for value in ours], preset=PRESETS[0], metric="test/loss"
+        ours, [value + shift for value in ours], preset=PRESETS[0], metric="test/accuracy"
     )
-    assert found.limit == pytest.approx(1.63299, abs=1e-5)
     assert found.difference == pytest.approx(-shift)
-    assert found.verdict == verdict
+    assert found.reach == pytest.approx(abs(shift) + 2.131847 * 0.000816497, abs=1e-7)
+    assert (found.margin, found.verdict) == (0.005, verdict)
+
+
+def test_what_scatters_widely_is_undecided_and_not_said_to_agree():
+    found = findings.compare(
+        [0.9, 0.95, 0.97], [0.91, 0.94, 0.98], preset="", metric="val/accuracy"
+    )
+    assert found.verdict == "undecided"
+
+
+def test_the_margin_of_a_loss_is_a_share_of_it():
+    found = findings.compare([0.4, 0.401], [0.4, 0.402], preset="", metric="val/loss")
+    assert found.margin == pytest.approx(0.05 * 0.401)
+
+
+def test_values_that_do_not_scatter_get_no_verdict():
+    found = findings.compare([0.9, 0.9], [0.9, 0.9], preset="", metric="val/accuracy")
+    assert (found.reach, found.verdict) == (None, "no verdict")
+
+
+def test_means_at_the_margin_are_called_equivalent_in_one_of_twenty():
+    draws = np.random.default_rng(0).normal(0, 0.004, (1000, 2, 10))
+    draws[:, 1] += 0.005
+    words = [findings.compare(*pair, preset="", metric="val/accuracy").verdict for pair in draws]
+    assert words.count("equivalent") / 1000 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 1000)
 
 
 def test_one_run_of_plain_keras_gives_no_verdict():
     found = findings.compare([1.0, 2.0], [1.0], preset=PRESETS[0], metric="test/loss")
-    assert (found.limit, found.verdict) == (None, "n = 1: no verdict")
+    assert (found.reach, found.verdict) == (None, "n = 1: no verdict")
 
 
 def test_every_published_figure_is_one_the_preset_records(compose):
@@ -232,7 +257,7 @@ def test_preset_whose_runs_failed_is_said_to_be_missing(render):
 def test_equal_figures_of_plain_keras_agree_in_every_preset():
     agreements = reproduce(3).agreements
     assert {one.preset for one in agreements} == set(PRESETS)
-    assert {one.verdict for one in agreements} == {"agrees"}
+    assert {one.verdict for one in agreements} == {"equivalent"}
 
 
 def test_progress_bar_is_judged_by_the_same_rule():

@@ -14,11 +14,13 @@ from typing import Any
 from scipy.special import stdtrit
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate
+from fitgap.comparison.ties import EQUIVALENT, MARGIN, UNDECIDED
 from fitgap.errors import RequestError
 from fitgap_lab.reproduction.measurements import Measurement
 from fitgap_lab.reproduction.published import PUBLISHED, Figure
 
 NO_INTERVAL = "n = 1: no verdict"
+LOSS_MARGIN = 0.05  # of plain Keras's mean loss; that of an accuracy is `ties.MARGIN`
 COMPARED = tuple(
     f"{part}/{quantity}"
     for part in ("running", "train", "val", "test")
@@ -67,15 +69,26 @@ class Agreement:
         What was measured.
     ours, theirs
         Over the seeds of either.
-    limit
-        Two standard errors of the difference of the means; None where one has n = 1.
+    reach
+        How far from zero the difference can be: the larger end of its 90 % interval (Welch). It
+        lies below the margin exactly if both one-sided tests at 5 % say so; None where one has
+        n = 1, or nothing scatters.
+    p
+        Of Welch's two-sided test that the means are equal; None likewise.
     """
 
     preset: str
     metric: str
     ours: Estimate
     theirs: Estimate
-    limit: float | None
+    reach: float | None
+    p: float | None
+
+    @property
+    def margin(self) -> float:
+        """Differences within it are of no interest."""
+        is_loss = self.metric.endswith("loss")
+        return LOSS_MARGIN * abs(self.theirs.mean) if is_loss else MARGIN
 
     @property
     def difference(self) -> float:
@@ -84,10 +97,12 @@ class Agreement:
 
     @property
     def verdict(self) -> str:
-        """Whether the difference is within two standard errors."""
-        if self.limit is None:
-            return NO_INTERVAL
-        return "agrees" if abs(self.difference) <= self.limit else "differs"
+        """Whether the means are shown to be equivalent within the margin, or else to differ."""
+        if self.reach is None or self.p is None:
+            return NO_INTERVAL if 1 in (self.ours.n, self.theirs.n) else "no verdict"
+        if self.reach < self.margin:
+            return EQUIVALENT
+        return "differs" if self.p < 1 - CONFIDENCE else UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -210,14 +225,22 @@ def compare(
 
     Examples
     --------
-    >>> compare([1, 2, 3], [2, 3, 4], preset="", metric="").verdict
-    'agrees'
+    >>> compare([0.97, 0.971, 0.972], [0.971, 0.972, 0.973], preset="", metric="").verdict
+    'equivalent'
+
+    References
+    ----------
+    Schuirmann (1987), two one-sided tests; Welch (1947); Lakens (2017), "Equivalence tests".
     """
     a, b = estimate(ours), estimate(theirs)
-    limit = None
-    if a.sd is not None and b.sd is not None:
-        limit = 2 * math.sqrt(a.sd**2 / a.n + b.sd**2 / b.n)
-    return Agreement(preset, metric, a, b, limit)
+    reach = p = None
+    if a.sd is not None and b.sd is not None and a.sd + b.sd > 0:
+        from scipy.stats import ttest_ind
+
+        test = ttest_ind(ours, theirs, equal_var=False)
+        interval = test.confidence_interval(2 * CONFIDENCE - 1)
+        reach, p = float(max(-interval.low, interval.high)), float(test.pvalue)
+    return Agreement(preset, metric, a, b, reach, p)
 
 
 def compare_all(

@@ -1,15 +1,19 @@
 """A reproduction as text: tables for a terminal, Markdown for the docs, JSON for machines."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from scipy.special import stdtr
-
 from fitgap import identity
 from fitgap.comparison.estimates import Estimate
-from fitgap_lab.reproduction.findings import Agreement, Finding, Reproduction, interval_factor
+from fitgap.comparison.ties import EQUIVALENT, MARGIN, UNDECIDED
+from fitgap_lab.reproduction.findings import (
+    LOSS_MARGIN,
+    Agreement,
+    Finding,
+    Reproduction,
+    interval_factor,
+)
 from fitgap_lab.reproduction.published import NOTES, PRESETS, Figure
 
 if TYPE_CHECKING:
@@ -29,7 +33,7 @@ _AGREEMENT_HEADERS = (
     "sd",
     "n",
     "diff.",
-    "2 s.e.",
+    "reach",
     "verdict",
 )
 
@@ -54,16 +58,17 @@ def explain(n: int) -> str:
 
 
 def explain_agreements(agreements: Sequence[Agreement]) -> str:
-    """Return the rule of the comparison with plain Keras, and what chance alone would give."""
-    outside = sum(agreement.verdict == "differs" for agreement in agreements)
-    judged = [agreement for agreement in agreements if agreement.limit is not None]
-    # Where both have the same distribution, the difference over its standard error is Student's.
-    chance = math.fsum(2 * stdtr(a.ours.n + a.theirs.n - 2, -2.0) for a in judged)
+    """Return the rule of the comparison with plain Keras, and how often it gave each verdict."""
+    judged = [agreement.verdict for agreement in agreements if agreement.reach is not None]
     return (
-        "Rule: the means agree if they differ by at most two standard errors, 2 √(s₁²/n₁ + "
-        f"s₂²/n₂). Of {len(judged)} comparisons {outside} differ by more; if both trained "
-        f"exactly alike, chance would give about {chance:.1f}. Loss and accuracy of one run "
-        "stray together. running is the last epoch's running average."
+        "Rule: two means are equivalent if the 90 % interval of their difference (Welch) lies "
+        f"within the margin, {100 * MARGIN:g} points of accuracy or {100 * LOSS_MARGIN:g} % of "
+        "Keras's loss: two one-sided tests at 5 %. Else they differ if a two-sided test at 5 % "
+        "says so. reach is the end of the interval farther from zero. Of "
+        f"{len(judged)} comparisons {judged.count(EQUIVALENT)} are equivalent, "
+        f"{judged.count(UNDECIDED)} undecided, {judged.count('differs')} differ. Loss and accuracy "
+        "of one run stray together. running is "
+        "the last epoch's running average."
     )
 
 
@@ -189,7 +194,8 @@ def to_json(result: Reproduction) -> str:
                 "fitgap": _plain_estimate(agreement.ours),
                 "keras": _plain_estimate(agreement.theirs),
                 "difference": agreement.difference,
-                "two_standard_errors": agreement.limit,
+                "reach": agreement.reach,
+                "margin": agreement.margin,
                 "verdict": agreement.verdict,
             }
             for agreement in result.agreements
@@ -287,7 +293,7 @@ def _agreement_cells(agreement: Agreement) -> list[str]:
             for text in (_number(side.mean), _number(side.sd), str(side.n))
         ),
         _number(agreement.difference, "+.4f"),
-        _number(agreement.limit),
+        _number(agreement.reach),
         agreement.verdict,
     ]
 
