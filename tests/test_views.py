@@ -95,7 +95,7 @@ sys.exit(mlflow_ui.serve("sqlite:///x.db", host="127.0.0.1", port=1))
 STUBBORN = """#!/bin/sh
 trap "" HUP
 sleep 1000 &
-echo $!
+echo $! >&2
 wait
 """
 
@@ -106,8 +106,8 @@ def test_the_server_ends_with_the_terminal(tmp_path, ending):
     program.write_text(STUBBORN)
     program.chmod(0o755)
     command = [sys.executable, "-c", SERVED, str(program)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        worker = int(process.stdout.readline())
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        worker = int(process.stderr.readline())
         process.send_signal(ending)
         assert process.wait(timeout=30) == 0
     assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie"
