@@ -81,4 +81,4 @@ def test_a_network_is_trained_under_auto_saved_opened_and_asked(
     model = prediction.load_model(run)
     dataset = prediction.load_dataset(run)
     asked = prediction.predict_test_images(model, dataset, range(5))
-    np.testing.assert_allclose(asked.probabilities.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(asked.outputs.sum(axis=1), 1, atol=1e-5)

@@ -24,6 +24,7 @@ NEEDED = {
     "dataset=mat": ["dataset.path=x.mat"],
     "dataset=npz": ["dataset.path=x.npz"],
     "dataset=table": ["dataset.path=x.csv"],
+    "dataset=texts": ["dataset.path=x"],
 }
 
 

@@ -99,6 +99,8 @@ def test_a_certificate_that_does_not_serve_is_told_before_anything_starts(tmp_pa
 
 
 @pytest.mark.slow
+# Python's ssl leaves the socket that it wraps to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.parametrize("is_encrypted", [False, True], ids=["http", "https"])
 def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(
     entered_folder, certificate, is_encrypted
@@ -148,6 +150,7 @@ def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{address}/{SEARCH}", timeout=60, context=context)
         assert refused.value.code == 401
+        refused.value.close()
         text = (served / postgres_server.AUTH_FILE).read_text()
         password = re.search(r"admin_password = (\S+)", text)[1]
         assert password not in log.read_text()

@@ -39,7 +39,7 @@ def train(config):
     datasets._load.cache_clear()
     planned = experiment.plan(config)
     facts = planned.facts
-    dataset, _, partitions = experiment._data(planned)
+    dataset, _, partitions, _ = experiment._data(planned)
     model = build.build(
         config,
         image_shape=dataset.image_shape,

@@ -81,16 +81,19 @@ def serve(uri: str, *, host: str, port: int, when_ready: Callable[[], None] = la
     }
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _stop)
-    # What goes wrong is on the other stream; this one has MLflow's remarks on its settings.
-    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL) as process:
-        try:
-            _wait_until_ready(process, host=host, port=port)
-            when_ready()
-            return process.wait()
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            _end_all(process.pid)
+    process = None
+    try:
+        # What goes wrong is on the other stream; this one has MLflow's remarks on its settings.
+        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
+        _wait_until_ready(process, host=host, port=port)
+        when_ready()
+        return process.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _end_children()  # also one that was not named yet when the signal came
+        if process is not None:
+            process.wait()
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], *, host: str, port: int) -> None:
@@ -106,15 +109,11 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _end_all(pid: int) -> None:
-    """End a process and its descendants: uvicorn takes the terminal's end for a wish to reload."""
+def _end_children() -> None:
+    """End what this process started: uvicorn takes the terminal's end for a wish to reload."""
     import psutil
 
-    try:
-        parent = psutil.Process(pid)
-        processes = [*parent.children(recursive=True), parent]
-    except psutil.NoSuchProcess:
-        return
+    processes = psutil.Process().children(recursive=True)
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
