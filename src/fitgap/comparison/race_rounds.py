@@ -81,6 +81,7 @@ def run(
     rounds: list[Round] = []
     runs = 0
     covers = SPLITS if _has_splits(settings[0]) else SEEDS
+    log = Log(names, metric, covers, rule, ())
     while race.word == UNDECIDED and runs + len(race.racing) <= request.budget:
         words = replicate(settings[0], number=len(rounds))
         racing = list(race.racing)
@@ -103,8 +104,9 @@ def run(
         runs += len(racing)
         for one in out:
             print(f"  out: {names[one.candidate]}, {one.word}", flush=True)
-    log = Log(names, metric, covers, rule, tuple(rounds))
-    race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)
+        # After each round: a race that is interrupted can be drawn as far as it came.
+        log = Log(names, metric, covers, rule, tuple(rounds))
+        race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)
     return log
 
 

@@ -1,5 +1,6 @@
 """Notice own code that was edited after this process imported it: what runs is what it was."""
 
+import contextlib
 import sys
 from collections.abc import Mapping
 
@@ -19,7 +20,8 @@ def remember_imported() -> None:
         spec = getattr(sys.modules.get(module), "__spec__", None)
         path = module_file(module) if spec is not None else None
         if path is not None and _imported.get(module, (None, ""))[0] is not spec:
-            _imported[module] = spec, fingerprint(path.read_text(encoding="utf-8"))
+            with contextlib.suppress(OSError, ValueError, SyntaxError):  # edited this moment
+                _imported[module] = spec, fingerprint(path.read_text(encoding="utf-8"))
 
 
 def refuse(texts: Mapping[str, str]) -> None:

@@ -1,6 +1,7 @@
 """The source of a person's own functions and classes, and of all that these use."""
 
 import ast
+import contextlib
 import inspect
 import sys
 import textwrap
@@ -184,7 +185,10 @@ def _names_in_reach(value: Any) -> dict[str, Any]:
     if isinstance(value, types.FunctionType):
         found = dict(value.__globals__)
         cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-        return found | {name: cell.cell_contents for name, cell in cells}
+        for name, cell in cells:
+            with contextlib.suppress(ValueError):  # a name that is not bound yet
+                found[name] = cell.cell_contents
+        return found
     found = dict(vars(sys.modules.get(value.__module__, types.ModuleType("none"))))
     for method in vars(value).values():
         if isinstance(method, types.FunctionType):

@@ -15,6 +15,9 @@ from fitgap.errors import RequestError
 Arrays = dict[str, NDArray[Any]]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+# Of a value, by what SciPy calls its type; of others 8.
+_BYTES = {"single": 4, "int32": 4, "uint32": 4, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1}
+_BYTES |= {"logical": 1}
 _MOST_CHARACTERS = 10_000  # of a label
 
 
@@ -68,7 +71,8 @@ def _is_hdf5(path: Path) -> bool:
 def _of_older(path: Path) -> Arrays:
     from scipy.io import loadmat, whosmat
 
-    bombs.refuse(path, sum(math.prod(shape) for _, shape, _ in whosmat(path)))
+    sizes = [math.prod(shape) * _BYTES.get(kind, 8) for _, shape, kind in whosmat(path)]
+    bombs.refuse(path, sum(sizes))
     loaded = loadmat(path, struct_as_record=True)
     found = {name: value for name, value in loaded.items() if not name.startswith("__")}
     only = next(iter(found.values()), None)

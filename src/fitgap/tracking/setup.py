@@ -49,19 +49,21 @@ def _create_database(path: Path) -> None:
     """Make MLflow's tables in a file that appears as a whole: a half-made one stays broken."""
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.unlink(missing_ok=True)
+
+    def never_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
+        for _, _, file in connection.execute("PRAGMA database_list").fetchall():
+            if Path(file).name == unfinished.name:  # not what another thread opens meanwhile
+                connection.execute("PRAGMA synchronous = OFF")
+
     # MLflow makes it in some hundred transactions, of which none has to outlive a crash.
-    event.listen(Engine, "connect", _never_wait_for_the_disk)
+    event.listen(Engine, "connect", never_wait_for_the_disk)
     try:
         mlflow.MlflowClient(f"sqlite:///{unfinished}").get_experiment_by_name("Default")
     finally:
-        event.remove(Engine, "connect", _never_wait_for_the_disk)
+        event.remove(Engine, "connect", never_wait_for_the_disk)
     with unfinished.open("rb+") as file:
         os.fsync(file.fileno())
     unfinished.replace(path)
-
-
-def _never_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA synchronous = OFF")
 
 
 def _prepared(uri: str, experiment: str) -> str:
