@@ -34,7 +34,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def study(folder, tracking_uri):  # noqa: ARG001 - the study lands there
+def study(folder, tracking_uri):  # noqa: ARG001 - a fixture takes no usefixtures; it lands there
     return fitgap.Study("study", data="digits", uri=tracking_uri)
 
 
@@ -156,7 +156,8 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
     ],
     ids=["rows", "name", "settings", "kind", "objects", "label"],
 )
-def test_wrong_data_are_refused(folder, data, said):  # noqa: ARG001 - nothing lands elsewhere
+@pytest.mark.usefixtures("folder")
+def test_wrong_data_are_refused(data, said):
     with pytest.raises(RequestError, match=said):
         fitgap.Study(data=data)
 
@@ -210,7 +211,8 @@ def test_a_project_folder_must_exist(tmp_path):
         fitgap.Study(project=tmp_path / "none")
 
 
-def test_a_table_is_trained_on(folder, tracking_uri):  # noqa: ARG001
+@pytest.mark.usefixtures("folder")
+def test_a_table_is_trained_on(tracking_uri):
     frame = pd.DataFrame({"a": np.arange(40) / 2, "b": [1.5, 2.5] * 20, "kind": ["x", "y"] * 20})
     study = fitgap.Study("table", data=frame, label="kind", uri=tracking_uri)
     run = study.run(**SMALL)
@@ -236,7 +238,8 @@ def test_arrays_are_mapped_and_train_to_the_bits_of_what_is_read(folder, trackin
     assert mapped.digest == read.digest
 
 
-def test_a_function_that_returns_data_is_data(folder, tracking_uri):  # noqa: ARG001
+@pytest.mark.usefixtures("folder")
+def test_a_function_that_returns_data_is_data(tracking_uri):
     run = fitgap.Study("function", data=partial(load, count=80), uri=tracking_uri).run(**SMALL)
     assert run.config.dataset.function == {"_target_": f"{__name__}.load", "count": 80}
     with pytest.raises(RequestError, match="data: lambda has no source"):

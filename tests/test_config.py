@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitgap.config import checks, project, schema
+from fitgap.config import checks, model_checks, project, schema, validation
 from fitgap.config import settings as config
 from fitgap.errors import RequestError
 
@@ -230,7 +230,7 @@ def test_a_wrong_value_is_refused_with_setting_allowed_and_received(
     section, _, key = setting.rpartition(".")
     (default_plain[section] if section else default_plain)[key] = value
     with pytest.raises(RequestError) as caught:
-        checks.validate(config.from_plain(default_plain))
+        validation.validate(config.from_plain(default_plain))
     assert str(caught.value) == f"{setting} must be {allowed}, got {value!r}"
 
 
@@ -238,7 +238,7 @@ def test_a_wrong_value_is_refused_with_setting_allowed_and_received(
 def test_fewer_than_two_classes_are_refused(default_plain, classes):
     default_plain["dataset"]["classes"] = classes
     with pytest.raises(RequestError, match=r"dataset\.classes must be two or more different"):
-        checks.validate(config.from_plain(default_plain))
+        validation.validate(config.from_plain(default_plain))
 
 
 @pytest.mark.parametrize(
@@ -456,8 +456,8 @@ def test_what_an_optimizer_takes_is_what_its_signature_says(target, taken):
     for name in names:
         signature = inspect.signature(getattr(keras.optimizers, name)).parameters
         said = set(signature) - {"learning_rate", "name", "kwargs"}
-        assert checks.optimizer_settings(f"keras.optimizers.{name}") == said
-    assert taken in checks.optimizer_settings(target)
+        assert model_checks.optimizer_settings(f"keras.optimizers.{name}") == said
+    assert taken in model_checks.optimizer_settings(target)
 
 
 def test_a_setting_that_the_optimizer_does_not_take_is_refused(compose):

@@ -18,7 +18,7 @@ from fitgap.config import program
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
-from fitgap.sweep import grid as sweeps
+from fitgap.sweep import checking, progress, resume
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep import status as sweep_state
 from fitgap.sweep.plan import PlannedJob, SweepPlan
@@ -104,7 +104,7 @@ def test_a_stopped_sweep_goes_on_in_its_parent_run_from_its_plan(
     assert "3 runs: 1 finished, 1 interrupted, 1 not run" in said
     assert "interrupted  seed=1: epoch 1 of 2 recorded" in said
     assert "not run      seed=2" in said
-    assert f"{program.name()} sweep resume --uri {uri} {parent.run_id[:8]}" in said
+    assert f"{program.name()} sweep resume {parent.run_id[:8]} --uri {uri}" in said
 
     planned = train("-m", *GRID, "hydra.sweeper.dry_run=true")
     assert planned.code == 0
@@ -116,7 +116,7 @@ def test_a_stopped_sweep_goes_on_in_its_parent_run_from_its_plan(
     assert len(by_role(uri, "run")) == 2
 
     sweep = sweep_state.choose_sweep(uri, run_id=parent.run_id[:6])
-    command = sweep_state.resume_arguments(uri, sweep, sweep_state.read_plan(uri, sweep))
+    command = resume.resume_arguments(uri, sweep, sweep_state.read_plan(uri, sweep))
     resumed = train(*command)
     assert resumed.code == 0
     assert "sweep of 3 runs: 1 finished before, 2 to train" in resumed.out
@@ -178,7 +178,7 @@ def test_a_sweep_that_was_to_train_again_is_another_one_and_resumed_as_such(
     plan = sweep_state.read_plan(uri, sweep)
     states = sweep_state.job_states(uri, sweep, plan)
     assert [job.state for job in states] == [State.FINISHED, State.INTERRUPTED, State.NOT_RUN]
-    done = train(*sweep_state.resume_arguments(uri, sweep, plan))
+    done = train(*resume.resume_arguments(uri, sweep, plan))
     assert "sweep of 3 runs: 1 finished before, 2 to train" in done.out
     assert [run.status for run in by_role(uri, "sweep")] == ["FINISHED", "FINISHED"]
     assert len(by_role(uri, "run")) == 6
@@ -194,16 +194,16 @@ def test_a_sweep_that_runs_on_another_host_is_left_alone_until_that_is_said_to_b
     sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
     assert sweep.is_running
     with pytest.raises(RequestError) as refused:
-        sweeps.refuse_running(sweep.parent, uri=tracking_uri)
+        checking.refuse_running(sweep.parent, uri=tracking_uri)
     assert "is running: run " in str(refused.value)
     command = f"resume --uri {tracking_uri} {sweep.parent.run_id} --assume-dead elsewhere"
     assert command in str(refused.value)
     with pytest.raises(RequestError, match="got 'typo'; what says RUNNING is on elsewhere"):
-        sweep_state.assume_dead(tracking_uri, sweep, host="typo")
-    sweep_state.assume_dead(tracking_uri, sweep, host="elsewhere")
+        resume.assume_dead(tracking_uri, sweep, host="typo")
+    resume.assume_dead(tracking_uri, sweep, host="elsewhere")
     sweep = sweep_state.choose_sweep(tracking_uri, run_id=None)
     assert sweep.parent.status == "KILLED"
-    sweeps.refuse_running(sweep.parent, uri=tracking_uri)
+    checking.refuse_running(sweep.parent, uri=tracking_uri)
 
 
 def test_what_says_nothing_for_long_on_another_host_is_told(
@@ -225,13 +225,13 @@ def test_what_says_nothing_for_long_on_another_host_is_told(
         step = 60 - minutes_ago
         client.log_metric(child, "learning_rate", 0.1, timestamp=then, step=step)
         sweep = sweep_state.choose_sweep(tracking_uri, run_id=parent)
-        sweep_state.show_status(tracking_uri, sweep)
+        progress.show_status(tracking_uri, sweep)
         return capsys.readouterr().out
 
     said = told_after_metric(minutes_ago=20)
     assert "seed=0: epoch 1 of 9 recorded, on elsewhere, no sign of life for 20 minutes" in said
     assert (
-        f"if elsewhere is gone: {program.name()} sweep resume --uri {tracking_uri} {parent[:8]} "
+        f"if elsewhere is gone: {program.name()} sweep resume {parent[:8]} --uri {tracking_uri} "
         "--assume-dead" in said
     )
     said = told_after_metric(minutes_ago=1)
@@ -369,10 +369,10 @@ def test_the_time_a_run_takes_is_not_that_of_one_which_lay_interrupted() -> None
         end = None if seconds is None else 1000 * seconds
         return StoredRun("", "", "FINISHED", 0, {}, {}, {}, end_time=end)
 
-    assert sweep_state.typical_seconds([]) is None
-    assert sweep_state.typical_seconds([took(None)]) is None
-    assert sweep_state.typical_seconds([took(3), took(9000)]) == 3
-    assert sweep_state.typical_seconds([took(3), took(9000), took(4)]) == 4
+    assert progress.typical_seconds([]) is None
+    assert progress.typical_seconds([took(None)]) is None
+    assert progress.typical_seconds([took(3), took(9000)]) == 3
+    assert progress.typical_seconds([took(3), took(9000), took(4)]) == 4
 
 
 # What a plan keeps, and how wrong requests are answered.
@@ -399,7 +399,7 @@ def test_a_plan_comes_back_as_it_was_written_but_for_passwords() -> None:
 def test_resuming_gives_the_recorded_command_to_the_store_it_is_in() -> None:
     sweep = Sweep("fitgap", stored("KILLED"))
     uri = "postgresql://ada:it's@db/mlflow"
-    command = sweep_state.resume_arguments(uri, sweep, PLAN)
+    command = resume.resume_arguments(uri, sweep, PLAN)
     assert command == [
         "-m",
         "hydra/launcher=joblib",
@@ -409,11 +409,11 @@ def test_resuming_gives_the_recorded_command_to_the_store_it_is_in() -> None:
         "tracking.uri='postgresql://ada:it\\'s@db/mlflow'",
         "hydra.sweeper.resume=killed",
     ]
-    elsewhere = sweep_state.resume_arguments(uri, sweep, PLAN, overrides=["hydra/launcher=basic"])
+    elsewhere = resume.resume_arguments(uri, sweep, PLAN, overrides=["hydra/launcher=basic"])
     assert "hydra/launcher=joblib" not in elsewhere
     assert "hydra.launcher.n_jobs=2" not in elsewhere
     with pytest.raises(RequestError, match=r"Hydra's own settings only.*got 'seed=3'"):
-        sweep_state.resume_arguments(uri, sweep, PLAN, overrides=["seed=3"])
+        resume.resume_arguments(uri, sweep, PLAN, overrides=["seed=3"])
 
 
 def test_the_same_set_of_jobs_is_the_same_sweep() -> None:

@@ -20,7 +20,7 @@ from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.store import recorded
 from fitgap.sweep import plan as sweep_plan
-from fitgap.sweep import status
+from fitgap.sweep import resume, status
 from fitgap.trust import archives, models, overrides, settings, targets
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
@@ -364,7 +364,7 @@ def test_resuming_refuses_a_plan_that_brings_a_callback_of_hydras(train, tmp_pat
     attack = f"+hydra.callbacks.x={{_target_: logging.FileHandler, filename: {mark}}}"
     file.write_text(json.dumps(plan | {"hydra": [*plan["hydra"], attack]}))
     with pytest.raises(RequestError, match="which a record may not"):
-        status.resume_arguments(uri, sweep, status.read_plan(uri, sweep))
+        resume.resume_arguments(uri, sweep, status.read_plan(uri, sweep))
     assert not mark.exists()
 
 

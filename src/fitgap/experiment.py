@@ -11,7 +11,7 @@ import numpy as np
 
 from fitgap import heavy_imports, store
 from fitgap.config import project, tasks
-from fitgap.config.checks import check_values
+from fitgap.config.model_checks import check_values
 from fitgap.config.schema import Config, SplitConfig
 from fitgap.config.settings import recorded
 from fitgap.data import datasets, preprocessing, splits

@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from fitgap.search.settings import SearchSettings
 from hydra_plugins import fitgap_grid_sweeper
 
 
@@ -22,7 +23,6 @@ class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Search the space that the arguments and ``params`` make."""
         from fitgap.search import optimize
-        from fitgap.search.settings import SearchSettings
         from fitgap.sweep import launchers
 
         assert self.config is not None
@@ -45,21 +45,10 @@ class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
 
 
 @dataclass
-class OptunaSweeperConf:
-    """``hydra/sweeper: optuna``; see `fitgap.search.settings.SearchSettings`."""
+class OptunaSweeperConf(SearchSettings):
+    """``hydra/sweeper: optuna``: the settings of a search, and those of every sweeper."""
 
     _target_: str = "hydra_plugins.fitgap_optuna_sweeper.OptunaSweeper"
-    n_trials: int = 20
-    n_jobs: int | None = None
-    metrics: list[str] = field(default_factory=lambda: ["primary"])
-    directions: list[str] | None = None
-    sampler: str = "tpe"
-    seed: int = 0
-    startup_trials: int = 10
-    pruner: str = "none"
-    pruning_startup_trials: int = 5
-    pruning_warmup_epochs: int = 0
-    study: str | None = None
     params: dict[str, str] | None = field(default_factory=dict)
 
 

@@ -104,8 +104,8 @@ class Comparison:
         Parameters
         ----------
         kind
-            ``curves``, ``gap``, ``parallel``, ``matrix`` or ``variance``; ``remedies`` or
-            ``learning-curve`` of the newest sweep of that kind.
+            ``curves``, ``gap``, ``parallel``, ``matrix`` or ``variance``; ``remedies``,
+            ``learning-curve`` or ``race`` of the newest sweep of that kind.
         metrics, x, log, settings, title
             As ``fitgap plot`` has them.
 

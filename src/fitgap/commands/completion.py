@@ -22,21 +22,6 @@ _CHOICES = re.compile(r"[\w.]+(?: \| [\w.]+)+")  # of a phrase: `auto | compiled
 _LAST_OF_LIST = re.compile(r"(?P<before>.*[,\[])?(?P<last>[^,\[]*)")
 
 
-class Override(click.ParamType):  # type: ignore[type-arg]
-    """A word of Hydra's language, as it is typed."""
-
-    name = "override"
-
-    def shell_complete(
-        self,
-        ctx: click.Context,  # noqa: ARG002 - click's signature
-        param: click.Parameter | None,  # noqa: ARG002
-        incomplete: str,
-    ) -> list[CompletionItem]:
-        """Return what may follow."""
-        return [CompletionItem(word) for word in overrides(incomplete)]
-
-
 def overrides(incomplete: str) -> list[str]:
     """Return the overrides that begin as a word does.
 
@@ -54,6 +39,11 @@ def overrides(incomplete: str) -> list[str]:
         return []
     before = found["before"] or ""
     return [f"{key}={before}{one}" for one in _values(key) if one.startswith(found["last"])]
+
+
+def words(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the overrides that begin as a word of Hydra's language does."""
+    return [CompletionItem(word) for word in overrides(incomplete)]
 
 
 def metrics(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

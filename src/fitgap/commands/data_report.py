@@ -28,7 +28,7 @@ def check_data(composed: DictConfig) -> None:
     except UnreadableImagesError as error:
         print("\n".join(error.reasons))
         raise SystemExit(report(error)) from error
-    except Exception as error:
+    except Exception as error:  # Hydra would print it its own way
         raise SystemExit(report(error)) from error
 
 

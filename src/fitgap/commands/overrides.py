@@ -11,7 +11,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.errors import HydraException
 
-from fitgap.config.checks import optimizer_settings
+from fitgap.config.model_checks import optimizer_settings
 
 # Hydra's flags that take the next word.
 _WITH_VALUE = {

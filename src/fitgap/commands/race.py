@@ -2,17 +2,14 @@
 
 import click
 
-from fitgap.commands.completion import Override
+from fitgap.commands import completion, options
 
 
 @click.command("race", context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, required=True, type=Override(), metavar="OVERRIDE...")
-@click.option(
-    "--margin",
-    type=float,
-    metavar="X",
-    help="Smaller differences are of no interest (0.005 for a share, such as accuracy).",
+@click.argument(
+    "words", nargs=-1, required=True, shell_complete=completion.words, metavar="OVERRIDE..."
 )
+@options.margin
 @click.option(
     "--budget",
     type=int,

@@ -6,7 +6,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from fitgap.commands import completion, options
-from fitgap.commands.completion import Override
 
 
 class _SweepGroup(click.Group):
@@ -45,13 +44,15 @@ def command() -> None:
 
 
 @click.command("train", add_help_option=False, context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1, type=Override())
+@click.argument("words", nargs=-1, shell_complete=completion.words)
 def _train(words: tuple[str, ...]) -> None:
     _run("-m", "hydra/launcher=joblib", *words)
 
 
 @command.command("plan")
-@click.argument("words", nargs=-1, required=True, type=Override(), metavar="OVERRIDE...")
+@click.argument(
+    "words", nargs=-1, required=True, shell_complete=completion.words, metavar="OVERRIDE..."
+)
 def plan(words: tuple[str, ...]) -> None:
     """Check a sweep and show what it would train; start nothing.
 
@@ -70,14 +71,15 @@ def status(*, sweep: str | None, experiment: str | None, uri: str, every: bool) 
 
     SWEEP is its run id or the beginning of it (the last one).
     """
-    from fitgap.sweep import status as state
+    from fitgap.sweep import progress
+    from fitgap.sweep.status import choose_sweep
 
     if "=" in (sweep or ""):
         raise click.UsageError(f"status takes a sweep's run id, not {sweep}; a store is --uri")
     if every:
-        state.show_all(uri, experiment=experiment)
+        progress.show_all(uri, experiment=experiment)
     else:
-        state.show_status(uri, state.choose_sweep(uri, run_id=sweep, experiment=experiment))
+        progress.show_status(uri, choose_sweep(uri, run_id=sweep, experiment=experiment))
 
 
 @command.command("watch")
@@ -89,12 +91,12 @@ def watch(*, sweep: str | None, experiment: str | None, uri: str) -> None:
 
     SWEEP is its run id or the beginning of it (the last one).
     """
-    from fitgap.sweep import live_view
-    from fitgap.sweep import status as state
+    from fitgap.sweep import live_view, progress
+    from fitgap.sweep.status import choose_sweep
 
-    chosen = state.choose_sweep(uri, run_id=sweep, experiment=experiment)
+    chosen = choose_sweep(uri, run_id=sweep, experiment=experiment)
     live_view.follow(uri, chosen)
-    state.show_status(uri, state.choose_sweep(uri, run_id=chosen.parent.run_id))
+    progress.show_status(uri, choose_sweep(uri, run_id=chosen.parent.run_id))
 
 
 @command.command("resume")
@@ -120,17 +122,19 @@ def resume(
     SWEEP is its run id or the beginning of it (the last one); HYDRA_OVERRIDE is as
     hydra.launcher.n_jobs=4.
     """
-    from fitgap.sweep import status as state
+    from fitgap.sweep.resume import assume_dead as end_runs_of
+    from fitgap.sweep.resume import resume_arguments
+    from fitgap.sweep.status import choose_sweep, read_plan
 
     names = [word for word in words if "=" not in word]
     if len(names) > 1:
         raise click.UsageError(f"resume takes one sweep, got {' and '.join(names)}")
-    sweep = state.choose_sweep(uri, run_id=names[0] if names else None, experiment=experiment)
-    planned = state.read_plan(uri, sweep)
+    sweep = choose_sweep(uri, run_id=names[0] if names else None, experiment=experiment)
+    planned = read_plan(uri, sweep)
     hydra_words = [word for word in words if "=" in word]
-    arguments = state.resume_arguments(uri, sweep, planned, overrides=hydra_words, modules=trust)
+    arguments = resume_arguments(uri, sweep, planned, overrides=hydra_words, modules=trust)
     if assume_dead is not None:
-        state.assume_dead(uri, sweep, host=assume_dead)
+        end_runs_of(uri, sweep, host=assume_dead)
     os.environ["MLFLOW_TRACKING_URI"] = uri
     _run(*arguments)
 

@@ -7,8 +7,7 @@ import click
 import hydra
 from omegaconf import DictConfig
 
-from fitgap.commands import overrides
-from fitgap.commands.completion import Override
+from fitgap.commands import completion, overrides
 from fitgap.commands.exit_codes import report
 from fitgap.config.project import CONFIG_DIR
 
@@ -22,7 +21,7 @@ def run_job(composed: DictConfig) -> object:
         return job.run_job(composed)
     except job.JobFailedError:
         raise  # Hydra tells its callbacks and the sweeper
-    except Exception as error:
+    except Exception as error:  # whatever it is, its exit code tells what to do
         # Raised as it is, Hydra would print a line of its own before it.
         raise SystemExit(report(error)) from error
 
@@ -45,7 +44,7 @@ def train(words: Sequence[str]) -> None:
     add_help_option=False,  # Hydra answers its own flags
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("words", nargs=-1, type=Override())
+@click.argument("words", nargs=-1, shell_complete=completion.words)
 def command(words: tuple[str, ...]) -> None:
     """Train one experiment, or with -m a sweep of them."""
     if {"--help", "-h"} & set(words):

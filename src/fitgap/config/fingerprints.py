@@ -3,7 +3,6 @@
 import ast
 import functools
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -69,12 +68,12 @@ def file_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str, 
         if len(text) > 1024 or not re.search(r"\.\w+$", text) or "\n" in text:
             continue
         for folder in folders:
-            path = folder / os.path.expanduser(text)  # noqa: PTH111 - no error for "~x"
             try:
+                path = folder / Path(text).expanduser()
                 if path.is_file():
                     found[text] = _digest(path, path.stat().st_size, path.stat().st_mtime_ns)
                     break
-            except (OSError, ValueError):
+            except (OSError, ValueError, RuntimeError):  # "~x" where there is no person x
                 continue
     return found
 

@@ -1,8 +1,8 @@
 """The settings of one experiment: from what Hydra composed to a checked `Config`, and plain.
 
-The schema is `fitgap.config.schema`, ranges and combinations `fitgap.config.checks`. None of them
-imports TensorFlow: a wrong request must be answered before that takes its seconds. What needs the
-data or Keras is checked where those are at hand.
+The schema is `fitgap.config.schema`, ranges and combinations `fitgap.config.validation`. None of
+them imports TensorFlow: a wrong request must be answered before that takes its seconds. What needs
+the data or Keras is checked where those are at hand.
 """
 
 import json
@@ -13,7 +13,8 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from fitgap.config.checks import DECIMALS, is_number, refuse_unknown, require, validate
+from fitgap.config.checks import is_number, refuse_unknown, require
+from fitgap.config.model_checks import DECIMALS
 from fitgap.config.schema import (
     OWN_DATASETS,
     Config,
@@ -26,6 +27,7 @@ from fitgap.config.schema import (
     TrackingConfig,
     TrainingConfig,
 )
+from fitgap.config.validation import validate
 from fitgap.errors import RequestError
 
 _SECTIONS = {

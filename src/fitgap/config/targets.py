@@ -61,7 +61,7 @@ def locate(target: str) -> Any:
             if error.name and (name == error.name or name.startswith(f"{error.name}.")):
                 continue
             raise _failed(target, error) from error
-        except Exception as error:
+        except Exception as error:  # a person's module runs, which may raise anything
             raise _failed(target, error) from error
         for i in range(end, len(parts)):
             if not hasattr(found, parts[i]):

@@ -5,38 +5,31 @@ others. The same command again goes on until there are ``n_trials``; see
 `fitgap.search.optuna_study` for why it makes no difference that it was interrupted.
 """
 
-import csv
-import hashlib
-import io
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 
 from fitgap import experiment, store
-from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
+from fitgap.search import checks, found
 from fitgap.search import optuna_study as search_study
-from fitgap.search import settings as search_settings
 from fitgap.search import space as search_space
 from fitgap.search.optuna_study import Ended, Parameters
 from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
 from fitgap.store import StoredRun
-from fitgap.sweep import composition, grid
+from fitgap.sweep import checking, composition
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Compose, Overrides
 from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Job, Launch, launch_all
 from fitgap.sweep.launchers import Workers
-from fitgap.training import checkpoints, pruning
-from fitgap.trust.text import cell
+from fitgap.training import pruning
 
 if TYPE_CHECKING:
     import optuna
@@ -74,13 +67,13 @@ def run(
     SystemExit
         With 1, after the others had their chance, if a trial failed.
     """
-    search_settings.check(settings)
+    checks.check(settings)
     fixed, space = search_space.parse(overrides)
     search_study.require_optuna()
-    (base,) = grid.checked([fixed], composition.configs([fixed], compose))
-    settings = search_settings.resolve(settings, base.plan.config)
-    search_settings.check_experiment(settings, base.plan.config)
-    path = _path(base.plan, settings=settings, space=space)
+    (base,) = checking.checked([fixed], composition.configs([fixed], compose))
+    settings = checks.resolve(settings, base.plan.config)
+    checks.check_experiment(settings, base.plan.config)
+    path = search_study.path_for(base.plan, settings=settings, space=space)
     with search_study.opened(path, settings=settings) as study:
         search = _Search(
             settings=settings,
@@ -102,7 +95,7 @@ def run(
             if failures:
                 raise SystemExit(1)
         else:
-            print("\n".join(search.summary()))
+            print("\n".join(found.summary(study, settings=settings, space=space)))
 
 
 class _Search:
@@ -161,14 +154,20 @@ class _Search:
             while batch:
                 failed += self._run(batch, parent)
                 batch = self._next_batch()
-            print("\n" + "\n".join(self.summary()), flush=True)
-            parent.log_text(self._table(), "trials.csv")
-            found = search_study.importances(self._study, self._settings)
-            parent.log_text(json.dumps(found, indent=1, ensure_ascii=False), "importances.json")
+            print(
+                "\n"
+                + "\n".join(found.summary(self._study, settings=self._settings, space=self._space)),
+                flush=True,
+            )
+            parent.log_text(
+                found.table(self._study, settings=self._settings, space=self._space), "trials.csv"
+            )
+            shares_of = search_study.importances(self._study, self._settings)
+            parent.log_text(json.dumps(shares_of, indent=1, ensure_ascii=False), "importances.json")
             parent.log_metrics(
                 {
                     f"importance/{metric}/{name}": share
-                    for metric, shares in found.items()
+                    for metric, shares in shares_of.items()
                     for name, share in shares.items()
                 },
                 step=len(self.trials),
@@ -219,7 +218,7 @@ class _Search:
 
     def _job(self, parameters: Parameters) -> Job:
         overrides = self._overrides(parameters)
-        (job,) = grid.checked([overrides], composition.configs([overrides], self._compose))
+        (job,) = checking.checked([overrides], composition.configs([overrides], self._compose))
         return job
 
     def _run(self, batch: Sequence[tuple[int, Parameters]], parent: "SweepRecord") -> int:
@@ -350,62 +349,3 @@ class _Search:
             "fixed": self._fixed,
             "space": {d.name: repr(d.distribution()) for d in self._space},
         }
-
-    def summary(self) -> list[str]:
-        """Return what came out, in lines."""
-        from optuna.trial import TrialState
-
-        metrics = list(self._settings.metrics)
-        trials = self.trials
-        counts = {state: sum(t.state == state for t in trials) for state in TrialState}
-        lines = [
-            f"{len(trials)} trials: {counts[TrialState.COMPLETE]} finished, "
-            f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed"
-        ]
-        lines += [
-            f"  trial {t.number} failed: {t.user_attrs.get('failure') or 'not a finite value'}"
-            for t in trials
-            if t.state == TrialState.FAIL
-        ]
-        if not counts[TrialState.COMPLETE]:
-            return lines
-        several = len(metrics) > 1
-        best = self._study.best_trials if several else [self._study.best_trial]
-        lines.append("no trial is better in all metrics than:" if several else "best:")
-        for trial in best:
-            values = ", ".join(f"{m} {v:.4f}" for m, v in zip(metrics, trial.values, strict=True))
-            chosen = " ".join(d.override(trial.params[d.name]) for d in self._space)
-            lines.append(f"  trial {trial.number}: {values}  {chosen}")
-        for metric, shares in search_study.importances(self._study, self._settings).items():
-            lines.append(f"importance for {metric}, as shares of 1:")
-            lines += [f"  {share:.2f}  {name}" for name, share in shares.items()]
-        again = [*best[0].user_attrs["overrides"], "seed=0,1,2,3,4"]
-        lines.append("The best of many is lucky too; what it is worth over seeds:")
-        lines.append(f"  {program.name()} train -m {shlex.join(again)}")
-        return lines
-
-    def _table(self) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        names = [dimension.name for dimension in self._space]
-        writer.writerow(["trial", "state", *self._settings.metrics, *names, "run_id"])
-        for trial in self.trials:
-            values = trial.values or [""] * len(self._settings.metrics)
-            chosen = [d.override(trial.params[d.name]).partition("=")[2] for d in self._space]
-            run_id = trial.user_attrs.get("run_id", "")
-            writer.writerow([trial.number, trial.state.name, *values, *map(cell, chosen), run_id])
-        return text.getvalue()
-
-
-def _path(base: Plan, *, settings: SearchSettings, space: Sequence[Dimension]) -> Path:
-    """Return the file of a search: beside the store, named by all that decides its values."""
-    beside = checkpoints.path_for("", uri=base.uri, experiment=base.config.tracking.experiment)
-    decides = {
-        "experiment": [base.uri, base.config.tracking.experiment],
-        "base": base.identity,
-        "space": [repr(dimension) for dimension in space],
-        "metrics": [list(settings.metrics), settings.resolved_directions()],
-        "sampler": [settings.sampler, settings.seed, settings.startup_trials],
-    }
-    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
-    return beside.parent.with_name("searches") / f"{settings.study or digest}.journal"

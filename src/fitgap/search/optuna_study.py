@@ -5,6 +5,8 @@ before its batch, the search's seed and the trial's number alone. So a search th
 interrupted proposes the same again, and goes on as if nothing had happened.
 """
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitgap.errors import RequestError
+from fitgap.experiment import Plan
 from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
+from fitgap.training import checkpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +71,20 @@ def require_optuna() -> None:
             "make setup-extras, or pip install 'fitgap[search]'"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def path_for(base: Plan, *, settings: SearchSettings, space: Sequence[Dimension]) -> Path:
+    """Return the file of a search: beside the store, named by all that decides its values."""
+    beside = checkpoints.path_for("", uri=base.uri, experiment=base.config.tracking.experiment)
+    decides = {
+        "experiment": [base.uri, base.config.tracking.experiment],
+        "base": base.identity,
+        "space": [repr(dimension) for dimension in space],
+        "metrics": [list(settings.metrics), settings.resolved_directions()],
+        "sampler": [settings.sampler, settings.seed, settings.startup_trials],
+    }
+    digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
+    return beside.parent.with_name("searches") / f"{settings.study or digest}.journal"
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from fitgap.evaluation.baseline import remarks
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
 from fitgap.store import StoredRun
+from fitgap.sweep.status import SHORT_ID
 from fitgap.training import checkpoints
 
-SHOWN_ID = 8  # characters of a run id: enough to name it in a command
 _PARTS = ("train", "val", "gap", "test", "test_gap")
 
 
@@ -49,7 +49,7 @@ def figures(metrics: Mapping[str, float], primary: str = "accuracy") -> str:
 
 def of_run(result: Result, planned: Plan) -> list[str]:
     """Return the lines with which a run that stands alone ends."""
-    short = result.run_id[:SHOWN_ID]
+    short = result.run_id[:SHORT_ID]
     uri = store.option(planned.uri)
     primary = metrics_of(planned.config)[0]
     said = remarks(result.metrics, primary=primary, task=planned.facts.task)
@@ -84,7 +84,7 @@ def _of_experiment(plan: Plan) -> str:
 
 def resume_command(uri: str, parent: str) -> str:
     """Return the command that goes on with a sweep."""
-    return f"{program.name()} sweep resume {parent[:SHOWN_ID]}{store.option(uri)}"
+    return f"{program.name()} sweep resume {parent[:SHORT_ID]}{store.option(uri)}"
 
 
 def artifact_folder(planned: Plan, run_id: str) -> Path | None:
@@ -104,7 +104,7 @@ def said_if_stopped(say: Callable[[], None]) -> Iterator[None]:
     """Say something if the block is left by Ctrl-C or SIGTERM."""
     try:
         yield
-    except Exception:
+    except Exception:  # a failure is said elsewhere
         raise
     except BaseException:
         say()

@@ -7,19 +7,27 @@ A sweep that ended before its time goes on in its parent run.
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from fitgap import experiment, heavy_imports, processes, store
-from fitgap.config import program
+from fitgap import experiment, heavy_imports, store
 from fitgap.config.schema import Config
 from fitgap.config.settings import decisive, flatten, to_plain
-from fitgap.errors import RequestError, StoreAwayError
+from fitgap.errors import StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
 from fitgap.sweep import endings, live_view
 from fitgap.sweep import launch as sweep_launch
 from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep.checking import (
+    checked,
+    earlier_parent,
+    failed_before,
+    identity_of,
+    refuse_running,
+    unfinished,
+)
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Job
@@ -28,10 +36,11 @@ from fitgap.sweep.plan import PlannedJob, SweepPlan
 from fitgap.sweep.watching import Watch
 from fitgap.tracking import delivery
 
+if TYPE_CHECKING:
+    from fitgap.tracking.sweep_writer import SweepRecord
+
 # Takes the parent run's id, and the plans of all jobs.
 Publish = Callable[[str, Sequence[Plan]], None]
-
-STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
 
 @dataclass(frozen=True)
@@ -107,168 +116,100 @@ def run(
         refuse_running(parent_run, uri=plan.uri)
         print(f"goes on in its parent run {parent_run.run_id}")
 
-    with workers:
-        with live_view.doing("starting workers, opening the record"):
-            with heavy_imports.paused_garbage_collection():
-                from fitgap.tracking import run_writer, setup, sweep_writer
-
-            experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
-        given = {job.plan.config.name for job in jobs}
-        name = (plan.config.name if len(given) == 1 else None) or _name_of_sweep(grid)
-        with sweep_writer.open_sweep(
-            name,
-            uri=plan.uri,
-            experiment_id=experiment_id,
-            experiment=plan.config.tracking.experiment,
-            tags={**run_writer.user_tags(plan.config), sweep_plan.IDENTITY_TAG: identity_of(jobs)},
-            reopen=parent_run,
-        ) as parent:
-            described = describe(
-                jobs, grid, workers=workers.number, request=request, parent=parent.run_id
-            )
-            parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
-            ordered = same_networks_together(waiting, workers=workers.number)
-            if request.fail_fast:  # what failed before does not keep the others from their turn
-                failed = failed_before(ordered)
-                ordered.sort(key=lambda job: job.plan.identity in failed)
-            names = {job.plan.identity: _name_of_job(job, jobs, grid) for job in ordered}
-            children = [
-                _child(job, name=names[job.plan.identity], parent=parent.run_id) for job in ordered
-            ]
-            plans = [job.plan for job in jobs]
-            watch = Watch(
-                plan.uri,
-                experiment=plan.config.tracking.experiment,
-                parent=parent.run_id,
-                identities=[one.identity for one in plans],
-                finished=sorted(
-                    {one.identity for one in plans} - {job.plan.identity for job in waiting}
-                ),
-            )
-            with (
-                endings.said_if_stopped(
-                    lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)
-                ),
-                live_view.show(watch),
-            ):
-                outcomes = list(
-                    sweep_launch.launch_all(
-                        children, workers.launch, parent=parent, fail_fast=request.fail_fast
-                    ).values()
-                )
-            failures = [outcome for outcome in outcomes if outcome.failure is not None]
-            if failures:
-                reason = f"{len(failures)} of {len(waiting)} runs failed"
-                lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
-                print("\n".join(["", f"{reason}:", *lines]), flush=True)
-                not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
-                if not_run:
-                    print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
-                resume = endings.resume_command(plan.uri, parent.run_id)
-                print(f"run them again: {resume}", flush=True)
-                parent.fail(reason)
-            # What workers that have ended could not send: the sweep's page is made of the record.
-            with contextlib.suppress(StoreAwayError):
-                delivery.deliver_waiting(plan.uri)
-            publish(parent.run_id, plans)
+    with workers, _opened(jobs, grid, parent_run) as parent:
+        described = describe(
+            jobs, grid, workers=workers.number, request=request, parent=parent.run_id
+        )
+        parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
+        outcomes = _train(jobs, waiting, grid, workers=workers, request=request, parent=parent)
+        failed = _say_failures(outcomes, of=len(waiting), plan=plan, parent=parent)
+        # What workers that have ended could not send: the sweep's page is made of the record.
+        with contextlib.suppress(StoreAwayError):
+            delivery.deliver_waiting(plan.uri)
+        publish(parent.run_id, [job.plan for job in jobs])
     print(f"recorded in {store.redact(plan.uri)}")
     print("\n".join(endings.of_sweep(plan)))
-    if failures:
+    if failed:
         raise SystemExit(1)
     return outcomes
 
 
-def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
-    """Return the grid's jobs, each checked as far as that goes without TensorFlow.
-
-    Raises
-    ------
-    RequestError
-        If one of them is wrong, or the store cannot be used.
-    """
-    jobs: list[Job] = []
-    try:
-        for of_job in settings:
-            jobs.append(Job(grid[len(jobs)], experiment.plan(of_job)))
-    except RequestError as error:
-        raise RequestError(f"{error} (in the job {' '.join(grid[len(jobs)])})") from error
-    store.check(jobs[0].plan.uri)
-    delivery.deliver_waiting(jobs[0].plan.uri)
-    return jobs
-
-
-def identity_of(jobs: Sequence[Job]) -> str:
-    """Return what a sweep is the same by: its set of jobs."""
-    return sweep_plan.sweep_identity(job.plan.identity for job in jobs)
-
-
-def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | None:
-    """Return the parent run of an earlier sweep of the same jobs, the newest; or None.
-
-    None too where ``tracking.reuse`` is false, which asks for another sweep, unless that one is
-    to be resumed.
-
-    Raises
-    ------
-    RequestError
-        If the parent to resume is not of the same jobs.
-    """
+@contextlib.contextmanager
+def _opened(
+    jobs: Sequence[Job], grid: Sequence[Overrides], earlier: StoredRun | None
+) -> "Iterator[SweepRecord]":
+    """Open the parent run of a sweep: that of an earlier invocation, or a new one."""
     plan = jobs[0].plan
-    if resume is None and not plan.config.tracking.reuse:
-        return None
-    found = store.find_runs(
-        plan.uri,
+    with live_view.doing("starting workers, opening the record"):
+        with heavy_imports.paused_garbage_collection():
+            from fitgap.tracking import run_writer, setup, sweep_writer
+
+        experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
+    given = {job.plan.config.name for job in jobs}
+    name = (plan.config.name if len(given) == 1 else None) or _name_of_sweep(grid)
+    with sweep_writer.open_sweep(
+        name,
+        uri=plan.uri,
+        experiment_id=experiment_id,
         experiment=plan.config.tracking.experiment,
-        statuses=STATUSES,
-        tags={"fitgap.role": "sweep", sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+        tags={**run_writer.user_tags(plan.config), sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+        reopen=earlier,
+    ) as parent:
+        yield parent
+
+
+def _train(
+    jobs: Sequence[Job],
+    waiting: Sequence[Job],
+    grid: Sequence[Overrides],
+    *,
+    workers: Workers,
+    request: Request,
+    parent: "SweepRecord",
+) -> list[Outcome]:
+    """Train the jobs that wait, in sight of a person, and return what became of each."""
+    ordered = same_networks_together(waiting, workers=workers.number)
+    if request.fail_fast:  # what failed before does not keep the others from their turn
+        failed = failed_before(ordered)
+        ordered.sort(key=lambda job: job.plan.identity in failed)
+    children = [
+        _child(job, name=_name_of_job(job, jobs, grid), parent=parent.run_id) for job in ordered
+    ]
+    plans = [job.plan for job in jobs]
+    watch = Watch(
+        plans[0].uri,
+        experiment=plans[0].config.tracking.experiment,
+        parent=parent.run_id,
+        identities=[one.identity for one in plans],
+        finished=sorted({one.identity for one in plans} - {job.plan.identity for job in waiting}),
     )
-    if resume is None:
-        return found[0] if found else None
-    for parent in found:
-        if parent.run_id == resume:
-            return parent
-    raise RequestError(
-        f"sweep {resume} cannot be resumed: its command makes other jobs now, since conf/, the "
-        "data, this package's source or its libraries changed\n"
-        f"Start it anew: {program.name()} train -m ... (what is the same is not trained again)"
-    )
+    with (
+        endings.said_if_stopped(lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)),
+        live_view.show(watch),
+    ):
+        outcomes = sweep_launch.launch_all(
+            children, workers.launch, parent=parent, fail_fast=request.fail_fast
+        )
+    return list(outcomes.values())
 
 
-def refuse_running(parent: StoredRun, *, uri: str) -> None:
-    """Raise `RequestError` if the process of a sweep's parent run may still be at work."""
-    if parent.status != "RUNNING" or processes.is_gone(parent.tags):
-        return
-    host = parent.tags.get(processes.HOST_TAG, "")
-    where = f"process {parent.tags.get(processes.PID_TAG)} on {host}"
-    command = f"{program.name()} sweep"
-    store_of = store.option(uri)
-    raise RequestError(
-        f"this sweep is running: run {parent.run_id}, {where}; see {command} status{store_of}\n"
-        f"If that host is gone: {command} resume{store_of} {parent.run_id} --assume-dead {host}"
-    )
-
-
-def unfinished(jobs: Sequence[Job], *, resumed: str | None = None) -> list[Job]:
-    """Return the jobs to train: no finished run of their identity, each identity once.
-
-    Where ``tracking.reuse`` is false, the finished runs of the sweep that is resumed count only.
-    """
-    tracking = jobs[0].plan.config.tracking
-    finished: set[str | None] = set()
-    if tracking.reuse or resumed:
-        of_sweep = {} if tracking.reuse else {"fitgap.sweep": str(resumed)}
-        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment, tags=of_sweep)
-        finished = {run.tags.get("fitgap.identity") for run in runs}
-    waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
-    return list(waiting.values())
-
-
-def failed_before(jobs: Sequence[Job]) -> set[str]:
-    """Return the identities whose runs have failed."""
-    plan = jobs[0].plan
-    experiment_name = plan.config.tracking.experiment
-    runs = store.find_runs(plan.uri, experiment=experiment_name, statuses=("FAILED",))
-    return {run.tags.get("fitgap.identity", "") for run in runs}
+def _say_failures(
+    outcomes: Sequence[Outcome], *, of: int, plan: Plan, parent: "SweepRecord"
+) -> bool:
+    """Print and record which runs failed; return whether any did."""
+    failures = [outcome for outcome in outcomes if outcome.failure is not None]
+    if not failures:
+        return False
+    reason = f"{len(failures)} of {of} runs failed"
+    lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
+    print("\n".join(["", f"{reason}:", *lines]), flush=True)
+    not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
+    if not_run:
+        print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
+    resume = endings.resume_command(plan.uri, parent.run_id)
+    print(f"run them again: {resume}", flush=True)
+    parent.fail(reason)
+    return True
 
 
 def describe(

@@ -129,7 +129,7 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
     except PrunedError as error:
         said = _say(f"#{number} {name}: {error}")
         return Outcome(name, result=None, failure=None, pruned=str(error), said=said)
-    except Exception as error:
+    except Exception as error:  # one job's failure, of any kind, leaves the others their turn
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         reason = str(error).strip().partition("\n")[0]
         failure = without_secrets(f"{type(error).__name__}: {reason}")

@@ -96,7 +96,7 @@ def from_json(text: str) -> SweepPlan:
         raise ValueError("not a sweep's plan: a text is no text")
     if type(plan.workers) is not int or plan.workers < 1 or type(plan.reuse) is not bool:
         raise ValueError("not a sweep's plan: its workers or reuse are none")
-    # These are shown, and composed of nothing; what is composed, `status.resume_arguments` checks.
+    # These are shown, and composed of nothing; what is composed, `resume.resume_arguments` checks.
     shown = [
         replace(job, name=plain(job.name), overrides=[plain(each) for each in job.overrides])
         for job in jobs

@@ -6,18 +6,17 @@ from fitgap import store
 from fitgap.config.schema import Config
 from fitgap.config.settings import decisive, recorded, to_text
 from fitgap.store import StoredRun
+from fitgap.sweep.checking import checked, earlier_parent
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.grid import Request, checked, describe, earlier_parent
+from fitgap.sweep.grid import Request, describe
 from fitgap.sweep.launch import Job
+from fitgap.sweep.progress import duration, status_of, typical_seconds
 from fitgap.sweep.status import (
     SHORT_ID,
     State,
     Sweep,
-    duration,
     runs_by_identity,
     state_of,
-    status_of,
-    typical_seconds,
 )
 from fitgap.training import checkpoints
 

@@ -1,0 +1,122 @@
+"""Ranges and combinations of the settings of a dataset and its split."""
+
+from collections.abc import Mapping, Sequence
+
+from fitgap.config.checks import check_seed, has_target, is_number, require
+from fitgap.config.schema import (
+    ArraysConfig,
+    DatasetConfig,
+    FunctionConfig,
+    ImageFolderConfig,
+    OwnConfig,
+    SplitConfig,
+    TableConfig,
+    TextsConfig,
+)
+from fitgap.config.tasks import TASKS
+from fitgap.errors import RequestError
+
+
+def check_dataset(dataset: DatasetConfig) -> None:
+    """Raise a `RequestError` for the first wrong setting of a dataset."""
+    classes = dataset.classes
+    if classes is not None and (len(set(classes)) != len(classes) or len(classes) < 2):
+        raise RequestError(f"dataset.classes must be two or more different numbers, got {classes}")
+    holds = dataset.task in (None, *TASKS)
+    require("dataset.task", dataset.task, f"null or {' or '.join(TASKS)}", when=holds)
+    if isinstance(dataset, OwnConfig):
+        fraction = dataset.test_fraction
+        inside = is_number(fraction) and 0 < fraction < 1
+        require("dataset.test_fraction", fraction, "a number in (0, 1)", when=inside)
+        check_seed("dataset.test_seed", dataset.test_seed)
+    if isinstance(dataset, ArraysConfig):
+        _check_arrays(dataset)
+    if isinstance(dataset, FunctionConfig):
+        function = dataset.function
+        require("dataset.function", function, "given with a _target_", when=has_target(function))
+    if isinstance(dataset, ImageFolderConfig):
+        _check_size("dataset.image_size", dataset.image_size)
+        channels = dataset.channels
+        require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
+        bits = dataset.bits
+        require("dataset.bits", bits, "8 to 16, or null", when=bits is None or 8 <= bits <= 16)
+    if isinstance(dataset, TextsConfig):
+        for setting in ("length", "vocabulary"):
+            value = getattr(dataset, setting)
+            require(f"dataset.{setting}", value, "1 or more", when=value >= 1)
+    if isinstance(dataset, TableConfig):
+        label = dataset.label
+        names = [label] if isinstance(label, str) else label
+        valid = isinstance(names, list) and bool(names) and all(map(_is_text, names))
+        require("dataset.label", label, "a column's name or a list of names", when=valid)
+        if dataset.decimal is not None:
+            require(
+                "dataset.decimal", dataset.decimal, ". or ,", when=dataset.decimal in (".", ",")
+            )
+        if dataset.image_shape is not None:
+            _check_size("dataset.image_shape", dataset.image_shape)
+
+
+_ROLES = tuple(f"{kind}_{part}" for part in ("train", "val", "test") for kind in ("x", "y"))
+_LAYOUTS = ("channels_last", "channels_first", "sequences", "tokens")
+
+
+def _check_arrays(dataset: ArraysConfig) -> None:
+    keys, layout = dataset.keys, dataset.layout
+    if keys is not None:
+        valid = isinstance(keys, Mapping) and all(isinstance(name, str) for name in keys.values())
+        require("dataset.keys", keys, "a mapping, as {x_train: X, y_train: y}", when=valid)
+        for role in keys:
+            allowed = ", ".join(_ROLES)
+            require("dataset.keys", role, f"a mapping of {allowed}", when=role in _ROLES)
+    if layout is not None:
+        require("dataset.layout", layout, " or ".join(_LAYOUTS), when=layout in _LAYOUTS)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+_MOST_PIXELS = 10_000  # a side
+
+
+def _check_size(name: str, size: Sequence[int]) -> None:
+    holds = len(size) == 2 and all(0 < n <= _MOST_PIXELS for n in size)
+    require(name, size, f"[height, width] in pixels, at most {_MOST_PIXELS}", when=holds)
+
+
+_SPLITS = ("holdout", "kfold", "given", "none")
+
+
+def check_split(split: SplitConfig) -> None:
+    """Raise a `RequestError` for the first wrong setting of a split."""
+    require("split.name", split.name, " or ".join(_SPLITS), when=split.name in _SPLITS)
+    share = split.train_fraction
+    in_range = is_number(share) and 0 < share <= 1
+    require("split.train_fraction", share, "a number in (0, 1]", when=in_range)
+    if split.name == "holdout":
+        fraction = split.validation_fraction
+        inside = fraction is not None and is_number(fraction) and 0 < fraction < 1
+        require("split.validation_fraction", fraction, "a number in (0, 1)", when=inside)
+    if split.name in ("holdout", "kfold"):
+        check_seed("split.seed", split.seed)
+    if split.name == "kfold":
+        folds, fold = split.folds, split.fold
+        require("split.folds", folds, "an integer >= 2", when=folds is not None and folds >= 2)
+        valid = fold is not None and folds is not None and 0 <= fold < folds
+        require("split.fold", fold, f"an integer from 0 to {(folds or 2) - 1}", when=valid)
+    _check_order(split)
+
+
+def _check_order(split: SplitConfig) -> None:
+    if split.order is None:
+        return
+    if split.name == "kfold":
+        raise RequestError(
+            "split.order belongs to split=holdout: folds would train on what is newer than their "
+            "validation partition"
+        )
+    if split.stratify:
+        raise RequestError("split.order and split.stratify=true contradict each other")
+    if split.group is not None:
+        raise RequestError("split.order and split.group cannot be used together")

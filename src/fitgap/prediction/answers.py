@@ -1,0 +1,93 @@
+"""What a network says of some images or rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.data import rows
+from fitgap.data.datasets import Images, Labels
+from fitgap.errors import RequestError
+from fitgap.evaluation.scores import network_outputs
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Images or rows, and what a network says of them.
+
+    Attributes
+    ----------
+    sources
+        Where each comes from: its number in the test part, its file, or its row.
+    images
+        uint8 of shape (n, height, width) or (n, height, width, channels), as the network got them;
+        None of rows.
+    labels
+        int64 of shape (n,): the true classes; of other tasks as the dataset has them; None where
+        nobody knows them.
+    outputs
+        float32 of shape (n, outputs): probabilities of classes or of labels, or numbers.
+    class_names
+        One per class, label or number.
+    task
+        See `fitgap.config.tasks`.
+    """
+
+    sources: Sequence[int | str | Path]
+    images: Images | None
+    labels: Labels | None
+    outputs: NDArray[np.float32]
+    class_names: Sequence[str]
+    task: str = "classes"
+
+    @property
+    def predicted(self) -> Labels:
+        """The most probable class of each image; int64 of shape (n,)."""
+        predicted: Labels = self.outputs.argmax(axis=1)
+        return predicted
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The probability of the predicted class; shape (n,)."""
+        confidence: NDArray[np.float32] = self.outputs.max(axis=1)
+        return confidence
+
+
+def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:
+    """Return what a network says of images, or of a table's rows.
+
+    Parameters
+    ----------
+    model
+        From `load_model`.
+    x
+        An array as the network takes it, or a DataFrame.
+
+    Raises
+    ------
+    RequestError
+        If a column is missing, or has text in the place of a number.
+    """
+    if rows.named_inputs(model):
+        try:
+            x = rows.inputs_of(x, model)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
+    elif not isinstance(x, np.ndarray):
+        raise RequestError(
+            "its network was recorded by an earlier fitgap and takes a table's columns as numbers: "
+            "train it again"
+        )
+    outputs: NDArray[np.float32] = np.asarray(model.predict(x, verbose=0))
+    return outputs
+
+
+def of_each_class(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a probability per class, also where the network says the second one's only."""
+    return network_outputs(outputs, "binary" if outputs.shape[1] == 1 else "one_hot")

@@ -1,0 +1,157 @@
+"""What a run's network says of a person's rows: of a table, of texts, of an array."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.schema import TableConfig, TextsConfig
+from fitgap.config.tasks import task_of
+from fitgap.data import rows, table, texts
+from fitgap.data.arrays import listed
+from fitgap.errors import RequestError
+from fitgap.prediction.answers import Predictions, of_each_class, outputs_of
+from fitgap.prediction.loading import load_model
+from fitgap.store.recorded import RecordedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLES = (".csv", ".tsv", ".parquet", ".pq")
+ARRAYS = (".npy", ".npz")
+
+
+def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()) -> Predictions:
+    """Ask a run's network for the classes, numbers or labels of a table's rows.
+
+    Parameters
+    ----------
+    run
+        Of the record; its data are a table, or texts.
+    path
+        CSV or Parquet with the columns that the network takes; others are not looked at.
+    trusted
+        See `load_model`.
+
+    Raises
+    ------
+    RequestError
+        If the run learned from no table, or the file cannot be read or lacks a column.
+    """
+    settings = run.config.dataset
+    if isinstance(settings, TableConfig):
+        frame = table.read_rows(path, settings)
+    elif isinstance(settings, TextsConfig):
+        frame = texts.read_rows(path, settings)
+    else:
+        raise RequestError(f"run {run.run_id} learned from no table, but {path} is one")
+    return _predict_frame(
+        run, frame, [f"row {row}" for row in range(1, len(frame) + 1)], str(path), trusted
+    )
+
+
+def predict_texts(
+    run: RecordedRun, paths: Sequence[Path], *, trusted: Collection[str] = ()
+) -> Predictions:
+    """Ask a run's network about ``.txt`` files, as `predict_rows` does about rows.
+
+    Raises
+    ------
+    RequestError
+        If the run learned from no texts, or a file cannot be read.
+    """
+    settings = run.config.dataset
+    if not isinstance(settings, TextsConfig):
+        raise RequestError(f"run {run.run_id} learned from no texts, but {paths[0]} is one")
+    frame = texts.frame_of(texts.read_files(paths), settings)
+    return _predict_frame(run, frame, list(paths), "texts", trusted)
+
+
+def _predict_frame(
+    run: RecordedRun,
+    frame: "pd.DataFrame",
+    sources: Sequence[str | Path],
+    called: str,
+    trusted: Collection[str],
+) -> Predictions:
+    task = task_of(run.config).name
+    model = load_model(run, trusted=trusted)
+    try:
+        outputs = outputs_of(model, frame)
+    except RequestError as error:
+        raise RequestError(f"{called}: {error}") from error
+    return Predictions(
+        sources=sources,
+        images=None,
+        labels=None,
+        outputs=of_each_class(outputs) if task == "classes" else outputs,
+        class_names=run.class_names,
+        task=task,
+    )
+
+
+def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()) -> Predictions:
+    """Ask a run's network for the classes, numbers or labels of an array's rows.
+
+    Parameters
+    ----------
+    run
+        Of the record; its data are arrays or images.
+    path
+        ``.npy``; or ``.npz`` that holds one array, or one called ``x`` or ``x_test``.
+    trusted
+        See `load_model`.
+
+    Raises
+    ------
+    RequestError
+        If the file holds no such array, or one that the network does not take.
+    """
+    x = _read_array(path)
+    if x.shape[1:] != run.image_shape or not len(x):
+        wanted = ", ".join(map(str, run.image_shape))
+        raise RequestError(f"{path}: the network takes shape (n, {wanted}), got {x.shape}")
+    model = load_model(run, trusted=trusted)
+    if rows.named_inputs(model):
+        raise RequestError(f"run {run.run_id} learned from a table: name a file of rows")
+    takes = np.dtype(model.inputs[0].dtype)
+    task = task_of(run.config).name
+    outputs = outputs_of(model, _as_type(x, takes, path=path))
+    return Predictions(
+        sources=[f"row {row}" for row in range(1, len(x) + 1)],
+        images=None,
+        labels=None,
+        outputs=of_each_class(outputs) if task == "classes" else outputs,
+        class_names=run.class_names,
+        task=task,
+    )
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    try:
+        found = np.load(path, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        with found:
+            names = [name for name in ("x", "x_test") if name in found.files] or found.files
+            if len(names) == 1 or "x" in names:
+                return np.asarray(found[names[0]])
+    except Exception as error:  # a damaged file can raise nearly anything
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise RequestError(f"{path} cannot be read: {reason}") from error
+    raise RequestError(f"{path} must hold one array, or one called x; got {listed(names)}")
+
+
+def _as_type(x: NDArray[Any], takes: "np.dtype[Any]", *, path: Path) -> NDArray[Any]:
+    """Return an array as the type that a network takes, if that says the same."""
+    if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
+        raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
+    taken = x.astype(takes)
+    if takes.kind in "iu" and (taken != x).any():
+        raise RequestError(
+            f"{path}: the network takes {takes}, which cannot hold values from {x.min()} to "
+            f"{x.max()}"
+        )
+    return taken

@@ -1,0 +1,108 @@
+"""Before a sweep starts: whether its jobs are right, and what of them is there already."""
+
+from collections.abc import Iterable, Sequence
+
+from fitgap import experiment, processes, store
+from fitgap.config import program
+from fitgap.config.schema import Config
+from fitgap.errors import RequestError
+from fitgap.store import StoredRun
+from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep.composition import Overrides
+from fitgap.sweep.launch import Job
+from fitgap.tracking import delivery
+
+STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
+
+
+def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
+    """Return the grid's jobs, each checked as far as that goes without TensorFlow.
+
+    Raises
+    ------
+    RequestError
+        If one of them is wrong, or the store cannot be used.
+    """
+    jobs: list[Job] = []
+    try:
+        for of_job in settings:
+            jobs.append(Job(grid[len(jobs)], experiment.plan(of_job)))
+    except RequestError as error:
+        raise RequestError(f"{error} (in the job {' '.join(grid[len(jobs)])})") from error
+    store.check(jobs[0].plan.uri)
+    delivery.deliver_waiting(jobs[0].plan.uri)
+    return jobs
+
+
+def identity_of(jobs: Sequence[Job]) -> str:
+    """Return what a sweep is the same by: its set of jobs."""
+    return sweep_plan.sweep_identity(job.plan.identity for job in jobs)
+
+
+def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | None:
+    """Return the parent run of an earlier sweep of the same jobs, the newest; or None.
+
+    None too where ``tracking.reuse`` is false, which asks for another sweep, unless that one is
+    to be resumed.
+
+    Raises
+    ------
+    RequestError
+        If the parent to resume is not of the same jobs.
+    """
+    plan = jobs[0].plan
+    if resume is None and not plan.config.tracking.reuse:
+        return None
+    found = store.find_runs(
+        plan.uri,
+        experiment=plan.config.tracking.experiment,
+        statuses=STATUSES,
+        tags={"fitgap.role": "sweep", sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+    )
+    if resume is None:
+        return found[0] if found else None
+    for parent in found:
+        if parent.run_id == resume:
+            return parent
+    raise RequestError(
+        f"sweep {resume} cannot be resumed: its command makes other jobs now, since conf/, the "
+        "data, this package's source or its libraries changed\n"
+        f"Start it anew: {program.name()} train -m ... (what is the same is not trained again)"
+    )
+
+
+def refuse_running(parent: StoredRun, *, uri: str) -> None:
+    """Raise `RequestError` if the process of a sweep's parent run may still be at work."""
+    if parent.status != "RUNNING" or processes.is_gone(parent.tags):
+        return
+    host = parent.tags.get(processes.HOST_TAG, "")
+    where = f"process {parent.tags.get(processes.PID_TAG)} on {host}"
+    command = f"{program.name()} sweep"
+    store_of = store.option(uri)
+    raise RequestError(
+        f"this sweep is running: run {parent.run_id}, {where}; see {command} status{store_of}\n"
+        f"If that host is gone: {command} resume{store_of} {parent.run_id} --assume-dead {host}"
+    )
+
+
+def unfinished(jobs: Sequence[Job], *, resumed: str | None = None) -> list[Job]:
+    """Return the jobs to train: no finished run of their identity, each identity once.
+
+    Where ``tracking.reuse`` is false, the finished runs of the sweep that is resumed count only.
+    """
+    tracking = jobs[0].plan.config.tracking
+    finished: set[str | None] = set()
+    if tracking.reuse or resumed:
+        of_sweep = {} if tracking.reuse else {"fitgap.sweep": str(resumed)}
+        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment, tags=of_sweep)
+        finished = {run.tags.get("fitgap.identity") for run in runs}
+    waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
+    return list(waiting.values())
+
+
+def failed_before(jobs: Sequence[Job]) -> set[str]:
+    """Return the identities whose runs have failed."""
+    plan = jobs[0].plan
+    experiment_name = plan.config.tracking.experiment
+    runs = store.find_runs(plan.uri, experiment=experiment_name, statuses=("FAILED",))
+    return {run.tags.get("fitgap.identity", "") for run in runs}

@@ -1,0 +1,87 @@
+"""Going on with a sweep that ended before its time."""
+
+from collections.abc import Collection, Sequence
+
+from fitgap import processes, store
+from fitgap.config import program
+from fitgap.errors import RequestError
+from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep.plan import SweepPlan
+from fitgap.sweep.status import Sweep
+from fitgap.trust import overrides as trust
+
+
+def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
+    """End what says RUNNING in a sweep's experiment on a host that a person knows to be gone.
+
+    Raises
+    ------
+    RequestError
+        If nothing runs there.
+    """
+    running = store.find_runs(uri, experiment=sweep.experiment, statuses=("RUNNING",))
+    hosts = {run.tags.get(processes.HOST_TAG, "unknown") for run in running}
+    if host not in hosts:
+        said = f"what says RUNNING is on {', '.join(sorted(hosts))}" if hosts else "nothing runs"
+        raise RequestError(f"--assume-dead must be a host with runs, got {host!r}; {said}")
+    from fitgap.tracking import setup
+
+    setup.end_dead_runs(uri, sweep.experiment, dead_host=host)
+
+
+def resume_arguments(
+    uri: str,
+    sweep: Sweep,
+    plan: SweepPlan,
+    *,
+    overrides: Sequence[str] = (),
+    modules: Collection[str] = (),
+) -> list[str]:
+    """Return the words after `fitgap train` that goes on with a sweep.
+
+    Parameters
+    ----------
+    uri
+        Of the store the sweep is in.
+    sweep, plan
+        From `choose_sweep` and `read_plan`.
+    overrides
+        Of Hydra's settings, in addition: another launcher, another number of workers.
+    modules
+        Those whose classes the plan may name besides Keras's and fitgap's; see `fitgap.trust`.
+
+    Raises
+    ------
+    RequestError
+        If an override is of the experiment: that would be another sweep. If the plan brings along
+        what a record may not.
+    """
+    for override in overrides:
+        if not override.lstrip("+~").startswith(("hydra/", "hydra.")):
+            raise RequestError(
+                "resume takes Hydra's own settings only, as hydra.launcher.n_jobs=4, "
+                f"got {override!r}\nOther runs are another sweep: {program.name()} train -m ..."
+            )
+    recorded = [o for o in plan.hydra if not o.lstrip("+").startswith(_NOT_RESUMED)]
+    recorded = [o for o in recorded if o not in overrides]  # a person says the same
+    what = f"{sweep_plan.FILE_NAME} of sweep {sweep.parent.run_id}"
+    trust.check([*recorded, *plan.task], what=what, modules=modules)
+    if any(override.startswith("hydra/launcher=") for override in overrides):
+        recorded = [o for o in recorded if not o.lstrip("+").startswith(_OF_LAUNCHER)]
+    task = [
+        f"{override.partition('=')[0]}={sweep_plan.quoted(uri)}"
+        if override.lstrip("+").startswith("tracking.uri=")
+        else override
+        for override in plan.task
+    ]
+    return [
+        "-m",
+        *recorded,
+        *task,
+        *overrides,
+        f"hydra.sweeper.resume={sweep.parent.run_id}",
+    ]
+
+
+_NOT_RESUMED = ("hydra.mode=", "hydra.sweeper.resume=", "hydra.sweeper.dry_run=")
+_OF_LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
