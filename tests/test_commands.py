@@ -89,7 +89,7 @@ def test_a_misspelt_option_is_refused_in_two_lines(run):
 
 
 def test_several_words_after_by_are_several_settings(monkeypatch, run):
-    from fitgap.comparison import groups
+    from fitgap.comparison import ranking
     from fitgap.errors import RequestError
 
     asked = []
@@ -98,7 +98,7 @@ def test_several_words_after_by_are_several_settings(monkeypatch, run):
         asked.append(given["query"])
         raise RequestError("enough")
 
-    monkeypatch.setattr(groups, "compare_experiment", compare)
+    monkeypatch.setattr(ranking, "compare_experiment", compare)
     assert run("compare", "--by", "optimizer", "seed", "--sort", "val/loss", "--by=loss")[0] == 2
     (query,) = asked
     assert query.by == ("optimizer", "seed", "loss")

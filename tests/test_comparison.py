@@ -8,9 +8,9 @@ import statistics
 import pytest
 
 from fitgap.comparison.estimates import estimate, t_quantile
-from fitgap.comparison.groups import compare
 from fitgap.comparison.images import image_interval
 from fitgap.comparison.query import Query
+from fitgap.comparison.ranking import compare
 from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import parse, show

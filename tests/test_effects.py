@@ -7,7 +7,7 @@ import pytest
 
 from fitgap.comparison.effects import effect_metrics, main_effects
 from fitgap.comparison.estimates import t_quantile
-from fitgap.comparison.groups import compare
+from fitgap.comparison.ranking import compare
 from fitgap.config.settings import to_text
 from fitgap.store import StoredRun
 

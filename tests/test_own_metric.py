@@ -4,7 +4,7 @@ import pytest
 import sklearn.metrics
 
 from fitgap import prediction, store
-from fitgap.comparison.groups import compare_experiment
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.config import project
 from fitgap.report import page
 from fitgap.store import recorded

@@ -317,7 +317,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(monkeypatch):
 def test_the_command_writes_the_picture_and_says_where(monkeypatch, tmp_path):
     monkeypatch.setattr(store, "metric_histories", lambda *_, **__: HISTORIES)
     monkeypatch.setattr(
-        "fitgap.comparison.groups.compare_experiment", lambda *_, **__: Comparison((SECTION,), ())
+        "fitgap.comparison.ranking.compare_experiment", lambda *_, **__: Comparison((SECTION,), ())
     )
     path = tmp_path / "curves.svg"
     arguments = ["curves", "-o", str(path), "--metric", "accuracy", "--size", "300x200"]

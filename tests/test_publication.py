@@ -6,7 +6,8 @@ from xml.etree import ElementTree
 import pytest
 
 from fitgap import store
-from fitgap.comparison.groups import Comparison, compare
+from fitgap.comparison.groups import Comparison
+from fitgap.comparison.ranking import compare
 from fitgap.report import sweep_page
 from fitgap.store import StoredRun
 

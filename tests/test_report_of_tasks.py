@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from fitgap import experiment, store
 from fitgap.commands import compare, plot, predict, report
 from fitgap.comparison.gap_curves import front_of
-from fitgap.comparison.groups import compare_experiment
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.errors import RequestError
 from fitgap.store import predictions
 

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap.comparison.groups import compare_experiment
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.report.terminal_details import effects_text, gaps_text, print_effects, print_gaps

@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from fitgap import store
-from fitgap.comparison.groups import compare_experiment
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.report import content, page, terminal_details
 
 pytest.importorskip("optuna", reason="Optuna is an extra")

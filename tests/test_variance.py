@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fitgap.comparison.groups import compare
+from fitgap.comparison.ranking import compare
 from fitgap.comparison.variance import IMAGES, SEED, SPLIT, components_of, in_words
 from fitgap.report.terminal_details import variance_text
 from fitgap_lab.calibration.simulate import made_up_runs

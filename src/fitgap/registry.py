@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from fitgap import store
-from fitgap.comparison.groups import Group, compare_experiment
+from fitgap.comparison.groups import Group
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.config.schema import TableConfig
 from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError

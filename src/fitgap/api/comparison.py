@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap.api.run import Run, Runs
-from fitgap.comparison import groups
+from fitgap.comparison import ranking
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.query import Query
 
@@ -44,7 +44,7 @@ class Comparison:
 
     def __init__(self, *, uri: str, experiment: str, query: Query) -> None:
         self._uri, self._experiment, self._query = uri, experiment, query
-        self._found = groups.compare_experiment(uri, experiment=experiment, query=query)
+        self._found = ranking.compare_experiment(uri, experiment=experiment, query=query)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def command(
     """Compare an experiment's finished runs: which settings generalise, and how sure that is."""
     if verdicts + effects + variance > 1:
         raise click.UsageError("--verdicts, --effects and --variance are views: choose one")
-    from fitgap.comparison.groups import compare_experiment
+    from fitgap.comparison.ranking import compare_experiment
 
     comparison = compare_experiment(uri, experiment=experiment, query=query)
     rows = limit or None

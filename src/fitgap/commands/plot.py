@@ -120,8 +120,8 @@ def command(
             sweep_charts.draw(kind, uri=uri, experiment=experiment, sweep=sweep, title=title)
         ]
     else:
-        from fitgap.comparison.groups import compare_experiment
         from fitgap.comparison.query import Query
+        from fitgap.comparison.ranking import compare_experiment
         from fitgap.report import comparison_charts
 
         query = Query(sort=sort, where=where, by=by, sweep=sweep)

@@ -10,15 +10,21 @@ settings are looked at together, it holds for all pairs of levels and all settin
 (Bonferroni).
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate
 from fitgap.comparison.groups import Section
+from fitgap.comparison.paired_differences import by_block
 from fitgap.comparison.recorded_metrics import higher_is_better
-from fitgap.comparison.replicates import OF_THE_SPLIT, REPLICATE_KEYS, overlap_of
+from fitgap.comparison.replicates import (
+    OF_THE_SPLIT,
+    REPLICATE_KEYS,
+    grouped,
+    mean,
+    overlap_of,
+)
 from fitgap.comparison.significance import Paired, paired
-from fitgap.comparison.ties import by_block
 from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show, value_of
 from fitgap.store import StoredRun
 
@@ -31,6 +37,7 @@ RULE = (
     "holds for all pairs of levels and all settings at once (paired t, Bonferroni)."
 )
 UNSET = "not set"
+Block = tuple[str | None, ...]  # the other settings, then what tells a replicate from others
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,12 +145,10 @@ def _effect(
     others = others_than([key], keys)
     shared = [*others, *REPLICATE_KEYS]
 
-    def block_of(run: StoredRun) -> Hashable:
+    def block_of(run: StoredRun) -> Block:
         return tuple(value_of(run, name) for name in shared)
 
-    members: dict[str | None, list[StoredRun]] = {}
-    for run in runs:
-        members.setdefault(value_of(run, key), []).append(run)
+    members = grouped(runs, lambda run: value_of(run, key))
     cells = {
         value: by_block(some, metric=metric, block_of=block_of) for value, some in members.items()
     }
@@ -170,23 +175,11 @@ def _effect(
     ends = sorted((levels[0], levels[-1]), key=lambda pair: pair[1].mean)
     low, high = (cells[value] for value, _ in ends)
     pairs = max(len(levels) * (len(levels) - 1) // 2, 1)
-    by_combination: dict[Hashable, list[float]] = {}
-    for block in complete:
-        combination = block[: len(others)] if isinstance(block, tuple) else block
-        by_combination.setdefault(combination, []).append(high[block] - low[block])
-    overlap = 0.0
-    if len(by_combination) == 1:
-        by_split: dict[Hashable, list[float]] = {}
-        for block in complete:
-            split = block[-len(OF_THE_SPLIT) :] if isinstance(block, tuple) else block
-            by_split.setdefault(split, []).append(high[block] - low[block])
-        several = len(by_split) > 1
-        overlap = overlap_of(runs) if several else 0.0
-        units = by_split if several else {block: [high[block] - low[block]] for block in complete}
-    else:
-        units = by_combination
+    units, overlap = _units(
+        {block: high[block] - low[block] for block in complete}, runs, others=len(others)
+    )
     span = paired(
-        [sum(found) / len(found) for found in units.values()],
+        units,
         confidence=1 - (1 - CONFIDENCE) / (pairs * rows),
         overlap=overlap,
     )
@@ -199,3 +192,21 @@ def _effect(
         blocks=len(complete),
         all_blocks=len(everywhere),
     )
+
+
+def _units(
+    differences: Mapping[Block, float], runs: Sequence[StoredRun], *, others: int
+) -> tuple[list[float], float]:
+    """Return the differences that an interval is over, and how far their training sets overlap.
+
+    They are averaged by combination of the other settings, the first of a block; of one such by
+    split, the last of it; of one split they stand by themselves.
+    """
+    overlap = 0.0
+    units = grouped(differences, lambda block: block[:others])
+    if len(units) == 1:
+        units = grouped(differences, lambda block: block[-len(OF_THE_SPLIT) :])
+        overlap = overlap_of(runs)
+    if len(units) == 1:
+        return list(differences.values()), 0.0
+    return [mean([differences[block] for block in found]) for found in units.values()], overlap

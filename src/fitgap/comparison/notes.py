@@ -220,37 +220,7 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
             "means are over what finished and flatter them, so they rank after the complete "
             "groups; their n says how many failed."
         )
-    not_finite = sum(
-        found.not_finite
-        for section in sections
-        for group in section.groups
-        if (found := group.metrics.get(section.sort or by))
-    )
-    if not_finite:
-        notes.append(
-            f"Runs whose {by} is not a finite number: {not_finite}. They count in no mean, and "
-            "their groups rank after the complete ones."
-        )
-    equal = sum(
-        found.is_constant and found.low is None
-        for section in sections
-        for group in section.groups
-        if (found := group.metrics.get(section.sort or by))
-    )
-    if equal:
-        notes.append(
-            f"Groups whose runs all have the same {by}: {equal} of {len(groups)}. They have no "
-            "interval: a spread of nothing says that figures are coarse, not that they are certain."
-        )
-    lacking = sum(
-        len(group.runs)
-        - (found.n + found.not_finite if (found := group.metrics.get(section.sort)) else 0)
-        for section in sections
-        if section.sort
-        for group in section.groups
-    )
-    if lacking:
-        notes.append(f"Runs without {by}, which do not count in its mean: {lacking}.")
+    notes += _on_figures(sections, by=by, groups=len(groups))
     others = [one for group in groups if (one := _other_differences(group.runs))]
     if others:
         named = ", ".join(dict.fromkeys(name for names in others for name in names))
@@ -264,4 +234,34 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
             "Runs whose data, settings and seed another has, left out (the newest counts, a rerun "
             f"only without its original): {repeated}."
         )
+    return notes
+
+
+def _on_figures(sections: "Sequence[Section]", *, by: str, groups: int) -> list[str]:
+    """Say which figures of the ranking's metric are none, or no sure ones."""
+    notes = []
+    figures = [
+        (group, group.metrics.get(section.sort or by), section.sort is not None)
+        for section in sections
+        for group in section.groups
+    ]
+    not_finite = sum(found.not_finite for _, found, _ in figures if found)
+    if not_finite:
+        notes.append(
+            f"Runs whose {by} is not a finite number: {not_finite}. They count in no mean, and "
+            "their groups rank after the complete ones."
+        )
+    equal = sum(found.is_constant and found.low is None for _, found, _ in figures if found)
+    if equal:
+        notes.append(
+            f"Groups whose runs all have the same {by}: {equal} of {groups}. They have no "
+            "interval: a spread of nothing says that figures are coarse, not that they are certain."
+        )
+    lacking = sum(
+        len(group.runs) - (found.n + found.not_finite if found else 0)
+        for group, found, is_ranked in figures
+        if is_ranked
+    )
+    if lacking:
+        notes.append(f"Runs without {by}, which do not count in its mean: {lacking}.")
     return notes

@@ -65,6 +65,9 @@ class Query:
             raise RequestError(f"--margin must be a number above 0, got {self.margin}")
 
 
+EVERYTHING = Query()
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One condition, its name resolved.

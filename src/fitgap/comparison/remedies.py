@@ -4,13 +4,12 @@ The same replicate gives baseline and remedy the same split and batch order, so 
 scatters between replicates cancels out in their difference.
 """
 
-import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, estimate_over_splits
 from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
-from fitgap.comparison.replicates import overlap_of, split_of
+from fitgap.comparison.replicates import grouped, mean, overlap_of, split_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -180,14 +179,13 @@ def _effect(
         return [of[replicate].metrics[f"{part}/{metric.name}"] for replicate in common]
 
     def over_replicates(found: Sequence[float]) -> Estimate:
-        by_split: dict[Hashable, list[float]] = {}
-        for replicate, value in zip(common, found, strict=True):
-            by_split.setdefault(split_of(baseline[replicate]), []).append(value)
         if not several:
             return estimate(found, confidence=confidence)
+        pairs = grouped(zip(common, found, strict=True), lambda pair: split_of(baseline[pair[0]]))
+        by_split = [[value for _, value in of_split] for of_split in pairs.values()]
         if len(by_split) == 1:  # of several: its seeds say nothing of the others
-            return estimate([math.fsum(found) / len(found)])
-        return estimate_over_splits(list(by_split.values()), overlap=overlap, confidence=confidence)
+            return estimate([mean(found)])
+        return estimate_over_splits(by_split, overlap=overlap, confidence=confidence)
 
     def change(part: str) -> Estimate:
         pairs = zip(values(own, part), values(baseline, part), strict=True)
@@ -270,9 +268,9 @@ def in_words(change: Estimate, *, short: bool = False) -> str:
     >>> in_words(estimate([0.01, 0.01, 0.04]), short=True)
     '+0.0200 ± 0.0430'
     """
-    mean = f"{change.mean:+.4f}"
+    told = f"{change.mean:+.4f}"
     if change.low is None or change.high is None:
-        return mean
+        return told
     if short:
-        return f"{mean} ± {(change.high - change.low) / 2:.4f}"
-    return f"{mean} [{change.low:+.4f}, {change.high:+.4f}]"
+        return f"{told} ± {(change.high - change.low) / 2:.4f}"
+    return f"{told} [{change.low:+.4f}, {change.high:+.4f}]"

@@ -5,7 +5,8 @@ images: what they say holds for these images. Several splits say something of im
 """
 
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from fitgap.store import StoredRun
 
@@ -14,6 +15,40 @@ REPLICATE_KEYS = ("seed", *OF_THE_SPLIT)
 
 # A run's values of a metric by split, in a fixed order.
 BySplit = Mapping[Hashable, Sequence[float]]
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return items by a key of theirs, in the order in which the keys come.
+
+    >>> grouped([3, 1, 4], lambda number: number % 2)
+    {1: [3, 1], 0: [4]}
+    """
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of at least one value, without the rounding of a running sum."""
+    return math.fsum(values) / len(values)
+
+
+def data_of(run: StoredRun) -> tuple[str, str]:
+    """Return the digests of a run's dataset and split; empty for one without."""
+    return run.tags.get("fitgap.dataset_digest", ""), run.tags.get("fitgap.split_digest", "")
+
+
+def names_of(run: StoredRun) -> tuple[str, str]:
+    """Return the names of a run's dataset and split."""
+    return run.params.get("dataset.name", ""), run.params.get("split.name", "")
+
+
+def kind_of_data(run: StoredRun) -> Hashable:
+    """Return what the runs of one ranking have in common: the data, and the kind of split."""
+    return data_of(run)[0], kind_of_split(run)
 
 
 def split_of(run: StoredRun) -> Hashable:

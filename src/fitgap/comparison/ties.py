@@ -6,10 +6,10 @@ a confidence set of the best.
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from scipy.special import ndtri, polygamma
+from scipy.special import ndtri, stdtr
 
 from fitgap.comparison.estimates import (
     CONFIDENCE,
@@ -20,7 +20,15 @@ from fitgap.comparison.estimates import (
     t_quantile,
 )
 from fitgap.comparison.estimates import IMAGES as AND_IMAGES
-from fitgap.comparison.replicates import split_of
+from fitgap.comparison.paired_differences import (
+    BlockOf,
+    Differences,
+    RightOf,
+    differences_of,
+    figures_of,
+    units_of,
+)
+from fitgap.comparison.shrunken_variance import Prior, prior_of
 from fitgap.comparison.significance import NO_SPREAD, ROUNDING, Paired, paired
 from fitgap.store import StoredRun
 
@@ -30,8 +38,7 @@ MOST_REPLICATES = 200  # nobody runs more; beyond that "no number of them" is th
 MARGIN = 0.005  # half a point of accuracy
 WORSE, EQUIVALENT, UNDECIDED = "worse", "equivalent", "undecided"
 
-# A run's pair: what it shares with one run of the other group, its seed above all.
-BlockOf = Callable[[StoredRun], Hashable]
+MOST_BY_IMAGE = 50  # groups whose recorded predictions are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,9 @@ class AgainstBest:
     needed
         How many replicates (splits, where there are several) in all would likely decide: None if
         it is decided, `math.inf` if no number of them would.
+    by_image
+        Whether what the number of images leaves open is of recorded predictions, paired image by
+        image; else, if ``covers`` says images at all, it is a bound.
     """
 
     common: int
@@ -73,6 +83,7 @@ class AgainstBest:
     smallest: float | None = None
     error: float | None = None
     needed: float | None = None
+    by_image: bool = False
 
     @property
     def is_tie(self) -> bool | None:
@@ -99,6 +110,8 @@ class Terms:
         question is about these images only.
     these_images
         Whether splits, too, are taken as given: the interval is over seeds only.
+    right_of
+        Which validation images a run got right, None where it does not say; None: nobody is asked.
     """
 
     metric: str
@@ -108,17 +121,7 @@ class Terms:
     overlap: float = 0.0
     images: int | None = None
     these_images: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Differences:
-    """Paired differences, first minus other: one per unit (a split, or a seed of one split)."""
-
-    units: dict[Hashable, float]
-    common: int
-    splits: int
-    over_splits: bool
-    image_variance: float
+    right_of: RightOf | None = None
 
 
 def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[AgainstBest | None]:
@@ -146,28 +149,29 @@ def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[Ag
     """
     if not groups:
         return []
-    sign = 1.0 if terms.higher_is_better else -1.0
-    cells = [_cells(runs, terms) for runs in groups]
-    differences = [_differences(cells[0], other, terms) for other in cells[1:]]
-    pooled, prior = _pooled(cells, terms)
+    asks = terms.images is not None and not terms.these_images
+    figures = [
+        figures_of(
+            runs,
+            metric=terms.metric,
+            block_of=terms.block_of,
+            right_of=terms.right_of if asks and place < MOST_BY_IMAGE else None,
+        )
+        for place, runs in enumerate(groups)
+    ]
+    prior = prior_of(
+        [
+            units_of(one.values, over_splits=one.splits > 1 and not terms.these_images)
+            for one in figures
+        ]
+    )
     pairs = max(len(groups) * (len(groups) - 1), 1)
     confidence = 1 - 2 * ALPHA / pairs
-    return [
-        None,
-        *(
-            _claim(found, terms, sign=sign, pooled=pooled, prior=prior, confidence=confidence)
-            for found in differences
-        ),
-    ]
-
-
-def by_block(runs: Sequence[StoredRun], *, metric: str, block_of: BlockOf) -> dict[Hashable, float]:
-    """Return the mean of a metric in each block, of the runs that have it as a finite number."""
-    values: dict[Hashable, list[float]] = {}
-    for run in runs:
-        if math.isfinite(value := run.metrics.get(metric, math.nan)):
-            values.setdefault(block_of(run), []).append(value)
-    return {block: math.fsum(found) / len(found) for block, found in values.items()}
+    differences = (
+        differences_of(figures[0], one, images=terms.images, these_images=terms.these_images)
+        for one in figures[1:]
+    )
+    return [None, *(_claim(one, terms, prior=prior, confidence=confidence) for one in differences)]
 
 
 def flattery(section_size: int, standard_error: float) -> float:
@@ -190,116 +194,31 @@ def flattery(section_size: int, standard_error: float) -> float:
     return largest * standard_error / math.sqrt(2)
 
 
-Cells = dict[tuple[Hashable, Hashable], float]  # the metric by split and block
-
-
-def _cells(runs: Sequence[StoredRun], terms: Terms) -> Cells:
-    return by_block(  # type: ignore[return-value]
-        runs, metric=terms.metric, block_of=lambda run: (split_of(run), terms.block_of(run))
-    )
-
-
-def _differences(best: Cells, this: Cells, terms: Terms) -> _Differences:
-    by_split: dict[Hashable, dict[Hashable, float]] = {}
-    for split, block in best:
-        if (split, block) in this:
-            difference = best[split, block] - this[split, block]
-            by_split.setdefault(split, {})[block] = difference
-    common = sum(map(len, by_split.values()))
-    over_splits = len(by_split) > 1 and not terms.these_images
-    units = (
-        {split: math.fsum(found.values()) / len(found) for split, found in by_split.items()}
-        if over_splits
-        else {block: value for found in by_split.values() for block, value in found.items()}
-    )
-    variance = 0.0
-    if terms.images and not over_splits and not terms.these_images and common:
-        # How many images only one of both got right is not recorded; at most all errors of both.
-        errors = sum(1 - math.fsum(cells.values()) / len(cells) for cells in (best, this) if cells)
-        mean = math.fsum(units.values()) / len(units)
-        variance = max(errors - mean**2, 0.0) / terms.images
-    return _Differences(units, common, len(by_split), over_splits, variance)
-
-
-def _pooled(groups: Sequence[Cells], terms: Terms) -> tuple[float, float]:
-    """Return the variance of a difference over all groups, and what it counts for in degrees.
-
-    Over the groups that have all units, three at least: else there is nothing to learn from.
-    """
-    tables = []
-    for cells in groups:
-        splits = {split for split, _ in cells}
-        if len(splits) > 1 and not terms.these_images:
-            by_split: dict[Hashable, list[float]] = {}
-            for (split, _), value in cells.items():
-                by_split.setdefault(split, []).append(value)
-            tables.append({split: math.fsum(v) / len(v) for split, v in by_split.items()})
-        else:
-            tables.append({block: value for (_, block), value in cells.items()})
-    units = set(tables[0])
-    complete = [table for table in tables if set(table) == units]
-    k, n = len(complete), len(units)
-    if k < 3 or n < 2:
-        return 0.0, 0.0
-    order = sorted(units, key=repr)
-    rows = [[table[unit] for unit in order] for table in complete]
-    of_group = [math.fsum(row) / n for row in rows]
-    of_unit = [math.fsum(column) / k for column in zip(*rows, strict=True)]
-    grand = math.fsum(of_group) / k
-    squares = [
-        math.fsum((x - mean - of_unit[j] + grand) ** 2 for j, x in enumerate(row))
-        for row, mean in zip(rows, of_group, strict=True)
-    ]
-    pooled = 2 * math.fsum(squares) / ((k - 1) * (n - 1))
-    if pooled <= 0:
-        return 0.0, 0.0
-    floor = NO_SPREAD * pooled
-    logs = [math.log(max(square / (n - 1), floor)) for square in squares]
-    excess = standard_deviation(logs) ** 2 - float(polygamma(1, (n - 1) / 2))
-    most = float((k - 2) * (n - 1))
-    prior = min(2 * _inverse_trigamma(excess), most) if excess > 0 else most
-    return pooled, prior / 2
-
-
-def _inverse_trigamma(value: float) -> float:
-    found = 0.5 + 1 / value
-    for _ in range(30):  # Newton's method (Smyth 2004, appendix)
-        trigamma = float(polygamma(1, found))
-        found += trigamma * (1 - trigamma / value) / float(polygamma(2, found))
-    return found
-
-
-def _claim(
-    found: _Differences,
-    terms: Terms,
-    *,
-    sign: float,
-    pooled: float,
-    prior: float,
-    confidence: float,
-) -> AgainstBest:
+def _claim(found: Differences, terms: Terms, *, prior: Prior, confidence: float) -> AgainstBest:
     values = list(found.units.values())
     n = len(values)
     covers = SPLITS if found.over_splits else AND_IMAGES if found.image_variance else SEEDS
+    plain = AgainstBest(
+        found.common, None, covers=covers, splits=found.splits, by_image=found.by_image
+    )
     alone = paired(values)
     if alone is None:
-        return AgainstBest(found.common, None, covers=covers, splits=found.splits)
+        return plain
     own = standard_deviation(values) ** 2
-    shrunk = (prior * pooled + (n - 1) * own) / (prior + n - 1)
-    variance = max(own, shrunk)
-    degrees = prior + n - 1
-    share = 1 / n + (terms.overlap if found.over_splits else 0.0)
+    variance = max(own, prior.shrunk(own, degrees=n - 1))
+    degrees = prior.degrees + n - 1
+    overlap = terms.overlap if found.over_splits else 0.0
+    part = variance * (1 / n + overlap)
     half_width = half_width_of(
-        variance * share,
-        degrees=degrees,
-        image_variance=found.image_variance,
-        confidence=confidence,
+        part, degrees=degrees, image_variance=found.image_variance, confidence=confidence
     )
     difference = Paired(alone.mean, alone.mean - half_width, alone.mean + half_width, alone.p, n)
+    plain = replace(plain, difference=difference)
     largest = max(map(abs, values))
     if variance <= (NO_SPREAD * largest) ** 2 and largest > ROUNDING:
         # The same difference every time says that figures are coarse, not that it is certain.
-        return AgainstBest(found.common, difference, covers=covers, splits=found.splits)
+        return plain
+    sign = 1.0 if terms.higher_is_better else -1.0
     low, high = sorted((sign * difference.low, sign * difference.high))
     margin = terms.margin
     word = (
@@ -309,25 +228,22 @@ def _claim(
         if margin is not None and -margin < low and high < margin
         else UNDECIDED
     )
-    error = math.sqrt(variance * share + found.image_variance)
+    error = math.sqrt(part + found.image_variance)
     needed = None
     if word == UNDECIDED:
         needed = _needed(
             abs(difference.mean),
             variance,
             image_variance=found.image_variance,
-            overlap=terms.overlap if found.over_splits else 0.0,
+            overlap=overlap,
             degrees_per_unit=degrees / max(n - 1, 1),
             confidence=confidence,
             margin=margin,
             start=n,
         )
-    return AgainstBest(
-        common=found.common,
-        difference=difference,
+    return replace(
+        plain,
         word=word,
-        covers=covers,
-        splits=found.splits,
         outperforms=_probability(sign * difference.mean, variance, n=n, degrees=degrees),
         smallest=half_width + t_quantile(degrees, 2 * POWER - 1) * error,
         error=error,
@@ -337,8 +253,6 @@ def _claim(
 
 def _probability(mean: float, variance: float, *, n: int, degrees: float) -> float:
     """Return how probably the next difference is positive (predictive, Student's t)."""
-    from scipy.special import stdtr
-
     spread = math.sqrt(variance * (1 + 1 / n))
     if not spread:
         return 0.5 if not mean else float(mean > 0)

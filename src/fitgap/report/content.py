@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from fitgap import store
 from fitgap.comparison.effects import Effect, effect_metrics, main_effects
 from fitgap.comparison.gap_curves import explain_from, front_of
-from fitgap.comparison.groups import EVERYTHING, Comparison, Group, Section, compare_experiment
-from fitgap.comparison.query import Query
+from fitgap.comparison.groups import Comparison, Group, Section
+from fitgap.comparison.query import EVERYTHING, Query
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.comparison.search_importances import Search
 from fitgap.comparison.variance import Components, components_of
 from fitgap.comparison.verdicts import Verdict
@@ -153,7 +154,7 @@ class Report:
 def report_on(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Report:
     """Compare an experiment's finished runs and gather what the report shows of them.
 
-    Takes and raises what `fitgap.comparison.groups.compare_experiment` does.
+    Takes and raises what `fitgap.comparison.ranking.compare_experiment` does.
     """
     comparison = compare_experiment(uri, experiment=experiment, query=query)
     tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})

@@ -18,9 +18,9 @@ from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.gap_curves import mean_of
-from fitgap.comparison.groups import EVERYTHING, Group
+from fitgap.comparison.groups import Group
 from fitgap.comparison.images import image_interval
-from fitgap.comparison.query import Query
+from fitgap.comparison.query import EVERYTHING, Query
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.variance import RULE as VARIANCE_RULE
 from fitgap.comparison.variance import in_words as variance_in_words
@@ -67,7 +67,7 @@ def write(path: Path, *, uri: str, experiment: str, query: Query = EVERYTHING) -
     path
         Of the file; its folder is made.
     uri, experiment, query
-        As `fitgap.comparison.groups.compare_experiment` takes them.
+        As `fitgap.comparison.ranking.compare_experiment` takes them.
 
     Raises
     ------

@@ -14,7 +14,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from fitgap import store
-from fitgap.comparison.groups import Comparison, Section, compare
+from fitgap.comparison.groups import Comparison, Section
+from fitgap.comparison.ranking import compare
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.report.leaderboard import BEST, TIE, figure_names, label_of, mark_of

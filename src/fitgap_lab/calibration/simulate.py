@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.comparison.groups import compare
 from fitgap.comparison.query import Query
+from fitgap.comparison.ranking import compare
 from fitgap.comparison.ties import WORSE
 from fitgap.store import StoredRun
 

@@ -1,0 +1,115 @@
+"""From runs of the record to ranked groups: which runs count, and which of them go together.
+
+How the groups of one ranking are made and held against each other is in
+`fitgap.comparison.sections`. Reading the record belongs to `fitgap.store`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from fitgap import store
+from fitgap.comparison.groups import Comparison
+from fitgap.comparison.notes import notes_on, nothing_to_compare
+from fitgap.comparison.query import (
+    EVERYTHING,
+    Query,
+    conditions,
+    nothing_left,
+    require_metric,
+    setting_name,
+)
+from fitgap.comparison.replicates import data_of, grouped, kind_of_data, names_of
+from fitgap.comparison.search_importances import searches_of
+from fitgap.comparison.sections import section_of
+from fitgap.comparison.varying_settings import deciding_keys, setting_of
+from fitgap.store import StoredRun
+
+
+def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Comparison:
+    """Compare the finished runs of one experiment; see `compare`.
+
+    Parameters
+    ----------
+    uri
+        Where the record is; see `fitgap.store.resolve_uri`.
+    experiment
+        Its name.
+    query
+        Which of its runs, and how.
+
+    Raises
+    ------
+    RequestError
+        If the experiment is unknown or holds no finished run, or as `compare` does.
+    """
+    tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
+    ended = store.find_runs(uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags=tags)
+    runs = [run for run in ended if run.status == "FINISHED"]
+    failed = [run for run in ended if run.status == "FAILED"]
+    if not runs:
+        raise nothing_to_compare(uri, experiment=experiment, sweep=query.sweep)
+    found = compare(runs, query, failed=failed)
+    return replace(found, searches=searches_of(uri, experiment=experiment))
+
+
+def compare(
+    runs: Sequence[StoredRun], query: Query = EVERYTHING, *, failed: Sequence[StoredRun] = ()
+) -> Comparison:
+    """Group, summarise and rank runs; the parent runs of sweeps are left out.
+
+    Parameters
+    ----------
+    runs
+        Newest first, as the store returns them.
+    query
+        Which of them, and how.
+    failed
+        Runs that ended FAILED: they have no figures, and their groups say that they are there.
+
+    Raises
+    ------
+    RequestError
+        If the query names a metric or setting that no run has, or no run meets its conditions.
+    """
+    own = [run for run in runs if run.tags.get("fitgap.role", "run") == "run"]
+    if query.sort is not None:
+        require_metric(query.sort, own, option="--sort")
+    for name in query.metrics:
+        require_metric(name, own, option="--metric")
+    by = tuple(dict.fromkeys(setting_name(name, own, option="--by") for name in query.by))
+    found = conditions(query.where, own)
+    kept = [run for run in own if all(one.holds(run) for one in found)]
+    if own and not kept:
+        raise nothing_left(found, own)
+    lost = [run for run in failed if all(one.is_metric or one.holds(run) for one in found)]
+    decide = deciding_keys(kept)
+    newest = _once_per_seed(kept, decide=decide)
+    # Newest first decided which of two equal runs counts; here the names give a stable order.
+    parts = sorted(
+        grouped(newest, kind_of_data).values(),
+        key=lambda part: (-len(part), names_of(part[0]), data_of(part[0])),
+    )
+    sections = tuple(
+        section_of(part, decide=decide, query=query, by=by, failed=lost) for part in parts
+    )
+    notes = notes_on(sections, query=query, conditions=found, found=len(own), kept=kept)
+    return Comparison(sections, tuple(notes), query.metrics)
+
+
+def _once_per_seed(runs: Iterable[StoredRun], *, decide: Sequence[str]) -> list[StoredRun]:
+    """Keep the newest of runs with equal data, settings and seed; a rerun yields to its original.
+
+    A repetition is no new draw: counted twice, it would narrow the interval for nothing. That
+    holds for one identity and also for runs that other code or library versions set apart.
+    """
+    kept: dict[object, StoredRun] = {}
+    identities: set[str] = set()
+    for run in sorted(runs, key=lambda run: "fitgap.rerun_of" in run.tags):
+        identity = run.tags.get("fitgap.identity")
+        key = (data_of(run), tuple(setting_of(run, k) for k in decide), run.params.get("seed"))
+        if key in kept or identity in identities:
+            continue
+        kept[key] = run
+        if identity is not None:
+            identities.add(identity)
+    return list(kept.values())
