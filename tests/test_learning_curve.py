@@ -143,10 +143,12 @@ def test_one_seed_is_enough_for_words_and_picture():
     told = forecast(found)
     assert in_words(found, told)[-1].endswith("(one seed).")
     picture = learning_curve_chart.draw(found, told, title="숫자")
-    accuracy, _ = picture.spec()["hconcat"]
-    lines, law = accuracy["layer"][1], accuracy["layer"][3]
+    spec = picture.spec()
+    lines, _, law = spec["hconcat"][0]["layer"][1:4]
     assert lines["encoding"]["x"]["scale"]["type"] == "log"
-    assert max(row["samples"] for row in law["data"]["values"]) == pytest.approx(2000)
+    assert max(row["samples"] for row in spec["datasets"][law["data"]["name"]]) == pytest.approx(
+        2000
+    )
     assert "숫자" in picture.svg()
     text = learning_curve.to_markdown(found, told, title="digits", missing=1)
     assert text.count("\n| ") == 1 + len(SIZES)

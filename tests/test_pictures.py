@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from fitgap import store
 from fitgap.charts import confusion, fonts, labels, run_curves
 from fitgap.charts.picture import Picture
-from fitgap.charts.themes import DARK, LIGHT, PAGE
+from fitgap.charts.themes import DARK, LIGHT, MOST_COLOURED, PAGE
 from fitgap.commands import plot
 from fitgap.comparison.estimates import estimate
 from fitgap.comparison.groups import Comparison, Group, Section
@@ -80,10 +80,12 @@ def make_histories(section):
 HISTORIES = make_histories(SECTION)
 
 
-def values_of(spec):
-    """Return the data of every layer of a chart."""
+def values_of(spec, panel=None):
+    """Return the data of every layer of a chart, or of one of its panels."""
+    chart = panel or spec
     # Altair lifts data that all layers share.
-    return [layer.get("data", spec.get("data"))["values"] for layer in spec["layer"]]
+    names = [layer.get("data", chart.get("data"))["name"] for layer in chart["layer"]]
+    return [spec["datasets"][name] for name in names]
 
 
 def test_every_group_is_in_one_chart_with_training_and_validation():
@@ -195,9 +197,11 @@ def test_groups_and_text_stand_out_from_the_paper(theme):
         low, high = sorted((luminance(a), luminance(b)))
         return (high + 0.05) / (low + 0.05)
 
-    assert min(contrast(colour, theme.paper) for colour in theme.groups) >= 3
-    assert min(contrast(colour, theme.paper) for colour in (theme.ink, theme.muted)) >= 4.5
-    assert len(set(theme.groups)) == len(PAGE.groups)
+    groups = [colour for role, colour in theme.items() if role.startswith("group-")]
+    assert min(contrast(colour, theme["paper"]) for colour in groups) >= 3
+    assert min(contrast(theme[role], theme["paper"]) for role in ("ink", "muted")) >= 4.5
+    assert len(set(groups)) == MOST_COLOURED
+    assert theme.keys() == PAGE.keys()
 
 
 def test_a_group_that_is_called_like_a_colour_keeps_its_name():
@@ -242,11 +246,10 @@ def test_a_letter_that_nothing_can_draw_is_told_from_one_that_something_can():
 
 def test_running_averages_are_drawn_where_there_is_nothing_exact():
     history = {"running/loss": {1: 2.0, 2: 1.0}, "running/accuracy": {1: 0.5, 2: 0.6}}
-    loss, accuracy = run_curves.draw(history).spec()["hconcat"]
-    assert [row["value"] for row in loss["layer"][1]["data"]["values"]] == [2.0, 1.0]
-    assert {row["data"] for row in accuracy["layer"][1]["data"]["values"]} == {
-        "training (running average)"
-    }
+    spec = run_curves.draw(history).spec()
+    loss, accuracy = (values_of(spec, panel)[1] for panel in spec["hconcat"])
+    assert [row["value"] for row in loss] == [2.0, 1.0]
+    assert {row["data"] for row in accuracy} == {"training (running average)"}
 
 
 def test_east_asian_names_are_written_without_serifs():
@@ -279,7 +282,7 @@ def test_a_runs_curves_shade_the_gap_and_leave_out_the_saved_weights():
     (run, *_) = SECTION.groups[0].runs
     spec = run_curves.draw(HISTORIES[run.run_id], title="t").spec()
     (panel,) = spec["hconcat"]
-    gap, lines = (layer["data"]["values"] for layer in panel["layer"])
+    gap, lines = values_of(spec, panel)
     assert [row["epoch"] for row in gap] == [1, 2, 3, 4]
     assert [row["train"] - row["val"] for row in gap] == pytest.approx([0.05] * 4)
     assert len(lines) == 2 * EPOCHS

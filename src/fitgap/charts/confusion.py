@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.errors import RequestError
 from fitgap.store.predictions import StoredPredictions
@@ -24,15 +26,13 @@ def draw(counts: NDArray[np.int64], class_names: Sequence[str], *, title: str = 
     class_names
         One per class.
     title
-        Said above the picture.
+        Of the picture.
 
     Raises
     ------
     RequestError
         If there are more than `MOST_CLASSES` classes.
     """
-    import altair as alt
-
     if len(class_names) > MOST_CLASSES:
         raise RequestError(
             f"a confusion matrix of {len(class_names)} classes cannot be read; the report lists "
@@ -53,7 +53,7 @@ def draw(counts: NDArray[np.int64], class_names: Sequence[str], *, title: str = 
         for i in range(len(names))
         for j in range(len(names))
     ]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = marks.of_rows(rows).encode(
         x=alt.X("predicted:N", sort=names, axis=alt.Axis(labelAngle=-45)),
         y=alt.Y("true:N", sort=names),
     )

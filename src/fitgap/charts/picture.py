@@ -20,7 +20,6 @@ from fitgap.charts.themes import (
     Theme,
     ThemeName,
     config,
-    roles,
     variables,
     with_colours,
 )
@@ -57,11 +56,11 @@ class Picture:
         """
         spec: dict[str, Any] = self.chart.to_dict(validate=False)
         spec["config"] = config(theme, font=font or font_of({"title": self.title} | spec))
-        spec["background"] = theme.paper
+        spec["background"] = theme["paper"]
         spec["padding"] = 6
         if self.title:
             spec["title"] = {"text": self.title, "anchor": "start", "frame": "bounds"}
-        coloured: dict[str, Any] = with_colours(spec, roles(theme))
+        coloured: dict[str, Any] = with_colours(spec, theme)
         return coloured
 
     def svg(self, theme: Theme = LIGHT, *, font: str = FONT) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.charts import labels
+from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 
 MOST_IMAGES = 100  # of a picture: more are too small to see
@@ -52,8 +53,6 @@ def draw(images: Sequence[Shown], *, per_row: int = PER_ROW, side: int = SIDE) -
     side
         Of an image, in units of 1/96 inch.
     """
-    import altair as alt
-
     rows: list[dict[str, Any]] = []
     texts: list[dict[str, Any]] = []
     above = LINE * len(images[0].lines)
@@ -73,13 +72,13 @@ def draw(images: Sequence[Shown], *, per_row: int = PER_ROW, side: int = SIDE) -
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, across]))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[down, 0]))
     pictures = (
-        alt.Chart(alt.Data(values=rows))
+        marks.of_rows(rows)
         .mark_image(width=side, height=side, aria=False)
         .encode(x=x, y=y, url="url:N")
     )
     roles = ["ink", "group-1", "group-2"]
     said = (
-        alt.Chart(alt.Data(values=texts))
+        marks.of_rows(texts)
         .mark_text(align="left")
         .encode(
             x=x,

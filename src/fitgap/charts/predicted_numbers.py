@@ -1,5 +1,9 @@
 """What a model of numbers predicts of the test samples, against what is true."""
 
+import altair as alt
+import numpy as np
+
+from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.store.predictions import StoredOutputs
 
@@ -15,9 +19,6 @@ def draw(outputs: StoredOutputs) -> list[Picture]:
     outputs
         Numbers; values that are not finite are left out.
     """
-    import altair as alt
-    import numpy as np
-
     pictures = []
     count = outputs.true.shape[1]
     for i in range(min(count, MOST_NUMBERS)):
@@ -35,7 +36,7 @@ def draw(outputs: StoredOutputs) -> list[Picture]:
             for x, y in zip(true[kept], found[kept], strict=True)
         ]
         points = (
-            alt.Chart(alt.Data(values=rows))
+            marks.of_rows(rows)
             .mark_point(filled=True, size=24, opacity=0.6, color="group-1")
             .encode(
                 x=alt.X("x:Q", scale=scale, title=f"true{name}"),
@@ -43,7 +44,7 @@ def draw(outputs: StoredOutputs) -> list[Picture]:
             )
         )
         right = (
-            alt.Chart(alt.Data(values=[{"x": one, "y": one} for one in limits]))
+            marks.of_rows([{"x": one, "y": one} for one in limits])
             .mark_line(color="muted", strokeDash=[4, 4], strokeWidth=1)
             .encode(x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", scale=scale))
         )

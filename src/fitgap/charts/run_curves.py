@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import altair as alt
+
 from fitgap import store
+from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import epoch_axis
 from fitgap.errors import RequestError
@@ -37,8 +40,6 @@ def draw(history: History, *, metrics: Sequence[str] = (), title: str = "") -> P
     RequestError
         If it has no curve of them.
     """
-    import altair as alt
-
     names = list(metrics) or _metrics_of(history)
     panels = [
         _panel(history, name)
@@ -67,8 +68,6 @@ def _metrics_of(history: History) -> list[str]:
 
 
 def _panel(history: History, metric: str) -> Any:  # altair's charts have no types here
-    import altair as alt
-
     # A step after the last epoch has the saved weights' figures.
     epochs = set(history.get(store.EPOCHS, {}))
     values = {
@@ -88,7 +87,7 @@ def _panel(history: History, metric: str) -> Any:  # altair's charts have no typ
     both = sorted(values["train"].keys() & values["val"].keys())
     shaded = [{"epoch": i, "train": values["train"][i], "val": values["val"][i]} for i in both]
     gap = (
-        alt.Chart(alt.Data(values=shaded))
+        marks.of_rows(shaded)
         .mark_area(opacity=0.18, color="muted")
         .encode(x=across, y=alt.Y("train:Q", scale=up, title=metric), y2="val:Q")
     )
@@ -101,7 +100,7 @@ def _panel(history: History, metric: str) -> Any:  # altair's charts have no typ
     colours, dashes = ([of[list(NAMES).index(part)] for part in shown] for of in (COLOURS, DASHES))
     legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=500)
     lines = (
-        alt.Chart(alt.Data(values=rows))
+        marks.of_rows(rows)
         .mark_line(strokeWidth=2, point=last <= MOST_EPOCHS_WITH_POINTS)
         .encode(
             x=across,

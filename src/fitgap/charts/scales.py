@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import altair as alt
+
 
 def padded(values: Sequence[float], *, share: float = 0.06) -> tuple[float, float]:
     """Return the range of some values with a margin on both sides, a share of their range."""
@@ -14,8 +16,6 @@ def padded(values: Sequence[float], *, share: float = 0.06) -> tuple[float, floa
 
 def epoch_axis(first: int, last: int) -> Any:
     """Return an axis of whole epochs: each of a few, else about eight round ones."""
-    import altair as alt
-
     if last - first < 12:
         return alt.Axis(format="d", values=list(range(first, last + 1)))
     return alt.Axis(format="d", tickMinStep=1, tickCount=8)

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import altair as alt
+
 from fitgap.charts.picture import Picture
 from fitgap.comparison.groups import Comparison
 from fitgap.errors import RequestError
@@ -85,7 +87,5 @@ def draw(
 
 def below_each_other(pictures: Sequence[Picture], *, title: str) -> Picture:
     """Return several pictures as one, each below the one before it."""
-    import altair as alt
-
     charts = [picture.chart for picture in pictures]
     return Picture(alt.vconcat(*charts) if len(charts) > 1 else charts[0], title)

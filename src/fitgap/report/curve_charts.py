@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import altair as alt
+
 from fitgap import store
-from fitgap.charts import labels
+from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import epoch_axis, padded
 from fitgap.charts.themes import MOST_COLOURED
@@ -19,6 +21,7 @@ from fitgap.store import EPOCHS, Histories
 
 Axis = Literal["epochs", "images", "seconds"]
 AXES: tuple[Axis, ...] = ("epochs", "images", "seconds")
+X_TITLES = {"epochs": "epoch", "images": "training images seen", "seconds": "seconds"}
 PARTS = ("train", "val")
 NAMES = "names"  # the layer of them, which a narrow page leaves out
 MOST_CURVES = 60  # groups in one chart; those after the coloured ones are thin and grey
@@ -66,7 +69,6 @@ def curves(
     metric: str,
     x: Axis = "epochs",
     log: str = "",
-    title: str = "",
     size: tuple[int, int] = (WIDTH, HEIGHT),
 ) -> Picture:
     """Draw a metric's course, all groups in one chart, training dashed and validation solid.
@@ -83,8 +85,6 @@ def curves(
         What the curves run over: epochs, training images seen, or seconds of training.
     log
         Which axes are logarithmic: ``x``, ``y``, ``xy`` or none.
-    title
-        Said above the picture.
     size
         Width and height of the chart, in units of 1/96 inch, without names and axes.
 
@@ -93,85 +93,86 @@ def curves(
     RequestError
         If no run has such a curve.
     """
-    import altair as alt
-
     lines = _lines(section, histories, metric=metric, x=x)
     if not lines:
         raise RequestError(
             f"no run of this comparison has a curve of {metric!r} with two epochs or more"
         )
     y_domain = _domain(_later_values(lines), log="y" in log)
-    x_domain = _x_domain(lines, log="x" in log)
     each = min(max(MOST_ROWS // len(lines), FEWEST_EPOCHS_DRAWN), MOST_EPOCHS_DRAWN)
     rows = [row for line in lines for row in _rows(line, log=log, limits=y_domain, most=each)]
     names = list(dict.fromkeys(line.name for line in lines))
-    coloured = names[:MOST_COLOURED]
     y_scale = alt.Scale(domain=y_domain, type="log" if "y" in log else "linear", nice=False)
-    x_scale = alt.Scale(domain=x_domain, type="log" if "x" in log else "linear", nice=False)
-    x_title = {"epochs": "epoch", "images": "training images seen", "seconds": "seconds"}[x]
-    across = alt.X("x:Q", scale=x_scale, title=x_title, axis=_x_axis(x, x_domain))
-    colour = _colour(names)
     # A click on a name in the legend or on a curve leaves only that group in full colour.
     # Named, since Altair would name those of several charts in one picture alike.
     key = "".join(character if character.isalnum() else "_" for character in metric)
     chosen = alt.selection_point(name=f"chosen_{key}", fields=["group"], bind="legend", on="click")
     zoomed = alt.selection_interval(name=f"zoomed_{key}", bind="scales")
-    is_chosen = alt.condition(chosen, alt.value(1.0), alt.value(0.08))
-    base = alt.Chart(alt.Data(values=rows))
-    bands = (
-        # Of the grey ones, bands would hide everything.
-        base.transform_filter(f"datum.low < datum.high && datum.rank < {MOST_COLOURED}")
-        .mark_area(opacity=0.16, clip=True)
-        .encode(
-            x=across,
-            y=alt.Y("low:Q", scale=y_scale, title=metric),
-            y2="high:Q",
-            color=colour,
-            detail=["group:N", "part:N"],
-            opacity=alt.condition(chosen, alt.value(0.16), alt.value(0.02)),
-        )
+    base = marks.of_rows(rows).encode(x=_across(lines, x, log=log), color=_colour(names))
+    bands, strokes, points = _marks(base, chosen, y_scale=y_scale, metric=metric, x=x)
+    named = _names_beside(
+        lines, names[:MOST_COLOURED], y_domain=y_domain, log="y" in log, height=size[1]
     )
-    strokes = base.mark_line(clip=True, strokeWidth=2).encode(
-        x=across,
-        y=alt.Y("mean:Q", scale=y_scale, title=metric),
-        color=colour,
-        strokeDash=alt.StrokeDash(
-            "part:N",
-            scale=alt.Scale(domain=["training", "validation"], range=[[5, 4], [1, 0]]),
-            legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=500),
-        ),
-        detail=["group:N"],
-        opacity=is_chosen,
-        tooltip=[
-            alt.Tooltip("group:N", title="group"),
-            alt.Tooltip("part:N", title="data"),
-            alt.Tooltip("x:Q", title=x_title, format=",.4~r"),
-            alt.Tooltip("mean:Q", title=metric, format=".4f"),
-            alt.Tooltip("over:N", title="over seeds"),
-        ],
-    )
-    strokes = strokes.add_params(chosen, zoomed)
-    # A layer of its own: Vega-Lite refuses a selection on lines that draw their points themselves.
-    points = base.mark_point(filled=True, size=30, clip=True).encode(
-        x=across, y=alt.Y("mean:Q", scale=y_scale), color=colour, opacity=is_chosen
-    )
-    named = _names_beside(lines, coloured, y_domain=y_domain, log="y" in log, height=size[1])
     names_drawn = (
-        alt.Chart(alt.Data(values=named))
+        marks.of_rows(named)
         # Vega-Lite would clip at the chart's edge whatever can be zoomed.
         .mark_text(align="left", dx=8, clip=False)
         .encode(
             x=alt.value("width"),
             y=alt.Y("at:Q", scale=y_scale),
             text="name:N",
-            color=colour,
-            opacity=is_chosen,
+            color=_colour(names),
+            opacity=_strong_if(chosen),
         )
         .properties(description=NAMES)  # a name would take part in selections
     )
-    marks = [bands, strokes, *([points] if len(rows) <= MOST_ROWS_WITH_POINTS else []), names_drawn]
-    layers = alt.layer(*marks).properties(width=size[0], height=size[1])
-    return Picture(layers, title)
+    layers = [
+        bands,
+        strokes.add_params(chosen, zoomed),
+        *([points] if len(rows) <= MOST_ROWS_WITH_POINTS else []),
+        names_drawn,
+    ]
+    return Picture(alt.layer(*layers).properties(width=size[0], height=size[1]))
+
+
+def _marks(base: Any, chosen: Any, *, y_scale: Any, metric: str, x: Axis) -> tuple[Any, Any, Any]:
+    """Return the bands over seeds, the lines, and their points."""
+    up = alt.Y("mean:Q", scale=y_scale, title=metric)
+    bands = (
+        # Of the grey ones, bands would hide everything.
+        base.transform_filter(f"datum.low < datum.high && datum.rank < {MOST_COLOURED}")
+        .mark_area(opacity=0.16, clip=True)
+        .encode(
+            y=alt.Y("low:Q", scale=y_scale, title=metric),
+            y2="high:Q",
+            detail=["group:N", "part:N"],
+            opacity=alt.condition(chosen, alt.value(0.16), alt.value(0.02)),
+        )
+    )
+    strokes = base.mark_line(clip=True, strokeWidth=2).encode(
+        y=up,
+        strokeDash=alt.StrokeDash(
+            "part:N",
+            scale=alt.Scale(domain=["training", "validation"], range=[[5, 4], [1, 0]]),
+            legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=500),
+        ),
+        detail=["group:N"],
+        opacity=_strong_if(chosen),
+        tooltip=[
+            alt.Tooltip("group:N", title="group"),
+            alt.Tooltip("part:N", title="data"),
+            alt.Tooltip("x:Q", title=X_TITLES[x], format=",.4~r"),
+            alt.Tooltip("mean:Q", title=metric, format=".4f"),
+            alt.Tooltip("over:N", title="over seeds"),
+        ],
+    )
+    # A layer of its own: Vega-Lite refuses a selection on lines that draw their points themselves.
+    points = base.mark_point(filled=True, size=30, clip=True)
+    return bands, strokes, points.encode(y=up, opacity=_strong_if(chosen))
+
+
+def _strong_if(chosen: Any) -> Any:
+    return alt.condition(chosen, alt.value(1.0), alt.value(0.08))
 
 
 def _lines(section: Section, histories: Histories, *, metric: str, x: Axis) -> list[_Line]:
@@ -283,9 +284,6 @@ def _names_beside(
 
 
 def _colour(names: Sequence[str]) -> Any:
-    import altair as alt
-
-    roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
     legend = alt.Legend(
         title=None,
         orient="bottom",
@@ -293,20 +291,18 @@ def _colour(names: Sequence[str]) -> Any:
         symbolOpacity=1,
         values=list(names[:MOST_COLOURED]),
     )
-    return alt.Color("group:N", scale=alt.Scale(domain=list(names), range=roles), legend=legend)
+    return marks.group_colours(names, field="group", legend=legend)
 
 
-def _x_axis(x: Axis, domain: tuple[float, float]) -> Any:
-    import altair as alt
-
+def _across(lines: Sequence[_Line], x: Axis, *, log: str) -> Any:
+    values = [value for line in lines for value in line.x if value > 0 or "x" not in log]
+    domain = min(values), max(values)
     if x == "epochs":
-        return epoch_axis(int(domain[0]), int(domain[1]))
-    return alt.Axis(format=",.3~s" if x == "images" else ",.4~r")
-
-
-def _x_domain(lines: Sequence[_Line], *, log: bool) -> tuple[float, float]:
-    values = [value for line in lines for value in line.x if value > 0 or not log]
-    return min(values), max(values)
+        axis = epoch_axis(int(domain[0]), int(domain[1]))
+    else:
+        axis = alt.Axis(format=",.3~s" if x == "images" else ",.4~r")
+    scale = alt.Scale(domain=domain, type="log" if "x" in log else "linear", nice=False)
+    return alt.X("x:Q", scale=scale, title=X_TITLES[x], axis=axis)
 
 
 def _domain(values: Sequence[float], *, log: bool) -> tuple[float, float]:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fitgap.charts import labels
+import altair as alt
+
+from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
-from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.gap_curves import front_of, mean_of
 from fitgap.comparison.groups import Section
 from fitgap.errors import RequestError
@@ -17,87 +18,48 @@ MOST_POINTS = 400  # groups
 MOST_CROSSED = 60  # groups with their intervals: more hide each other
 NAMES = "names"  # the layers of them, which a narrow page leaves out
 WIDTH, HEIGHT = 560, 360
-# A text is drawn twice: first its edge in the paper's colour, so that lines stop short of it.
-HALO = (("paper", 4), (None, 0))
+KINDS = ["no group beats it in both", "beaten"]
 
 
 def gap_against_metric(
-    section: Section,
-    *,
-    metric: str,
-    title: str = "",
-    size: tuple[int, int] = (WIDTH, HEIGHT),
+    section: Section, *, metric: str, size: tuple[int, int] = (WIDTH, HEIGHT)
 ) -> Picture:
     """Draw each group's gap against its validation figure, with 95 % intervals and its name.
 
-    Parameters
-    ----------
-    section
-        Of a comparison.
-    metric
-        Without its partition.
-    title, size
-        As in `curves`.
-
-    Raises
-    ------
-    RequestError
-        If no group has both figures.
+    Takes what `fitgap.report.curve_charts.curves` does, and raises `RequestError` where no group
+    has both figures.
     """
-    import altair as alt
-
-    front = front_of(section, metric)
-    found = [
-        (i, group)
-        for i, group in enumerate(section.groups)
-        if (i < MOST_POINTS or i in front)
-        and math.isfinite(mean_of(group, f"val/{metric}"))
-        and math.isfinite(mean_of(group, f"gap/{metric}"))
-    ]
-    if not found:
+    rows = _rows(section, metric)
+    if not rows:
         raise RequestError(f"no run of this comparison has both val/{metric} and gap/{metric}")
-    gaps = [group.metrics[f"gap/{metric}"] for _, group in found]
-    scores = [group.metrics[f"val/{metric}"] for _, group in found]
-    crossed = len(found) <= MOST_CROSSED
-    x_domain = padded(_values(gaps, with_intervals=crossed))
-    y_domain = padded(_values(scores, with_intervals=crossed))
-    rows = []
-    for (i, group), gap, score in zip(found, gaps, scores, strict=True):
-        row = {"group": label_of(group), "rank": i + 1, "gap": gap.mean, "score": score.mean}
-        row |= {"gap_low": gap.bounds[0], "gap_high": gap.bounds[1]}
-        row |= {"low": score.bounds[0], "high": score.bounds[1], "n": score.n}
-        row |= {"gap_text": gap.with_interval(), "text": score.with_interval()}
-        rows.append(row | {"kind": "no group beats it in both" if i in front else "beaten"})
+    crossed = len(rows) <= MOST_CROSSED
+    x_domain, y_domain = (
+        padded([row[name] for row in rows for name in (bounds if crossed else (mean,))])
+        for mean, *bounds in (("gap", "gap_low", "gap_high"), ("score", "low", "high"))
+    )
     x_scale = alt.Scale(domain=x_domain, nice=False)
     y_scale = alt.Scale(domain=y_domain, nice=False)
     across = alt.X("gap:Q", scale=x_scale, title=f"gap in {metric} (training to validation)")
     up = alt.Y("score:Q", scale=y_scale, title=f"validation {metric}")
     colour = alt.Color(
         "kind:N",
-        scale=alt.Scale(
-            domain=["no group beats it in both", "beaten"], range=["group-2", "group-1"]
-        ),
+        scale=alt.Scale(domain=KINDS, range=["group-2", "group-1"]),
         legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
     )
-    base = alt.Chart(alt.Data(values=rows))
+    base = marks.of_rows(rows).encode(color=colour)
     layers: list[Any] = []
     if crossed:
-        layers += [
-            base.mark_rule(opacity=0.5).encode(x=x, x2=x2, y=y, y2=y2, color=colour)
-            for x, x2, y, y2 in (
-                (alt.X("gap_low:Q", scale=x_scale), "gap_high:Q", up, alt.Undefined),
-                (across, alt.Undefined, alt.Y("low:Q", scale=y_scale), "high:Q"),
-            )
+        rule = base.mark_rule(opacity=0.5)
+        layers = [
+            rule.encode(x=alt.X("gap_low:Q", scale=x_scale), x2="gap_high:Q", y=up),
+            rule.encode(x=across, y=alt.Y("low:Q", scale=y_scale), y2="high:Q"),
         ]
     dots = base.mark_point(filled=True, size=60, opacity=1).encode(
         x=across,
         y=up,
-        color=colour,
         shape=alt.Shape(
             "kind:N",
-            scale=alt.Scale(
-                domain=["no group beats it in both", "beaten"], range=["diamond", "circle"]
-            ),
+            scale=alt.Scale(domain=KINDS, range=["diamond", "circle"]),
             legend=alt.Legend(title=None, orient="top"),
         ),
         tooltip=[
@@ -108,16 +70,36 @@ def gap_against_metric(
             alt.Tooltip("n:Q", title="runs"),
         ],
     )
-    layers.append(dots.add_params(alt.selection_interval(bind="scales")))
-    named = _names_of_points(rows, x_domain=x_domain, y_domain=y_domain, size=size)
+    named = marks.of_rows(_names_of_points(rows, x_domain=x_domain, y_domain=y_domain, size=size))
+    named = named.encode(
+        x=alt.X("x:Q", scale=x_scale), y=alt.Y("y:Q", scale=y_scale), text="name:N"
+    )
     layers += [
-        alt.Chart(alt.Data(values=named))
-        .mark_text(align="left", stroke=stroke, strokeWidth=width, color="ink")
-        .encode(x=alt.X("x:Q", scale=x_scale), y=alt.Y("y:Q", scale=y_scale), text="name:N")
-        .properties(description=f"{NAMES}-{width}")
-        for stroke, width in HALO
+        dots.add_params(alt.selection_interval(bind="scales")),
+        *(
+            texts.properties(description=f"{NAMES}-{i}")
+            for i, texts in enumerate(marks.on_lines(named))
+        ),
     ]
-    return Picture(alt.layer(*layers).properties(width=size[0], height=size[1]), title)
+    return Picture(alt.layer(*layers).properties(width=size[0], height=size[1]))
+
+
+def _rows(section: Section, metric: str) -> list[dict[str, Any]]:
+    front = front_of(section, metric)
+    rows = []
+    for i, group in enumerate(section.groups):
+        names = (f"gap/{metric}", f"val/{metric}")
+        if i >= MOST_POINTS and i not in front:
+            continue
+        if not all(math.isfinite(mean_of(group, name)) for name in names):
+            continue
+        gap, score = (group.metrics[name] for name in names)
+        row = {"group": label_of(group), "rank": i + 1, "gap": gap.mean, "score": score.mean}
+        row |= {"gap_low": gap.bounds[0], "gap_high": gap.bounds[1]}
+        row |= {"low": score.bounds[0], "high": score.bounds[1], "n": score.n}
+        row |= {"gap_text": gap.with_interval(), "text": score.with_interval()}
+        rows.append(row | {"kind": KINDS[0 if i in front else 1]})
+    return rows
 
 
 def _names_of_points(
@@ -143,7 +125,3 @@ def _names_of_points(
         for place, name in zip(places, names, strict=True)
         if place is not None
     ]
-
-
-def _values(found: Sequence[Estimate], *, with_intervals: bool) -> list[float]:
-    return [value for one in found for value in (one.bounds if with_intervals else (one.mean,))]

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import altair as alt
+
+from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.comparison.learning_curve import Curve, Forecast
 
@@ -24,8 +27,6 @@ def draw(found: Curve, told: Forecast, *, title: str) -> Picture:
     title
         What was trained.
     """
-    import altair as alt
-
     law = _law(found, told)
     panels = [_panel(found, found.metric.name, law=law, told=told), _panel(found, "loss", law=[])]
     return Picture(alt.hconcat(*panels), title)
@@ -53,8 +54,6 @@ def _panel(
     law: Sequence[dict[str, Any]],
     told: Forecast | None = None,
 ) -> Any:
-    import altair as alt
-
     rows = []
     for point in found.points:
         for part, name in PARTS.items():
@@ -86,7 +85,7 @@ def _panel(
         axis=alt.Axis(format=",d", values=_round_numbers(found, law), labelAngle=-30),
     )
     up = alt.Scale(zero=False)
-    base = alt.Chart(alt.Data(values=rows))
+    base = marks.of_rows(rows)
     bands = base.mark_area(opacity=0.2).encode(
         x=x, y=alt.Y("low:Q", scale=up, title=quantity), y2="high:Q", color=colour
     )
@@ -106,7 +105,7 @@ def _panel(
     layers = [bands, lines, points]
     if law:
         layers.append(
-            alt.Chart(alt.Data(values=list(law)))
+            marks.of_rows(list(law))
             .mark_line(strokeWidth=1.5)
             .encode(x=x, y=alt.Y("mean:Q", scale=up), color=colour, strokeDash=dash)
         )
@@ -116,8 +115,6 @@ def _panel(
 
 
 def _twice_the_data(found: Curve, told: Forecast, *, x: Any, up: Any) -> list[Any]:
-    import altair as alt
-
     gain, law = told.gain, told.law
     if gain is None or law is None or gain.low is None or gain.high is None:
         return []
@@ -125,7 +122,7 @@ def _twice_the_data(found: Curve, told: Forecast, *, x: Any, up: Any) -> list[An
     now = float(law.error(last))
     low, high = sorted(float(found.figure(now - by)) for by in (gain.low, gain.high))
     row = {"samples": 2 * last, "low": low, "high": high}
-    base = alt.Chart(alt.Data(values=[row | {"text": "twice the data"}]))
+    base = marks.of_rows([row | {"text": "twice the data"}])
     return [
         base.mark_rule(color="muted", strokeWidth=4, opacity=0.6).encode(
             x=x, y=alt.Y("low:Q", scale=up), y2="high:Q"

@@ -27,12 +27,7 @@ from fitgap.comparison.variance import in_words as variance_in_words
 from fitgap.comparison.varying_settings import show_shortly
 from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
 from fitgap.errors import RequestError
-from fitgap.report import (
-    curve_charts,
-    gap_chart,
-    interval_bars,
-    page_pictures,
-)
+from fitgap.report import curve_charts, gap_chart, interval_bars, page_pictures, variance_table
 from fitgap.report.claims import against_baseline, coverage, decision
 from fitgap.report.content import (
     MOST_COMMANDS,
@@ -51,7 +46,6 @@ from fitgap.report.leaderboard import (
     count_of,
     median_of,
 )
-from fitgap.report.terminal_details import variance_rows
 from fitgap.report.test_errors import MOST_TESTED, SelectedModel
 
 MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
@@ -116,7 +110,7 @@ def to_html(report: Report) -> str:
         "errors_of_numbers": errors_of_numbers,
         "png_address": png_address,
         "variance_in_words": variance_in_words,
-        "variance_rows": variance_rows,
+        "variance_rows": variance_table.rows,
         "wilson": wilson,
     }
     script = _source(environment, "report.js")
@@ -139,11 +133,11 @@ def to_html(report: Report) -> str:
         most_commands=MOST_COMMANDS,
         most_curves=curve_charts.MOST_CURVES,
         pictures=pictures,
-        vega=Markup(picture.scripts()) if interactive else "",  # noqa: S704
+        vega=Markup(picture.scripts()) if interactive else "",  # noqa: S704 (vl-convert's)
         vega_digest=_digest(picture.scripts()) if interactive else "",
         most_failures=MOST_FAILURES,
-        style=Markup(_style(environment)),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        style=Markup(_style(environment)),  # noqa: S704 (a file of ours)
+        script=Markup(script),  # noqa: S704 (a file of ours)
         script_digest=_digest(script),
     )
 

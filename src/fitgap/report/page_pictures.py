@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from markupsafe import Markup
 
@@ -56,29 +57,21 @@ def of_section(
         (
             "curves",
             f"{name} by epoch, all groups",
-            lambda name=name: curve_charts.curves(section, histories, metric=name),  # type: ignore[misc]
+            partial(curve_charts.curves, section, histories, metric=name),
         )
         for name in dict.fromkeys((metric, "loss"))
     ]
-    wanted.append(
-        (
-            "gap",
-            f"validation {metric} against the gap",
-            lambda: gap_chart.gap_against_metric(section, metric=metric),
-        )
-    )
+    title = f"validation {metric} against the gap"
+    wanted.append(("gap", title, partial(gap_chart.gap_against_metric, section, metric=metric)))
     if len(section.keys) > 1 and len(section.groups) > 3:
-        wanted.append(
-            (
-                "parallel",
-                f"settings, validation {metric} and gap",
-                lambda: settings_charts.parallel_coordinates(section, metric=metric),
-            )
+        title = f"settings, validation {metric} and gap"
+        make: Callable[[], Picture] = partial(
+            settings_charts.parallel_coordinates, section, metric=metric
         )
+        wanted.append(("parallel", title, make))
     if variances:
-        wanted.append(
-            ("variance", "where the variance comes from", lambda: variance_chart.draw(variances))
-        )
+        title = "where the variance comes from"
+        wanted.append(("variance", title, partial(variance_chart.draw, variances)))
     drawn = []
     for kind, title, make in wanted:
         try:

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import altair as alt
+
+from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import epoch_axis, padded
-from fitgap.charts.themes import MOST_COLOURED
 from fitgap.comparison.race_log import Log
 from fitgap.comparison.ties import UNDECIDED
 from fitgap.errors import RequestError
@@ -27,8 +29,6 @@ def draw(log: Log, *, title: str = "") -> Picture:
     RequestError
         If no round ran to its end.
     """
-    import altair as alt
-
     if not log.rounds:
         raise RequestError("the race has no round that ran to its end")
     rows = _rows(log)
@@ -38,16 +38,12 @@ def draw(log: Log, *, title: str = "") -> Picture:
     top = 2 * max([2 * margin, *spread])
     scale = alt.Scale(domain=padded([-top / 2, top]), nice=False)
     names = list(dict.fromkeys(row["candidate"] for row in rows))
-    roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
-    colour = alt.Color(
-        "candidate:N",
-        scale=alt.Scale(domain=names, range=roles),
-        legend=alt.Legend(title=None, orient="bottom", symbolOpacity=1),
-    )
+    legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1)
+    colour = marks.group_colours(names, field="candidate", legend=legend)
     across = alt.X("round:Q", title="round", axis=epoch_axis(1, len(log.rounds)))
     up = alt.Y("difference:Q", scale=scale, title=f"worse than the best so far, {log.metric}")
-    base = alt.Chart(alt.Data(values=rows)).encode(x=across, color=colour)
-    limits = alt.Chart(alt.Data(values=[{"at": -margin}, {"at": margin}]))
+    base = marks.of_rows(rows).encode(x=across, color=colour)
+    limits = marks.of_rows([{"at": -margin}, {"at": margin}])
     layers: list[Any] = [
         limits.mark_rule(strokeDash=[4, 4], color="muted").encode(y=alt.Y("at:Q", scale=scale)),
         base.transform_filter("isValid(datum.low)")

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import altair as alt
+
+from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
 from fitgap.comparison.estimates import Estimate
@@ -25,8 +28,6 @@ def draw(found: Found, *, title: str) -> Picture:
     title
         What was trained.
     """
-    import altair as alt
-
     shown, baseline, metric = found.effects, found.baseline, found.metric
     right = "right" if metric.direction > 0 else "left"
     panels = [
@@ -58,8 +59,6 @@ def _panel(
     title: Sequence[str],
     heading: str,
 ) -> Any:
-    import altair as alt
-
     names = [one.remedy for one in shown]
     rows = []
     for name, change, better in zip(names, changes, shown_better, strict=True):
@@ -76,8 +75,8 @@ def _panel(
         scale=alt.Scale(domain=kinds, range=["group-1", "group-2", "muted"]),
         legend=legend,
     )
-    base = alt.Chart(alt.Data(values=rows))
-    zero = alt.Chart(alt.Data(values=[{"at": 0.0}])).mark_rule(color="ink")
+    base = marks.of_rows(rows)
+    zero = marks.of_rows([{"at": 0.0}]).mark_rule(color="ink")
     intervals = base.mark_rule(strokeWidth=2).encode(
         x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, color=colour
     )

@@ -1,87 +1,65 @@
 """What settings come to: parallel coordinates through all of them, a matrix over two."""
 
-import functools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from fitgap.charts import labels
+import altair as alt
+
+from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
 from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.varying_settings import show, value_of
 from fitgap.errors import RequestError
-from fitgap.report.gap_chart import HALO, MOST_POINTS
+from fitgap.report.gap_chart import MOST_POINTS
 from fitgap.report.leaderboard import label_of
 
 WIDTH, HEIGHT = 640, 320
+# Where each group lies on an axis of parallel coordinates, from 0 to 1, and its texts by place.
+Column = tuple[list[float], dict[float, str]]
 
 
 def parallel_coordinates(
-    section: Section,
-    *,
-    metric: str,
-    title: str = "",
-    size: tuple[int, int] = (WIDTH, HEIGHT),
+    section: Section, *, metric: str, size: tuple[int, int] = (WIDTH, HEIGHT)
 ) -> Picture:
     """Draw each group as a line through its settings, to its validation figure and its gap.
 
-    Parameters
-    ----------
-    section
-        Of a comparison; at most `MOST_POINTS` groups are drawn.
-    metric
-        Without its partition; the lines are coloured by its validation figure.
-    title, size
-        As in `curves`.
-
-    Raises
-    ------
-    RequestError
-        If no setting differs, or no group has the figure.
+    At most `MOST_POINTS` groups are drawn, coloured by their validation figure. Takes what
+    `fitgap.report.curve_charts.curves` does, and raises `RequestError` where no setting differs or
+    no group has the figure.
     """
-    import altair as alt
-
-    score, gap = f"val/{metric}", f"gap/{metric}"
+    score = f"val/{metric}"
     groups = [one for one in section.groups[:MOST_POINTS] if math.isfinite(mean_of(one, score))]
     if not section.keys or not groups:
         raise RequestError(
             "parallel coordinates need groups that differ in a setting and have "
             f"{score}; compare more runs, or take curves"
         )
-    figures = [name for name in (score, gap) if all(name in one.metrics for one in groups)]
-    columns = [*section.keys, *figures]
-    places: dict[str, Callable[[Group], float]] = {}
-    ticks: list[dict[str, Any]] = []
-    for column in columns:
-        if column in figures:
-            low, high = padded([one.metrics[column].mean for one in groups], share=0.0)
-            places[column] = functools.partial(_share, column=column, low=low, high=high)
-            marked = {share: f"{low + share * (high - low):.4g}" for share in (0.0, 0.5, 1.0)}
-        else:
-            levels = _levels([_shown(one, column) for one in groups])
-            last = max(len(levels) - 1, 1)
-            at = {level: (i / last if len(levels) > 1 else 0.5) for i, level in enumerate(levels)}
-            places[column] = functools.partial(_place, column=column, at=at)
-            few = levels if len(levels) <= 12 else levels[:: -(-len(levels) // 12)]
-            marked = {at[level]: labels.shortened(level, most=22) for level in few}
-        ticks += [{"column": column, "y": y, "text": text} for y, text in marked.items()]
+    figures = [name for name in (score, f"gap/{metric}") if all(name in g.metrics for g in groups)]
+    columns = {key: _of_levels([_shown(one, key) for one in groups]) for key in section.keys}
+    columns |= {name: _of_figures([one.metrics[name].mean for one in groups]) for name in figures}
     rows = [
         {
             "group": label_of(one),
             "line": i,
             "column": column,
-            "y": places[column](one),
+            "y": places[i],
             "score": one.metrics[score].mean,
             "text": "; ".join(f"{name} {one.metrics[name].mean:.4f}" for name in figures),
         }
         for i, one in enumerate(groups)
-        for column in columns
+        for column, (places, _) in columns.items()
+    ]
+    ticks = [
+        {"column": column, "y": y, "text": text}
+        for column, (_, marked) in columns.items()
+        for y, text in marked.items()
     ]
     across = alt.X(
         "column:N",
-        sort=columns,
+        sort=list(columns),
         title=None,
         scale=alt.Scale(type="point", padding=0.25),
         axis=alt.Axis(
@@ -89,40 +67,41 @@ def parallel_coordinates(
         ),
     )
     up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
-    is_better = section.is_better_high(score)
     chosen = alt.selection_point(fields=["line"], on="click")
     lines = (
-        alt.Chart(alt.Data(values=rows))
+        marks.of_rows(rows)
         .mark_line(strokeWidth=2)
         .encode(
             x=across,
             y=up,
             detail="line:N",
-            color=alt.Color(
-                "score:Q",
-                title=score,
-                scale=alt.Scale(scheme="viridis", reverse=not is_better),
-                legend=alt.Legend(format=".4~r"),
-            ),
+            color=_by_score(section, score),
             opacity=alt.condition(chosen, alt.value(0.85), alt.value(0.08)),
             tooltip=[alt.Tooltip("group:N"), alt.Tooltip("text:N", title="mean")],
         )
         .add_params(chosen)
     )
-    axes = (
-        alt.Chart(alt.Data(values=[{"column": column} for column in columns]))
-        .mark_rule(color="muted")
-        .encode(x=across)
-    )
-    marks = alt.Chart(alt.Data(values=ticks))
-    texts = [
-        marks.mark_text(align="left", dx=7, stroke=stroke, strokeWidth=width, color="ink").encode(
-            x=across, y=up, text="text:N"
-        )
-        for stroke, width in HALO
-    ]
-    layers = alt.layer(axes, lines, *texts).properties(width=size[0], height=size[1])
-    return Picture(layers, title)
+    axes = marks.of_rows([{"column": column} for column in columns]).mark_rule(color="muted")
+    texts = marks.on_lines(marks.of_rows(ticks).encode(x=across, y=up, text="text:N"), dx=7)
+    layers = alt.layer(axes.encode(x=across), lines, *texts)
+    return Picture(layers.properties(width=size[0], height=size[1]))
+
+
+def _of_levels(values: Sequence[str]) -> Column:
+    """Return where the values of a setting lie, evenly apart, and the texts of at most twelve."""
+    levels = _levels(values)
+    last = len(levels) - 1
+    at = {level: i / last if last else 0.5 for i, level in enumerate(levels)}
+    few = levels if len(levels) <= 12 else levels[:: -(-len(levels) // 12)]
+    marked = {at[level]: labels.shortened(level, most=22) for level in few}
+    return [at[value] for value in values], marked
+
+
+def _of_figures(values: Sequence[float]) -> Column:
+    """Return where figures lie between their least and largest, and the texts of three."""
+    low, high = padded(values, share=0.0)
+    marked = {share: f"{low + share * (high - low):.4g}" for share in (0.0, 0.5, 1.0)}
+    return [(value - low) / (high - low) for value in values], marked
 
 
 def matrix(
@@ -130,7 +109,6 @@ def matrix(
     *,
     metric: str,
     settings: Sequence[str] = (),
-    title: str = "",
 ) -> Picture:
     """Draw the validation figure over two settings, averaged over all others.
 
@@ -142,16 +120,12 @@ def matrix(
         Without its partition.
     settings
         The two; none: the first two that differ.
-    title
-        As in `curves`.
 
     Raises
     ------
     RequestError
         If there are not two such settings, or no run has the figure.
     """
-    import altair as alt
-
     score = f"val/{metric}"
     wanted = tuple(settings) or section.differing[:2]
     unknown = [name for name in wanted if name not in section.differing]
@@ -178,17 +152,12 @@ def matrix(
         for at, mean in means.items()
     ]
     levels = [_levels([at[i] for at in means]) for i in (0, 1)]
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = marks.of_rows(rows).encode(
         x=alt.X("x:N", sort=levels[0], title=wanted[0], axis=alt.Axis(labelAngle=-30)),
         y=alt.Y("y:N", sort=levels[1], title=wanted[1]),
     )
     rects = base.mark_rect().encode(
-        color=alt.Color(
-            "score:Q",
-            title=score,
-            scale=alt.Scale(scheme="viridis", reverse=not section.is_better_high(score)),
-            legend=alt.Legend(format=".4~r"),
-        ),
+        color=_by_score(section, score),
         tooltip=[
             alt.Tooltip("x:N", title=wanted[0]),
             alt.Tooltip("y:N", title=wanted[1]),
@@ -201,7 +170,12 @@ def matrix(
         color=alt.condition("datum.on == 'dark'", alt.value("#ffffff"), alt.value("#000000")),
     )
     width, height = (max(160, 64 * len(levels[0])), max(90, 36 * len(levels[1])))
-    return Picture(alt.layer(rects, texts).properties(width=width, height=height), title)
+    return Picture(alt.layer(rects, texts).properties(width=width, height=height))
+
+
+def _by_score(section: Section, score: str) -> Any:
+    scale = alt.Scale(scheme="viridis", reverse=not section.is_better_high(score))
+    return alt.Color("score:Q", title=score, scale=scale, legend=alt.Legend(format=".4~r"))
 
 
 def _levels(values: Iterable[str]) -> list[str]:
@@ -218,11 +192,3 @@ def _levels(values: Iterable[str]) -> list[str]:
 
 def _shown(group: Group, key: str) -> str:
     return show(group.settings[key]) if key in group.settings else "-"
-
-
-def _place(group: Group, *, column: str, at: Mapping[str, float]) -> float:
-    return at[_shown(group, column)]
-
-
-def _share(group: Group, *, column: str, low: float, high: float) -> float:
-    return (group.metrics[column].mean - low) / (high - low)

@@ -17,12 +17,11 @@ from fitgap.comparison.gap_curves import Explained, explain
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.search_importances import in_words
 from fitgap.comparison.significance import Paired
-from fitgap.comparison.variance import IMAGES, SEED, SPLIT, Components, components_of
 from fitgap.comparison.variance import RULE as VARIANCE_RULE
-from fitgap.comparison.variance import in_words as said_of
+from fitgap.comparison.variance import Components, components_of
 from fitgap.comparison.verdicts import NOT_CONVERGED, Verdict
 from fitgap.comparison.verdicts import RULE as VERDICTS_RULE
-from fitgap.report import text_tables
+from fitgap.report import text_tables, variance_table
 from fitgap.report.leaderboard import ABSENT, label_of
 from fitgap.report.terminal import heading_of
 
@@ -33,8 +32,6 @@ _GAPS_MEANING = (
     f"{ON_FRONT} on the Pareto front: no other group has both a better validation figure and a "
     "smaller gap. The gap opens after the epoch of the lowest validation loss (mean over seeds)."
 )
-_VARIANCE_HEADER = ("what differs", "standard deviation", "share")
-NO_VARIANCE = "Nothing can be told: a group needs two seeds or splits whose figures differ."
 _MORE = "--explain says how everything is computed."
 _EFFECTS_HEADER = ("setting", "means, best first", "moves it by", "blocks")
 
@@ -151,28 +148,19 @@ def print_effects(comparison: Comparison, *, console: Console, explain_rule: boo
 
 
 def variance_text(comparison: Comparison, *, form: str) -> str:
-    """Return where the variance of the ranked metric and of its gap comes from.
-
-    Parameters
-    ----------
-    comparison
-        Of at least one section.
-    form
-        ``csv``, ``json`` or ``markdown``.
-    """
+    """Return where the variance of the metrics comes from, in a form of `effects_text`."""
     found = _variances(comparison)
     if form == "markdown":
         parts = [
-            _markdown(section, _VARIANCE_HEADER, variance_rows(one) if one else [], metric=metric)
-            + "".join(
-                f"\n- {text_tables.escape(line)}"
-                for line in (said_of(one) if one else [NO_VARIANCE])
-            )
+            _markdown(section, variance_table.HEADER, variance_table.rows(one), metric=metric)
+            + "".join(f"\n- {text_tables.escape(line)}" for line in variance_table.said(one))
             for section, metric, one in found
         ]
         return "\n\n".join([*parts, text_tables.escape(VARIANCE_RULE) + "\n"])
     records = [
-        record for section, _, one in found if one for record in _variance_records(section, one)
+        _data(section) | record
+        for section, _, one in found
+        for record in variance_table.records(one)
     ]
     return _records(records, form=form)
 
@@ -180,16 +168,12 @@ def variance_text(comparison: Comparison, *, form: str) -> str:
 def print_variance(comparison: Comparison, *, console: Console, explain_rule: bool = False) -> None:
     """Print where the variance comes from; see `variance_text`."""
     for section, metric, one in _variances(comparison):
-        rows = variance_rows(one) if one else []
-        _print(console, section, _VARIANCE_HEADER, rows, wrap=(0,), metric=metric)
-        console.print(Text(" ".join(_said(one))))
+        rows = variance_table.rows(one)
+        _print(console, section, variance_table.HEADER, rows, wrap=(0,), metric=metric)
+        console.print(Text(" ".join(variance_table.said(one))))
         console.print()
     _print_notes(console, comparison)
     console.print(Text(VARIANCE_RULE if explain_rule else _MORE))
-
-
-def _said(found: Components | None) -> list[str]:
-    return said_of(found) if found else [NO_VARIANCE]
 
 
 def _variances(comparison: Comparison) -> list[tuple[Section, str, Components | None]]:
@@ -197,57 +181,6 @@ def _variances(comparison: Comparison) -> list[tuple[Section, str, Components | 
         (section, metric, components_of(section, metric=metric))
         for section in comparison.sections
         for metric in comparison.metrics or effect_metrics(section)
-    ]
-
-
-def variance_rows(found: Components) -> list[tuple[str, str, str]]:
-    """Return what differs, its standard deviation with the interval, and its share in the variance.
-
-    The number of images is part of the split where there are several.
-    """
-    parts = found.parts
-    total = math.fsum(parts.values())
-    within = found.are_of_split and found.split is not None
-
-    def row(
-        name: str, variance: float, interval: tuple[float, float] | None
-    ) -> tuple[str, str, str]:
-        known = "" if interval is None else f" ({interval[0]:.4f} to {interval[1]:.4f})"
-        share = f"{100 * variance / total:.0f} %"
-        return name, f"{math.sqrt(variance):.4f}{known}", share
-
-    rows = [row("seed", found.seed, found.seed_interval)]
-    if found.split is not None:
-        rows.append(row(f"split ({found.splits})", found.split, found.split_interval))
-    if found.images is not None:
-        name = "the number of images, at most"
-        name = f"of which {name}" if within else name
-        rows.append(row(name, parts[IMAGES], None))
-    return rows
-
-
-def _variance_records(section: Section, found: Components) -> list[dict[str, Any]]:
-    parts = found.parts
-    total = math.fsum(parts.values())
-    of_source = {SEED: found.seed, SPLIT: found.split, IMAGES: parts.get(IMAGES)}
-    intervals = {SEED: found.seed_interval, SPLIT: found.split_interval}
-    return [
-        {
-            **_data(section),
-            "metric": found.metric,
-            "source": source,
-            "variance": variance,
-            "sd": math.sqrt(variance),
-            "sd_low": interval[0] if interval else None,
-            "sd_high": interval[1] if interval else None,
-            "share": variance / total,
-            "groups": found.groups,
-            "splits": found.splits,
-            "runs": found.runs,
-        }
-        for source, variance in of_source.items()
-        if variance is not None
-        for interval in [intervals.get(source)]
     ]
 
 

@@ -203,6 +203,7 @@ def _dataset_of(run: StoredRun) -> Dataset:
     plain = {k.removeprefix(prefix): v for k, v in run.params.items() if k.startswith(prefix)}
     try:
         schema = dataset_schema(plain.get("name"))
+        # What a record says need not be of the fields' types; `fingerprint` and `load` check it.
         settings = schema(**{key: parse(value) for key, value in plain.items()})  # type: ignore[arg-type]
     except TypeError as error:
         raise RequestError("the settings of today do not read those of the run's data") from error

@@ -3,6 +3,9 @@
 import math
 from collections.abc import Sequence
 
+import altair as alt
+
+from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.comparison.groups import Section
 from fitgap.comparison.variance import IMAGES, SEED, SPLIT, Components, components_of
@@ -21,19 +24,8 @@ def parts_of_variance(
 ) -> Picture:
     """Draw where the variance of a metric on validation data, and of its gap, comes from.
 
-    Parameters
-    ----------
-    section
-        Of a comparison.
-    metric
-        Without its partition.
-    size
-        As in `draw`.
-
-    Raises
-    ------
-    RequestError
-        If nothing can be told of either.
+    Takes what `fitgap.report.curve_charts.curves` does, and raises `RequestError` where nothing can
+    be told of either.
     """
     names = (f"val/{metric}", f"gap/{metric}")
     found = [one for name in names if (one := components_of(section, metric=name)) is not None]
@@ -55,8 +47,6 @@ def draw(found: Sequence[Components], *, size: tuple[int, int] = (WIDTH, 0)) -> 
     size
         Width and height of the chart, in units of 1/96 inch; a height of 0 gives each bar its own.
     """
-    import altair as alt
-
     rows = []
     for one in found:
         total = math.fsum(one.parts.values())
@@ -71,7 +61,7 @@ def draw(found: Sequence[Components], *, size: tuple[int, int] = (WIDTH, 0)) -> 
             left += share
     names = [_NAMES[source] for source in (SEED, IMAGES, SPLIT)]
     metrics = [one.metric for one in found]
-    base = alt.Chart(alt.Data(values=rows)).encode(y=alt.Y("metric:N", sort=metrics, title=None))
+    base = marks.of_rows(rows).encode(y=alt.Y("metric:N", sort=metrics, title=None))
     bars = base.mark_bar(size=22).encode(
         x=alt.X(
             "share:Q",

@@ -55,7 +55,7 @@ def _slope(page: Mapping[str, Any]) -> Picture:
         x="weight from pixel (13, 14) to unit 0",
         y="loss",
     )
-    here = alt.Chart(alt.Data(values=[{"x": weight, "y": start}])).mark_point(
+    here = alt.Chart(alt.InlineData(values=[{"x": weight, "y": start}])).mark_point(
         filled=True, size=70, opacity=1, color="ink"
     )
     return Picture(alt.layer(chart, here.encode(x="x:Q", y="y:Q")))
@@ -86,7 +86,7 @@ def _lines(
     legend = alt.Legend(title=None, orient="top", symbolType="stroke", symbolSize=500)
     domain = list(lines)
     return (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_line(strokeWidth=1.5)
         .encode(
             x=alt.X("x:Q", title=x, scale=alt.Scale(zero=False, nice=False)),
@@ -129,7 +129,7 @@ def _bars(title: str, probabilities: Sequence[float], *, label: int) -> Any:
     ]
     roles = ["group-1", "group-2"]
     return (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
             x=alt.X("class:O", axis=alt.Axis(labelAngle=0)),

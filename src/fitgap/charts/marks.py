@@ -1,0 +1,35 @@
+"""What several charts draw alike: rows as a chart, groups in their colours, texts on lines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from fitgap.charts.themes import MOST_COLOURED
+
+
+def of_rows(rows: Sequence[Mapping[str, Any]]) -> Any:  # altair's charts have no types here
+    """Return a chart of rows; what layers share of them stands in a picture once."""
+    return alt.Chart(alt.InlineData(values=list(rows)))
+
+
+def group_colours(names: Sequence[str], *, field: str, legend: Any) -> Any:
+    """Return the colours of groups by name: the first ones' own, one for all others."""
+    roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(names), range=roles), legend=legend)
+
+
+def on_lines(chart: Any, **settings: Any) -> list[Any]:
+    """Return a chart's texts twice: first their edge in the paper's colour, where lines end.
+
+    Parameters
+    ----------
+    chart
+        With its encodings.
+    settings
+        Of the texts.
+    """
+    return [
+        chart.mark_text(align="left", stroke=stroke, strokeWidth=width, color="ink", **settings)
+        for stroke, width in (("paper", 4), (None, 0))
+    ]
