@@ -2,6 +2,7 @@
 
 import pytest
 
+from fitgap_lab.calibration import paired_images
 from fitgap_lab.calibration.simulate import Design, simulate
 
 
@@ -41,3 +42,20 @@ def test_the_interval_on_one_split_holds_the_truth_and_that_over_seeds_does_not(
 
 def test_a_large_difference_is_shown():
     assert simulate(Design(3, 5, 2, advantage=0.05), rankings=20).shown > 0.8
+
+
+@pytest.mark.parametrize(("seeds", "images"), [(2, 200), (3, 200), (10, 200), (3, 2000)])
+def test_differences_paired_image_by_image_hold_the_truth(seeds, images):
+    found = paired_images.simulate(2, seeds, images, 0.9, repetitions=200)
+    assert 1 - found.covered <= most(200)
+    assert found.false <= most(200)
+
+
+def test_pairing_image_by_image_shows_what_the_bound_does_not():
+    paired, bound = (
+        paired_images.simulate(2, 10, 300, 0.9, repetitions=60, better=0.04, by_image=by_image)
+        for by_image in (True, False)
+    )
+    assert paired.width < 0.5 * bound.width
+    assert paired.shown > 0.9
+    assert bound.shown < 0.5

@@ -5,6 +5,7 @@ import itertools
 import math
 import statistics
 
+import numpy as np
 import pytest
 
 from fitgap.comparison.estimates import estimate, t_quantile
@@ -763,3 +764,28 @@ def test_grouping_by_the_settings_that_differ_is_no_average():
 def test_the_images_interval_needs_an_accuracy_and_its_images(metric, params, expected):
     run = make_run(params, metrics={"val/accuracy": 0.9, "val/loss": 0.9})
     assert image_interval(run, metric) == expected
+
+
+def test_differences_on_one_split_are_paired_by_image_where_that_is_recorded():
+    rng = np.random.default_rng(0)
+    hard = rng.random(300) < 0.1  # images that all get wrong
+    right, runs = {}, []
+    for rate in (0.1, 0.2):
+        for seed in range(3):
+            own = ~hard & (rng.random(300) > rate / 10)
+            changes = {"seed": seed, "optimizer.learning_rate": rate, "val_samples": 300}
+            runs.append(make_run(changes, metrics={"val/accuracy": float(own.mean())}))
+            right[runs[-1].run_id] = own
+    (section,) = compare(runs, right_of=lambda run: right[run.run_id]).sections
+    paired = section.groups[1].against_best
+    assert paired.by_image
+    assert paired.covers == "seeds and images"
+    # One run of an older version, or of other images: the bound counts, and a note says so.
+    for other in (None, np.ones(300, bool), np.ones(299, bool)):
+        right[runs[0].run_id] = other
+        compared = compare(runs, right_of=lambda run: right[run.run_id])
+        bound = compared.sections[0].groups[1].against_best
+        assert not bound.by_image
+        assert bound.difference.high > paired.difference.high
+        assert bound.difference.mean == paired.difference.mean
+        assert any("image by image" in note and ": 1 of 1." in note for note in compared.notes)

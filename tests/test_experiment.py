@@ -21,6 +21,7 @@ from fitgap.config import settings as config
 from fitgap.data import datasets, splits
 from fitgap.errors import DivergedError, RequestError
 from fitgap.models import build
+from fitgap.store import predictions
 from fitgap.tracking import artifacts
 from fitgap.tracking.run_writer import Terminated
 
@@ -323,6 +324,13 @@ def test_the_artifacts_are_all_there(artifact_folder, recorded):
     assert "7,510" in summary
     beside_the_database = recorded.uri.removeprefix("sqlite:///").replace("mlflow.db", "")
     assert recorded.run.info.artifact_uri.startswith(f"file://{beside_the_database}")
+
+
+def test_which_validation_images_were_right_is_recorded_and_makes_the_accuracy(recorded):
+    stored = only_run_in(recorded.uri)
+    right = predictions.validation_right(stored, uri=recorded.uri)
+    assert len(right) == int(stored.params["val_samples"])
+    assert right.mean() == pytest.approx(stored.metrics["val/accuracy"])
 
 
 def test_the_settings_can_be_run_again_from_their_artifact(artifact_folder, recorded):

@@ -334,6 +334,7 @@ def test_json_and_csv_hold_the_test_against_the_best(marked):
     assert tie["best_minus_this"] == {
         "common": 3, "mean": 0.01, "low": 0.0, "high": 0.02, "p": 0.05, "word": "undecided",
         "covers": "seeds", "outperforms": None, "smallest": None, "needed": None, "tie": True,
+            "by_image": False,
     }  # fmt: skip
     assert other["best_minus_this"]["tie"] is False
     assert (untested["best_minus_this"]["common"], untested["best_minus_this"]["tie"]) == (1, None)

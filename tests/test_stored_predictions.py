@@ -19,7 +19,12 @@ PROBABILITIES = np.array(
 def run(tmp_path):
     folder = tmp_path / "파일 %"
     folder.mkdir()
-    predictions.save(folder, true=TRUE, probabilities=PROBABILITIES)
+    predictions.save(
+        folder,
+        true=TRUE,
+        probabilities=PROBABILITIES,
+        validation_right=np.array([True, False, True]),
+    )
     return StoredRun("r1", "", "FINISHED", 0, {}, {}, {}, artifact_uri=folder.as_uri())
 
 
@@ -29,6 +34,16 @@ def test_what_was_predicted_is_read_back(run):
     assert found.predicted.tolist() == [0, 0, 1, 2, 0]
     assert found.confidence.tolist() == PROBABILITIES.max(axis=1).tolist()
     assert found.confusion(3).tolist() == [[1, 0, 0], [2, 0, 0], [0, 1, 1]]
+
+
+def test_which_validation_images_were_right_is_read_back(run, tmp_path):
+    assert predictions.validation_right(run, uri="").tolist() == [True, False, True]
+    elsewhere = replace(run, artifact_uri=str(tmp_path))  # where nothing was recorded
+    assert predictions.validation_right(elsewhere, uri="") is None
+    predictions.save(tmp_path, true=TRUE, probabilities=PROBABILITIES)  # by an older version
+    assert predictions.validation_right(elsewhere, uri="") is None
+    np.savez(tmp_path / predictions.FILE_NAME, validation_right=np.array([0.5]))
+    assert predictions.validation_right(elsewhere, uri="") is None
 
 
 def test_errors_come_with_the_most_confident_first_and_equals_in_order(run):

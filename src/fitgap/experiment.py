@@ -343,7 +343,14 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         _say_undefined(record, quiet=quiet, train=fitted.train, val=fitted.val, test=test)
         with tempfile.TemporaryDirectory(prefix="fitgap-") as name:
             folder = Path(name)
-            artifacts.write(folder, config=config, fitted=fitted, engine=engine, dataset=dataset)
+            artifacts.write(
+                folder,
+                config=config,
+                fitted=fitted,
+                engine=engine,
+                dataset=dataset,
+                val=partitions.val,
+            )
             artifacts.write_code(folder, planned.sources.own.texts)
             data_report.write(folder, found.result())
             record.log_artifacts(folder)

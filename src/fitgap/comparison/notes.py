@@ -7,8 +7,10 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from fitgap import store
+from fitgap.comparison.estimates import IMAGES
 from fitgap.comparison.query import TEST_PREFIXES, Condition, Query
 from fitgap.comparison.recorded_metrics import direction_is_known
+from fitgap.comparison.ties import MOST_BY_IMAGE
 from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -175,12 +177,13 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
             "The margin is less than one validation image: no comparison can show so little, so no "
             "group is called equivalent. Take a larger --margin or more images."
         )
-    against = [
+    held = [
         group.against_best
         for section in sections
         for group in section.groups
-        if group.against_best is not None and group.against_best.word is None
+        if group.against_best is not None
     ]
+    against = [one for one in held if one.word is None]
     for number, why in (
         (sum(not one.common for one in against), "have no replicate in common with the first"),
         (sum(one.common == 1 for one in against), "have one replicate in common with the first"),
@@ -191,6 +194,14 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
     ):
         if number:
             notes.append(f"Groups that {why}, and are not tested: {number}.")
+    bounded = [one for one in held if one.covers == IMAGES and not one.by_image and one.word]
+    if bounded:
+        notes.append(
+            "Groups that are not held against the first image by image, so that for the images the "
+            f"largest possible uncertainty counts: {len(bounded)} of {len(held)}. Their runs "
+            "do not say which validation images they got right, or they are beyond the first "
+            f"{MOST_BY_IMAGE}."
+        )
     for section in sections:
         metric = section.sort or ""
         runs = [run for group in section.groups for run in group.runs]

@@ -4,12 +4,14 @@ How the groups of one ranking are made and held against each other is in
 `fitgap.comparison.sections`. Reading the record belongs to `fitgap.store`.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from fitgap import store
 from fitgap.comparison.groups import Comparison
 from fitgap.comparison.notes import notes_on, nothing_to_compare
+from fitgap.comparison.paired_differences import RightOf
 from fitgap.comparison.query import (
     EVERYTHING,
     Query,
@@ -22,7 +24,7 @@ from fitgap.comparison.replicates import data_of, grouped, kind_of_data, names_o
 from fitgap.comparison.search_importances import searches_of
 from fitgap.comparison.sections import section_of
 from fitgap.comparison.varying_settings import deciding_keys, setting_of
-from fitgap.store import StoredRun
+from fitgap.store import StoredRun, predictions
 
 
 def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Comparison:
@@ -48,12 +50,17 @@ def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) 
     failed = [run for run in ended if run.status == "FAILED"]
     if not runs:
         raise nothing_to_compare(uri, experiment=experiment, sweep=query.sweep)
-    found = compare(runs, query, failed=failed)
+    right_of = functools.partial(predictions.validation_right, uri=uri)
+    found = compare(runs, query, failed=failed, right_of=right_of)
     return replace(found, searches=searches_of(uri, experiment=experiment))
 
 
 def compare(
-    runs: Sequence[StoredRun], query: Query = EVERYTHING, *, failed: Sequence[StoredRun] = ()
+    runs: Sequence[StoredRun],
+    query: Query = EVERYTHING,
+    *,
+    failed: Sequence[StoredRun] = (),
+    right_of: RightOf | None = None,
 ) -> Comparison:
     """Group, summarise and rank runs; the parent runs of sweeps are left out.
 
@@ -65,6 +72,9 @@ def compare(
         Which of them, and how.
     failed
         Runs that ended FAILED: they have no figures, and their groups say that they are there.
+    right_of
+        Which validation images a run got right, None where it does not say; so differences on one
+        split are paired image by image. None: nobody is asked.
 
     Raises
     ------
@@ -90,7 +100,8 @@ def compare(
         key=lambda part: (-len(part), names_of(part[0]), data_of(part[0])),
     )
     sections = tuple(
-        section_of(part, decide=decide, query=query, by=by, failed=lost) for part in parts
+        section_of(part, decide=decide, query=query, by=by, failed=lost, right_of=right_of)
+        for part in parts
     )
     notes = notes_on(sections, query=query, conditions=found, found=len(own), kept=kept)
     return Comparison(sections, tuple(notes), query.metrics)

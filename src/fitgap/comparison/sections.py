@@ -12,6 +12,7 @@ from fitgap.comparison.estimates import (
 )
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.images import MEASURED_ON, image_variance, images_of, shares_behind
+from fitgap.comparison.paired_differences import RightOf
 from fitgap.comparison.query import Query
 from fitgap.comparison.recorded_metrics import known_metric, primary_metric
 from fitgap.comparison.replicates import (
@@ -48,6 +49,7 @@ def section_of(
     query: Query,
     by: tuple[str, ...],
     failed: Sequence[StoredRun],
+    right_of: RightOf | None = None,
 ) -> Section:
     """Group, summarise and rank runs on the same data, split by one rule.
 
@@ -63,6 +65,8 @@ def section_of(
         The settings whose values make the groups; none: all that differ.
     failed
         Runs that ended FAILED, of any data.
+    right_of
+        Which validation images a run got right; see `fitgap.comparison.ties.Terms`.
     """
     variants = grouped(runs, lambda run: tuple(setting_of(run, key) for key in decide))
     differing = differing_keys(list(variants), decide=decide)
@@ -97,10 +101,19 @@ def section_of(
     ]
     groups.sort(key=lambda group: [_as_number(group.settings.get(key, "")) for key in section.keys])
     section = replace(section, groups=tuple(groups))
-    return section if section.sort is None else _ranked(section, section.sort, query=query, by=by)
+    if section.sort is None:
+        return section
+    return _ranked(section, section.sort, query=query, by=by, right_of=right_of)
 
 
-def _ranked(section: Section, metric: str, *, query: Query, by: tuple[str, ...]) -> Section:
+def _ranked(
+    section: Section,
+    metric: str,
+    *,
+    query: Query,
+    by: tuple[str, ...],
+    right_of: RightOf | None,
+) -> Section:
     """Put the groups in order, and hold each against the first where that is a choice."""
     is_better_high = section.is_better_high(metric)
 
@@ -124,6 +137,7 @@ def _ranked(section: Section, metric: str, *, query: Query, by: tuple[str, ...])
         overlap=section.overlap,
         images=section.images.get("val") if section.is_share(metric) else None,
         these_images=query.these_images,
+        right_of=right_of,
     )
     measured = [group for group in groups if metric in group.metrics]
     found = against_best([group.runs for group in measured], terms)

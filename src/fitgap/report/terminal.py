@@ -20,7 +20,7 @@ from fitgap.report.leaderboard import BEST, EQUAL, TIE, UNTESTED, columns_of, ma
 STATISTICS = ("mean", "sd", "low", "high")
 AGAINST_BEST = (
     "common", "mean", "low", "high", "p", "word", "covers", "outperforms", "smallest", "needed",
-    "tie",
+    "tie", "by_image",
 )  # fmt: skip
 DIGEST_SHOWN = 8  # characters; enough to tell a person's handful of data sets apart
 
@@ -35,7 +35,8 @@ def to_json(comparison: Comparison) -> str:
     ``runs``. ``best_minus_this`` is the test against the first group, on the metric of the
     ranking: ``common`` replicates, ``mean`` difference with ``low`` and ``high``, ``p``, ``word``
     (worse, equivalent, undecided), ``covers`` (what the interval takes in), ``outperforms``,
-    ``smallest``, ``needed``, ``tie``; null for the first itself and without a ranking. With more
+    ``smallest``, ``needed``, ``tie``, ``by_image`` (whether what images leave open is paired image
+    by image); null for the first itself and without a ranking. With more
     than one section each group
     also has ``dataset`` and ``split``: name and digest.
     """
@@ -238,6 +239,7 @@ def _against_best(group: Group) -> dict[str, Any] | None:
         "smallest": against.smallest,
         "needed": None if against.needed == math.inf else against.needed,
         "tie": against.is_tie,
+        "by_image": against.by_image,
     }
 
 

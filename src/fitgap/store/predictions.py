@@ -1,7 +1,7 @@
 """What a run predicted of the test images, as one small file among its artifacts.
 
 It serves reports on the test set (confusion matrix, errors, McNemar's test). Nothing is chosen
-or ordered by it.
+or ordered by it. Which validation images the run got right serves the comparison of groups.
 """
 
 import zipfile
@@ -21,6 +21,7 @@ from fitgap.store import StoredRun
 from fitgap.trust import archives
 
 FILE_NAME = "predictions.npz"
+VALIDATION_RIGHT = "validation_right"
 LABEL_THRESHOLD = 0.5  # a label is given above it
 MOST_DRAWN = 500  # samples
 # What reading a file that is no such archive raises; a plain .npy has no arrays by name.
@@ -102,7 +103,13 @@ class StoredPredictions:
         return [int(i) for i in wrong[order][:count]]
 
 
-def save(folder: Path, *, true: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
+def save(
+    folder: Path,
+    *,
+    true: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+    validation_right: NDArray[np.bool_] | None = None,
+) -> None:
     """Write predictions of the test images into a folder.
 
     Parameters
@@ -114,12 +121,18 @@ def save(folder: Path, *, true: NDArray[np.int64], probabilities: NDArray[np.flo
         int64 of shape (n,).
     probabilities
         float32 of shape (n, num_classes).
+    validation_right
+        Of each validation image whether it got its class, in the split's order; bool of shape
+        (m,). None where there is no validation partition.
     """
+    of_validation = {} if validation_right is None else {VALIDATION_RIGHT: validation_right}
     np.savez_compressed(
         folder / FILE_NAME,
+        allow_pickle=False,
         test_true=true,
         test_predicted=probabilities.argmax(axis=1),
         test_confidence=probabilities.max(axis=1),
+        **of_validation,
     )
 
 
@@ -159,6 +172,21 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
         if "test_outputs" in arrays:
             raise NoClassesError(f"run {run.run_id} predicts no classes")
         return _checked(arrays["test_true"], arrays["test_predicted"], arrays["test_confidence"])
+
+
+def validation_right(run: StoredRun, *, uri: str) -> NDArray[np.bool_] | None:
+    """Return which validation images a run got right, in the split's order.
+
+    None where its record does not say: older runs, other tasks than classes, files that cannot be
+    read.
+    """
+    try:
+        with _said(run), _local_path(run, uri=uri).open("rb") as file:
+            found = archives.read_arrays(file, only=VALIDATION_RIGHT).get(VALIDATION_RIGHT)
+    except RequestError:
+        return None
+    is_usable = found is not None and found.dtype == np.bool_ and found.ndim == 1 and len(found)
+    return found if is_usable else None
 
 
 def load_outputs(run: StoredRun, *, uri: str) -> StoredOutputs:

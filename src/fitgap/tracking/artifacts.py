@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import Config
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import higher_is_better
+from fitgap.evaluation.scores import Partition
 from fitgap.store import predictions
 from fitgap.tracking.run_writer import dump_config, epoch_metrics
 from fitgap.training import progress
@@ -20,7 +21,13 @@ PICTURE_DPI = 110
 
 
 def write(
-    folder: Path, *, config: Config, fitted: Fitted, engine: Engine, dataset: Dataset
+    folder: Path,
+    *,
+    config: Config,
+    fitted: Fitted,
+    engine: Engine,
+    dataset: Dataset,
+    val: Partition | None,
 ) -> None:
     """Write settings, history and the network's summary into a folder; of a run alone, pictures.
 
@@ -40,6 +47,8 @@ def write(
         ``predictions.npz``; of a run alone, ``confusion_matrix.png``.
     dataset
         Of the test images and the class names.
+    val
+        Its validation partition, of which ``predictions.npz`` says what was right.
     """
     dump_config(config, folder / "config.yaml")
     _write_history(folder / "history.csv", fitted, higher_is_better=higher_is_better(config))
@@ -51,7 +60,8 @@ def write(
         curves.save(folder / "learning_curves.png", dpi=PICTURE_DPI)
     outputs = engine.predict(dataset.x_test)
     if dataset.task == "classes":
-        predictions.save(folder, true=dataset.y_test, probabilities=outputs)
+        right = None if val is None else engine.predict(val.x).argmax(axis=1) == val.y
+        predictions.save(folder, true=dataset.y_test, probabilities=outputs, validation_right=right)
         if draws:
             counts = confusion_counts(
                 dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fitgap.report import text_tables
-from fitgap_lab.calibration import learning_curves, races
+from fitgap_lab.calibration import learning_curves, paired_images, races
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate
 
 HEADER = (
@@ -30,6 +30,7 @@ def write(page: Path) -> None:
     """Put the tables between their marks of the page."""
     tables = {
         "calibration": table,
+        "paired images": paired_images.table,
         "races": races.table,
         "learning curves": learning_curves.table,
     }
