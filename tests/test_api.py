@@ -97,6 +97,7 @@ def test_of_a_sweep_a_list_is_a_choice_and_a_tuple_a_value(settings, expected):
         ({"seed": object()}, "seed must be a number, text"),
         ({"overrides": "seed=1"}, "overrides must be a list"),
         ({"overrides": ["sed=1"]}, "sed: there is no such"),
+        ({"optimizer": "sgd", "overrides": ["optimizer=adam"]}, "optimizer is given twice"),
     ],
     ids=lambda value: str(value)[:30],
 )

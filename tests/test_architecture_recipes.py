@@ -1,15 +1,19 @@
 """The networks of docs/ARCHITECTURES.md, and others like them: trained, saved, opened, asked."""
 
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import keras
+import mlflow
 import numpy as np
 import pytest
 
 from fitgap import experiment, prediction
+from fitgap.comparison.groups import compare_experiment
 from fitgap.store import recorded
 
 PAGE = Path(__file__).parents[1] / "docs" / "ARCHITECTURES.md"
@@ -21,6 +25,12 @@ def lstm(x, units=8):
 
 def scaled(x):
     return Scale()(layers.Dense(8)(layers.Flatten()(x)))
+
+
+def words(input_shape, num_outputs, num_tokens):
+    ids = layers.Input(input_shape, dtype="int32")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(num_tokens, 4)(ids))
+    return keras.Model(ids, layers.Dense(num_outputs, activation="softmax")(x))
 """
 
 
@@ -55,7 +65,7 @@ COLOUR = ("dataset=npz", "dataset.path=colour.npz")
     [
         ("nets.residual", {"width": 8}, (), "compiled+xla"),
         ("nets.scaled", {}, (), "fit"),
-        ("nets.lstm", {}, (), "compiled+xla"),
+        pytest.param("nets.lstm", {}, (), "compiled+xla", marks=pytest.mark.slow),
         pytest.param("nets.vision_transformer", {"width": 8}, (), "fit", marks=pytest.mark.slow),
         pytest.param(
             "keras.applications.MobileNetV2",
@@ -67,7 +77,7 @@ COLOUR = ("dataset=npz", "dataset.path=colour.npz")
     ],
 )
 def test_a_network_is_trained_under_auto_saved_opened_and_asked(
-    compose, project, *, target, settings, data, engine
+    compose, project, tmp_path_factory, *, target, settings, data, engine
 ):
     config = compose(
         *data, "training.epochs=1", "split.train_fraction=0.2", f"tracking.uri={project}"
@@ -82,3 +92,49 @@ def test_a_network_is_trained_under_auto_saved_opened_and_asked(
     dataset = prediction.load_dataset(run)
     asked = prediction.predict_test_images(model, dataset, range(5))
     np.testing.assert_allclose(asked.outputs.sum(axis=1), 1, atol=1e-5)
+    served = pyfunc_elsewhere(run, dataset.x_test[:5], tmp_path_factory.mktemp("elsewhere"))
+    np.testing.assert_allclose(served, asked.outputs, rtol=1e-5, atol=1e-6)
+    compared = compare_experiment(project, experiment=run.experiment)
+    (group,) = compared.sections[0].groups
+    assert [one.run_id for one in group.runs] == [run.run_id]
+
+
+def pyfunc_elsewhere(run, images, folder):
+    """Return what pyfunc says of images in a process that finds no module of the project."""
+    location = mlflow.MlflowClient(run.uri).get_logged_model(run.model_id).artifact_location
+    np.save(folder / "images.npy", images)
+    program = (
+        "import importlib.util, sys, mlflow, numpy; "
+        "assert importlib.util.find_spec('nets') is None; "
+        "model = mlflow.pyfunc.load_model(sys.argv[1]); "
+        "numpy.save('answer.npy', model.predict(numpy.load('images.npy')))"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "FITGAP_PROJECT"}
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, location],
+        cwd=folder,
+        env=environment,
+        check=True,
+        timeout=300,
+    )
+    return np.load(folder / "answer.npy")
+
+
+@pytest.mark.slow
+def test_a_whole_model_of_tokens_is_trained_opened_and_asked(
+    compose, project, tmp_path, tmp_path_factory
+):
+    ids = np.random.default_rng(0).integers(0, 20, (80, 6), dtype=np.int32)
+    np.savez(tmp_path / "ids.npz", x=ids, y=np.arange(80) % 2)
+    data = ("dataset=npz", f"dataset.path={tmp_path / 'ids.npz'}", "dataset.layout=tokens")
+    config = compose(*data, "training.epochs=1", f"tracking.uri={project}")
+    config.architecture = {"_target_": "nets.words", "name": "words", "title": None}
+    result = experiment.run(experiment.plan(config))
+    run = recorded.open_run(result.run_id, uri=project)
+    model = prediction.load_model(run)
+    assert model.inputs[0].dtype == "int32"
+    np.save(tmp_path / "new.npy", ids[:3])
+    asked = prediction.predict_array(run, tmp_path / "new.npy").outputs
+    np.testing.assert_allclose(asked, model.predict(ids[:3], verbose=0), atol=1e-6)
+    served = pyfunc_elsewhere(run, ids[:3], tmp_path_factory.mktemp("elsewhere"))
+    np.testing.assert_allclose(served, asked, atol=1e-6)

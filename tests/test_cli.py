@@ -1,10 +1,14 @@
 """The command line: a wrong request is answered in a line or two, and nothing was started."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 
 from fitgap import experiment
 from fitgap.commands import exit_codes
+from fitgap.config import project
 from fitgap.errors import DivergedError, RequestError
 from fitgap.training import backend
 
@@ -79,6 +83,10 @@ def assert_refused(done, *parts):
         (["training.epochs"], ["training.epochs", "EQUAL"]),
         (["training.epochs=["], ["training.epochs=["]),
         (["optimizer=sgd,adam"], ["optimizer=sgd,adam", "-m"]),
+        # One thing said twice, of which Hydra would take the last.
+        (["optimizer=sgd", "optimizer=adam"], ["optimizer is given twice", "optimizer=sgd and"]),
+        (["training.epochs=1", "+training.epochs=2"], ["training.epochs is given twice"]),
+        (["-m", "seed=0,1", "seed=2"], ["seed is given twice"]),
         # The data directory and the store.
         (["dataset.data_dir=/missing"], ["dataset.data_dir", "existing directory", "/missing"]),
         (["dataset=mnist", "dataset.data_dir=/missing"], ["dataset.data_dir", "/missing"]),
@@ -97,6 +105,40 @@ def assert_refused(done, *parts):
 )
 def test_a_wrong_request_is_refused_before_anything_starts(train, arguments, parts):
     assert_refused(train(*arguments), *parts)
+
+
+def test_two_architectures_of_one_name_are_refused(train):
+    folder = project.folder() / "conf" / "architecture"
+    folder.mkdir(parents=True)
+    shutil.copy(project.CONFIG_DIR / "architecture" / "dense.yaml", folder / "mine.yaml")
+    try:
+        for name in ("mine", "dense"):
+            done = train(f"architecture={name}")
+            assert_refused(done, "architecture: dense is defined by two options", "mine.yaml")
+    finally:
+        shutil.rmtree(folder.parent)
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "left_out"),
+    [
+        ("numbers", "architecture=dense", {"label_smoothing", "augmentation"}),
+        ("classes", "architecture=cnn_small", {"dropout", "l1", "l2", "batch_norm", "smaller"}),
+        ("numbers", "remedy=none,l1", set()),
+    ],
+)
+def test_remedies_that_do_not_fit_are_left_out_and_said(train, tmp_path, *, data, more, left_out):
+    random = np.random.default_rng(0)
+    y = np.arange(60) % 2 if data == "classes" else random.normal(size=60)
+    shape = (60, 4) if data == "numbers" else (60, 8, 8)
+    np.savez(tmp_path / "x.npz", x=random.integers(0, 200, shape).astype(np.uint8), y=y)
+    of = ("dataset=npz", f"dataset.path={tmp_path / 'x.npz'}", f"dataset.task={data}")
+    done = train("sweep=remedies", *of, more, "seed=0", "hydra.sweeper.dry_run=true")
+    assert done.code == 0, done.err
+    said = set(re.findall(r"remedy=(\w+) is left out: ", done.out))
+    assert said == left_out
+    planned = set(re.findall(r"remedy=(\w+) .*: to train", done.out + "\n"))
+    assert not planned & left_out
 
 
 def test_a_missing_data_directory_in_the_environment_is_refused(train, monkeypatch):

@@ -316,7 +316,9 @@ def test_a_whole_record_passes_through_an_absence(compose, tracking_uri, monkeyp
     ) as record:
         record.log_metrics({"val/loss": 0.5}, step=1)
         record.flush()
-        record.log_model(model, example=np.zeros((3, 2, 2), np.uint8), code={})
+        record.log_model(
+            model, example=np.zeros((3, 2, 2), np.uint8), output="probability", code={}
+        )
     assert client.get_run(record.run_id).info.status == "RUNNING"
     monkeypatch.setattr(delivery, "client_for", lambda _uri: client)
     delivery.deliver_waiting(SERVER)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from fitgap.config.model_checks import check_values
 from fitgap.errors import RequestError
 from fitgap.models import build as models
 
@@ -247,8 +248,9 @@ def test_augmentation_acts_in_training_only(compose, image_shape):
 
 
 def test_augmentation_of_feature_vectors_is_a_wrong_request(compose):
+    settings = compose("training/augmentation=shift_rotate")
     with pytest.raises(RequestError, match=r"training\.augmentation needs images.* 5 features"):
-        build(compose("training/augmentation=shift_rotate"), image_shape=(5,))
+        check_values(settings, image_shape=(5,), value_type="float32")
 
 
 def test_both_penalties_are_added_to_the_loss(compose):

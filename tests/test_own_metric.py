@@ -76,4 +76,4 @@ def test_a_metric_that_two_options_define_is_refused(train, own_option):
     finally:
         second.unlink()
     assert ended.code == 2
-    assert "the metric f1_weighted is defined by two options" in ended.err
+    assert "metrics: f1_weighted is defined by two options" in ended.err

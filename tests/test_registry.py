@@ -1,23 +1,11 @@
-"""The best run by validation becomes a version of a model, and is served as it predicts."""
+"""The best run by validation becomes a version of a registered model."""
 
-import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from fitgap import experiment, prediction, registry
-from fitgap.data import datasets
+from fitgap import experiment, registry
 from fitgap.errors import RequestError
-from fitgap.store import recorded
 
 NAME = "숫자 model"
 
@@ -109,64 +97,3 @@ def test_name_that_no_model_can_have_is_a_wrong_request(finished, name):
 def test_unknown_run_is_a_wrong_request(finished):
     with pytest.raises(RequestError, match="there is no run"):
         registry.register("0" * 32, name=NAME, uri=finished[0])
-
-
-@pytest.fixture
-def served(finished):
-    """Serve the digits' network and return the address that it answers at."""
-    uri, first, _ = finished
-    version = registry.register(first.run_id, name="served", uri=uri)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    programs = Path(sys.executable).parent
-    command = [str(programs / "mlflow"), "models", "serve", "-m", version.uri]
-    server = subprocess.Popen(
-        [*command, "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)],
-        # MLflow looks for its server program in the PATH.
-        env=os.environ | {"MLFLOW_TRACKING_URI": uri, "PATH": f"{programs}:{os.environ['PATH']}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/ping", server)
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def wait_for(address, server):
-    for _ in range(240):
-        assert server.poll() is None, "the server has ended"
-        try:
-            urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail("the server does not answer")
-
-
-def ask(address, images):
-    request = urllib.request.Request(
-        address,
-        json.dumps({"inputs": images.tolist()}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return np.array(json.load(answer)["predictions"])
-
-
-@pytest.mark.slow
-def test_served_network_answers_raw_images_as_predict_does(served, finished):
-    uri, first, _ = finished
-    run = recorded.open_run(first.run_id, uri=uri)
-    images = datasets.load(run.dataset).x_test[:5]
-    model = prediction.load_model(run)
-    expected = prediction.predict_files(model, range(5), images, class_names=()).outputs
-    np.testing.assert_allclose(ask(served, images), expected, atol=1e-6)
-    for wrong in (images[:, :4], images.astype(int) + 300):
-        with pytest.raises(urllib.error.HTTPError, match="400") as refused:
-            ask(served, wrong)
-        refused.value.close()

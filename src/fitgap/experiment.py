@@ -356,6 +356,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             record.log_artifacts(folder)
         record.log_model(
             *row_layers.as_recorded(engine.model, learned, config.dataset, x=partitions.test.x),
+            output=tasks.task_of(config).output,
             code=planned.sources.own.texts,
             about=run_writer.ModelDescription(
                 name=run_name(config), params=_telling(config), metrics=list(metrics), step=step

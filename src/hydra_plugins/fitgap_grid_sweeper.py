@@ -17,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from hydra_plugins.fitgap_neighbours import reads_fitgaps_options
 
 if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
     from fitgap.config.schema import Config
 
 
@@ -94,6 +96,7 @@ class FitgapSweeper(BasicSweeper):
         assert self.hydra_context is not None
         master, loader = self.config, self.hydra_context.config_loader
         parser = OverridesParser.create(config_loader=loader)
+        self._leave_out_remedies(parser.parse_overrides([*self._parse_config(), *arguments]))
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         composition.refuse_empty(overrides)
         (grid,) = self.split_arguments(overrides, max_batch_size=None)
@@ -104,6 +107,37 @@ class FitgapSweeper(BasicSweeper):
             grid, lambda job: loader.load_sweep_config(master, job), in_processes=in_processes
         )
         return grid, composition.numbered(settings, master)
+
+    def _leave_out_remedies(self, overrides: "list[Override]") -> None:
+        """Take what does not fit the data, the task or the network from a preset's remedies."""
+        remedies = [one for one in overrides if one.key_or_group == "remedy"]
+        if "remedy" not in (self.params or {}) or len(remedies) > 1:
+            return  # there are none, or a person has chosen them
+        from fitgap import experiment
+        from fitgap.config import settings
+        from fitgap.sweep import fitting
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        composed = self.hydra_context.config_loader.load_sweep_config(
+            self.config, [_first(one) for one in overrides if one is not remedies[0]]
+        )
+        planned = experiment.plan(settings.from_hydra(composed))
+        fits = []
+        for remedy in remedies[0].sweep_string_iterator():
+            reason = fitting.why_not(remedy, planned)
+            if reason is None:
+                fits.append(remedy)
+            else:
+                print(f"remedy={remedy} is left out: {reason}")
+        self.params["remedy"] = ",".join(fits)
+
+
+def _first(override: "Override") -> str:
+    """Return an override with the first of its values."""
+    if not override.is_sweep_override():
+        return str(override.input_line)
+    return f"{override.get_key_element()}={next(iter(override.sweep_string_iterator()))}"
 
 
 def separate_folders(master: DictConfig) -> None:

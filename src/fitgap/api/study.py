@@ -18,6 +18,7 @@ from fitgap.api import own_data, own_functions, words
 from fitgap.api.hydra_session import session
 from fitgap.api.run import Run, Runs, find
 from fitgap.commands import exit_codes
+from fitgap.commands.overrides import refuse_repeated
 from fitgap.config import project, settings
 from fitgap.config.schema import Config
 from fitgap.errors import DivergedError, RequestError
@@ -249,9 +250,11 @@ class Study:
             f"tracking.experiment={words.literal(self.name, key='name')}",
             f"tracking.uri={words.literal(self.uri, key='uri')}",
             *words.overrides(replaced, sweeps=sweeps),
-            *(["tracking.reuse=false"] if here_only else []),
             *overrides,
         ]
+        refuse_repeated(asked)
+        if here_only and "tracking.reuse=false" not in asked:
+            asked.append("tracking.reuse=false")
         return asked, here_only
 
     def _train_grid(

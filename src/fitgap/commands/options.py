@@ -152,6 +152,12 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_query
 
 
+def on_all_cores(words: Sequence[str]) -> list[str]:
+    """Return the override for a run per core, unless a person's overrides name a launcher."""
+    is_named = any(word.startswith("hydra/launcher=") for word in words)
+    return [] if is_named else ["hydra/launcher=joblib"]
+
+
 class QueryCommand(click.Command):
     """A command whose ``--by`` and ``--metric`` take several words, as ``--by optimizer seed``."""
 

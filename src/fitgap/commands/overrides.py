@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser, create_
 from hydra.errors import HydraException
 
 from fitgap.config.model_checks import optimizer_settings
+from fitgap.errors import RequestError
 
 # Hydra's flags that take the next word.
 _WITH_VALUE = {
@@ -37,6 +38,11 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     list of str
         Flags first; a value that Hydra cannot read and that can only be plain text is quoted. A
         setting of an optimizer may be one that its option does not list.
+
+    Raises
+    ------
+    RequestError
+        If a setting or a group is given twice: Hydra would take the last one and say nothing.
     """
     flags: list[str] = []
     others: list[str] = []
@@ -48,11 +54,30 @@ def for_hydra(words: Sequence[str]) -> list[str]:
                 flags.append(value)
         else:
             others.append(word)
+    refuse_repeated(others)
     is_sweep = bool(_MULTIRUN & set(flags))
     return [
         *flags,
         *(added_where_needed(quoted_where_needed(word, is_sweep=is_sweep)) for word in others),
     ]
+
+
+def refuse_repeated(overrides: Sequence[str]) -> None:
+    """Refuse two values for one setting or group, of which Hydra would take the last one.
+
+    Raises
+    ------
+    RequestError
+        Naming both.
+    """
+    given: dict[str, str] = {}
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+")
+        if key in given:
+            raise RequestError(
+                f"{key} is given twice, as {given[key]} and as {override}; give it once"
+            )
+        given[key] = override
 
 
 def added_where_needed(override: str) -> str:

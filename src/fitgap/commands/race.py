@@ -35,15 +35,12 @@ def command(*, words: tuple[str, ...], margin: float | None, budget: int, alpha:
     """
     from fitgap.commands import train
 
-    launcher = (
-        [] if any(w.startswith("hydra/launcher=") for w in words) else ["hydra/launcher=joblib"]
-    )
     margins = [] if margin is None else [f"hydra.sweeper.margin={margin}"]
     train.train(
         [
             "-m",
             "hydra/sweeper=race",
-            *launcher,
+            *options.on_all_cores(words),
             *words,
             f"hydra.sweeper.budget={budget}",
             f"hydra.sweeper.alpha={alpha}",

@@ -46,7 +46,7 @@ def command() -> None:
 @click.command("train", add_help_option=False, context_settings={"ignore_unknown_options": True})
 @click.argument("words", nargs=-1, shell_complete=completion.words)
 def _train(words: tuple[str, ...]) -> None:
-    _run("-m", "hydra/launcher=joblib", *words)
+    _run("-m", *options.on_all_cores(words), *words)
 
 
 @command.command("plan")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fitgap.config.checks import did_you_mean, has_target, is_number, refuse_unknown, require
+from fitgap.config.options import refuse_shared_names
 from fitgap.config.schema import Config, DenseConfig
 from fitgap.errors import RequestError
 
@@ -34,6 +35,11 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
             f"architecture={config.architecture['name']} needs images ({for_images[0]}), "
             f"got dataset={config.dataset.name} with vectors of {image_shape[0]} features"
         )
+    if config.training.augmentation and len(image_shape) == 1:
+        raise RequestError(
+            f"training.augmentation needs images, but dataset={config.dataset.name} has vectors "
+            f"of {image_shape[0]} features"
+        )
     target = str(config.architecture["_target_"])
     embeds = "Embedding" in kinds[:1] or not target.startswith("fitgap.models.")
     if value_type == "int32" and not (embeds or target.startswith("fitgap.models.sequences.")):
@@ -54,6 +60,7 @@ def check_architecture(architecture: Mapping[str, Any]) -> None:
     for key in ("_target_", "name"):
         value = architecture.get(key)
         require(f"architecture.{key}", value, "given", when=isinstance(value, str) and value != "")
+    refuse_shared_names("architecture", [architecture["name"]])
     if architecture["_target_"] == "fitgap.models.dense":
         _check_dense(architecture)
     if architecture["_target_"] == "fitgap.models.sequential":

@@ -1,7 +1,7 @@
 """Options of ``conf/`` as the files they are, beside what Hydra composes of them."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +17,48 @@ def read_option(group: str, name: str) -> Mapping[str, Any]:
     return _read(next(path for path in candidates if path.is_file()))
 
 
-def refuse_shared_names(metrics: Iterable[str]) -> None:
-    """Refuse a metric that two options define, of which Hydra would make one of both.
+def refuse_shared_names(group: str, wanted: Collection[str]) -> None:
+    """Refuse a name that two options of a group define, whose runs could not be told apart.
 
     Parameters
     ----------
-    metrics
-        Names of an experiment's metrics.
+    group
+        ``metrics``, whose options are named by their keys, or one whose options have a ``name``.
+    wanted
+        Names that an experiment has.
 
     Raises
     ------
     RequestError
         Naming both files.
     """
-    wanted = set(metrics)
     by_name: dict[str, Path] = {}
     for folder in project.config_dirs():
-        for path in sorted((folder / "metrics").glob("*.yaml")):
+        for path in sorted((folder / group).glob("*.yaml")):
             # Of equal file names the first folder's wins, as everywhere in conf/.
-            names = [path.stem] if folder == project.CONFIG_DIR else _names(path)
-            for name in wanted.intersection(names):
+            names = [path.stem] if folder == project.CONFIG_DIR else _names(path, group)
+            for name in set(names).intersection(wanted):
                 other = by_name.setdefault(name, path)
                 if other.name != path.name:
                     raise RequestError(
-                        f"the metric {name} is defined by two options, {other} and {path}; "
+                        f"{group}: {name} is defined by two options, {other} and {path}; "
                         "give one of them another name"
                     )
 
 
-def _names(path: Path) -> tuple[str, ...]:
-    return _names_as_of(path, path.stat().st_mtime_ns)
+def _names(path: Path, group: str) -> tuple[str, ...]:
+    return _names_as_of(path, group, path.stat().st_mtime_ns)
 
 
 @functools.cache
-def _names_as_of(path: Path, _time: int) -> tuple[str, ...]:
+def _names_as_of(path: Path, group: str, _time: int) -> tuple[str, ...]:
     try:
         found = _read(path)
-    except (yaml.YAMLError, OSError):
+    except (yaml.YAMLError, OSError, UnicodeDecodeError):
         return ()  # Hydra says it better, if the option is chosen
-    return tuple(map(str, found)) if isinstance(found, Mapping) else ()
+    if not isinstance(found, Mapping):
+        return ()
+    return tuple(map(str, found if group == "metrics" else [found.get("name", path.stem)]))
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -26,6 +26,8 @@ class Task:
         What the targets are, in a phrase for messages.
     activation
         Of the output layer, which has a unit per class, number or label.
+    output
+        What a value of it is, by which a served network names its answer.
     labels
         The forms that a loss may take the targets in; the first is that of a loss whose option
         names none. See `fitgap.evaluation.scores.encode_labels`.
@@ -39,6 +41,7 @@ class Task:
     name: str
     target: str
     activation: str
+    output: str
     labels: tuple[str, ...]
     loss: str
     metrics: tuple[str, ...]
@@ -52,6 +55,7 @@ TASKS = {
             name="classes",
             target="one class per sample",
             activation="softmax",
+            output="probability",
             labels=("one_hot", "integer", "binary"),
             loss="sparse_categorical_crossentropy",
             metrics=("accuracy",),
@@ -61,6 +65,7 @@ TASKS = {
             name="numbers",
             target="one or several numbers per sample",
             activation="linear",
+            output="number",
             labels=("numbers",),
             loss="mse",
             metrics=("rmse",),
@@ -69,6 +74,7 @@ TASKS = {
             name="label_sets",
             target="any number of labels per sample",
             activation="sigmoid",
+            output="probability",
             labels=("many_hot",),
             loss="binary_crossentropy",
             metrics=("accuracy",),

@@ -98,7 +98,7 @@ def _check_training(config: Config) -> None:
 
 
 def _check_metrics(metrics: Mapping[str, MetricConfig]) -> None:
-    refuse_shared_names(metrics)
+    refuse_shared_names("metrics", metrics)
     for name, node in metrics.items():
         what = f"metrics.{name}"
         if name == "loss" or "/" in name:

@@ -63,7 +63,7 @@ def build(
     Raises
     ------
     RequestError
-        If Keras refuses a setting, or there are no images to augment.
+        If Keras refuses a setting.
     """
     # Names and seeds start afresh, so a run's bits do not depend on the runs before it.
     keras.backend.clear_session(free_memory=False)  # a collection of garbage takes 0.3 s
@@ -119,11 +119,6 @@ def _augmentation(config: Config, *, image_shape: tuple[int, ...]) -> Layers:
     nodes = config.training.augmentation
     if not nodes:
         return []
-    if len(image_shape) == 1:
-        raise RequestError(
-            f"training.augmentation needs images, but dataset={config.dataset.name} has vectors "
-            f"of {image_shape[0]} features"
-        )
     layers = [
         _instantiate(f"training.augmentation.{name}", {"name": name, **node})
         for name, node in nodes.items()

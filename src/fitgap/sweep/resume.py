@@ -63,7 +63,8 @@ def resume_arguments(
                 f"got {override!r}\nOther runs are another sweep: {program.name()} train -m ..."
             )
     recorded = [o for o in plan.hydra if not o.lstrip("+").startswith(_NOT_RESUMED)]
-    recorded = [o for o in recorded if o not in overrides]  # a person says the same
+    replaced = {_key(override) for override in overrides}
+    recorded = [o for o in recorded if _key(o) not in replaced]
     what = f"{sweep_plan.FILE_NAME} of sweep {sweep.parent.run_id}"
     trust.check([*recorded, *plan.task], what=what, modules=modules)
     if any(override.startswith("hydra/launcher=") for override in overrides):
@@ -81,6 +82,10 @@ def resume_arguments(
         *overrides,
         f"hydra.sweeper.resume={sweep.parent.run_id}",
     ]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")
 
 
 _NOT_RESUMED = ("hydra.mode=", "hydra.sweeper.resume=", "hydra.sweeper.dry_run=")

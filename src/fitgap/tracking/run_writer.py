@@ -189,6 +189,7 @@ class RunRecord(Observer):
         model: Any,
         example: "Example",
         *,
+        output: str,
         code: Mapping[str, str],
         about: "ModelDescription | None" = None,
     ) -> None:
@@ -200,6 +201,8 @@ class RunRecord(Observer):
             A built `keras.Model`.
         example
             A few images, of shape (n, *image_shape), or rows of a table.
+        output
+            What a value of its answer is: of the signature.
         code
             The person's own files, of which the model may need classes where it is opened.
         about
@@ -208,7 +211,7 @@ class RunRecord(Observer):
         from fitgap.tracking import saved_model
 
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
-            saved = saved_model.save(Path(folder), model, example=example, code=code)
+            saved = saved_model.save(Path(folder), model, example=example, output=output, code=code)
             content = {"experiment_id": self._experiment_id, "again": self._goes_on}
             if about is not None:
                 rows = [self._logged.get((key, about.step)) for key in about.metrics]

@@ -29,7 +29,12 @@ ROWS_MODULE = "fitgap_rows"  # in the code of a model that takes rows: a copy of
 
 
 def save(
-    folder: Path, model: "keras.Model", *, example: "Example", code: Mapping[str, str]
+    folder: Path,
+    model: "keras.Model",
+    *,
+    example: "Example",
+    output: str,
+    code: Mapping[str, str],
 ) -> Path:
     """Save a network, and return its folder.
 
@@ -41,11 +46,13 @@ def save(
         Built.
     example
         Of shape (n, *image_shape): a few images; or a few rows of a table.
+    output
+        What a value of its answer is: the answer's name in the signature.
     code
         The person's own files, of which the model may need classes where it is opened.
     """
     # What Model.log does, without its loading the model again to try the input example.
-    outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), "probability")]
+    outputs = [TensorSpec(np.dtype(np.float32), (-1, model.output_shape[-1]), output)]
     names = [module_name(file) for file in code]
     modules = [sys.modules[name] for name in names if name in sys.modules]
     takes_rows = not isinstance(example, np.ndarray)
