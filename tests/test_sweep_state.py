@@ -314,7 +314,7 @@ def test_plan_imports_neither_tensorflow_nor_mlflow_and_writes_nothing(sweep_pro
 
 @pytest.mark.slow
 def test_resume_as_a_command_on_another_launcher(run_train, sweep_process, uri):
-    done = run_train("-m", "hydra/launcher=basic", *GRID, "seed=0")
+    done = run_train("-m", "hydra/launcher=basic", *GRID[1:], "seed=0")
     assert done.code == 0
     (run,) = by_role(uri, "run")
     MlflowClient(uri).delete_run(run.run_id)
@@ -329,7 +329,7 @@ def test_resume_as_a_command_on_another_launcher(run_train, sweep_process, uri):
     assert len(by_role(uri, "run")) == 1
     assert "hydra/launcher=joblib" in sweep_state.read_plan(uri, Sweep("fitgap", parent)).hydra
 
-    changed = run_train("-m", *GRID, "seed=7", f"hydra.sweeper.resume={parent.run_id}")
+    changed = run_train("-m", *GRID[1:], "seed=7", f"hydra.sweeper.resume={parent.run_id}")
     assert changed.code == 2
     assert "cannot be resumed: its command makes other jobs now" in changed.err
 
