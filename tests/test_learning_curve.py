@@ -1,5 +1,6 @@
 """Power laws known beforehand: found again where they hold, and doubted where they do not."""
 
+import dataclasses
 import json
 import math
 import re
@@ -7,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
-from fitgap.comparison import learning_curve, power_law
-from fitgap.comparison.learning_curve import Point, forecast, in_words
+from fitgap.comparison import learning_curve, learning_curve_text, power_law
+from fitgap.comparison.learning_curve import Point, forecast
+from fitgap.comparison.learning_curve_text import in_words
 from fitgap.comparison.power_law import fit
 from fitgap.comparison.recorded_metrics import TAG
-from fitgap.errors import RequestError
 from fitgap.report import learning_curve_chart
 from fitgap.store import StoredRun
 from fitgap_lab.calibration import learning_curves
@@ -150,7 +151,7 @@ def test_one_seed_is_enough_for_words_and_picture():
         2000
     )
     assert "숫자" in picture.svg()
-    text = learning_curve.to_markdown(found, told, title="digits", missing=1)
+    text = learning_curve_text.to_markdown(found, told, title="digits", missing=1)
     assert text.count("\n| ") == 1 + len(SIZES)
 
 
@@ -197,13 +198,71 @@ def test_the_forecast_holds_the_gain_with_a_small_floor_and_without(law):
     assert missed <= binom.isf(0.001, repetitions, 0.05)
 
 
-def test_a_curve_over_several_splits_is_refused_in_a_line():
+def made_splits(error, *, splits=5, sizes=SIZES, of_split=0.03):
+    """Return a curve of several splits of two seeds, whose errors differ by a factor."""
+    rng = np.random.default_rng(1)
+    factors = np.exp(of_split * rng.normal(size=splits))
     runs = {
-        "1": {
-            seed: StoredRun(str(seed), "", "FINISHED", 0, {"split.seed": str(seed)}, {}, {})
-            for seed in (1, 2)
+        str(n): {
+            (str(seed), str(split), ""): StoredRun(
+                f"{n} {seed} {split}",
+                "",
+                "FINISHED",
+                0,
+                # Folds of different sizes: a sample more or less is no other size.
+                {
+                    "train_samples": str(n + (split == 0)),
+                    "val_samples": "300",
+                    "split.seed": str(split),
+                    "seed": str(seed),
+                },
+                {
+                    "train/accuracy": 1.0,
+                    "train/loss": 0.01,
+                    "val/loss": 0.5,
+                    "val/accuracy": 1 - error(n) * factors[split] * math.exp(0.02 * rng.normal()),
+                    "gap/accuracy": 0.1,
+                },
+                {},
+            )
+            for seed in range(2)
+            for split in range(splits)
         }
+        for n in sizes
     }
-    with pytest.raises(RequestError, match=r"of one split: .*--sweep") as refused:
-        learning_curve.curve(runs)
-    assert "\n" not in str(refused.value)
+    return learning_curve.curve(runs)
+
+
+def test_a_curve_over_several_splits_is_fitted_in_each():
+    found = made_splits(lambda n: 3 * n**-0.6)
+    assert [point.samples for point in found.points] == SIZES
+    assert (found.splits, found.overlap) == (5, pytest.approx(0.3, rel=1e-3))
+    told = forecast(found)
+    assert (told.doubt, told.gain.covers, told.gain.n) == (None, "splits", 5)
+    assert told.gain.low < 3 * (1000**-0.6 - 2000**-0.6) < told.gain.high
+    words = " ".join(in_words(found, told))
+    assert "fitted to each of 5 splits" in words
+    assert "paired over 5 splits" in words
+    assert "over splits" in " ".join(learning_curve_text.notes(found, missing=0))
+
+
+def test_splits_without_all_sizes_do_not_count():
+    found = made_splits(lambda n: 3 * n**-0.6, splits=2)
+    first = found.points[0]
+    of_one = {one: error for one, error in first.errors.items() if one[1] == "0"}
+    lacking = dataclasses.replace(
+        found, points=(dataclasses.replace(first, errors=of_one), *found.points[1:8])
+    )
+    told = learning_curve._forecast(lacking, lacking.points)
+    assert told.doubt == "fewer than two splits have runs of all sizes"
+
+
+def test_the_forecast_over_splits_holds_the_gain():
+    from scipy.stats import binom
+
+    found = learning_curves.simulate_splits(
+        learning_curves.TRUTHS["0.02 + 2 n^-0.5"], repetitions=60
+    )
+    missed = round((1 - found.covered) * found.told * 60)
+    assert found.told > 0.8
+    assert missed <= binom.isf(0.001, 60, 0.05)

@@ -18,7 +18,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     from rich.table import Table
     from rich.text import Text
 
-    from fitgap.comparison import learning_curve, sweep_results
+    from fitgap.comparison import learning_curve, learning_curve_text, sweep_results
 
     results = sweep_results.read(
         uri,
@@ -37,14 +37,14 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     for heading in ("samples", *columns, "n"):
         table.add_column(Text(heading), justify="right")
     for point in found.points:
-        figures = (learning_curve.with_interval(point.scores[name]) for name in columns)
+        figures = (learning_curve_text.with_interval(point.scores[name]) for name in columns)
         table.add_row(f"{point.samples:,}", *figures, str(len(point.errors)))
     console.print(table)
-    for sentence in learning_curve.in_words(found, told):
+    for sentence in learning_curve_text.in_words(found, told):
         console.print(Text(sentence))
-    for note in learning_curve.notes(missing=results.missing):
+    for note in learning_curve_text.notes(found, missing=results.missing):
         console.print(Text(f"Note: {note}"))
-    text = learning_curve.to_markdown(found, told, title=title, missing=results.missing)
+    text = learning_curve_text.to_markdown(found, told, title=title, missing=results.missing)
 
     from fitgap.report import learning_curve_chart
 

@@ -7,14 +7,19 @@ otherwise the answer is that it cannot be told.
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from fitgap.comparison.estimates import Estimate, estimate
-from fitgap.comparison.power_law import Floats, PowerLaw, fit, gain_of_doubling
+from fitgap.comparison.estimates import Estimate, estimate, estimate_over_splits
+from fitgap.comparison.power_law import (
+    Floats,
+    PowerLaw,
+    fit,
+    gain_of_doubling,
+    gain_over_splits,
+)
 from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
-from fitgap.comparison.replicates import OF_THE_SPLIT
+from fitgap.comparison.replicates import OF_THE_SPLIT, grouped, mean, overlap_of
 from fitgap.comparison.sweep_results import require_validation
-from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 
 SETTING = "split.train_fraction"  # that such a sweep varies
@@ -39,8 +44,8 @@ class Point:
     scores
         By name with the partition: the metric and the loss.
     errors
-        By seed: how far the validation figure is from the best possible one. It is the share of
-        mistakes for an accuracy, and the figure itself for an error in units of the target.
+        By replicate: how far the validation figure is from the best possible one. It is the share
+        of mistakes for an accuracy, and the figure itself for an error in units of the target.
     """
 
     samples: int
@@ -49,8 +54,8 @@ class Point:
 
     @property
     def error(self) -> float:
-        """Mean validation error over the seeds."""
-        return math.fsum(self.errors.values()) / len(self.errors)
+        """Mean validation error over the replicates."""
+        return mean(list(self.errors.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +68,33 @@ class Curve:
         The runs' primary one, by which all is told.
     points
         By number of samples, ascending.
+    split_of
+        The split of each replicate.
+    overlap
+        Validation over training samples of the largest size, where there are several splits.
     """
 
     metric: KnownMetric
     points: tuple[Point, ...]
+    split_of: Mapping[Hashable, Hashable] = field(default_factory=dict)
+    overlap: float = 0.0
+
+    @property
+    def splits(self) -> int:
+        """How many there are."""
+        return len(set(self.split_of.values())) or 1
+
+    def by_split(self, values: Mapping[Hashable, float]) -> dict[Hashable, list[float]]:
+        """Return values by replicate as values by split."""
+        found = grouped(values, self.split_of.get)
+        return {split: [values[one] for one in members] for split, members in found.items()}
+
+    def estimate(self, values: Mapping[Hashable, float]) -> Estimate:
+        """Return the mean over seeds, or over splits where there are several."""
+        of_split = list(self.by_split(values).values())
+        if len(of_split) > 1:
+            return estimate_over_splits(of_split, overlap=self.overlap)
+        return estimate(list(values.values()))
 
     def figure(self, error: "float | Floats") -> "float | Floats":
         """Return the validation figure of which an error is so far from the best possible one."""
@@ -89,10 +117,11 @@ class Forecast:
         sizes that span `MIN_SPAN`, points within `MAX_SCATTER` of it, the largest size foretold
         from those up to half of it within `MAX_MISS`, and a finite interval.
     gain
-        By how much the validation error would fall with twice the largest size; None in doubt.
+        By how much the validation error would fall with twice the largest size; None in doubt. Of
+        several splits the law is fitted to each, and the interval is over them.
     last_doubling
-        What the last doubling (or nearly one) within the data brought: paired over seeds, no law
-        needed. With the two sizes it lies between.
+        What the last doubling (or nearly one) within the data brought: paired over replicates, no
+        law needed. With the two sizes it lies between.
     """
 
     law: PowerLaw | None
@@ -110,42 +139,52 @@ def columns_of(metric: KnownMetric) -> tuple[str, ...]:
 def curve(runs: Mapping[str, Mapping[Hashable, StoredRun]]) -> Curve:
     """Return the runs of a sweep by their number of training samples.
 
+    Parameters
+    ----------
+    runs
+        By the part of the training samples, and by replicate.
+
     Raises
     ------
     RequestError
-        If there are no validation figures, or the runs are of several splits.
+        If there are no validation figures.
     """
-    every = [run for by_seed in runs.values() for run in by_seed.values()]
-    if len({tuple(run.params.get(key) for key in OF_THE_SPLIT) for run in every}) > 1:
-        raise RequestError(
-            "a learning curve is of one split: only there is each training set a part of every "
-            "larger one; make a sweep for each split.seed, and name it with --sweep"
-        )
+    every = [run for of_part in runs.values() for run in of_part.values()]
     metric = known_metric(primary_metric(every), every)
     require_validation(metric.name, every, for_what="a learning curve needs")
+    # Folds of different sizes leave training sets that differ by a sample: one size all the same.
     by_size: dict[int, dict[Hashable, StoredRun]] = {}
-    for by_seed in runs.values():
-        for seed, run in by_seed.items():
-            by_size.setdefault(int(run.params["train_samples"]), {})[seed] = run
+    for of_part in runs.values():
+        samples = round(mean([int(run.params["train_samples"]) for run in of_part.values()]))
+        by_size.setdefault(samples, {}).update(of_part)
+    largest = by_size[max(by_size)].values()
+    empty = Curve(
+        metric,
+        (),
+        split_of={
+            replicate: tuple(run.params.get(key) for key in OF_THE_SPLIT)
+            for of_part in runs.values()
+            for replicate, run in of_part.items()
+        },
+        overlap=overlap_of(largest),
+    )
     # Without a best value, errors begin anywhere: only their differences mean something.
     best = metric.best or 0.0
-    return Curve(
-        metric,
-        tuple(
-            Point(
-                samples=samples,
-                scores={
-                    name: estimate([run.metrics[name] for run in by_seed.values()])
-                    for name in columns_of(metric)
-                },
-                errors={
-                    seed: metric.direction * (best - run.metrics[f"val/{metric.name}"])
-                    for seed, run in by_seed.items()
-                },
-            )
-            for samples, by_seed in sorted(by_size.items())
-        ),
-    )
+    points = [
+        Point(
+            samples=samples,
+            scores={
+                name: empty.estimate({one: run.metrics[name] for one, run in found.items()})
+                for name in columns_of(metric)
+            },
+            errors={
+                replicate: metric.direction * (best - run.metrics[f"val/{metric.name}"])
+                for replicate, run in found.items()
+            },
+        )
+        for samples, found in sorted(by_size.items())
+    ]
+    return replace(empty, points=tuple(points))
 
 
 def forecast(found: Curve) -> Forecast:
@@ -156,30 +195,45 @@ def forecast(found: Curve) -> Forecast:
     found
         From `curve`.
     """
-    of_all = _forecast(found.points)
+    of_all = _forecast(found, found.points)
     if found.metric.best is None:
         doubt = f"{found.metric.name} has no best value, which a law would lead to"
         return replace(of_all, law=None, gain=None, doubt=doubt)
     for start in range(len(found.points)):
-        told = _forecast(found.points[start:])
+        told = _forecast(found, found.points[start:])
         if told.doubt is None:
             return told
     return of_all
 
 
-def _forecast(found: Sequence[Point]) -> Forecast:
+def _forecast(found: Curve, points: Sequence[Point]) -> Forecast:
     law = None
-    doubt = _too_little(found)
+    doubt = _too_little(points)
     gain = None
     if doubt is None:
-        samples, errors = [p.samples for p in found], [p.error for p in found]
+        samples, errors = [p.samples for p in points], [p.error for p in points]
         law = fit(samples, errors)
         doubt = _misfit(law, samples, errors)
         if law is not None and doubt is None:
-            gain = gain_of_doubling(samples, errors)
-            if gain is None:
-                doubt = "the fitted law's interval has no bounds"
-    return Forecast(law, found[0].samples, doubt, gain, _last_doubling(found))
+            gain, doubt = _gain(found, points)
+    return Forecast(law, points[0].samples, doubt, gain, _last_doubling(found, points))
+
+
+def _gain(found: Curve, points: Sequence[Point]) -> tuple[Estimate | None, str | None]:
+    """Return what twice the data would bring, or why that cannot be told."""
+    samples = [point.samples for point in points]
+    if found.splits == 1:
+        gain = gain_of_doubling(samples, [point.error for point in points])
+        return gain, None if gain else "the fitted law's interval has no bounds"
+    of_points = [found.by_split(point.errors) for point in points]
+    everywhere = [split for split in of_points[0] if all(split in one for one in of_points)]
+    if len(everywhere) < 2:
+        return None, "fewer than two splits have runs of all sizes"
+    errors = [[mean(one[split]) for one in of_points] for split in everywhere]
+    if min(map(min, errors)) <= 0:
+        return None, "in some split the validation error is zero: there is no error left to follow"
+    gain = gain_over_splits(samples, errors, overlap=found.overlap)
+    return gain, None if gain else "no power law can be fitted to the points of each split"
 
 
 def _too_little(found: Sequence[Point]) -> str | None:
@@ -216,101 +270,10 @@ def _misfit(law: PowerLaw | None, samples: Sequence[int], errors: Sequence[float
     return None
 
 
-def _last_doubling(found: Sequence[Point]) -> tuple[int, int, Estimate] | None:
-    if len(found) < 2:
+def _last_doubling(found: Curve, points: Sequence[Point]) -> tuple[int, int, Estimate] | None:
+    if len(points) < 2:
         return None
-    last = found[-1]
-    half = min(found[:-1], key=lambda point: abs(math.log(2 * point.samples / last.samples)))
-    seeds = [seed for seed in last.errors if seed in half.errors]
-    if not seeds:
-        return None
-    gains = [half.errors[seed] - last.errors[seed] for seed in seeds]
-    return half.samples, last.samples, estimate(gains)
-
-
-def in_words(found: Curve, told: Forecast) -> list[str]:
-    """Return the answer in sentences."""
-    last, name = found.points[-1], f"val/{found.metric.name}"
-    sentences = []
-    if told.gain is not None and told.law is not None:
-        gain, now = told.gain, float(told.law.error(last.samples))
-        sentences.append(
-            f"Twice the data ({2 * last.samples:,} training samples instead of {last.samples:,}) "
-            f"would bring {name} from {found.figure(now):.4f} to about "
-            f"{found.figure(now - gain.mean):.4f}: better by {gain.mean:.4f} "
-            f"(95 % interval {gain.low:.4f} to {gain.high:.4f})."
-        )
-        if gain.low is not None and gain.low <= 0:
-            sentences.append("The interval holds zero: it may be worth nothing.")
-    else:
-        sentences.append(f"What twice the data would be worth cannot be told: {told.doubt}.")
-    if told.gain is not None:
-        sentences.append(
-            "The interval holds for curves that go on by a power law, with or without a floor; one "
-            "that bends otherwise is not foreseen."
-        )
-    if told.law is not None:
-        law = told.law
-        floor = f"{law.floor:.4g} + " if len(law.covariance) == 3 else ""
-        sentences.append(
-            f"Power law: {_of_error(found.metric)} = {floor}{law.factor:.3g} · "
-            f"n^-{law.exponent:.3f}, fitted to "
-            f"{sum(point.samples >= told.first for point in found.points)} sizes from "
-            f"{told.first:,} samples on, scatter {100 * law.scatter:.1f} %."
-        )
-    if told.last_doubling is not None:
-        small, large, gain = told.last_doubling
-        interval = (
-            f" (95 % interval {gain.low:+.4f} to {gain.high:+.4f}, paired over {gain.n} seeds)"
-            if gain.low is not None and gain.high is not None
-            else (" (one seed)" if gain.n == 1 else " (the same for every seed: no interval)")
-        )
-        sentences.append(
-            f"Measured: from {small:,} to {large:,} samples {name} became better by "
-            f"{gain.mean:+.4f}{interval}."
-        )
-    return sentences
-
-
-def _of_error(metric: KnownMetric) -> str:
-    """Return what a law is of: the distance of a figure from its best value."""
-    name, best = f"val/{metric.name}", metric.best or 0.0
-    if metric.direction > 0:
-        return f"{best:g} - {name}"
-    return f"{name} - {best:g}" if best else name
-
-
-def to_markdown(found: Curve, told: Forecast, *, title: str, missing: int) -> str:
-    """Return the figures by number of samples, and the answer."""
-    columns = columns_of(found.metric)
-    lines = [
-        f"## {title}",
-        "",
-        f"| training samples | {' | '.join(columns)} | n |",
-        f"|{'---:|' * (len(columns) + 2)}",
-    ]
-    for point in found.points:
-        figures = " | ".join(with_interval(point.scores[name]) for name in columns)
-        lines.append(f"| {point.samples:,} | {figures} | {len(point.errors)} |")
-    lines += ["", *in_words(found, told), "", *notes(missing=missing), ""]
-    return "\n".join(lines)
-
-
-def notes(*, missing: int) -> list[str]:
-    """Return what a reader must know of the figures."""
-    told = [
-        "Figures: mean ± half the width of its 95 % interval (Student's t) over n seeds. All sizes "
-        "share the validation samples, and each smaller training set is part of every larger one; "
-        "the seeds draw initial weights and batch order, not the samples, so that other samples "
-        "(split.seed) may give a somewhat other curve."
-    ]
-    if missing:
-        told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
-    return told
-
-
-def with_interval(score: Estimate) -> str:
-    """Return a mean with half the width of its interval, if it has one."""
-    if score.low is None or score.high is None:
-        return f"{score.mean:.4f}"
-    return f"{score.mean:.4f} ± {(score.high - score.low) / 2:.4f}"
+    last = points[-1]
+    half = min(points[:-1], key=lambda point: abs(math.log(2 * point.samples / last.samples)))
+    gains = {one: half.errors[one] - last.errors[one] for one in last.errors if one in half.errors}
+    return (half.samples, last.samples, found.estimate(gains)) if gains else None

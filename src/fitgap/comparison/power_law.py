@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.estimates import Estimate, estimate_over_splits
 
 Floats = NDArray[np.float64]
 
@@ -118,8 +118,55 @@ def gain_of_doubling(samples: Sequence[float], errors: Sequence[float]) -> Estim
     bounded = [one for one in gains if one.low is not None and math.isfinite(one.low)]
     if not bounded or bounded[0] is not gains[0]:
         return None
-    bounds = [bound for one in bounded for bound in (one.low, one.high) if bound is not None]
-    return replace(gains[0], low=min(bounds), high=max(bounds))
+    return _around_all(bounded)
+
+
+def gain_over_splits(
+    samples: Sequence[float], errors: Sequence[Sequence[float]], *, overlap: float
+) -> Estimate | None:
+    """Return by how much the error would fall with twice the most samples, over splits.
+
+    Parameters
+    ----------
+    samples
+        Ascending.
+    errors
+        Of each split, two at least, one error per size; positive.
+    overlap
+        Validation over training samples.
+
+    Returns
+    -------
+    Estimate or None
+        The mean of the splits' gains, by the form that describes the mean errors better, with an
+        interval that holds the intervals of both forms; None where a split has no law.
+
+    Notes
+    -----
+    Each form is fitted to each split, so that what is fitted to other samples is in the scatter of
+    the gains; their mean's interval is by Nadeau and Bengio (2003). Where a split shows no floor,
+    the law without one is its limit.
+    """
+    plain, with_floor = [], []
+    for of_split in errors:
+        gains = {
+            len(law.covariance): law.gain(samples[-1]).mean for _, law in _forms(samples, of_split)
+        }
+        if 2 not in gains:
+            return None
+        plain.append([gains[2]])
+        with_floor.append([gains.get(3, gains[2])])
+    forms = [estimate_over_splits(found, overlap=overlap) for found in (plain, with_floor)]
+    better = fit(samples, np.mean(errors, axis=0).tolist())
+    if better is not None and better.floor > 0:
+        forms.reverse()
+    return _around_all(forms)
+
+
+def _around_all(found: Sequence[Estimate]) -> Estimate:
+    """Return the first estimate with an interval that holds those of all."""
+    bounds = [bound for one in found for bound in one.bounds]
+    return replace(found[0], low=min(bounds), high=max(bounds))
 
 
 def _criterion(form: tuple[float, PowerLaw]) -> float:

@@ -1,0 +1,105 @@
+"""What a learning curve says of more data, as sentences and as Markdown."""
+
+from fitgap.comparison.estimates import SPLITS, Estimate
+from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
+from fitgap.comparison.recorded_metrics import KnownMetric
+
+
+def in_words(found: Curve, told: Forecast) -> list[str]:
+    """Return the answer in sentences."""
+    last, name = found.points[-1], f"val/{found.metric.name}"
+    sentences = []
+    if told.gain is not None and told.law is not None:
+        gain, now = told.gain, float(told.law.error(last.samples))
+        sentences.append(
+            f"Twice the data ({2 * last.samples:,} training samples instead of {last.samples:,}) "
+            f"would bring {name} from {found.figure(now):.4f} to about "
+            f"{found.figure(now - gain.mean):.4f}: better by {gain.mean:.4f} "
+            f"(95 % interval {gain.low:.4f} to {gain.high:.4f})."
+        )
+        if gain.low is not None and gain.low <= 0:
+            sentences.append("The interval holds zero: it may be worth nothing.")
+    else:
+        sentences.append(f"What twice the data would be worth cannot be told: {told.doubt}.")
+    if told.gain is not None:
+        over = (
+            f"The law is fitted to each of {found.splits} splits, and the interval is over them, "
+            "for data like these. "
+            if found.splits > 1
+            else ""
+        )
+        sentences.append(
+            f"{over}The interval holds for curves that go on by a power law, with or without a "
+            "floor; one that bends otherwise is not foreseen."
+        )
+    if told.law is not None:
+        law = told.law
+        floor = f"{law.floor:.4g} + " if len(law.covariance) == 3 else ""
+        sentences.append(
+            f"Power law: {_of_error(found.metric)} = {floor}{law.factor:.3g} · "
+            f"n^-{law.exponent:.3f}, fitted to "
+            f"{sum(point.samples >= told.first for point in found.points)} sizes from "
+            f"{told.first:,} samples on, scatter {100 * law.scatter:.1f} %."
+        )
+    if told.last_doubling is not None:
+        small, large, gain = told.last_doubling
+        interval = (
+            f" (95 % interval {gain.low:+.4f} to {gain.high:+.4f}, paired over "
+            + (f"{found.splits} splits)" if gain.covers == SPLITS else f"{gain.n} seeds)")
+            if gain.low is not None and gain.high is not None
+            else (" (one seed)" if gain.n == 1 else " (the same for every seed: no interval)")
+        )
+        sentences.append(
+            f"Measured: from {small:,} to {large:,} samples {name} became better by "
+            f"{gain.mean:+.4f}{interval}."
+        )
+    return sentences
+
+
+def _of_error(metric: KnownMetric) -> str:
+    """Return what a law is of: the distance of a figure from its best value."""
+    name, best = f"val/{metric.name}", metric.best or 0.0
+    if metric.direction > 0:
+        return f"{best:g} - {name}"
+    return f"{name} - {best:g}" if best else name
+
+
+def to_markdown(found: Curve, told: Forecast, *, title: str, missing: int) -> str:
+    """Return the figures by number of samples, and the answer."""
+    columns = columns_of(found.metric)
+    lines = [
+        f"## {title}",
+        "",
+        f"| training samples | {' | '.join(columns)} | n |",
+        f"|{'---:|' * (len(columns) + 2)}",
+    ]
+    for point in found.points:
+        figures = " | ".join(with_interval(point.scores[name]) for name in columns)
+        lines.append(f"| {point.samples:,} | {figures} | {len(point.errors)} |")
+    lines += ["", *in_words(found, told), "", *notes(found, missing=missing), ""]
+    return "\n".join(lines)
+
+
+def notes(found: Curve, *, missing: int) -> list[str]:
+    """Return what a reader must know of the figures."""
+    told = [
+        "Figures: mean ± half the width of its 95 % interval (Student's t) over n seeds. All sizes "
+        "share the validation samples, and each smaller training set is part of every larger one; "
+        "the seeds draw initial weights and batch order, not the samples, so that other samples "
+        "(split.seed) may give a somewhat other curve."
+        if found.splits == 1
+        else "Figures: mean ± half the width of its 95 % interval over splits, seeds averaged "
+        "within each, corrected for training sets that overlap (Nadeau and Bengio). Within a split "
+        "all sizes share the validation samples, and each smaller training set is part of every "
+        "larger one."
+    ]
+    if missing:
+        told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
+    return told
+
+
+def with_interval(score: Estimate) -> str:
+    """Return a mean with half the width of its interval, if it has one."""
+    if score.low is None or score.high is None:
+        return f"{score.mean:.4f}"
+    return f"{score.mean:.4f} ± {(score.high - score.low) / 2:.4f}"
