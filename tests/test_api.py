@@ -7,6 +7,7 @@ import textwrap
 from functools import partial
 
 import keras
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import fitgap
 from fitgap.api import own_data, own_functions, words
+from fitgap.commands import overrides
 from fitgap.config import project
 from fitgap.data import datasets
 from fitgap.data.disk_arrays import DiskRows
@@ -60,9 +62,14 @@ def arrays():
         ({"name": "two, words"}, ["name='two, words'"]),
         ({"name": "it's 3"}, ["name='it\\'s 3'"]),
         ({"name": "null"}, ["name='null'"]),
-        ({"tags": {"question": "width"}}, ["tags={question:width}"]),
+        ({"tags": {"question": "width"}}, ["++tags={question:width}"]),
         ({"metrics": ["accuracy", "f1_macro"]}, ["metrics=[accuracy,f1_macro]"]),
         ({"seed": np.int64(4)}, ["seed=4"]),
+        ({"training": {"class_weight": {0: 1, 1: 2}}}, ["++training.class_weight={0:1,1:2}"]),
+        (
+            {"training": {"callbacks": {"nan": {"_target_": "a.B"}}}},
+            ["++training.callbacks={nan:{_target_:'a.B'}}"],
+        ),
     ],
 )
 def test_settings_become_the_words_of_a_command(settings, expected):
@@ -341,6 +348,81 @@ def test_a_function_of_a_module_goes_by_its_name(folder, monkeypatch):
 def test_a_class_of_keras_is_an_optimizer(study):
     run = study.run(optimizer={"_target_": keras.optimizers.Lion, "learning_rate": 1e-3}, **SMALL)
     assert run.config.optimizer["_target_"].endswith("Lion")
+
+
+def test_objects_of_keras_go_by_class_and_settings(study):
+    given = {
+        "optimizer": keras.optimizers.Adam(0.01, clipnorm=1.0),
+        "loss": keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+    }
+    run = study.run(**given, **SMALL)
+    assert run.config.optimizer == {
+        "_target_": "keras.optimizers.Adam", "name": "Adam", "learning_rate": 0.01, "clipnorm": 1.0
+    }  # fmt: skip
+    assert run.config.loss.labels == "one_hot"
+    assert run.config.loss.function["label_smoothing"] == 0.1
+    assert study.run(**given, **SMALL).id == run.id
+
+
+def squared(y_true, y_pred, factor=1.0):
+    return factor * keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+def test_a_loss_is_a_function_and_its_model_is_served_without_it(study):
+    run = study.run(loss=squared, **SMALL)
+    double = study.run(loss=partial(squared, factor=2.0), **SMALL)
+    assert double.metrics["val/loss"] > 1.5 * run.metrics["val/loss"]
+    served = mlflow.pyfunc.load_model(f"runs:/{run.id}/model")
+    assert served.predict(np.zeros((2, 8, 8), np.uint8)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        pytest.param(
+            {"_target_": "keras.losses.SparseCategoricalCrossentropy", "name": "s"}, id="form"
+        ),
+        pytest.param(lambda y_true, y_pred: float(y_true[0, 0] + y_pred[0, 0]), id="no graph"),
+    ],
+)
+def test_a_loss_that_cannot_take_the_targets_is_refused(study, loss):
+    with pytest.raises(RequestError, match="fails on the targets of this dataset as one_hot"):
+        study.run(loss=loss, overrides=["loss.labels=one_hot"], **SMALL)
+    assert len(study.runs()) == 0
+
+
+def test_metrics_are_options_or_mappings_of_what_an_option_holds(study):
+    auc = {"name": "auc", "function": keras.metrics.AUC, "needs": "probabilities"}
+    run = study.run(metrics=["accuracy", auc, {"name": "f1", "scorer": "f1_weighted"}], **SMALL)
+    assert {"val/accuracy", "val/auc", "gap/auc", "val/f1"} <= set(run.metrics)
+    with pytest.raises(RequestError, match="mappings with a name and some of"):
+        study.run(metrics=[{"scorer": "f1_weighted"}], **SMALL)
+    with pytest.raises(RequestError, match=r"metrics=acuracy: .* did you mean accuracy"):
+        study.run(metrics=["f1_macro", "acuracy"], **SMALL)
+
+
+def test_an_import_path_is_an_architecture_at_both_doors(folder, tracking_uri, monkeypatch):
+    source = "import keras\n\ndef small(x, width=3):\n    return [keras.layers.Dense(width)]\n"
+    (folder / "paths.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    flat = fitgap.Study(
+        "study", data=(np.eye(90, 4, dtype="f"), np.arange(90) % 2), uri=tracking_uri
+    )
+    run = flat.run(architecture="paths.small", epochs=1)
+    assert run.config.architecture["name"] == "small"
+    words_of_command = overrides.for_hydra(["architecture=paths.small", "architecture.width=4"])
+    assert words_of_command == ["architecture=paths.small", "++architecture.width=4"]
+    with pytest.raises(RequestError, match="there is no module nowhere"):
+        flat.run(architecture="nowhere.small", epochs=1)
+    sys.modules.pop("paths")
+
+
+def test_several_columns_are_the_label(folder, tracking_uri):  # noqa: ARG001 - it lands there
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 4)), columns=list("abcd"))
+    study = fitgap.Study("study", data=frame, label=["c", "d"], uri=tracking_uri)
+    assert "val/rmse" in study.run(**SMALL).metrics
+    with pytest.raises(RequestError, match="label must name a column of the table"):
+        fitgap.Study("study", data=frame, label=["c", "e"])
 
 
 def test_what_has_no_source_trains_here_and_no_run_answers_for_it(study):

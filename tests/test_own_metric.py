@@ -16,6 +16,13 @@ f1_weighted:
   tasks: [classes]
   bounds: [0, 1]
 """
+OF_KERAS = """
+f1_weighted:
+  function: {_target_: keras.metrics.F1Score, average: weighted}
+  needs: probabilities
+  tasks: [classes]
+  bounds: [0, 1]
+"""
 SMALL = ("architecture=dense_softmax", "training.epochs=2", "training.xla=false")
 
 
@@ -56,6 +63,14 @@ def test_a_metric_of_one_file_is_found_everywhere(train, tmp_path):
 
     page.write(tmp_path / "report.html", uri=uri, experiment="fitgap")
     assert "val/f1_weighted" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_class_of_keras_is_a_metric_in_a_process_of_its_own(own_option, run_train):
+    # TensorFlow has not begun there when the metric is first tried.
+    own_option.write_text(OF_KERAS, encoding="utf-8")
+    ended = run_train(*SMALL, "metrics=[f1_weighted,accuracy]")
+    assert ended.code == 0, ended.err
+    assert "val/f1_weighted 0." in ended.out
 
 
 def test_a_search_seeks_the_metric_of_one_file(train):

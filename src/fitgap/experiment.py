@@ -247,9 +247,9 @@ def _say_unknown(planned: Plan) -> None:
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
     config = planned.config
-    dataset, split, partitions, learned = _data(planned)
-
+    # First, since metrics are tried on the data, and one of Keras's starts TensorFlow.
     backend.start(config.training.threads)
+    dataset, split, partitions, learned = _data(planned)
     with heavy_imports.paused_garbage_collection():
         from fitgap.models import build, row_layers
         from fitgap.tracking import artifacts, run_writer, setup

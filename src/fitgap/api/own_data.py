@@ -7,7 +7,7 @@ tomorrow.
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +41,7 @@ FORMS = (
 )
 
 
-def overrides(data: Any, *, label: str | None) -> list[str]:
+def overrides(data: Any, *, label: str | Sequence[str] | None) -> list[str]:
     """Return the overrides that choose the data of a study.
 
     Parameters
@@ -49,7 +49,7 @@ def overrides(data: Any, *, label: str | None) -> list[str]:
     data
         See `FORMS`; None: what the project's settings say.
     label
-        Name of a table's column of labels.
+        Name of a table's column of labels; several, where each row has several targets.
 
     Raises
     ------
@@ -68,7 +68,8 @@ def overrides(data: Any, *, label: str | None) -> list[str]:
     if isinstance(data, str | Path):
         return _of_name_or_path(data, label=label)
     if _is_frame(data):
-        if label is None or label not in data.columns:
+        named = [label] if isinstance(label, str) else [*(label or ())]
+        if not named or not set(named) <= set(data.columns):
             columns = ", ".join(map(str, data.columns))
             raise RequestError(f"label must name a column of the table, got {label}\n{columns}")
         return _of_settings({"name": "csv", "path": _save_table(data), "label": label})
@@ -90,7 +91,7 @@ def _of_settings(settings: dict[str, Any]) -> list[str]:
     ]
 
 
-def _of_name_or_path(data: str | Path, *, label: str | None) -> list[str]:
+def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> list[str]:
     options = sorted(
         {file.stem for root in project.config_dirs() for file in (root / "dataset").glob("*.yaml")}
     )

@@ -1,24 +1,28 @@
-"""Functions handed over in Python, as options of a config group that every process finds.
+"""Functions and objects handed over in Python, as options that every process finds.
 
 A function of a module goes by its name. One of a notebook or of the script itself is written to
 a module of the project folder that is named after its source, so that workers import it without
-running the script anew, and the same source is the same experiment tomorrow.
+running the script anew, and the same source is the same experiment tomorrow. An object of Keras's
+goes by its class and settings.
 """
 
 import ast
+import dataclasses
 import functools
 import hashlib
+import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
+import numpy as np
 
-from fitgap.config import fingerprints, own_code, project, targets
+from fitgap.config import fingerprints, function_options, own_code, project, targets
+from fitgap.config.schema import MetricConfig
 from fitgap.errors import RequestError
 
-GROUPS = ("architecture", "optimizer")
+_KERAS_MODULES = ("optimizers", "losses", "metrics", "layers")
 
 
 def with_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -27,8 +31,10 @@ def with_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str
     Parameters
     ----------
     settings
-        Values of the groups `GROUPS` may be options' names, functions, classes,
-        ``functools.partial`` of them, or mappings with ``_target_``; or lists of these.
+        Values of ``architecture``, ``optimizer`` and ``loss`` may be options' names, import paths,
+        functions, classes, ``functools.partial`` of them, objects of Keras's, or mappings with
+        ``_target_``; or lists of these. One of ``metrics`` may also be a mapping of the settings
+        that its file in ``conf/metrics`` would have, with its ``name``.
 
     Returns
     -------
@@ -42,14 +48,16 @@ def with_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str
     """
     replaced = dict(settings)
     here_only: list[str] = []
-    for group in GROUPS:
-        if group not in settings:
-            continue
-        value = settings[group]
-        if isinstance(value, list | tuple):
-            replaced[group] = [_option(group, item, here_only) for item in value]
-        else:
-            replaced[group] = _option(group, value, here_only)
+    for group in function_options.GROUPS:
+        if group in settings:
+            value = settings[group]
+            replaced[group] = (
+                [_option(group, item, here_only) for item in value]
+                if isinstance(value, list | tuple)
+                else _option(group, value, here_only)
+            )
+    if "metrics" in settings:
+        replaced["metrics"] = _metrics(settings["metrics"], here_only)
     return replaced, tuple(here_only)
 
 
@@ -77,11 +85,36 @@ def of_data(value: Any) -> dict[str, Any]:
 
 
 def _option(group: str, value: Any, here_only: list[str]) -> Any:
-    if isinstance(value, str) or (isinstance(value, Mapping) and "_target_" not in value):
+    if isinstance(value, str):
+        function_options.offer_importable(group, value)
+        return value
+    if isinstance(value, Mapping) and "_target_" not in value:
         return value
     target, settings = _function_of(group, value, here_only)
     name = str(settings.pop("name", target.rpartition(".")[2].strip("<>")))
-    return _write_option(group, name, {"_target_": target, "name": name, **settings})
+    option = function_options.settings_of(group, name, {"_target_": target, **settings})
+    return _write_option(group, name, option)
+
+
+def _metrics(given: Any, here_only: list[str]) -> tuple[str, ...]:
+    """Return the names of the metrics' options; those that are settings become options."""
+    items = given if isinstance(given, list | tuple) else [given]
+    return tuple(item if isinstance(item, str) else _metric(item, here_only) for item in items)
+
+
+def _metric(given: Any, here_only: list[str]) -> str:
+    known = {field.name for field in dataclasses.fields(MetricConfig)}
+    if not isinstance(given, Mapping) or not {"name"} < set(given) <= known | {"name"}:
+        raise RequestError(
+            "metrics must be options' names, or mappings with a name and some of "
+            f"{', '.join(sorted(known))}, got {given!r}"
+        )
+    node = dict(given)
+    name = str(node.pop("name"))
+    if node.get("function") is not None:
+        target, settings = _function_of("metrics", node["function"], here_only)
+        node["function"] = {"_target_": target, **settings}
+    return _write_option("metrics", name, {name: node})
 
 
 def _function_of(what: str, value: Any, here_only: list[str]) -> tuple[str, dict[str, Any]]:
@@ -96,11 +129,35 @@ def _function_of(what: str, value: Any, here_only: list[str]) -> tuple[str, dict
         function, settings = value.func, dict(value.keywords)
     if isinstance(function, str):
         return function, settings
+    if public := _name_in_keras(type(function)):
+        return public, settings | _settings_of_object(function)
     if callable(function):
-        return _target(function, here_only), settings
+        return _name_in_keras(function) or _target(function, here_only), settings
     raise RequestError(
         f"{what} must be an option's name or a function, got {type(function).__name__}"
     )
+
+
+def _name_in_keras(kind: Any) -> str | None:
+    """Return the public name of a class of Keras's that a run can be made of, or None."""
+    keras = sys.modules.get("keras")  # without it nobody can hand such a class over
+    name = getattr(kind, "__name__", "")
+    found = (
+        module
+        for module in _KERAS_MODULES
+        if getattr(getattr(keras, module, None), name, None) is kind
+    )
+    return next((f"keras.{module}.{name}" for module in found), None)
+
+
+def _settings_of_object(value: Any) -> dict[str, Any]:
+    """Return what an object of Keras's was made with, without what is so by default."""
+    parameters = inspect.signature(type(value)).parameters
+    return {
+        key: float(str(np.float32(item))) if isinstance(item, float) else item  # kept in float32
+        for key, item in value.get_config().items()
+        if key in parameters and key != "name" and item != parameters[key].default
+    }
 
 
 def _target(function: Callable[..., Any], here_only: list[str]) -> str:
@@ -117,7 +174,7 @@ def _target(function: Callable[..., Any], here_only: list[str]) -> str:
         here_only.append(short.strip("<>"))
         return registered
     stem = f"given_{fingerprints.fingerprint(text)[:12]}"
-    _write(project.given_code_dir() / f"{stem}.py", text)
+    function_options.write_text(project.given_code_dir() / f"{stem}.py", text)
     project.make_importable()
     return f"{stem}.{short}"
 
@@ -130,28 +187,13 @@ def _defines(text: str, name: str) -> bool:
     return any(getattr(node, "name", None) == name for node in body)
 
 
-def _write_option(group: str, name: str, node: dict[str, Any]) -> str:
+def _write_option(group: str, name: str, settings: dict[str, Any]) -> str:
+    """Write an option under a name of its own, and return that."""
     try:
-        canonical = json.dumps(node, sort_keys=True)
+        canonical = json.dumps(settings, sort_keys=True)
     except TypeError as error:
         raise RequestError(f"{group}={name}: its settings must be plain values: {error}") from error
     stem = "".join(c if c.isalnum() else "_" for c in name)
     option = f"{stem}_{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
-    text = "# Written by fitgap for a function that was handed over in Python.\n"
-    text += yaml.safe_dump(json.loads(canonical), sort_keys=False, allow_unicode=True)
-    _write(project.given_config_dir() / group / f"{option}.yaml", text)
+    function_options.write(group, option, json.loads(canonical))
     return option
-
-
-def _write(path: Path, text: str) -> None:
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.new")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise RequestError(
-            f"the project folder {project.folder()} cannot be written: {error.strerror}"
-        ) from error

@@ -49,7 +49,8 @@ class Study:
         A dataset's name (``"fashion_mnist"``) or settings (``{"name": "csv", "path": ...}``),
         arrays ``(x, y)`` or ``(x, y, x_test, y_test)``, a DataFrame, or a path.
     label
-        Name of the column of labels, of a DataFrame or a table's file.
+        Name of the column of labels, of a DataFrame or a table's file; several, where each row
+        has several targets.
     uri
         Where the record is; None: ``$MLFLOW_TRACKING_URI``, else the project folder's.
     project
@@ -72,7 +73,7 @@ class Study:
         name: str | None = None,
         *,
         data: Any = None,
-        label: str | None = None,
+        label: str | Sequence[str] | None = None,
         uri: str | None = None,
         project: str | Path | None = None,
     ) -> None:
@@ -92,7 +93,9 @@ class Study:
         **given
             Settings by their config names: an option's name for a group, a mapping for a section
             (``split={"stratify": True}``). ``epochs``, ``batch_size`` and ``learning_rate`` are
-            short for theirs. ``architecture`` and ``optimizer`` may be functions or classes.
+            short for theirs. ``architecture``, ``optimizer`` and ``loss`` may be functions, classes
+            or import paths, optimizer and loss also objects of Keras's; one of ``metrics`` may be a
+            mapping with its ``name``, and what its file in ``conf/metrics`` would hold.
 
         Returns
         -------
@@ -135,7 +138,7 @@ class Study:
             In Hydra's language, as after ``fitgap train -m``.
         **given
             As of `run`. A list, a range or another iterable is a choice of values; a tuple is one
-            value.
+            value, and so is a list of metrics.
 
         Returns
         -------

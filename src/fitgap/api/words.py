@@ -3,6 +3,8 @@
 A value is a setting's value or, in a sweep, a list of values to go through.
 """
 
+import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -60,7 +62,7 @@ def overrides(settings: Mapping[str, Any], *, sweeps: bool) -> list[str]:
 
 
 def _words(key: str, value: Any, *, sweeps: bool) -> list[str]:
-    if isinstance(value, Mapping) and key != "tags" and "_target_" not in value:
+    if isinstance(value, Mapping) and _is_section(key) and "_target_" not in value:
         of_section = dict(value)
         option = of_section.pop("name", None)
         words = [] if option is None else _words(key, option, sweeps=sweeps)
@@ -72,10 +74,19 @@ def _words(key: str, value: Any, *, sweeps: bool) -> list[str]:
         raise RequestError(f"{key} must have at least one value, got an empty list")
     texts = ",".join(literal(item, key=key) for item in chosen)
     group = key.replace(".", "/")
-    if _is_group(group) and not key.startswith("tags"):
+    is_mapping = any(isinstance(item, Mapping) for item in chosen)
+    if _is_group(group) and not is_mapping:
         return [f"{group}={texts}"]
-    is_open = key.partition(".")[0] in _OPEN
+    is_open = is_mapping or key.partition(".")[0] in _OPEN
     return [f"{'++' if is_open else ''}{key}={texts}"]
+
+
+def _is_section(key: str) -> bool:
+    """Tell settings that have names of their own from a setting whose value is a mapping."""
+    kind: Any = Config
+    for name in key.split("."):
+        kind = get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
+    return dataclasses.is_dataclass(kind) or _is_group(key.replace(".", "/"))
 
 
 def _is_choice(value: Any) -> bool:
@@ -87,10 +98,12 @@ def _is_group(path: str) -> bool:
 
 
 def literal(value: Any, *, key: str) -> str:
-    """Return a value in Hydra's language of overrides.
+    r"""Return a value in Hydra's language of overrides.
 
     >>> [literal(v, key="k") for v in (None, True, 0.1, "adam", "two words", (1, 2), {"a": "b"})]
     ['null', 'true', '0.1', 'adam', "'two words'", '[1,2]', '{a:b}']
+    >>> literal({0: 1, "T-shirt/top": 2, "ankle boot": 3}, key="training.class_weight")
+    '{0:1,T-shirt/top:2,ankle\\ boot:3}'
     """
     if hasattr(value, "item") and not getattr(value, "shape", (1,)):
         value = value.item()  # NumPy's numbers
@@ -101,13 +114,21 @@ def literal(value: Any, *, key: str) -> str:
     if isinstance(value, str | Path):
         return _text(str(value))
     if isinstance(value, Mapping):
-        pairs = (f"{_text(str(k))}:{literal(v, key=key)}" for k, v in value.items())
+        pairs = (f"{_key(k, key=key)}:{literal(v, key=key)}" for k, v in value.items())
         return "{" + ",".join(pairs) + "}"
     if isinstance(value, list | tuple | range):
         return "[" + ",".join(literal(item, key=key) for item in value) + "]"
     raise RequestError(
         f"{key} must be a number, text, a list, a mapping or null, got {type(value).__name__}"
     )
+
+
+def _key(name: object, *, key: str) -> str:
+    """Return a mapping's key, for which Hydra's language has escapes but no quotes."""
+    text = str(name)
+    if not text.isascii():
+        raise RequestError(f"{key}: {text!r} cannot be a key here; of a class, give its number")
+    return re.sub(r"([\\()\[\]{}:=, ])", r"\\\1", text)
 
 
 def _text(text: str) -> str:

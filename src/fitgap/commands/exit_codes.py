@@ -121,26 +121,37 @@ def describe(error: HydraException | OmegaConfBaseException) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         given = {path.stem for path in (project.given_config_dir() / group).glob("*.yaml")}
-        options = [name for name in error.options if name not in given]
-        return (
-            f"{group}={option}: there is no such option{did_you_mean(option, options)}\n"
-            f"Options of {group}: {', '.join(options)}"
-        )
+        return _no_such_option(group, option, [name for name in error.options if name not in given])
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return _describe_setting(cause)
     if isinstance(error, OverrideParseException):
         reason = [line for line in str(error).splitlines() if "override" not in line]
         return f"{error.override}: cannot be read: {' '.join(reason)}{_as_text(error.override)}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return _describe_text(str(error))
+
+
+def _describe_text(text: str) -> str:
+    """Say what Hydra found wrong where its error is of no kind that tells."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'", lines[0])
     if ambiguous:
         several = f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
         return f"{several}{_as_text(ambiguous[1])}"
+    if listed := re.match(r"In '.*': Could not load '(.+)/(.+)'", lines[0]):  # metrics=[a,b]
+        files = (path for root in project.config_dirs() for path in (root / listed[1]).iterdir())
+        return _no_such_option(listed[1], listed[2], sorted({path.stem for path in files}))
     unknown = re.match(r"Could not override '(?:[^@']*@)?([^']+)'", lines[0])
     if unknown:
         return f"{unknown[1]}: there is no such group or setting"
     return "\n".join(lines[:2])
+
+
+def _no_such_option(group: str, option: str, options: Sequence[str]) -> str:
+    return (
+        f"{group}={option}: there is no such option{did_you_mean(option, options)}\n"
+        f"Options of {group}: {', '.join(options)}"
+    )
 
 
 def _as_text(override: str) -> str:

@@ -5,12 +5,13 @@ with parentheses or a name in Korean unless they are quoted.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.errors import HydraException
 
+from fitgap.config import function_options
 from fitgap.config.model_checks import optimizer_settings
 from fitgap.errors import RequestError
 
@@ -56,10 +57,9 @@ def for_hydra(words: Sequence[str]) -> list[str]:
             others.append(word)
     refuse_repeated(others)
     is_sweep = bool(_MULTIRUN & set(flags))
-    return [
-        *flags,
-        *(added_where_needed(quoted_where_needed(word, is_sweep=is_sweep)) for word in others),
-    ]
+    quoted_words = [quoted_where_needed(word, is_sweep=is_sweep) for word in others]
+    of_functions = {group for word in quoted_words if (group := importable(word))}
+    return [*flags, *(added_where_needed(word, of_functions) for word in quoted_words)]
 
 
 def refuse_repeated(overrides: Sequence[str]) -> None:
@@ -80,20 +80,37 @@ def refuse_repeated(overrides: Sequence[str]) -> None:
         given[key] = override
 
 
-def added_where_needed(override: str) -> str:
+def importable(override: str) -> str | None:
+    """Make options of the import paths of an override, as of ``architecture=models.residual``.
+
+    Returns
+    -------
+    str or None
+        The group, if there were any.
+    """
+    group, _, values = override.partition("=")
+    offered = [function_options.offer_importable(group, value) for value in values.split(",")]
+    return group if any(offered) else None
+
+
+def added_where_needed(override: str, of_functions: Collection[str] = ()) -> str:
     """Let a setting that Keras's optimizers take be added where an option does not list it.
 
-    Whether the optimizer that is chosen takes it is checked with the settings.
+    So are the parameters of a function that is named by its import path. Whether what is chosen
+    takes it is checked with the settings.
 
     >>> added_where_needed("optimizer.use_ema=true")
     '++optimizer.use_ema=true'
     >>> added_where_needed("optimizer.learning_rate=1")
     'optimizer.learning_rate=1'
+    >>> added_where_needed("architecture.width=8", {"architecture"})
+    '++architecture.width=8'
     """
     key = override.partition("=")[0]
     group, _, name = key.partition(".")
     is_known = group == "optimizer" and name in optimizer_settings()
-    return f"++{override}" if is_known and "=" in override else override
+    is_added = is_known or (bool(name) and group in of_functions)
+    return f"++{override}" if is_added and "=" in override else override
 
 
 def quoted_where_needed(override: str, *, is_sweep: bool) -> str:

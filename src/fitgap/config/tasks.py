@@ -167,7 +167,9 @@ def _chosen_loss(given: LossConfig, kind: Task) -> LossConfig:
 def _label_form(loss: LossConfig, kind: Task, *, dataset: str, num_outputs: int | None) -> str:
     form = loss.labels
     if form == AUTO:
-        form = kind.labels[0]
+        kind_of_loss = str(loss.function.get("_target_", "")).rpartition(".")[2]
+        is_sparse = kind_of_loss.lower().startswith("sparse")  # so Keras names those of numbers
+        form = "integer" if is_sparse and "integer" in kind.labels else kind.labels[0]
     elif form == "binary" and kind.name == "label_sets":
         form = "many_hot"  # 0 or 1 against a sigmoid unit, for each label
     if form not in kind.labels:

@@ -5,14 +5,20 @@ model needs no preprocessing that somebody could forget. The output layer follow
 and the form of the labels; what lies between is the architecture's (`fitgap.models.network`).
 """
 
+import functools
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 import keras
+import numpy as np
+import tensorflow as tf
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 
+from fitgap.config import targets
 from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.errors import RequestError
@@ -96,11 +102,67 @@ def build(
             model = keras.Model(model.inputs[0], in_units(model.outputs[0]), name="model")
     model.compile(
         optimizer=_optimizer(config, total_steps=total_steps),
-        loss=_instantiate("loss.function", loss),
+        loss=_loss(loss),
         metrics=compiled_metrics(config),
     )
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def _loss(node: dict[str, Any]) -> Any:
+    """Return a loss: an object of a class, or a function of targets and predictions as it is."""
+    found = targets.locate(node["_target_"])
+    settings = {key: value for key, value in node.items() if key != "_target_"}
+    given = [*inspect.signature(found).parameters.values()][:2]
+    takes_both = len(given) == 2 and not any(
+        one.default is not one.empty or one.name in settings for one in given
+    )
+    if inspect.isclass(found) or not takes_both:
+        return _instantiate("loss.function", node)
+    try:
+        inspect.signature(found).bind(None, None, **settings)
+    except TypeError as error:
+        raise RequestError(f"loss.function ({node['_target_']}): {error}") from error
+
+    @functools.wraps(found)  # Keras records a function by its name, and a partial one not at all
+    def loss(y_true: Any, y_pred: Any) -> Any:
+        return found(y_true, y_pred, **settings)
+
+    return loss
+
+
+def try_loss(model: keras.Model, config: Config, y: NDArray[np.generic]) -> None:
+    """Have a network's loss compute on a few targets, before anything is trained.
+
+    Parameters
+    ----------
+    model
+        From `build`.
+    config
+        The experiment.
+    y
+        Targets in the form that the loss takes.
+
+    Raises
+    ------
+    RequestError
+        If it fails on them.
+    """
+    outputs = np.full((len(y), model.output_shape[-1]), 0.5, np.float32)
+
+    def compute(true: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+        return model.loss(true, predicted)
+
+    # A person's own may fail only as part of a graph, where tensors have no values.
+    is_own = not model.loss.__module__.startswith("keras.")
+    try:
+        tried = tf.function(compute, autograph=False) if is_own else compute
+        tried(keras.ops.convert_to_tensor(y), keras.ops.convert_to_tensor(outputs))
+    except Exception as error:
+        raise RequestError(
+            f"loss={config.loss.name} fails on the targets of this dataset as {config.loss.labels} "
+            f"(loss.labels): {targets.describe_failure(error)}"
+        ) from error
 
 
 @contextmanager

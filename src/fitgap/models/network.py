@@ -8,7 +8,7 @@ scaling. docs/ARCHITECTURES.md is for those who write such functions.
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 from weakref import WeakSet
 
 import keras
@@ -110,9 +110,7 @@ def make(
             head=head(),
             takes_logits=takes_logits,
         )
-    if not isinstance(made, list | tuple) or not all(
-        isinstance(layer, keras.layers.Layer) for layer in made
-    ):
+    if not _are_layers(made):
         raise RequestError(
             f"architecture={name}: {architecture['_target_']} must return a tensor, a list of "
             f"Keras layers or a keras.Model, got {_kind(made)}"
@@ -120,6 +118,12 @@ def make(
     output = head()
     inputs = _inputs(image_shape, scaling, raw=is_raw)
     return _of_layers(name, [*inputs, *augmentation(), *made, output])
+
+
+def _are_layers(made: Any) -> TypeGuard[Layers]:
+    return isinstance(made, list | tuple) and all(
+        isinstance(layer, keras.layers.Layer) for layer in made
+    )
 
 
 def is_tensor_function(function: Callable[..., Any], settings: Mapping[str, Any]) -> bool:
@@ -229,11 +233,14 @@ def _of_tensor_function(
 ) -> keras.Model:
     start, x = _applied(inputs)
     features = _call(name, function, settings, x)
+    if _are_layers(features):
+        features = _call(name, keras.Sequential(features), {}, x)
     if not isinstance(features, keras.KerasTensor):
         first = _parameters(function)[0].name
         raise RequestError(
             f"architecture={name}: a function whose first parameter ({first}) has no value in the "
-            f"settings gets the input tensor there and must return a tensor, got {_kind(features)}"
+            f"settings gets the input tensor there and must return a tensor or a list of Keras "
+            f"layers, got {_kind(features)}"
         )
     if len(features.shape) != 2:
         raise _not_flat(name, features.shape)

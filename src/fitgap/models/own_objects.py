@@ -28,6 +28,21 @@ def own_layers(model: keras.Model) -> dict[str, Any]:
 
 
 @contextmanager
+def untrained_where_own(model: keras.Model) -> Iterator[None]:
+    """Have a network saved without its loss and optimizer where one of them is not Keras's.
+
+    Who opens it could not make them, and needs neither to predict.
+    """
+    parts = (model.loss, model.optimizer)
+    was_compiled = model.compiled
+    model.compiled = all(part.__module__.startswith("keras.") for part in parts)
+    try:
+        yield
+    finally:
+        model.compiled = was_compiled
+
+
+@contextmanager
 def only_registered(wanted: Iterable[ModuleType]) -> Iterator[None]:
     """Have Keras know only the registered classes of some modules.
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import Config, TrainingConfig
 from fitgap.data.datasets import Images
 from fitgap.data.splits import Indices
-from fitgap.evaluation.scores import Partition, Scores
+from fitgap.evaluation.scores import Partition, Scores, encode_labels
 
 if TYPE_CHECKING:
     import keras
@@ -276,8 +276,12 @@ def make(
     Raises
     ------
     RequestError
-        If the chosen engine cannot serve a callback of the settings.
+        If the loss fails on the targets, or the engine cannot serve a callback of the settings.
     """
+    from fitgap.models import build
+
+    units = model.output_shape[-1]
+    build.try_loss(model, config, encode_labels(train.y[:2], config.loss.labels, num_classes=units))
     if choice.name == "numpy":
         from fitgap.training.engines.numpy_reference import NumpyEngine
 

@@ -6,6 +6,7 @@ and calls Keras's own ``train_step`` on it, for all batches of the epoch. Model,
 and metrics are Keras's objects; none of their mathematics is written again.
 """
 
+import inspect
 import json
 import math
 from collections import OrderedDict
@@ -178,9 +179,10 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
             if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)
         ],
         "augmentation": config.training.augmentation,
-        "optimizer": optimizer,
+        "optimizer": [optimizer, _object_id(model.optimizer)],
         "schedule": config.training.schedule,
-        "loss": asdict(config.loss),
+        # Of one name there may be another function by now: a module that was edited and reloaded.
+        "loss": [asdict(config.loss), _object_id(model.loss)],
         "units": model.layers[-1].get_config(),  # constants of the training partition's targets
         "metrics": compiled_metrics(config),
         "precision": config.training.precision,
@@ -188,6 +190,11 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
         "xla": xla,
     }
     return json.dumps(settings, sort_keys=True, default=str)
+
+
+def _object_id(made: Any) -> int:
+    """Return what tells the function, or the class of an object, from others of the same name."""
+    return id(inspect.unwrap(made) if inspect.isfunction(made) else type(made))
 
 
 def _architecture_key(model: keras.Model, architecture: dict[str, Any]) -> Any:

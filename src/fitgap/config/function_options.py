@@ -1,0 +1,94 @@
+"""Options of a config group that stand for a function: named by its import path, or handed over.
+
+They are files of the project folder's own ``.fitgap/options``, so that every process finds them.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fitgap.config import project
+from fitgap.errors import RequestError
+
+# Of these, an option's whole content may follow from a function's name.
+GROUPS = ("architecture", "optimizer", "loss")
+_IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+
+
+def settings_of(group: str, name: str, function: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an option as its YAML file has it.
+
+    Parameters
+    ----------
+    group
+        One of `GROUPS`.
+    name
+        What comparisons call it.
+    function
+        Its ``_target_`` and settings.
+    """
+    if group == "loss":
+        return {"name": name, "labels": "auto", "function": dict(function)}
+    return {"_target_": function["_target_"], "name": name, **function}
+
+
+def offer_importable(group: str, value: str) -> bool:
+    """Make an option of an import path, as of ``architecture=models.residual``.
+
+    Parameters
+    ----------
+    group
+        Of the override, such as ``architecture``.
+    value
+        The option that is asked for.
+
+    Returns
+    -------
+    bool
+        Whether it is such a path; what it names is imported later, when it is used.
+    """
+    if group not in GROUPS or not _IMPORT_PATH.fullmatch(value):
+        return False
+    folders = project.config_dirs()
+    if any((folder / group / f"{value}.yaml").is_file() for folder in folders):
+        return False
+    name = value.rpartition(".")[2]
+    write(group, value, settings_of(group, name, {"_target_": value}))
+    return True
+
+
+def write(group: str, option: str, settings: Mapping[str, Any]) -> None:
+    """Write an option's file, unless it is there already.
+
+    Raises
+    ------
+    RequestError
+        If the project folder cannot be written.
+    """
+    text = "# Written by fitgap for a function that was named or handed over.\n"
+    text += yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True)
+    write_text(project.given_config_dir() / group / f"{option}.yaml", text)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file of the project folder as a whole, unless it holds this text already.
+
+    Raises
+    ------
+    RequestError
+        If the project folder cannot be written.
+    """
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.new")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    except OSError as error:
+        raise RequestError(
+            f"the project folder {project.folder()} cannot be written: {error.strerror}"
+        ) from error
