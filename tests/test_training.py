@@ -1,6 +1,7 @@
 """The loop over epochs: hand-written scores in, records out; no network learns but at the end."""
 
 import math
+import time
 
 import keras
 import numpy as np
@@ -10,9 +11,10 @@ from fitgap.config import settings
 from fitgap.errors import DivergedError
 from fitgap.evaluation.scores import Partition, Partitions, Scores
 from fitgap.models import build
-from fitgap.training import loop
+from fitgap.training import loop, metric_cost
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
+from fitgap.training.metric_cost import Spent
 
 
 def images(n):
@@ -68,7 +70,7 @@ def plain_settings(compose):
 def run(plain_settings):
     """Return a function that trains a scripted engine to the end of its script."""
 
-    def run_script(engine, *, callbacks=(), val=VAL, observe=None, **changes):
+    def run_script(engine, *, callbacks=(), val=VAL, observe=None, say=print, **changes):
         plain = {**plain_settings}
         plain["training"] = plain["training"] | {"epochs": len(engine.running)} | changes
         return loop.fit(
@@ -77,6 +79,7 @@ def run(plain_settings):
             config=settings.from_plain(plain),
             callbacks=list(callbacks),
             observe=observe or (lambda _epoch: None),
+            say=say,
         )
 
     return run_script
@@ -96,6 +99,28 @@ def test_every_epoch_is_trained_scored_and_observed_once(run):
     assert fitted.val == Scores(loss=0.2, accuracy=0.02)
     assert fitted.restored is False
     assert fitted.fit_seconds == sum(epoch.fit_seconds for epoch in seen) > 0
+
+
+def test_metrics_that_take_much_of_the_epochs_are_named_with_their_share():
+    said = []
+    of = ("f1_macro", "roc_auc")
+    for spent in (Spent(), Spent(1000, 90, of), Spent(20, 9, of), Spent(100, 23, of)):
+        metric_cost.say_if_high(spent, said.append)
+    assert said == [
+        "f1_macro, roc_auc took 23% of the epochs' time (23 s); "
+        "+metrics.f1_macro.each_epoch=false computes it at the end only"
+    ]
+
+
+def test_a_run_says_what_its_metrics_took_after_the_first_epoch(run, monkeypatch):
+    monkeypatch.setattr(metric_cost, "HIGH_SECONDS", 0.02)
+    monkeypatch.setattr(metric_cost, "HIGH_SHARE", 0.02)
+    engine = ScriptedEngine(val=[0.4, 0.3])
+    engine.evaluate = lambda _partition: Scores(loss=0.5)  # accuracy needs a pass of its own
+    engine.predict = lambda x: time.sleep(0.02) or np.tile([1.0, 0.0], (len(x), 1))
+    said = []
+    run(engine, say=said.append)
+    assert [line.partition(" took ")[0] for line in said] == ["accuracy"]
 
 
 @pytest.mark.parametrize(

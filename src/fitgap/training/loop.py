@@ -20,9 +20,10 @@ from fitgap.errors import DivergedError
 from fitgap.evaluation.metrics import Metric, compute, metrics_of
 from fitgap.evaluation.scores import Partition, Partitions, Scores
 from fitgap.models import build
-from fitgap.training import memory
+from fitgap.training import memory, metric_cost
 from fitgap.training.checkpoints import Checkpoint
 from fitgap.training.engines.choice import Engine
+from fitgap.training.metric_cost import Spent
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ def fit(
     listeners = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=training.epochs, verbose=0
     )
+    spent = Spent()
     epochs: list[Epoch] = []
     plain_epochs: list[Mapping[str, Any]] = []
     model.stop_training = False
@@ -182,7 +184,11 @@ def fit(
     while len(epochs) < training.epochs and not model.stop_training:
         number = len(epochs) + 1
         listeners.on_epoch_begin(number - 1)
-        epoch = _run_epoch(engine, number, partitions, config, of_each_epoch)
+        # The first epoch also compiles, which says nothing of the others.
+        timed = spent if number > 1 else Spent()
+        began = time.perf_counter()
+        epoch = _run_epoch(engine, number, partitions, config, of_each_epoch, spent=timed)
+        timed.epochs += time.perf_counter() - began
         epochs.append(epoch)
         plain_epochs.append(_to_plain(epoch))
         observe(epoch)
@@ -209,6 +215,7 @@ def fit(
                 )
             )
 
+    metric_cost.say_if_high(spent, say)
     last_weights = model.get_weights()
     listeners.on_train_end()
     restored = not all(map(np.array_equal, last_weights, model.get_weights()))
@@ -227,6 +234,7 @@ def score(
     *,
     config: Config,
     metrics: Sequence[Metric] | None = None,
+    spent: Spent | None = None,
 ) -> Scores:
     """Score the present weights over a whole partition: loss and metrics, in inference mode.
 
@@ -240,15 +248,21 @@ def score(
         The experiment.
     metrics
         Those to compute; None: all of the experiment's.
+    spent
+        Gets the time that metrics took besides those that come with the loss.
     """
     wanted = metrics_of(config) if metrics is None else metrics
     found = dict(engine.evaluate(partition))
     undefined: dict[str, str] = {}
     if lacking := [metric for metric in wanted if metric.name not in found]:
+        began = time.perf_counter()
         values, undefined = compute(
             lacking, partition.y, engine.predict(partition.x), task=task_of(config).name
         )
         found |= values
+        if spent is not None:
+            spent.metrics += time.perf_counter() - began
+            spent.names = [metric.name for metric in lacking]
     names = ("loss", *(metric.name for metric in wanted))
     return Scores(**{name: found[name] for name in names if name in found}).without(undefined)
 
@@ -259,6 +273,8 @@ def _run_epoch(
     partitions: Partitions,
     config: Config,
     metrics: Sequence[Metric],
+    *,
+    spent: Spent,
 ) -> Epoch:
     order = batch_order(len(partitions.train), seed=config.seed, epoch=number)
     # Between epochs the model holds the averaged weights, if any are kept: those are scored, heard
@@ -273,10 +289,10 @@ def _run_epoch(
     return Epoch(
         number=number,
         running=running,
-        train=score(engine, partitions.train, config=config, metrics=metrics)
+        train=score(engine, partitions.train, config=config, metrics=metrics, spent=spent)
         if wants_train
         else None,
-        val=score(engine, partitions.val, config=config, metrics=metrics)
+        val=score(engine, partitions.val, config=config, metrics=metrics, spent=spent)
         if partitions.val
         else None,
         learning_rate=float(engine.model.optimizer.learning_rate),

@@ -1,0 +1,30 @@
+"""What metrics cost of an epoch, said where it is much: the person decides what becomes of them.
+
+Nothing is left out because of a measured time: what a run records may not depend on the machine.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+# More than this share, and longer than this, is worth a word.
+HIGH_SHARE, HIGH_SECONDS = 0.1, 10.0
+
+
+@dataclass
+class Spent:
+    """Seconds of some epochs, and those that metrics with a pass of their own took of them."""
+
+    epochs: float = 0.0
+    metrics: float = 0.0
+    names: Sequence[str] = ()  # of these metrics
+
+
+def say_if_high(spent: Spent, say: Callable[[str], None]) -> None:
+    """Say what metrics took, and how one is computed at the end only."""
+    if not spent.names or spent.metrics < max(HIGH_SECONDS, HIGH_SHARE * spent.epochs):
+        return
+    say(
+        f"{', '.join(spent.names)} took {spent.metrics / spent.epochs:.0%} of the epochs' time "
+        f"({spent.metrics:.0f} s); +metrics.{spent.names[0]}.each_epoch=false computes it at the "
+        "end only"
+    )
