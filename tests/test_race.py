@@ -4,12 +4,19 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from fitgap.comparison import race_log, race_rounds
-from fitgap.comparison.race import BETTER, FAILED, Race, Rule, half_width_at_any_time
+from fitgap.comparison.race import (
+    BETTER,
+    FAILED,
+    Race,
+    Rule,
+    half_width_at_any_time,
+)
 from fitgap.comparison.race_log import Log, Round
 from fitgap.comparison.race_rounds import Request
-from fitgap.comparison.ties import EQUIVALENT, WORSE
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED
 from fitgap.errors import RequestError
 from fitgap.report import race_chart
 from fitgap_lab.calibration import races
@@ -27,13 +34,28 @@ def raced(rng, truth, *, rounds, margin=0.005):
     return race, runs
 
 
-def test_of_equal_candidates_hardly_ever_one_is_called_worse():
+@pytest.mark.parametrize("candidates", [2, 3, 6])
+def test_of_equal_candidates_hardly_ever_one_is_called_better(candidates):
+    words, _ = races.raced_equal(candidates, repetitions=150)
+    assert words.count(BETTER) / 150 <= binom.isf(0.001, 150, 0.05) / 150
+
+
+def test_the_only_best_is_hardly_ever_out():
     rng = np.random.default_rng(0)
-    false = sum(
-        any(one.word == WORSE for one in raced(rng, [0.9] * 3, rounds=20)[0].standings())
-        for _ in range(400)
-    )
-    assert false / 400 <= 0.05
+    truth = [0.9, *[0.8999] * 5]
+    out = sum(0 not in raced(rng, truth, rounds=30)[0].racing for _ in range(150))
+    assert out <= binom.isf(0.001, 150, 0.025)
+
+
+def test_candidates_are_equivalent_only_if_all_pairs_are():
+    for margin, expected in ((0.009, UNDECIDED), (0.014, EQUIVALENT)):
+        race = Race(Rule(3, margin))
+        for number in range(40):
+            apart = 0.01 * (-1) ** number
+            race.add_round({0: 0.9001, 1: 0.9 + apart, 2: 0.9 - apart})
+        # Those behind the first scatter against each other twice as far as against it.
+        assert [one.word for one in race.standings()] == [None, EQUIVALENT, EQUIVALENT]
+        assert race.word == expected
 
 
 def test_a_better_candidate_is_found_with_fewer_runs_than_the_longest_race_takes():
@@ -124,13 +146,14 @@ def test_a_log_that_was_written_is_the_same_race(tmp_path):
 def test_the_picture_of_a_race_ends_a_line_where_its_candidate_is_out():
     rounds = [Round({0: 0.9, 1: 0.8 + number % 2 / 1000}, 0.0) for number in range(5)]
     svg = race_chart.draw(log_of(rounds)).svg()
-    assert ">worse<" in svg
+    assert ">out<" in svg
     with pytest.raises(RequestError, match="no round"):
         race_chart.draw(log_of([]))
 
 
-def test_of_candidates_at_different_distances_a_race_takes_at_most_half_of_the_runs():
-    behind, repetitions = (0.01, 0.02, 0.03, 0.04, 0.05), 20
+@pytest.mark.parametrize("behind", [(0.01, 0.03), (0.01, 0.02, 0.03, 0.04, 0.05)])
+def test_of_candidates_at_different_distances_a_race_takes_at_most_half_of_the_runs(behind):
+    repetitions = 20
     race = races.raced(behind, overlap=0.0, repetitions=repetitions)
     splits = math.ceil(2 * race.runs / (len(behind) + 1))
     design = races.fixed(behind, splits=splits, overlap=0.0, repetitions=repetitions)

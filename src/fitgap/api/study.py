@@ -176,7 +176,7 @@ class Study:
         budget
             Runs that may be used, those found in the record among them.
         alpha
-            Probability of any false word, at most.
+            Probability of a false verdict, at most.
         workers, overrides
             As of `sweep`.
         **given

@@ -24,7 +24,7 @@ from fitgap.commands import completion, options
     default=0.05,
     show_default=True,
     metavar="P",
-    help="Probability of any false word, at most.",
+    help="Probability of a false verdict, at most.",
 )
 def command(*, words: tuple[str, ...], margin: float | None, budget: int, alpha: float) -> None:
     """Train candidates until the best of them is decided.

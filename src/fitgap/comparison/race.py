@@ -1,18 +1,25 @@
 """The rule of a race: which candidate is out, and when the race is over. No runs, no training.
 
 Candidates run in rounds, each round the same replicate for all that are still in the race. After
-each round every candidate is held against the best. The intervals hold at all rounds at once, so
-it does not matter when one looks or stops.
+each round every candidate is held against the best so far. The intervals hold at all rounds at
+once, so it does not matter when one looks or stops.
+
+What has to be right is the verdict, so only the true best counts: the intervals of its differences
+to all others hold at once, not those of all pairs. Then it is never out, but in `Rule.alpha` / 2 of
+races; two that are equally the best do not end as one better than the other, but in alpha of races;
+and where all pairs of those left are within the margin, so are those left to the best. Of several
+that are equally the best, some may be out.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fitgap.comparison.significance import NO_SPREAD, ROUNDING
-from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED
 
-BETTER, FAILED = "better", "failed"
+BETTER, OUT, FAILED = "better", "out", "failed"
 # One over the variance of the differences that are expected, in standard deviations of a
 # difference: they decide for which sizes the intervals are the narrowest, never whether they hold.
 _PRIOR = 0.25
@@ -29,7 +36,7 @@ class Rule:
     margin
         Differences within it are of no interest.
     alpha
-        Probability of any false word in the whole race, at most.
+        Probability that the race's verdict is false, at most.
     higher_is_better
         Of the metric.
     """
@@ -56,8 +63,8 @@ class Standing:
         By how much it is worse than the best, with the interval; of the best itself, and where
         there is no interval yet, None.
     word
-        `WORSE` or `FAILED`: it is out. `EQUIVALENT`: within the margin of the best. `UNDECIDED`
-        otherwise. None: it is the best.
+        `OUT`: behind another, so that it is not needed any more; or `FAILED`. `EQUIVALENT`: within
+        the margin of the best. `UNDECIDED` otherwise. None: it is the best.
     """
 
     candidate: int
@@ -88,13 +95,14 @@ class Race:
     def word(self) -> str:
         """What the race says by now.
 
-        `BETTER`: one is left. `EQUIVALENT`: all that are left lie within the margin of the best.
-        `FAILED`: none is left. `UNDECIDED`: it has to go on.
+        `BETTER`: one is left. `EQUIVALENT`: all that are left lie within the margin of each other,
+        so of the best. `FAILED`: none is left. `UNDECIDED`: it has to go on.
         """
-        if not self.racing:
-            return FAILED
-        words = {one.word for one in self._of_those_racing()} - {None}
-        return BETTER if not words else EQUIVALENT if words == {EQUIVALENT} else UNDECIDED
+        if len(self.racing) < 2:
+            return BETTER if self.racing else FAILED
+        pairs = itertools.combinations(self.racing, 2)
+        are_close = all(self._word(*self._difference(*pair)) == EQUIVALENT for pair in pairs)
+        return EQUIVALENT if are_close else UNDECIDED
 
     def add_round(self, values: Mapping[int, float], *, overlap: float = 0.0) -> list[Standing]:
         """Take in a round; return those that are out by it.
@@ -115,9 +123,9 @@ class Race:
             else:
                 out.append(self._standing(candidate, word=FAILED))
         self._leave(out)
-        worse = [one for one in self._of_those_racing() if one.word == WORSE]
-        self._leave(worse)
-        return out + worse
+        behind = [one for one in self._of_those_racing() if one.word == OUT]
+        self._leave(behind)
+        return out + behind
 
     def standings(self) -> list[Standing]:
         """Return all candidates: those racing, the best first, then those out, the last first."""
@@ -140,26 +148,30 @@ class Race:
         best = order[0]
         return [
             self._standing(best, word=None),
-            *(self._against(best, one, sign=sign) for one in order[1:]),
+            *(self._against(best, one) for one in order[1:]),
         ]
 
-    def _against(self, best: int, candidate: int, *, sign: float) -> Standing:
-        pairs = zip(self._values[best], self._values[candidate], strict=True)
+    def _against(self, best: int, candidate: int) -> Standing:
+        mean, half = self._difference(best, candidate)
+        low, high = (None, None) if math.isinf(half) else (mean - half, mean + half)
+        alone = self._standing(candidate, word=self._word(mean, half))
+        return replace(alone, difference=mean, low=low, high=high)
+
+    def _difference(self, first: int, second: int) -> tuple[float, float]:
+        """Return by how much the first is better, and half the width of the interval."""
+        pairs = zip(self._values[first], self._values[second], strict=True)
+        sign = 1.0 if self.rule.higher_is_better else -1.0
         differences = [sign * (ours - theirs) for ours, theirs in pairs]
-        # The best was picked by the same runs: the intervals of all pairs hold at once.
-        of_all = self.rule.candidates * (self.rule.candidates - 1) / 2
-        half = half_width_at_any_time(
-            differences, alpha=self.rule.alpha / of_all, overlap=self._overlap
-        )
-        alone = self._standing(candidate, word=UNDECIDED)
-        mean = math.fsum(differences) / len(differences)
-        if math.isinf(half):
-            return Standing(candidate, alone.rounds, alone.mean, mean, word=UNDECIDED)
-        low, high = mean - half, mean + half
-        margin = self.rule.margin
-        is_within = -margin < low and high < margin
-        word = WORSE if low > 0 else EQUIVALENT if is_within else UNDECIDED
-        return Standing(candidate, alone.rounds, alone.mean, mean, low, high, word)
+        if not differences:
+            return math.nan, math.inf
+        alpha = self.rule.alpha / (self.rule.candidates - 1)
+        half = half_width_at_any_time(differences, alpha=alpha, overlap=self._overlap)
+        return math.fsum(differences) / len(differences), half
+
+    def _word(self, mean: float, half: float) -> str:
+        if mean - half > 0:
+            return OUT
+        return EQUIVALENT if abs(mean) + half < self.rule.margin else UNDECIDED
 
 
 def half_width_at_any_time(

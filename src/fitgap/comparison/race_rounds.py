@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fitgap import experiment, store
 from fitgap.comparison import race_log
 from fitgap.comparison.estimates import SEEDS, SPLITS
-from fitgap.comparison.race import Race, Rule
+from fitgap.comparison.race import FAILED, Race, Rule
 from fitgap.comparison.race_log import Log, Round
 from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
 from fitgap.comparison.ties import MARGIN, UNDECIDED
@@ -35,7 +35,7 @@ class Request:
     margin
         Differences within it are of no interest; None is half a point, of an accuracy.
     alpha
-        Probability of any false word, at most.
+        Probability of a false verdict, at most.
     """
 
     budget: int = 60
@@ -103,7 +103,8 @@ def run(
         rounds.append(Round(values, overlap))
         runs += len(racing)
         for one in out:
-            print(f"  out: {names[one.candidate]}, {one.word}", flush=True)
+            failed = ", failed" if one.word == FAILED else ""
+            print(f"  out: {names[one.candidate]}{failed}", flush=True)
         # After each round: a race that is interrupted can be drawn as far as it came.
         log = Log(names, metric, covers, rule, tuple(rounds))
         race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)

@@ -24,8 +24,9 @@ def text(result: Log) -> str:
             heading(result),
             *lines,
             _decision(result),
-            f"The intervals hold for {scope}, and all at once, whenever one looks: any false word "
-            f"in at most {result.rule.alpha:.3g} of races.",
+            f"This holds for {scope}, whenever one looks: the verdict is false in at most "
+            f"{result.rule.alpha:.3g} of races. Of several that are equally the best, some may be "
+            "out.",
         ]
     )
 

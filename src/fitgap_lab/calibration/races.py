@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.comparison.race import BETTER, Race, Rule
-from fitgap.comparison.ties import MARGIN, WORSE, Terms, against_best
+from fitgap.comparison.ties import EQUIVALENT, MARGIN, UNDECIDED, WORSE, Terms, against_best
 from fitgap.report import text_tables
 from fitgap_lab.calibration.simulate import made_up_runs
 
 HEADER = (
-    "behind the best, points", "overlap", "race: shown", "false word", "runs",
+    "behind the best, points", "overlap", "race: shown", "best out", "runs",
     "fixed design: splits", "shown", "runs", "share of the runs",
 )  # fmt: skip
 OF_SPLIT, OF_PAIR = 0.01, 0.007  # standard deviations: common to all candidates, of one
@@ -30,7 +30,7 @@ CASES: tuple[tuple[tuple[float, ...], float], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Shares of the races or comparisons that showed the best, and said something false; runs."""
+    """Shares of the races or comparisons that showed the best, and that lost it; runs."""
 
     shown: float
     false: float
@@ -40,6 +40,39 @@ class Found:
 def table(repetitions: int = 200) -> str:
     """Simulate every case and return the table as Markdown."""
     return text_tables.to_markdown(HEADER, [_row(*case, repetitions=repetitions) for case in CASES])
+
+
+EQUAL_HEADER = ("equal candidates", "false verdict", "equivalent", "some out")
+EQUAL, ROUNDS = (2, 3, 5, 10), 40
+
+
+def equal_table(repetitions: int = 400) -> str:
+    """Race equal candidates and return as Markdown how often the verdict is false."""
+    rows = []
+    for candidates in EQUAL:
+        words, out = raced_equal(candidates, repetitions=repetitions)
+        shares = (words.count(BETTER), words.count(EQUIVALENT), out)
+        rows.append([str(candidates), *(f"{share / repetitions:.3f}" for share in shares)])
+    return text_tables.to_markdown(EQUAL_HEADER, rows)
+
+
+def raced_equal(candidates: int, *, repetitions: int, seed: int = 0) -> tuple[list[str], int]:
+    """Race equal candidates; return the verdicts, and in how many races one was out.
+
+    To call one of them better than the others is false.
+    """
+    rng = np.random.default_rng(seed)
+    words, some_out = [], 0
+    for _ in range(repetitions):
+        values = _values([0.0] * (candidates - 1), rng)
+        race = Race(Rule(candidates, MARGIN))
+        for number in range(ROUNDS):
+            race.add_round({one: float(values[one, number]) for one in race.racing})
+            if race.word != UNDECIDED:
+                break
+        words.append(race.word)
+        some_out += len(race.racing) < candidates
+    return words, some_out
 
 
 def raced(behind: Sequence[float], *, overlap: float, repetitions: int, seed: int = 0) -> Found:

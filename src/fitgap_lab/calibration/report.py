@@ -32,6 +32,7 @@ def write(page: Path) -> None:
         "calibration": table,
         "paired images": paired_images.table,
         "races": races.table,
+        "equal races": races.equal_table,
         "learning curves": learning_curves.table,
     }
     for name, of in tables.items():
