@@ -8,10 +8,12 @@ from xml.etree import ElementTree
 import numpy as np
 import PIL.Image
 import pytest
+import vl_convert
 from click.testing import CliRunner
 
 from fitgap import store
 from fitgap.charts import confusion, fonts, labels, run_curves
+from fitgap.charts import picture as pictures
 from fitgap.charts.picture import Picture
 from fitgap.charts.themes import DARK, LIGHT, MOST_COLOURED, PAGE
 from fitgap.commands import plot
@@ -328,3 +330,15 @@ def test_the_command_writes_the_picture_and_says_where(monkeypatch, tmp_path):
     assert (result.exit_code, result.output) == (0, f"picture: {path}\n")
     assert path.read_text("utf-8").startswith("<svg")
     assert CliRunner().invoke(plot.command, ["curves", "--size", "9"]).exit_code == 2
+
+
+def test_the_scripts_are_bundled_once_for_a_project_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("FITGAP_PROJECT", str(tmp_path))
+    pictures.scripts.cache_clear()
+    script = pictures.scripts()
+    pictures.scripts.cache_clear()
+    monkeypatch.setattr(vl_convert, "javascript_bundle", None)  # would be called in vain
+    assert pictures.scripts() == script
+    assert "vegaEmbed" in script
+    assert "</script" not in script
+    assert [path.suffix for path in (tmp_path / ".fitgap").iterdir()] == [".js"]

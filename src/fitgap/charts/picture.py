@@ -4,10 +4,13 @@ The charts themselves are made by the other modules of this room and by `fitgap.
 PDF and an interactive page of its own need neither a browser nor the network.
 """
 
+import contextlib
 import functools
 import html
 import json
+import os
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from fitgap.charts.themes import (
     variables,
     with_colours,
 )
+from fitgap.config import project
 from fitgap.errors import RequestError
 
 FORMATS = ("svg", "png", "pdf", "html")
@@ -155,7 +159,19 @@ _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 
 @functools.cache
 def scripts() -> str:
-    """Return Vega, Vega-Lite and Vega-Embed as one script of about a megabyte."""
+    """Return Vega, Vega-Lite and Vega-Embed as one script of about a megabyte.
+
+    Bundling them takes more than a second, so the project folder keeps them.
+    """
     import vl_convert
 
-    return str(vl_convert.javascript_bundle(_SNIPPET)).replace("</script", "<\\/script")
+    kept = project.state_folder() / f"vega-{version('vl-convert-python')}.js"
+    with contextlib.suppress(OSError, UnicodeError):
+        return kept.read_text(encoding="utf-8")
+    script = str(vl_convert.javascript_bundle(_SNIPPET)).replace("</script", "<\\/script")
+    with contextlib.suppress(OSError):  # a folder that cannot be written to
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.part")
+        part.write_text(script, encoding="utf-8")
+        part.replace(kept)  # whole or not at all
+    return script

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS
 from fitgap.config import project, tasks
@@ -19,6 +19,9 @@ from fitgap.config.settings import decisive
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.trust import overrides as trust
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 # Where own data lie: this does not count when runs are compared, yet a command must say it.
 PATHS = tuple(f"dataset.{name}" for name in ("path", "label_path", "val_path", "test_path"))
@@ -157,7 +160,6 @@ def _training_options() -> dict[str, dict[str, str]]:
     return found
 
 
-@functools.lru_cache(maxsize=64)
 def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
     """Return the settings of an experiment of this task as the record has them.
 
@@ -166,23 +168,36 @@ def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
     RequestError
         If there is no such option or setting.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    # A sweep that reports on itself runs within Hydra, which cannot be started twice.
-    is_running = GlobalHydra.instance().is_initialized()
-    folder = str(project.CONFIG_DIR)
+    from fitgap.sweep import composition
+
     try:
-        with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
-            settings = config.from_hydra(compose("train", list(overrides)))
+        # Only what chooses options is composed by Hydra, which takes its time, and that once.
+        (settings,) = composition.configs([list(overrides)], _composed, in_processes=False)
         if task is not None:
             settings = tasks.resolve(settings, task)
     except (HydraException, OmegaConfBaseException) as error:
         raise RequestError(str(error)) from error
     flat = config.recorded(settings)
     return _settings({key: config.to_text(value) for key, value in flat.items()})
+
+
+def _composed(overrides: Sequence[str]) -> "DictConfig":
+    return _by_hydra(tuple(overrides))
+
+
+@functools.lru_cache(maxsize=64)
+def _by_hydra(overrides: tuple[str, ...]) -> "DictConfig":
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    # A sweep that reports on itself runs within Hydra, which cannot be started twice.
+    is_running = GlobalHydra.instance().is_initialized()
+    folder = str(project.CONFIG_DIR)
+    with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
+        return compose("train", list(overrides))
 
 
 def _quoted(value: str) -> str:
