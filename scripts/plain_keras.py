@@ -36,7 +36,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class ProgressBar(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
+class ProgressBar(keras.callbacks.Callback):
     """What the progress bar of Keras 3 printed until 2025: running averages averaged once more.
 
     Some published figures were read off it. ``history`` never had this mistake.

@@ -179,7 +179,7 @@ def compare(first: RecordedRun, second: RecordedRun) -> Agreement:
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return every array in a file of Keras's format, by its place there."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     arrays: dict[str, NDArray[Any]] = {}
 

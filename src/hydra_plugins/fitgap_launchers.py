@@ -127,7 +127,7 @@ class SubmititLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Prepare what a job calls in its own process."""
-        from hydra_plugins.hydra_submitit_launcher import (  # type: ignore[import-untyped] # it has none
+        from hydra_plugins.hydra_submitit_launcher import (
             submitit_launcher,
         )
 

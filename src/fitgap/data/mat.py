@@ -101,7 +101,7 @@ def _of_hdf5(path: Path) -> Arrays:
 
     What lies in another file is left out, as are structs.
     """
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     found = {}
     with h5py.File(path, "r") as file:

@@ -259,11 +259,11 @@ def _already_predicted(outputs: Array, task: str) -> Any:
     """Return an estimator of scikit-learn whose predictions are known."""
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
-    class Regressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    class Regressor(RegressorMixin, BaseEstimator):
         def predict(self, _x: Array) -> Array:
             return outputs.squeeze(axis=1) if outputs.shape[1] == 1 else outputs
 
-    class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    class Classifier(ClassifierMixin, BaseEstimator):
         classes_ = np.arange(outputs.shape[1])
 
         def predict(self, _x: Array) -> Array:

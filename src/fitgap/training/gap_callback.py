@@ -25,7 +25,7 @@ _LOWER_IS_BETTER = (
 _SHORT = {"mae", "mse", "mape", "msle", "rmse", "kld", "bce"}
 
 
-class GapCallback(keras.callbacks.Callback):  # type: ignore[misc]
+class GapCallback(keras.callbacks.Callback):
     """Put the exact figures of the training data, and the gap, into each epoch's ``logs``.
 
     Keras's own training figures are averages over the epoch, while the weights still change and

@@ -70,7 +70,7 @@ def _check_classes(node: Any) -> None:
 
 
 def _check_arrays(content: bytes) -> None:
-    import h5py  # type: ignore[import-untyped] # it has no types
+    import h5py
 
     if not content.startswith(HDF5_MAGIC):
         raise ValueError(f"{WEIGHTS} is no HDF5 file")

@@ -8,8 +8,8 @@ JAX is no dependency of this project, so this module needs nothing but JAX and N
 import time
 from typing import Any
 
-import jax  # type: ignore[import-not-found, unused-ignore]
-import jax.numpy as jnp  # type: ignore[import-not-found, unused-ignore]
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fitgap_lab.benchmark.processes import serve

@@ -119,7 +119,7 @@ def _path(location: str, database: Path) -> Path:
 
 def weights_digest(file: Path) -> str:
     """Return the SHA-256 over all arrays of a saved model: weights, moments, random states."""
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     digest = hashlib.sha256()
 

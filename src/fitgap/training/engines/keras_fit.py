@@ -33,7 +33,7 @@ def acts_on_batches(callback: keras.callbacks.Callback) -> bool:
     return any(getattr(type(callback), hook) is not getattr(base, hook) for hook in BATCH_HOOKS)
 
 
-class _BatchEvents(keras.callbacks.Callback):  # type: ignore[misc]
+class _BatchEvents(keras.callbacks.Callback):
     """Pass on the events between batches; those between epochs are the training loop's."""
 
     def __init__(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
@@ -49,7 +49,7 @@ class _BatchEvents(keras.callbacks.Callback):  # type: ignore[misc]
             callback.on_train_batch_end(batch, logs)
 
 
-class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class _Batches(keras.utils.PyDataset):
     """Images on disk, and labels if there are any, one batch after the other.
 
     Parameters
@@ -89,7 +89,7 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return tuple(part[rows] for part in self._parts)
 
 
-class _KeepLearning(keras.callbacks.Callback):  # type: ignore[misc]
+class _KeepLearning(keras.callbacks.Callback):
     """Keep the weights that learn, where Keras ends every fit with their averages instead.
 
     The averages stay in the optimizer, and `fitgap.training.loop` puts them in place to be scored.
