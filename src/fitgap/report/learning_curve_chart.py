@@ -69,6 +69,7 @@ def _panel(
         symbolType="stroke",
         symbolSize=400,
         symbolOpacity=1,
+        columns=3,
         values=[*PARTS.values(), *([last] if last else [])],
     )
     colours = ["group-1", "group-2", "muted", "muted"]

@@ -93,4 +93,5 @@ def _panel(
         ],
     )
     layers = alt.layer(zero.encode(x=alt.X("at:Q", scale=scale)), intervals, dots)
-    return layers.properties(width=WIDTH, height=ROW * max(len(names), 2), title=heading)
+    said = alt.Title(heading, fontSize=11, fontWeight="normal")  # below the picture's own title
+    return layers.properties(width=WIDTH, height=ROW * max(len(names), 2), title=said)
