@@ -283,6 +283,8 @@ def test_a_run_shows_what_its_record_holds(study):
     assert run.name in run._repr_html_()
     with pytest.raises(RequestError, match=r"predict takes shape \(n, 8, 8\), got \(3, 3\)"):
         run.predict(np.zeros((3, 3)))
+    with pytest.raises(RequestError, match=r"takes an array of shape \(n, 8, 8\), not a table"):
+        run.predict(pd.DataFrame({"a": [1.0]}))
 
 
 def test_a_sweep_gives_its_runs_in_the_grids_order_and_compares_them(study, folder):
@@ -302,6 +304,9 @@ def test_a_sweep_gives_its_runs_in_the_grids_order_and_compares_them(study, fold
     assert best.settings == {"optimizer": frame["optimizer"][0]}
     assert best.metrics["val/accuracy"] == pytest.approx(frame["val/accuracy_mean"][0])
     assert len(best.runs) == 2
+    only = study.compare(where="optimizer=adam", metrics="loss", margin=0.5).to_frame()
+    assert list(only["n"]) == [2]
+    assert "val/loss_mean" in only
     assert "adam" in compared._repr_html_()
     assert "adam" in repr(compared)
     assert compared.report(folder / "r.html").read_text().startswith("<!")

@@ -215,9 +215,11 @@ class Study:
         self,
         *,
         sort: str | None = None,
-        where: Sequence[str] = (),
-        by: Sequence[str] = (),
-        metrics: Sequence[str] = (),
+        where: str | Sequence[str] = (),
+        by: str | Sequence[str] = (),
+        metrics: str | Sequence[str] = (),
+        margin: float | None = None,
+        these_images: bool = False,
     ) -> "Comparison":
         """Compare the finished runs of the experiment.
 
@@ -226,11 +228,28 @@ class Study:
         sort, where, by, metrics
             As ``fitgap compare`` has them: the metric to rank by, conditions
             (``["optimizer=adam"]``), the settings to group by, the metrics to show.
+        margin
+            Differences within it are of no interest, in the unit of the metric; None: half a
+            point of an accuracy, none for all else.
+        these_images
+            Whether intervals and tests are about these images and splits only.
+
+        Raises
+        ------
+        RequestError
+            If there are no such runs, or a condition cannot be read.
         """
         from fitgap.api.comparison import Comparison
         from fitgap.comparison.query import Query
 
-        query = Query(sort=sort, where=tuple(where), by=tuple(by), metrics=tuple(metrics))
+        query = Query(
+            sort=sort,
+            where=_listed(where),
+            by=_listed(by),
+            metrics=_listed(metrics),
+            margin=margin,
+            these_images=these_images,
+        )
         with self._in_project():
             return Comparison(uri=self.uri, experiment=self.name, query=query)
 
@@ -314,6 +333,10 @@ class Study:
                 del os.environ[project.VARIABLE]
             else:
                 os.environ[project.VARIABLE] = before
+
+
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def _project_folder(told: str | Path | None) -> Path:

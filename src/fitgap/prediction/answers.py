@@ -80,10 +80,8 @@ def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:
         except ValueError as error:
             raise RequestError(str(error)) from error
     elif not isinstance(x, np.ndarray):
-        raise RequestError(
-            "its network was recorded by an earlier fitgap and takes a table's columns as numbers: "
-            "train it again"
-        )
+        shape = ", ".join(map(str, model.input_shape[1:]))
+        raise RequestError(f"its network takes an array of shape (n, {shape}), not a table's rows")
     outputs: NDArray[np.float32] = np.asarray(model.predict(x, verbose=0))
     return outputs
 

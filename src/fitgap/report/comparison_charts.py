@@ -12,7 +12,7 @@ import altair as alt
 from fitgap.charts.picture import Picture
 from fitgap.comparison.groups import Comparison
 from fitgap.errors import RequestError
-from fitgap.report import curve_charts, gap_chart, settings_charts, variance_chart
+from fitgap.report import curve_charts, gap_chart, settings_charts, sweep_charts, variance_chart
 from fitgap.report.curve_charts import AXES
 
 KINDS = ("curves", "gap", "parallel", "matrix", "variance")
@@ -58,7 +58,8 @@ def draw(
         If the kind is another, or the runs have not what it shows.
     """
     if kind not in KINDS:
-        raise RequestError(f"a picture must be one of {', '.join(KINDS)}, got {kind!r}")
+        known = ", ".join((*KINDS, *sweep_charts.KINDS))
+        raise RequestError(f"a picture must be one of {known}, got {kind!r}")
     if x not in AXES:
         raise RequestError(f"x must be one of {', '.join(AXES)}, got {x!r}")
     several = len(comparison.sections) > 1
