@@ -1,6 +1,7 @@
 """The fonts of pictures, and which letters no installed one has."""
 
 import io
+import re
 import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ EAST_ASIAN_FONT = (
 )
 _FIRST_LOOKED_FOR = 0x1100  # Latin, Greek, Cyrillic, Arabic ... letters stand below
 _IN_NO_FONT = "\U0010fffd"  # a code point that Unicode leaves without a letter for good
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _CELL = 24  # units of a letter when looked at
 
 _told: set[str] = set()
@@ -71,6 +73,17 @@ def _without_font(letters: list[str]) -> set[str]:
     return {
         letter for letter, cell in zip(letters, cells, strict=True) if np.array_equal(cell, missing)
     }
+
+
+def drawable(part: Any) -> Any:
+    """Return a specification without characters that XML, and so SVG, cannot hold."""
+    if isinstance(part, str):
+        return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", part)
+    if isinstance(part, Mapping):
+        return {name: drawable(value) for name, value in part.items()}
+    if isinstance(part, list):
+        return [drawable(value) for value in part]
+    return part
 
 
 def _texts(part: Any) -> Iterator[str]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fitgap.charts.fonts import FONT, font_of, warn_of_missing_letters
+from fitgap.charts.fonts import FONT, drawable, font_of, warn_of_missing_letters
 from fitgap.charts.themes import (
     DARK,
     LIGHT,
@@ -64,7 +64,7 @@ class Picture:
         spec["padding"] = 6
         if self.title:
             spec["title"] = {"text": self.title, "anchor": "start", "frame": "bounds"}
-        coloured: dict[str, Any] = with_colours(spec, theme)
+        coloured: dict[str, Any] = drawable(with_colours(spec, theme))
         return coloured
 
     def svg(self, theme: Theme = LIGHT, *, font: str = FONT) -> str:

@@ -12,9 +12,10 @@ MOST_CHARACTERS = 10_000
 HIDDEN = "***"
 
 # C0 and C1 controls but tab and newline; marks that change the direction of what follows; line
-# separators; invisible characters; halves of a character.
+# separators; invisible characters; what is no character, or half of one.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
+    "\ud800-\udfff]"
 )
 _SECRET_NAME = re.compile(
     r"(?i)(^|[._\-/\s])(pass(word|wd|phrase)?|pwd|secrets?|token|api[_\-]?key|secret[_\-]?key|"
