@@ -304,7 +304,7 @@ def test_a_sweep_gives_its_runs_in_the_grids_order_and_compares_them(study, fold
     assert best.settings == {"optimizer": frame["optimizer"][0]}
     assert best.metrics["val/accuracy"] == pytest.approx(frame["val/accuracy_mean"][0])
     assert len(best.runs) == 2
-    only = study.compare(where="optimizer=adam", metrics="loss", margin=0.5).to_frame()
+    only = study.compare(where="optimizer=adam", metrics="val/loss", margin=0.5).to_frame()
     assert list(only["n"]) == [2]
     assert "val/loss_mean" in only
     assert "adam" in compared._repr_html_()
