@@ -20,7 +20,8 @@ from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap_lab.benchmark import measure, report, single, startup
 from fitgap_lab.benchmark.processes import machine_cores
-from fitgap_lab.benchmark.report import Part, Result
+from fitgap_lab.benchmark.report import Part
+from fitgap_lab.benchmark.tables import Result
 
 PARTS = ("epochs", "grid", "sweep", "single", "tracking", "metrics", "startup", "memory")
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")

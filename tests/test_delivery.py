@@ -13,7 +13,7 @@ from fitgap import processes, store
 from fitgap.config import project as config_project
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.store import server
-from fitgap.tracking import delivery, outbox, run_writer, setup
+from fitgap.tracking import delivery, descriptions, outbox, run_writer, setup
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation, Outbox
 
@@ -310,7 +310,7 @@ def test_a_whole_record_passes_through_an_absence(compose, tracking_uri, monkeyp
     experiment_id = setup.prepare(tracking_uri, "fitgap")
     unreliable = Unreliable(client, before=range(3, 60))
     monkeypatch.setattr(delivery, "client_for", lambda _uri: unreliable)
-    description = run_writer.RunDescription(name="한글", parameters={}, tags={})
+    description = descriptions.RunDescription(name="한글", parameters={}, tags={})
     with run_writer.open_run(
         compose(), description, uri=SERVER, experiment_id=experiment_id
     ) as record:

@@ -16,14 +16,16 @@ import pytest
 import yaml
 
 from fitgap import experiment, store
+from fitgap.charts import run_curves
 from fitgap.config import project, schema
 from fitgap.config import settings as config
 from fitgap.data import datasets, splits
+from fitgap.data import report as data_report
 from fitgap.errors import DivergedError, RequestError
 from fitgap.models import build
 from fitgap.store import predictions
-from fitgap.tracking import artifacts
-from fitgap.tracking.run_writer import Terminated
+from fitgap.tracking import artifacts, descriptions
+from fitgap.tracking.termination import Terminated
 
 # A network that is ready at once; what only the record is about needs no more.
 SMALL = ("architecture=dense_softmax", "training.epochs=2", "training.xla=false")
@@ -241,7 +243,7 @@ def test_the_model_shows_what_it_is_and_its_figures(recorded):
     (output,) = recorded.run.outputs.model_outputs
     model = client.get_logged_model(output.model_id)
     assert model.name == "model"  # as runs:/<run id>/model says
-    assert model.params["run"] == experiment.run_name(recorded.config)
+    assert model.params["run"] == descriptions.run_name(recorded.config)
     assert model.params["optimizer"] == recorded.config.optimizer["name"]
     found = {metric.key: metric.value for metric in model.metrics}
     names = ("train/accuracy", "val/accuracy", "gap/accuracy", "test/accuracy")
@@ -351,6 +353,27 @@ def test_the_history_has_a_line_per_epoch(artifact_folder, recorded):
 
 
 # Settings that change what a record holds.
+
+
+def test_an_extra_that_fails_is_said_and_takes_nothing_else_away(
+    run, tracking_uri, monkeypatch, capsys
+):
+    def fail(*_):
+        raise ValueError("a fault\nof two lines")
+
+    monkeypatch.setattr(data_report, "findings", fail)
+    monkeypatch.setattr(run_curves, "draw", fail)
+    result = run(*SMALL)
+    (stored,) = runs_in(tracking_uri, ("FINISHED",))
+    assert stored.metrics["test/accuracy"] == result.metrics["test/accuracy"]
+    client = mlflow.MlflowClient(tracking_uri)
+    assert client.get_run(result.run_id).outputs.model_outputs
+    names = {artifact.path for artifact in client.list_artifacts(result.run_id)}
+    assert {"config.yaml", "predictions.npz", "confusion_matrix.png"} <= names
+    assert not {"data_report.md", "learning_curves.png"} & names
+    said = "data_report.md could not be made: ValueError: a fault"
+    assert said in capsys.readouterr().out
+    assert stored.tags["fitgap.missing"].startswith(said)
 
 
 def test_without_validation_there_are_no_figures_of_it(run, tracking_uri):

@@ -103,14 +103,14 @@ def test_run_keeps_the_diff_where_there_is_one(
 ):
     from mlflow import MlflowClient
 
-    from fitgap.tracking import run_writer, setup
+    from fitgap.tracking import descriptions, run_writer, setup
 
     if is_dirty:
         (tmp_path / "src" / "network.py").write_text("units = 200\n")
     monkeypatch.setenv(project.VARIABLE, str(tmp_path))
     provenance.tags.cache_clear()
     experiment = setup.prepare(tracking_uri, "fitgap")
-    description = run_writer.RunDescription(name="a run", parameters={}, tags={})
+    description = descriptions.RunDescription(name="a run", parameters={}, tags={})
     with run_writer.open_run(
         compose(), description, uri=tracking_uri, experiment_id=experiment
     ) as record:

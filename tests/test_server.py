@@ -38,14 +38,15 @@ from hydra import compose, initialize_config_dir
 import mlflow
 from fitgap import processes
 from fitgap.config import project, settings as config
-from fitgap.tracking import run_writer as tracking, setup as preparation
+from fitgap.tracking import descriptions, run_writer as tracking, setup as preparation
 from fitgap.tracking.outbox import Operation
 
 uri, worker = sys.argv[1:]
 with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
     settings = config.from_hydra(compose("train"))
 for number in range({RUNS}):
-    description = tracking.RunDescription(f"{{worker}}.{{number}}", {{}}, {{"fitgap.role": "run"}})
+    role = {{"fitgap.role": "run"}}
+    description = descriptions.RunDescription(f"{{worker}}.{{number}}", {{}}, role)
     experiment_id = preparation.prepare(uri, "many")
     with tracking.open_run(
         settings, description, uri=uri, experiment_id=experiment_id

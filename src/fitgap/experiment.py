@@ -1,33 +1,22 @@
 """One experiment, top to bottom: settings, data, split, network, training, scores, record."""
 
 import functools
-import tempfile
-from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from fitgap import heavy_imports, store
 from fitgap.config import project, tasks
 from fitgap.config.model_checks import check_values
-from fitgap.config.schema import Config, SplitConfig
+from fitgap.config.schema import Config
 from fitgap.config.settings import recorded
-from fitgap.data import datasets, preprocessing, splits
 from fitgap.data import report as data_report
-from fitgap.data.datasets import Dataset
-from fitgap.data.preprocessing import Preprocessing
-from fitgap.data.splits import Split
 from fitgap.errors import DivergedError, RequestError
-from fitgap.evaluation import metrics as metrics_module
-from fitgap.evaluation.baseline import baseline
-from fitgap.evaluation.metrics import higher_is_better, metrics_of
-from fitgap.evaluation.scores import Partitions, Scores, beginning, partition
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
-from fitgap.models.scaling import Tokens, feature_scaling, target_scaling
 from fitgap.store import StoredRun
-from fitgap.tracking import delivery, disk_full, provenance
+from fitgap.tracking import delivery, descriptions, disk_full
 from fitgap.training import (
     backend,
     checkpoints,
@@ -37,17 +26,13 @@ from fitgap.training import (
     progress,
     pruning,
 )
-from fitgap.training.class_weights import sample_weights
+from fitgap.training import data as training_data
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
 from fitgap.trust.text import scrub
 
 if TYPE_CHECKING:
     from fitgap.tracking.run_writer import RunRecord
-    from fitgap.training.loop import Fitted
-
-
-UNDEFINED_TAG = "fitgap.undefined"  # metrics without a value on a partition, and why
 
 
 @dataclass(frozen=True)
@@ -246,244 +231,113 @@ def _say_unknown(planned: Plan) -> None:
 
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:
-    config = planned.config
+    """Go through one experiment: data, network, engine, record, training, scores, results."""
+    config, facts = planned.config, planned.facts
     # First, since metrics are tried on the data, and one of Keras's starts TensorFlow.
     backend.start(config.training.threads)
-    dataset, split, partitions, learned = _data(planned)
+    data = training_data.load(config, facts)
     with heavy_imports.paused_garbage_collection():
-        from fitgap.models import build, row_layers
-        from fitgap.tracking import artifacts, run_writer, setup
+        from fitgap.models import build
+        from fitgap.tracking import figures, results, run_writer, setup
         from fitgap.training import loop
 
-    steps_per_epoch = -(-len(partitions.train) // config.training.batch_size)
     say = print if config.tracking.parent is None else _stay_quiet
+    steps_per_epoch = -(-len(data.partitions.train) // config.training.batch_size)
     model = build.build(
         config,
-        image_shape=dataset.image_shape,
-        num_classes=dataset.num_classes,
+        image_shape=data.dataset.image_shape,
+        num_classes=data.dataset.num_classes,
         total_steps=steps_per_epoch * config.training.epochs,
-        scaling=Tokens(dataset.num_tokens)
-        if dataset.num_tokens
-        else feature_scaling(partitions.train.x),
-        target_scaling=target_scaling(partitions.train.y) if dataset.task == "numbers" else None,
+        scaling=data.scaling,
+        target_scaling=data.target_scaling,
         say=say,
     )
     callbacks = build.callbacks(config)
     choice = engines.resolve(planned.choice, model=model, config=config, callbacks=callbacks)
     engine = engines.make(
-        choice, model=model, train=partitions.train, config=config, callbacks=callbacks
+        choice, model=model, train=data.partitions.train, config=config, callbacks=callbacks
     )
 
-    description = run_writer.RunDescription(
-        name=run_name(config),
-        parameters={
-            "engine": engine_name(choice),
-            "engine_reason": choice.reason,
-            "steps_per_epoch": steps_per_epoch,
-            "parameter_count": model.count_params(),
-            "train_samples": len(partitions.train),
-            "val_samples": len(partitions.val) if partitions.val else 0,
-            "test_samples": len(partitions.test),
-            **_most_frequent_class(dataset, split),
-        },
-        tags=_tags(planned),
-    )
+    description = descriptions.of_run(planned, data=data, choice=choice, model=model)
     experiment_id = setup.prepare(planned.uri, config.tracking.experiment)
     run_id = delivery.retry_while_away(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
-    better = higher_is_better(config)
-    scores_of = functools.partial(run_writer.score_metrics, higher_is_better=better)
-    figures_of = functools.partial(run_writer.epoch_metrics, higher_is_better=better)
     extra = loggers.make(config.tracking.loggers)
     with run_writer.open_run(
         config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
     ) as record:
         # Seconds for data that are new here. Now, since all that it imports too is imported.
-        found = data_report.find_beside(dataset, split)
-        record.log_dataset(dataset, digest=planned.facts.dataset_digest, context="training")
-        quiet = config.tracking.parent is not None
-        reports = project.folder() / "reports"
-        start = events.Start(
-            run_id=record.run_id,
-            name=description.name,
-            experiment=config.tracking.experiment,
-            epochs=config.training.epochs,
-            done=len(checkpoint.epochs) if checkpoint else 0,
-            settings=scrub(recorded(config)),
-            folder=reports,
-        )
-        showing = progress.observer(quiet=quiet)
-        pruner = pruning.Pruning(config.tracking.pruning)
-        with events.told([record, showing, *extra, pruner], start) as told:
-            with debugging.watched(config.debug, folder=reports / "profiles" / record.run_id):
-                fitted = loop.fit(
-                    engine,
-                    partitions=partitions,
-                    config=config,
-                    callbacks=callbacks,
-                    observe=lambda epoch: told.on_epoch(epoch.number, figures_of(epoch)),
-                    save=functools.partial(checkpoints.save, checkpoint_path),
-                    resume=checkpoint,
-                    say=say,
-                )
-            test = loop.score(engine, partitions.test, config=config)  # once; it chooses nothing
-            metrics = scores_of(train=fitted.train, val=fitted.val, test=test)
-            metrics |= baseline(
-                partitions.train,
-                partitions.val or partitions.test,
-                metrics=metrics_of(config),
-                task=dataset.task,
-                num_outputs=dataset.num_classes,
+        findings = data_report.find_beside(data.dataset, data.split)
+        record.log_dataset(data.dataset, digest=facts.dataset_digest, context="training")
+        done = len(checkpoint.epochs) if checkpoint else 0
+        with _told(record, config, extra, done=done) as told:
+            fitted = loop.fit(
+                engine,
+                partitions=data.partitions,
+                config=config,
+                callbacks=callbacks,
+                observe=lambda epoch: told.on_epoch(epoch.number, figures.of_epoch(epoch, config)),
+                save=functools.partial(checkpoints.save, checkpoint_path),
+                resume=checkpoint,
+                say=say,
             )
-            metrics |= _costs(fitted, num_images=len(partitions.train))
+            # Once; it chooses nothing.
+            test = loop.score(engine, data.partitions.test, config=config)
+            metrics = figures.of_saved_weights(fitted, test, config=config, data=data)
             # Where the saved weights are an earlier epoch's, their figures stand a step after the
             # last one, so that MLflow shows them and no step has two values.
             step = len(fitted.epochs) + (1 if fitted.restored else 0)
             told.on_end(metrics, step)
-        _say_undefined(record, quiet=quiet, train=fitted.train, val=fitted.val, test=test)
-        with tempfile.TemporaryDirectory(prefix="fitgap-") as name:
-            folder = Path(name)
-            artifacts.write(
-                folder,
-                config=config,
-                fitted=fitted,
-                engine=engine,
-                dataset=dataset,
-                val=partitions.val,
-            )
-            artifacts.write_code(folder, planned.sources.own.texts)
-            data_report.write(folder, found.result())
-            record.log_artifacts(folder)
-        record.log_model(
-            *row_layers.as_recorded(engine.model, learned, config.dataset, x=partitions.test.x),
-            output=tasks.task_of(config).output,
+        results.write(
+            record,
+            config=config,
+            data=data,
+            engine=engine,
+            fitted=fitted,
+            test=test,
+            metrics=metrics,
+            step=step,
             code=planned.sources.own.texts,
-            about=run_writer.ModelDescription(
-                name=run_name(config), params=_telling(config), metrics=list(metrics), step=step
-            ),
+            findings=findings,
         )
-        record.flush()
         # Before the run says FINISHED: who finds it so will not come here again.
         checkpoints.remove(checkpoint_path)
     return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
 
 
-def _data(planned: Plan) -> tuple[Dataset, Split, Partitions, Preprocessing | None]:
-    """Return dataset, split, partitions, and what stands before the network of a table.
+@contextmanager
+def _told(
+    record: "RunRecord", config: Config, extra: Sequence[events.Observer], *, done: int
+) -> Iterator[events.Events]:
+    """Tell record, terminal, loggers and a search of the run that is trained in the block.
 
-    The same objects for every run of this process: a sweep's runs then share the engine's tensors
-    too.
-
-    Raises
-    ------
-    RequestError
-        If they are no longer what was planned with.
+    Parameters
+    ----------
+    record, config
+        Of the run.
+    extra
+        The loggers.
+    done
+        How many epochs an interrupted run has behind it.
     """
-    config = planned.config
-    dataset = datasets.load(
-        config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
+    reports = project.folder() / "reports"
+    start = events.Start(
+        run_id=record.run_id,
+        name=descriptions.run_name(config),
+        experiment=config.tracking.experiment,
+        epochs=config.training.epochs,
+        done=done,
+        settings=scrub(recorded(config)),
+        folder=reports,
     )
-    dataset, split, partitions, learned = _partitions(dataset, astuple(config.split))
-    if (dataset.digest, split.digest) != (planned.facts.dataset_digest, planned.facts.split_digest):
-        raise RequestError(
-            f"dataset={config.dataset.name}: the data are no longer what was checked; run the "
-            "command again when they no longer change (a function draws with a seed)"
-        )
-    if config.debug is not None and config.debug.batches is not None:
-        partitions = beginning(partitions, config.debug.batches * config.training.batch_size)
-    train = partitions.train
-    metrics_module.check(
-        metrics_of(config), train.y, task=dataset.task, num_outputs=dataset.num_classes
-    )
-    weights = sample_weights(config.training.class_weight, train.y, class_names=dataset.class_names)
-    if weights is not None:
-        partitions = replace(partitions, train=replace(train, weights=weights))
-    return dataset, split, partitions, learned
-
-
-@functools.lru_cache(maxsize=2)
-def _partitions(
-    dataset: Dataset, split: tuple[Any, ...]
-) -> tuple[Dataset, Split, Partitions, Preprocessing | None]:
-    indices = splits.split_dataset(dataset, SplitConfig(*split))
-    dataset, learned = preprocessing.encoded(dataset, indices)
-    return dataset, indices, partition(dataset, indices), learned
+    showing = progress.observer(quiet=config.tracking.parent is not None)
+    pruner = pruning.Pruning(config.tracking.pruning)
+    with (
+        events.told([record, showing, *extra, pruner], start) as told,
+        debugging.watched(config.debug, folder=reports / "profiles" / record.run_id),
+    ):
+        yield told
 
 
 def _stay_quiet(_line: str) -> None:
     """Take a line of a sweep's job, whose terminal shows the sweep."""
-
-
-def _most_frequent_class(dataset: Dataset, split: Split) -> dict[str, float]:
-    """Return what always saying the most frequent training class would score on validation."""
-    labels = dataset.y_train
-    if not len(split.val) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        return {}
-    most_frequent = np.bincount(labels[split.train]).argmax()
-    share = float(np.mean(labels[split.val] == most_frequent))
-    return {"most_frequent_class_share": round(share, 6)}
-
-
-def engine_name(choice: EngineChoice) -> str:
-    """Return an engine as the record names it."""
-    return choice.name + ("+xla" if choice.xla else "")
-
-
-def run_name(config: Config) -> str:
-    """Return the name a run is shown under: the given one, or one made of its settings."""
-    if config.name:
-        return config.name
-    choices = (config.dataset.name, config.architecture["name"], config.optimizer["name"])
-    return " ".join(choices) + f" seed={config.seed}"
-
-
-def _telling(config: Config) -> dict[str, str]:
-    """Return the settings that tell a model from others at a glance."""
-    return {
-        "dataset": config.dataset.name,
-        "split": config.split.name,
-        "architecture": str(config.architecture["name"]),
-        "optimizer": str(config.optimizer["name"]),
-        "epochs": str(config.training.epochs),
-        "batch_size": str(config.training.batch_size),
-        "seed": str(config.seed),
-    }
-
-
-def _tags(planned: Plan) -> dict[str, str]:
-    tags = {
-        "fitgap.role": "run" if planned.config.debug is None else "debug",
-        "fitgap.identity": planned.identity,
-        "fitgap.dataset_digest": planned.facts.dataset_digest,
-        "fitgap.split_digest": planned.facts.split_digest,
-        provenance.SOURCE_TAG: planned.sources.digest,
-        **provenance.code_tag(planned.sources.fingerprints),
-        **provenance.unknown_tag(planned.sources.own.unknown),
-    }
-    tags |= planned.tags
-    if parent := planned.config.tracking.parent:
-        tags |= {"fitgap.sweep": parent, "mlflow.parentRunId": parent}
-    return tags
-
-
-def _say_undefined(record: "RunRecord", *, quiet: bool, **parts: Scores | None) -> None:
-    """Say which metrics have no value on which partition, and why."""
-    lines = [
-        f"{name}/{metric}: {reason}"
-        for name, scores in parts.items()
-        if scores is not None
-        for metric, reason in scores.undefined.items()
-    ]
-    if lines:
-        record.set_tags({UNDEFINED_TAG: "; ".join(lines)})
-        if not quiet:
-            print("\n".join(f"no {line}" for line in lines), flush=True)
-
-
-def _costs(fitted: "Fitted", *, num_images: int) -> dict[str, float]:
-    images_seen = num_images * len(fitted.epochs)
-    costs = {
-        "time/fit_seconds": fitted.fit_seconds,
-        "throughput/samples_per_second": images_seen / fitted.fit_seconds,
-    }
-    return costs if fitted.best_epoch is None else costs | {"best_epoch": fitted.best_epoch}

@@ -20,7 +20,7 @@ from fitgap.config.settings import to_text
 from fitgap.experiment import Plan
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
-from fitgap.tracking import provenance
+from fitgap.tracking import descriptions, provenance
 
 RERUN_TAG = "fitgap.rerun_of"
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
@@ -124,7 +124,7 @@ def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
         "split": (run.tags.get("fitgap.split_digest"), facts.split_digest),
     }
     if planned.choice.xla is not None:  # else the built model decides
-        pairs["engine"] = (run.params.get("engine"), experiment.engine_name(planned.choice))
+        pairs["engine"] = (run.params.get("engine"), descriptions.engine_name(planned.choice))
     pairs |= {
         f"setting {key}": (to_text(value), "there is none")
         for key, value in run.unknown_settings.items()

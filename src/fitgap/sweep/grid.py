@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fitgap import experiment, heavy_imports, store
+from fitgap import heavy_imports, store
 from fitgap.config.schema import Config
 from fitgap.config.settings import decisive, flatten, to_plain
 from fitgap.errors import StoreAwayError
@@ -34,7 +34,7 @@ from fitgap.sweep.launch import Job
 from fitgap.sweep.launchers import Workers
 from fitgap.sweep.plan import PlannedJob, SweepPlan
 from fitgap.sweep.watching import Watch
-from fitgap.tracking import delivery
+from fitgap.tracking import delivery, descriptions
 
 if TYPE_CHECKING:
     from fitgap.tracking.sweep_writer import SweepRecord
@@ -283,7 +283,7 @@ def _name_of_job(job: Job, jobs: Sequence[Job], grid: Sequence[Overrides]) -> st
     name = job.plan.config.name
     varying = " ".join(_varying(job.overrides, grid))
     if not varying or any(other.plan.config.name != name for other in jobs):
-        return experiment.run_name(job.plan.config)
+        return descriptions.run_name(job.plan.config)
     return f"{name}: {varying}" if name else varying
 
 

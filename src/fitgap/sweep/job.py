@@ -16,7 +16,7 @@ from fitgap import experiment, processes, store
 from fitgap.config import project, settings
 from fitgap.experiment import Plan, Result
 from fitgap.sweep import endings
-from fitgap.tracking import delivery
+from fitgap.tracking import delivery, descriptions
 from fitgap.tracking.tag_names import STOPPED_TAG
 from fitgap.training.pruning import PrunedError
 from fitgap.trust.text import without_secrets
@@ -99,7 +99,7 @@ def run_job(composed: DictConfig) -> Outcome | Result:
 
 def _run_alone(composed: DictConfig) -> Result:
     planned = experiment.plan(settings.from_hydra(composed))
-    print(f"{experiment.run_name(planned.config)}: {planned.choice.reason}", flush=True)
+    print(f"{descriptions.run_name(planned.config)}: {planned.choice.reason}", flush=True)
     for note in planned.facts.notes:
         print(f"data: {note}", flush=True)
     store.check(planned.uri)
@@ -122,7 +122,7 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
     started = time.perf_counter()
     try:
         planned = experiment.plan(settings.from_hydra(composed))
-        name = experiment.run_name(planned.config)
+        name = descriptions.run_name(planned.config)
         if fail_fast and _is_stopped(planned):
             return Outcome(name, result=None, failure=None)
         result = experiment.run(planned)

@@ -13,7 +13,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.job import Outcome, outcome_of
 from fitgap.sweep.launchers import WorkerDiedError
-from fitgap.tracking import delivery
+from fitgap.tracking import delivery, descriptions
 
 if TYPE_CHECKING:
     from fitgap.tracking.sweep_writer import SweepRecord
@@ -106,7 +106,7 @@ def _id(job: Job) -> str:
 
 
 def _name(job: Job) -> str:
-    return experiment.run_name(job.plan.config)
+    return descriptions.run_name(job.plan.config)
 
 
 def _given_up(job: Job, deaths: int, error: Exception) -> Outcome:

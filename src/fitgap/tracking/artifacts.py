@@ -1,21 +1,24 @@
 """The files of a run's record, made from its results."""
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
+from fitgap import store
 from fitgap.config.schema import Config
+from fitgap.config.settings import to_plain
 from fitgap.data.datasets import Dataset
-from fitgap.evaluation.metrics import higher_is_better
 from fitgap.evaluation.scores import Partition
 from fitgap.store import predictions
-from fitgap.tracking.run_writer import dump_config, epoch_metrics
+from fitgap.tracking import figures
 from fitgap.training import progress
 from fitgap.training.engines.choice import Engine
 from fitgap.training.loop import Epoch, Fitted
+from fitgap.trust.text import scrub
 
 PICTURE_DPI = 110
 
@@ -28,11 +31,9 @@ def write(
     engine: Engine,
     dataset: Dataset,
     val: Partition | None,
+    outputs: NDArray[np.float32],
 ) -> None:
-    """Write settings, history and the network's summary into a folder; of a run alone, pictures.
-
-    A sweep's runs have no pictures: they take longer than a small network's training, and whoever
-    wants one has it of the record at any time.
+    """Write settings, history, predictions and the network's summary into a folder.
 
     Parameters
     ----------
@@ -41,34 +42,19 @@ def write(
     config
         The resolved settings: ``config.yaml``.
     fitted
-        ``history.csv`` with a line per epoch; of a run alone, ``learning_curves.png``.
+        ``history.csv`` with a line per epoch.
     engine
-        Its model: ``model_summary.txt``; its predictions of the test images:
-        ``predictions.npz``; of a run alone, ``confusion_matrix.png``.
-    dataset
-        Of the test images and the class names.
+        Its model: ``model_summary.txt``.
+    dataset, outputs
+        Of the test samples, and what the network says of them: ``predictions.npz``.
     val
-        Its validation partition, of which ``predictions.npz`` says what was right.
+        The validation partition, of which ``predictions.npz`` says what was right.
     """
-    dump_config(config, folder / "config.yaml")
-    _write_history(folder / "history.csv", fitted, higher_is_better=higher_is_better(config))
-    draws = config.tracking.parent is None
-    if draws:
-        from fitgap.charts import confusion, run_curves
-
-        curves = run_curves.draw(_curves(fitted.epochs))
-        curves.save(folder / "learning_curves.png", dpi=PICTURE_DPI)
-    outputs = engine.predict(dataset.x_test)
+    _write_config(folder / "config.yaml", config)
+    _write_history(folder / "history.csv", fitted, config)
     if dataset.task == "classes":
         right = None if val is None else engine.predict(val.x).argmax(axis=1) == val.y
         predictions.save(folder, true=dataset.y_test, probabilities=outputs, validation_right=right)
-        if draws:
-            counts = confusion_counts(
-                dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes
-            )
-            if dataset.num_classes <= confusion.MOST_CLASSES:
-                picture = confusion.draw(counts, dataset.class_names)
-                picture.save(folder / "confusion_matrix.png", dpi=PICTURE_DPI)
     else:
         predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs)
     title = config.architecture.get("title") or config.architecture["name"]
@@ -76,6 +62,27 @@ def write(
     with progress.nothing_displayed():
         engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
     (folder / "model_summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def draw_curves(folder: Path, fitted: Fitted) -> None:
+    """Draw every figure over the epochs: ``learning_curves.png``."""
+    from fitgap.charts import run_curves
+
+    picture = run_curves.draw(_curves(fitted.epochs))
+    picture.save(folder / "learning_curves.png", dpi=PICTURE_DPI)
+
+
+def draw_confusion(folder: Path, dataset: Dataset, outputs: NDArray[np.float32]) -> None:
+    """Draw which classes were taken for which, unless they are too many to be read."""
+    from fitgap.charts import confusion
+
+    if dataset.task != "classes" or dataset.num_classes > confusion.MOST_CLASSES:
+        return
+    counts = confusion_counts(
+        dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes
+    )
+    picture = confusion.draw(counts, dataset.class_names)
+    picture.save(folder / "confusion_matrix.png", dpi=PICTURE_DPI)
 
 
 def write_code(folder: Path, texts: Mapping[str, str]) -> None:
@@ -100,6 +107,17 @@ def confusion_counts(
     return counts
 
 
+def _write_config(path: Path, config: Config) -> None:
+    """Write the resolved settings as YAML, without passwords, tokens and signed addresses."""
+    plain = scrub(to_plain(config))
+    if plain["tracking"]["uri"]:
+        plain["tracking"]["uri"] = store.redact(plain["tracking"]["uri"])
+    path.write_text(
+        yaml.dump(plain, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False),
+        encoding="utf-8",
+    )
+
+
 def _curves(epochs: Sequence[Epoch]) -> dict[str, dict[int, float]]:
     curves: dict[str, dict[int, float]] = {}
     for epoch in epochs:
@@ -109,10 +127,10 @@ def _curves(epochs: Sequence[Epoch]) -> dict[str, dict[int, float]]:
     return curves
 
 
-def _write_history(path: Path, fitted: Fitted, *, higher_is_better: Collection[str]) -> None:
+def _write_history(path: Path, fitted: Fitted, config: Config) -> None:
     rows = [
         {"epoch": epoch.number}
-        | epoch_metrics(epoch, higher_is_better=higher_is_better)
+        | figures.of_epoch(epoch, config)
         | {"fit_seconds": epoch.fit_seconds}
         for epoch in fitted.epochs
     ]

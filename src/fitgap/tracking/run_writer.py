@@ -6,86 +6,38 @@ goes away. Reading the record back is `fitgap.store`'s work.
 """
 
 import json
-import signal
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-import yaml
 
 from fitgap import processes, store
 from fitgap.config.schema import Config
-from fitgap.config.settings import recorded, to_plain, to_text
+from fitgap.config.settings import recorded, to_text
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import describe, metrics_of
-from fitgap.evaluation.scores import Scores, gap
 from fitgap.tracking import delivery, provenance
 from fitgap.tracking.delivery import Delivery
+from fitgap.tracking.descriptions import ModelDescription, RunDescription
 from fitgap.tracking.outbox import Operation
 from fitgap.tracking.setup import FAILURE_TAG
+from fitgap.tracking.termination import Terminated, sigterm_raises
 from fitgap.training.events import Observer
 from fitgap.training.pruning import PrunedError
 from fitgap.trust.text import scrub, without_secrets
 
 if TYPE_CHECKING:
     from fitgap.tracking.saved_model import Example
-    from fitgap.training.loop import Epoch
 
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
 METRICS_TAG = "fitgap.metrics"  # name, direction, bounds and phrase of each, the primary one first
 PRUNED_TAG = "fitgap.pruned"
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived; like KeyboardInterrupt, no ordinary handler may swallow it."""
-
-
-@dataclass(frozen=True)
-class RunDescription:
-    """What is known of a run before it starts.
-
-    Attributes
-    ----------
-    name
-        Shown in MLflow's table.
-    parameters
-        Derived ones, besides the resolved settings.
-    tags
-        Besides the user's own.
-    """
-
-    name: str
-    parameters: Mapping[str, Any]
-    tags: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ModelDescription:
-    """What MLflow's page of a model shows besides its files.
-
-    Attributes
-    ----------
-    name
-        Of its run; any text. The model itself is always ``model``, so that
-        ``runs:/<run id>/model`` finds it.
-    params
-        A few settings that tell it from others.
-    metrics, step
-        Names of the run's metrics that belong to its weights, and the step they stand at.
-    """
-
-    name: str
-    params: Mapping[str, str]
-    metrics: Sequence[str]
-    step: int
 
 
 class RunRecord(Observer):
@@ -191,7 +143,7 @@ class RunRecord(Observer):
         *,
         output: str,
         code: Mapping[str, str],
-        about: "ModelDescription | None" = None,
+        about: ModelDescription | None = None,
     ) -> None:
         """Add a Keras model that takes what the data hold, with signature and input example.
 
@@ -331,80 +283,9 @@ def send_text(sender: Delivery, text: str, file_name: str) -> None:
         sender.send(Operation("artifacts", {}, Path(folder)))
 
 
-def epoch_metrics(epoch: "Epoch", *, higher_is_better: Collection[str]) -> dict[str, float]:
-    """Return an epoch's figures under the names that the record uses; see `score_metrics`."""
-    return {"learning_rate": epoch.learning_rate} | score_metrics(
-        train=epoch.train,
-        val=epoch.val,
-        running=epoch.running,
-        higher_is_better=higher_is_better,
-    )
-
-
-def score_metrics(
-    *,
-    train: Scores | None,
-    val: Scores | None,
-    running: Scores | None = None,
-    test: Scores | None = None,
-    higher_is_better: Collection[str],
-) -> dict[str, float]:
-    """Return the metrics of one set of weights under the names that the record uses.
-
-    Parameters
-    ----------
-    train, val, running, test
-        Scores of the partitions; None: not known.
-    higher_is_better
-        The metrics that are better the higher they are; it decides the sign of the gaps.
-    """
-    metrics: dict[str, float] = {}
-    for name, scores in (("train", train), ("val", val), ("test", test), ("running", running)):
-        if scores is not None:
-            metrics |= _named(name, scores)
-    for name, unseen in (("gap", val), ("test_gap", test)):
-        if train is not None and unseen is not None:
-            between = gap(train, unseen, higher_is_better=higher_is_better)
-            metrics |= _named(name, between)
-    return metrics
-
-
-def _named(prefix: str, scores: Scores) -> dict[str, float]:
-    return {f"{prefix}/{name}": value for name, value in scores.items()}
-
-
 def _param_value(value: Any) -> str:
     text = to_text(value)
     if len(text) > MAX_PARAM_LENGTH:
         # MLflow would cut it without a word.
         return text[: MAX_PARAM_LENGTH - 40] + f"... ({len(text)} characters, see config.yaml)"
     return text
-
-
-def dump_config(config: Config, path: Path) -> None:
-    """Write the resolved settings as YAML, without passwords, tokens and signed addresses."""
-    plain = scrub(to_plain(config))
-    if plain["tracking"]["uri"]:
-        plain["tracking"]["uri"] = store.redact(plain["tracking"]["uri"])
-    path.write_text(
-        yaml.dump(plain, Dumper=yaml.CSafeDumper, allow_unicode=True, sort_keys=False),
-        encoding="utf-8",
-    )
-
-
-@contextmanager
-def sigterm_raises() -> Iterator[None]:
-    """Have SIGTERM raise `Terminated` within the block, so that what is open is ended."""
-
-    def handler(_signum: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    try:
-        previous = signal.signal(signal.SIGTERM, handler)
-    except ValueError:  # not the main thread, which alone may set handlers
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

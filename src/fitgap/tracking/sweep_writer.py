@@ -14,9 +14,10 @@ from fitgap.store import StoredRun
 from fitgap.tracking import delivery, disk_full, provenance
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation
-from fitgap.tracking.run_writer import Terminated, send_text, sigterm_raises
+from fitgap.tracking.run_writer import send_text
 from fitgap.tracking.setup import FAILURE_TAG, end_dead_runs, sqlite_path
 from fitgap.tracking.tag_names import STOPPED_TAG
+from fitgap.tracking.termination import Terminated, sigterm_raises
 
 
 class SweepRecord:

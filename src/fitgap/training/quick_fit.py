@@ -84,15 +84,7 @@ validation_batch_size, validation_freq
     if reason:
         _logger.warning("fitgap.fit: model.fit trains here, since %s", reason)
         return model.fit(**arguments)
-    train: tuple[Any, ...] = (x, y, sample_weight)
-    _require_equal_lengths("x, y, sample_weight", train)
-    if validation_split and not validation:
-        train, validation = _split_off(train, validation_split)
-    _require_equal_lengths("validation_data", validation)
-    if class_weight is not None:
-        if sample_weight is not None:
-            raise RequestError("fitgap.fit takes class_weight or sample_weight, not both")
-        train = (train[0], train[1], _weights_of_classes(train[1], class_weight))
+    train, validation = _parts((x, y, sample_weight), validation, validation_split, class_weight)
     size = batch_size or DEFAULT_BATCH_SIZE
     data = _tensors(train)
     validation_tensors = _tensors(validation) if validation else None
@@ -111,10 +103,8 @@ validation_batch_size, validation_freq
         steps=math.ceil(count / size),
         model=model,
     )
-    model.stop_training = False
-    listeners.on_train_begin()
-    logs: Logs | None = None
-    for epoch in range(initial_epoch, epochs):
+
+    def epoch_logs(epoch: int) -> Logs:
         model.reset_metrics()
         listeners.on_epoch_begin(epoch)
         logs = quick_program.epoch_logs(model, program.run_epoch(data, order_of_epoch()))
@@ -124,13 +114,31 @@ validation_batch_size, validation_freq
             found = quick_program.epoch_logs(model, program.evaluate(validation_tensors))
             listeners.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
+        return logs
+
+    _train(model, epoch_logs, range(initial_epoch, epochs), listeners=listeners)
+    return model.history
+
+
+def _train(
+    model: keras.Model,
+    epoch_logs: Callable[[int], Logs],
+    epochs: range,
+    *,
+    listeners: keras.callbacks.CallbackList,
+) -> None:
+    """Train as ``model.fit`` does around its epochs, and tell the listeners."""
+    model.stop_training = False
+    listeners.on_train_begin()
+    logs: Logs | None = None
+    for epoch in epochs:
+        logs = epoch_logs(epoch)
         listeners.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
-    if isinstance(model.optimizer, keras.optimizers.Optimizer) and epochs > 0:
+    if isinstance(model.optimizer, keras.optimizers.Optimizer) and epochs.stop > 0:
         model.optimizer.finalize_variable_values(model.trainable_weights)
     listeners.on_train_end(logs)
-    return model.history
 
 
 def evaluate(model: keras.Model, x: Any, y: Any, *, batch_size: int) -> dict[str, float]:
@@ -229,6 +237,25 @@ def _require_equal_lengths(name: str, arrays: Any) -> None:
         raise RequestError(
             f"{name} must have as many rows each, got {', '.join(map(str, lengths))}"
         )
+
+
+def _parts(
+    train: tuple[Any, ...],
+    validation: tuple[Any, ...],
+    validation_split: float,
+    class_weight: Mapping[int, float] | None,
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Return inputs, targets and weights to train and to validate on; () for no validation."""
+    _require_equal_lengths("x, y, sample_weight", train)
+    if validation_split and not validation:
+        train, validation = _split_off(train, validation_split)
+    _require_equal_lengths("validation_data", validation)
+    if class_weight is None:
+        return train, validation
+    x, y, weights = train
+    if weights is not None:
+        raise RequestError("fitgap.fit takes class_weight or sample_weight, not both")
+    return (x, y, _weights_of_classes(y, class_weight)), validation
 
 
 def _split_off(arrays: tuple[Any, ...], share: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:

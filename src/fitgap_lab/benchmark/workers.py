@@ -239,7 +239,7 @@ class Store:
         Identity, parameters and number of metrics are those that training would have left, so
         that a command which asks for the same settings finds them finished.
         """
-        from fitgap.tracking import run_writer, setup
+        from fitgap.tracking import descriptions, run_writer, setup
 
         experiment_id = setup.prepare(uri, experiment_name)
         figures = random.Random(0)  # noqa: S311 - no secret
@@ -250,8 +250,8 @@ class Store:
         ]
         for overrides in grid:
             planned = experiment.plan(settings(overrides))
-            description = run_writer.RunDescription(
-                name=experiment.run_name(planned.config),
+            description = descriptions.RunDescription(
+                name=descriptions.run_name(planned.config),
                 parameters={"engine": planned.choice.name, "engine_reason": planned.choice.reason},
                 tags={
                     "fitgap.role": "run",

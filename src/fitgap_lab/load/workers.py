@@ -18,7 +18,7 @@ import yaml
 
 from fitgap import experiment
 from fitgap.experiment import Plan
-from fitgap.tracking import delivery, run_writer, setup
+from fitgap.tracking import delivery, descriptions, run_writer, setup
 from fitgap.tracking.outbox import Operation
 
 EPOCHS = 5
@@ -119,8 +119,8 @@ def _record(template: Plan, number: int) -> dict[str, float]:
             experiment.finished(planned)
             experiment_id = setup.prepare(planned.uri, planned.config.tracking.experiment)
             experiment.interrupted(planned)
-        description = run_writer.RunDescription(
-            name=experiment.run_name(planned.config),
+        description = descriptions.RunDescription(
+            name=descriptions.run_name(planned.config),
             parameters={"engine": planned.choice.name, "engine_reason": planned.choice.reason},
             tags={"fitgap.role": "run", "fitgap.identity": identity},
         )

@@ -34,6 +34,7 @@ from fitgap.evaluation.scores import (
 )
 from fitgap.models import build
 from fitgap.training.engines.keras_fit import acts_on_batches
+from fitgap.training.engines.keras_state import KerasState
 
 Metrics = dict[str, tf.Tensor]
 Arrays = tuple[tf.Tensor, tf.Tensor]
@@ -58,7 +59,7 @@ _programs: OrderedDict[str, _Program] = OrderedDict()
 _resident: WeakKeyDictionary[Partition, dict[str, Arrays]] = WeakKeyDictionary()
 
 
-class CompiledEngine:
+class CompiledEngine(KerasState):
     """Train by one compiled function per epoch.
 
     Parameters
@@ -112,15 +113,6 @@ class CompiledEngine:
     def evaluate(self, partition: Partition) -> Scores:
         """See `fitgap.training.engines.choice.Engine`."""
         return _scores(self._program.evaluate(*self._arrays(partition)))
-
-    def state(self) -> list[NDArray[Any]]:
-        """See `fitgap.training.engines.choice.Engine`."""
-        return [variable.numpy() for variable in build.state(self.model)]
-
-    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
-        """See `fitgap.training.engines.choice.Engine`."""
-        for variable, value in zip(build.state(self.model), state, strict=True):
-            variable.assign(value)
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.training.engines.choice.Engine`."""

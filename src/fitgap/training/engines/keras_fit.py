@@ -22,7 +22,7 @@ from fitgap.evaluation.scores import (
     evaluation_batch,
     network_outputs,
 )
-from fitgap.models import build
+from fitgap.training.engines.keras_state import KerasState
 
 BATCH_HOOKS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
@@ -103,7 +103,7 @@ class _KeepLearning(keras.callbacks.Callback):
             variable.assign(value)
 
 
-class FitEngine:
+class FitEngine(KerasState):
     """Train by ``model.fit``: the slowest way, and the one that serves whatever Keras does.
 
     Parameters
@@ -165,15 +165,6 @@ class FitEngine:
             data = {"x": x, "y": y, "batch_size": size}
         scores = self.model.evaluate(**data, verbose=0, return_dict=True)
         return Scores(**scores)
-
-    def state(self) -> list[NDArray[Any]]:
-        """See `fitgap.training.engines.choice.Engine`."""
-        return [variable.numpy() for variable in build.state(self.model)]
-
-    def set_state(self, state: Sequence[NDArray[Any]]) -> None:
-        """See `fitgap.training.engines.choice.Engine`."""
-        for variable, value in zip(build.state(self.model), state, strict=True):
-            variable.assign(value)
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """See `fitgap.training.engines.choice.Engine`."""

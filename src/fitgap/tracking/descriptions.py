@@ -1,0 +1,121 @@
+"""What the record says of a run and its model besides figures and files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fitgap.config.schema import Config
+from fitgap.tracking import provenance
+
+if TYPE_CHECKING:
+    import keras
+
+    from fitgap.experiment import Plan
+    from fitgap.training.data import Data
+    from fitgap.training.engines.choice import EngineChoice
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What is known of a run before it starts.
+
+    Attributes
+    ----------
+    name
+        Shown in MLflow's table.
+    parameters
+        Derived ones, besides the resolved settings.
+    tags
+        Besides the user's own.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What MLflow's page of a model shows besides its files.
+
+    Attributes
+    ----------
+    name
+        Of its run; any text. The model itself is always ``model``, so that
+        ``runs:/<run id>/model`` finds it.
+    params
+        A few settings that tell it from others.
+    metrics, step
+        Names of the run's metrics that belong to its weights, and the step they stand at.
+    """
+
+    name: str
+    params: Mapping[str, str]
+    metrics: Sequence[str]
+    step: int
+
+
+def of_run(
+    planned: "Plan", *, data: "Data", choice: "EngineChoice", model: "keras.Model"
+) -> RunDescription:
+    """Return what is known of an experiment's run before it trains."""
+    config, partitions = planned.config, data.partitions
+    parameters = {
+        "engine": engine_name(choice),
+        "engine_reason": choice.reason,
+        "steps_per_epoch": -(-len(partitions.train) // config.training.batch_size),
+        "parameter_count": model.count_params(),
+        "train_samples": len(partitions.train),
+        "val_samples": len(partitions.val) if partitions.val else 0,
+        "test_samples": len(partitions.test),
+    }
+    if (share := data.most_frequent_class_share) is not None:
+        parameters["most_frequent_class_share"] = share
+    return RunDescription(name=run_name(config), parameters=parameters, tags=_tags(planned))
+
+
+def of_model(config: Config, *, metrics: Sequence[str], step: int) -> ModelDescription:
+    """Return what MLflow's page of a run's model shows; see `ModelDescription`."""
+    return ModelDescription(run_name(config), _telling(config), metrics, step)
+
+
+def engine_name(choice: "EngineChoice") -> str:
+    """Return an engine as the record names it."""
+    return choice.name + ("+xla" if choice.xla else "")
+
+
+def run_name(config: Config) -> str:
+    """Return the name a run is shown under: the given one, or one made of its settings."""
+    if config.name:
+        return config.name
+    choices = (config.dataset.name, config.architecture["name"], config.optimizer["name"])
+    return " ".join(choices) + f" seed={config.seed}"
+
+
+def _telling(config: Config) -> dict[str, str]:
+    """Return the settings that tell a model from others at a glance."""
+    return {
+        "dataset": config.dataset.name,
+        "split": config.split.name,
+        "architecture": str(config.architecture["name"]),
+        "optimizer": str(config.optimizer["name"]),
+        "epochs": str(config.training.epochs),
+        "batch_size": str(config.training.batch_size),
+        "seed": str(config.seed),
+    }
+
+
+def _tags(planned: "Plan") -> dict[str, str]:
+    tags = {
+        "fitgap.role": "run" if planned.config.debug is None else "debug",
+        "fitgap.identity": planned.identity,
+        "fitgap.dataset_digest": planned.facts.dataset_digest,
+        "fitgap.split_digest": planned.facts.split_digest,
+        provenance.SOURCE_TAG: planned.sources.digest,
+        **provenance.code_tag(planned.sources.fingerprints),
+        **provenance.unknown_tag(planned.sources.own.unknown),
+    }
+    tags |= planned.tags
+    if parent := planned.config.tracking.parent:
+        tags |= {"fitgap.sweep": parent, "mlflow.parentRunId": parent}
+    return tags

@@ -1,0 +1,299 @@
+"""The benchmark's results as tables of text: a function for each kind of result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fitgap_lab.benchmark.results import (
+    SETTLED_AFTER,
+    CaseTimes,
+    CommandTimes,
+    Memory,
+    MetricTimes,
+    RecordTimes,
+    Single,
+    Spread,
+    Sweep,
+    growth,
+    ratios,
+    spread,
+)
+
+Result = CaseTimes | Sweep | Single | RecordTimes | MetricTimes | CommandTimes | Memory
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text in rows and columns; the first column is words, the others are figures."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def tables(results: Sequence[Result]) -> list[Table]:
+    """Return the tables that show some results of one type."""
+    cases = [result for result in results if isinstance(result, CaseTimes)]
+    if cases and cases[0].case.goal == 1.0:
+        return [_grid_table(cases)]
+    if cases:
+        return [_epoch_table(case) for case in cases]
+    commands = [result for result in results if isinstance(result, CommandTimes)]
+    return [_startup_table(commands) if commands else _table(*results)]
+
+
+def _table(result: Result) -> Table:
+    if isinstance(result, Sweep):
+        return _sweep_table(result)
+    if isinstance(result, Single):
+        return _single_table(result)
+    if isinstance(result, MetricTimes):
+        return _metrics_table(result)
+    if isinstance(result, Memory):
+        return _memory_table(result)
+    assert isinstance(result, RecordTimes)
+    return _tracking_table(result)
+
+
+def _epoch_table(measured: CaseTimes) -> Table:
+    case, baseline = measured.case, measured.baseline
+    rows = []
+    for times in measured.times:
+        taken = spread(times.seconds)
+        ratio = spread(ratios(baseline.seconds, times.seconds))
+        rows.append(
+            (
+                times.variant,
+                number(taken.median),
+                span(taken),
+                f"{number(ratio.median)} x",
+                span(ratio),
+                number(times.first_seconds),
+            )
+        )
+    own, tuned = _way(measured, prefix="fitgap"), _way(measured, prefix="fit, tuned")
+    notes = [
+        f"{measured.images}. Ratios to '{baseline.variant}', the faster plain model.fit here. "
+        "First: the first epoch, compilation included.",
+        f"This engine: {own}; tuned: {tuned}.",
+    ]
+    if case.goal is not None:
+        notes.append(f"Goal: at least {number(case.goal)} x.")
+    notes += _against_jax(measured)
+    return Table(
+        f"An epoch of {case.architecture}, {case.optimizer}, batch {case.batch_size}",
+        ("way", "median s", "range s", "speed", "range", "first s"),
+        tuple(rows),
+        tuple(notes),
+    )
+
+
+def _way(measured: CaseTimes, *, prefix: str) -> str:
+    return next((t.way for t in measured.times if t.variant.startswith(prefix)), "not measured")
+
+
+def _against_jax(measured: CaseTimes) -> list[str]:
+    jax = [times for times in measured.times if times.variant.startswith("JAX")]
+    if not jax:
+        return []
+    against = [
+        f"{times.variant}: {number(spread(ratios(times.seconds, jax[0].seconds)).median)}"
+        for times in measured.times
+        if times.variant.startswith("fitgap")
+    ]
+    return [f"Time as a multiple of the JAX scan's (goal: at most 1.2): {'; '.join(against)}."]
+
+
+def _grid_table(measured: Sequence[CaseTimes]) -> Table:
+    engines = [t.variant for t in measured[0].times if t.variant.startswith("fitgap")]
+    rows, worst = [], dict.fromkeys(engines, float("inf"))
+    for case_times in measured:
+        case, baseline = case_times.case, case_times.baseline
+        cells = [case.architecture, str(case.batch_size), number(spread(baseline.seconds).median)]
+        for times in case_times.times:
+            if times.variant in worst:
+                ratio = spread(ratios(baseline.seconds, times.seconds))
+                worst[times.variant] = min(worst[times.variant], ratio.median)
+                cells += [f"{number(ratio.median)} x", number(ratio.low)]
+        rows.append(tuple(cells))
+    lowest = "; ".join(f"{name}: {number(ratio)} x" for name, ratio in worst.items())
+    headers = [text for name in engines for text in (name.removeprefix("fitgap, "), "lowest")]
+    return Table(
+        "Every architecture against model.fit, adam",
+        ("architecture", "batch", "fit s", *headers),
+        tuple(rows),
+        (
+            f"{measured[0].images}. Ratios to the faster of plain model.fit on float and on uint8 "
+            "pixels, on all cores; lowest: of a single round.",
+            f"Lowest median ratio (goal: at least 1 x): {lowest}.",
+        ),
+    )
+
+
+def _sweep_table(sweep: Sweep) -> Table:
+    own = sweep.times[0]
+    rows = []
+    for times in sweep.times:
+        taken = spread(times.seconds)
+        ratio = spread(ratios(times.seconds, own.seconds))
+        rows.append(
+            (
+                times.variant,
+                f"{times.measured_runs} of {times.total_runs}",
+                number(taken.median),
+                span(taken),
+                f"{number(ratio.median)} x",
+                span(ratio),
+            )
+        )
+    notes = [
+        f"dataset={sweep.dataset}, dense_relu_100, 6 optimizers by 4 seeds, 5 epochs, batch 32. "
+        "From the start of the process to its end; time: as a multiple of this project's. "
+        f"Rounds: {len(own.seconds)}.",
+        "All start on a database that is set up. This project also records exact figures of every "
+        "epoch and models.",
+        "Goals: at least 12 x for logging by hand, 20 x for autolog.",
+    ]
+    if any(times.measured_runs < times.total_runs for times in sweep.times):
+        notes.insert(
+            1,
+            "Where fewer runs were done, the missing ones count by the mean of those after the "
+            "first; start, end and first run count once.",
+        )
+    return Table(
+        f"A sweep of {own.total_runs} runs",
+        ("way", "done", "median s", "range s", "time", "range"),
+        tuple(rows),
+        tuple(notes),
+    )
+
+
+def _single_table(single: Single) -> Table:
+    plain = single.times[-1]
+    rows = []
+    for times in single.times:
+        taken = spread(times.seconds)
+        ratio = spread(ratios(plain.seconds, times.seconds))
+        speed = f"{number(ratio.median)} x"
+        rows.append((times.variant, number(taken.median), span(taken), speed, span(ratio)))
+    return Table(
+        "One command: a run of 5 epochs, from start to end",
+        ("way", "median s", "range s", "speed", "range"),
+        tuple(rows),
+        (
+            f"dataset={single.dataset}, dense_relu_100, adam, batch 32; rounds: "
+            f"{len(plain.seconds)}. The first command makes its database and looks at the data; "
+            "the second, of another seed, finds both there. The script starts on a database.",
+            "Goals: at least 3.5 x, then 4.5 x.",
+        ),
+    )
+
+
+def _tracking_table(measured: RecordTimes) -> Table:
+    costs = [a - b for a, b in zip(measured.recorded, measured.unrecorded, strict=True)]
+    shares = [100 * share for share in ratios(costs, measured.recorded)]
+    lines: dict[str, Sequence[float]] = {
+        "run with its record, s": measured.recorded,
+        "the same without, s": measured.unrecorded,
+        "difference, s": costs,
+        "share of the run, %": shares,
+    }
+    rows = [
+        (label, number(spread(values).median), span(spread(values)))
+        for label, values in lines.items()
+    ]
+    return Table(
+        "The record's share of a warm run of 5 epochs",
+        ("what", "median", "range"),
+        tuple(rows),
+        (
+            f"dataset={measured.dataset}, dense_relu_100, adam, batch 32; pairs in one process: "
+            f"{len(costs)}. The record: parameters, metrics, data, pictures, model. "
+            "Goal: at most 5 %.",
+        ),
+    )
+
+
+def _metrics_table(measured: MetricTimes) -> Table:
+    costs = [
+        (several - default) / measured.epochs
+        for several, default in zip(measured.several_seconds, measured.default_seconds, strict=True)
+    ]
+    lines: dict[str, Sequence[float]] = {
+        "run with accuracy alone, s": measured.default_seconds,
+        f"run with {len(measured.several)} metrics, s": measured.several_seconds,
+        "time, as a multiple": ratios(measured.several_seconds, measured.default_seconds),
+        "the others, of an epoch, s": costs,
+    }
+    return Table(
+        "What metrics cost",
+        ("what", "median", "range"),
+        tuple(
+            (label, number(spread(values).median), span(spread(values)))
+            for label, values in lines.items()
+        ),
+        (
+            f"dataset={measured.dataset}, dense_relu_100, adam, batch 32, epochs: "
+            f"{measured.epochs}, nothing recorded; pairs in one process: {len(costs)}. "
+            "The metrics, exact after each epoch on the training and the validation partition: "
+            f"{', '.join(measured.several)}. "
+            "accuracy alone comes with the loss; all others together take one more pass.",
+        ),
+    )
+
+
+def _startup_table(measured: Sequence[CommandTimes]) -> Table:
+    rows = [
+        (
+            times.command,
+            number(spread(times.seconds).median),
+            span(spread(times.seconds)),
+            "yes" if times.imports_tensorflow else "no",
+        )
+        for times in measured
+    ]
+    return Table(
+        "Commands that train nothing",
+        ("command", "median s", "range s", "imports TensorFlow"),
+        tuple(rows),
+        (
+            f"Whole commands, each {len(measured[0].seconds)} times. Goal: under 2 s, TensorFlow "
+            "not imported.",
+        ),
+    )
+
+
+def _memory_table(memory: Memory) -> Table:
+    after = {1, SETTLED_AFTER, len(memory.megabytes)} | set(range(50, len(memory.megabytes), 50))
+    rows = [
+        (str(count), f"{memory.megabytes[count - 1]:.0f}")
+        for count in sorted(after)
+        if count <= len(memory.megabytes)
+    ]
+    grown = growth(memory.megabytes)
+    verdict = f"no figure with {SETTLED_AFTER} runs or fewer" if grown is None else f"{grown:+.1%}"
+    return Table(
+        "Memory of one process over many runs",
+        ("after runs", "resident MB"),
+        tuple(rows),
+        (
+            "Small experiments on digits; six optimizers take turns, four seeds each.",
+            f"Growth after the first {SETTLED_AFTER} runs (goal: at most 5 %): {verdict}.",
+        ),
+    )
+
+
+def number(value: float) -> str:
+    """Return a figure with three significant digits and no exponent.
+
+    >>> [number(value) for value in (0.4123, 3.456, 45.67, 812.3)]
+    ['0.412', '3.46', '45.7', '812']
+    """
+    size = abs(value)
+    decimals = 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
+    return f"{value:.{decimals}f}"
+
+
+def span(values: Spread) -> str:
+    """Return a range, smallest to largest."""
+    return f"{number(values.low)} to {number(values.high)}"
