@@ -286,7 +286,7 @@ def _log_model(
         )
     if not is_linked:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    # MLflow writes them to the run, too: the same values at the same time, which it has once.
+    # MLflow writes them to the run, too. Sent again, it has them once: the same values and times.
     if (rows := content.get("metrics")) and not model.metrics:
         of_model = {
             "model_id": model.model_id,

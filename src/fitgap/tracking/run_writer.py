@@ -166,10 +166,13 @@ class RunRecord(Observer):
             saved = saved_model.save(Path(folder), model, example=example, output=output, code=code)
             content = {"experiment_id": self._experiment_id, "again": self._goes_on}
             if about is not None:
-                rows = [self._logged.get((key, about.step)) for key in about.metrics]
+                keys = [(key, about.step) for key in about.metrics]
+                rows = [self._logged[key] for key in keys if key in self._logged]
+                # MLflow gives them to the run, too, and takes long over what it has already.
+                self._waiting = [row for row in self._waiting if row not in rows]
                 content |= {
                     "params": {"run": about.name} | dict(about.params),
-                    "metrics": [row for row in rows if row is not None],
+                    "metrics": rows,
                     **self._dataset,
                 }
             self._delivery.send(Operation("model", content, saved))
