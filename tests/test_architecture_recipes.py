@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from fitgap import experiment, prediction
-from fitgap.comparison.groups import compare_experiment
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.store import recorded
 
 PAGE = Path(__file__).parents[1] / "docs" / "ARCHITECTURES.md"

@@ -228,7 +228,7 @@ def test_a_direct_database_has_no_outbox(client, operations, tracking_uri):
 def test_a_run_with_something_waiting_is_not_taken_for_dead(tracking_uri):
     client = MlflowClient(tracking_uri)
     experiment_id = setup.prepare(tracking_uri, "fitgap")
-    gone = processes.this_process() | {processes.START_TAG: "1.00"}
+    gone = processes.this_process() | {processes.SINCE_BOOT_TAG: "another"}
     waits, dead = (client.create_run(experiment_id, tags=gone).info.run_id for _ in range(2))
     box = Outbox(outbox.folder_for(tracking_uri) / waits)
     box.append(Operation("end", {"status": "FINISHED", "time": 1}))

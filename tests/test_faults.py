@@ -1,17 +1,23 @@
 """Places and environments that are not as usual; docs/FAULTS.md has the table of all faults."""
 
+import http.server
 import os
+import resource
 import shutil
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 
-from fitgap import experiment, store
+from fitgap import experiment, processes, store
+from fitgap.comparison.ranking import compare_experiment
 from fitgap.config.project import CHECKOUT
+from fitgap.store.server import is_away
 from fitgap.training import checkpoints
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
@@ -22,7 +28,7 @@ FOLDERS = [
 ]
 
 
-def train_in(folder, *words, umask=-1, **environment):
+def train_in(folder, *words, umask=-1, limits=None, **environment):
     """Train in a folder as a person there would; None takes a variable away."""
     env = {**os.environ, "FITGAP_PROJECT": None, "MLFLOW_TRACKING_URI": None, **environment}
     return subprocess.run(
@@ -30,6 +36,7 @@ def train_in(folder, *words, umask=-1, **environment):
         cwd=folder,
         env={key: value for key, value in env.items() if value is not None},
         umask=umask,
+        preexec_fn=limits,
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -116,3 +123,140 @@ def test_the_folder_of_claims_may_disappear_while_a_run_trains(compose, tracking
     result = experiment.run(experiment.plan(compose(*settings)))
     (run,) = store.find_runs(tracking_uri, experiment="fitgap")
     assert run.run_id == result.run_id
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "code"), [(20, 20, 2), pytest.param(20, 512, 0, marks=pytest.mark.slow)]
+)
+def test_few_file_descriptors_are_said_or_mended(soft, hard, code, tmp_path):
+    (tmp_path / ".fitgap").mkdir()
+
+    def limits():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    words = ("-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = train_in(tmp_path, *words, limits=limits)
+    assert done.returncode == code, done.stderr
+    if code:
+        said = "error: this process may open 20 files at once, and fitgap needs 128: ulimit -n 128"
+        assert done.stderr.splitlines() == [said]
+        assert not (tmp_path / "mlflow.db").exists()
+
+
+PATCHED = """
+import sys
+{patch}
+import runpy
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def train_patched(folder, patch, *words):
+    """Train in a process of its own, in which something of the system is another."""
+    done = subprocess.run(
+        [sys.executable, "-c", PATCHED.format(patch=patch), TRAIN, *SMALL, *words],
+        cwd=folder,
+        env={**os.environ, "FITGAP_PROJECT": str(folder), "MLFLOW_TRACKING_URI": ""},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(("code", "words"), [("ENOLCK", ()), ("ENOSYS", ("-m", "seed=0,1"))])
+def test_a_file_system_without_locks_is_named(code, words, tmp_path):
+    (tmp_path / ".fitgap").mkdir()
+    patch = f"""
+import errno, fcntl, os
+def fail(*_):
+    raise OSError(errno.{code}, os.strerror(errno.{code}))
+fcntl.flock = fcntl.lockf = fail
+"""
+    code_of_exit, said = train_patched(tmp_path, patch, *words)
+    assert code_of_exit == 2, said
+    assert len(said.splitlines()) == 1
+    assert "is on a file system without locks" in said
+    assert not list(tmp_path.glob("mlflow.db"))
+
+
+SET_BACK = """
+import time
+from fitgap.training import checkpoints
+real, real_ns, save, back = time.time, time.time_ns, checkpoints.save, [0]
+def set_back_and_save(*arguments):
+    back[0] = 7200
+    save(*arguments)
+checkpoints.save = set_back_and_save
+time.time = lambda: real() - back[0]
+time.time_ns = lambda: real_ns() - back[0] * 10**9
+"""
+
+
+@pytest.mark.slow
+def test_a_clock_that_is_set_back_while_runs_train_changes_no_figure(tmp_path):
+    figures = []
+    for name, patch in (("steady", ""), ("back", SET_BACK)):
+        folder = tmp_path / name
+        (folder / ".fitgap").mkdir(parents=True)
+        words = ("-m", "seed=0,1", "tracking.experiment=here")
+        assert train_patched(folder, patch, *words)[0] == 0
+        uri = f"sqlite:///{folder / 'mlflow.db'}"
+        runs = store.find_runs(uri, experiment="here", tags={"fitgap.role": "run"})
+        assert {run.status for run in runs} == {"FINISHED"}
+        assert len(runs) == 2
+        ids = [run.run_id for run in runs]
+        histories = store.metric_histories(uri, run_ids=ids, keys=["val/loss", "train/loss"])
+        figures.append(
+            {run.params["seed"]: (run.metrics["test/loss"], histories[run.run_id]) for run in runs}
+        )
+        (experiment_found,) = compare_experiment(uri, experiment="here").sections
+        assert sum(len(group.runs) for group in experiment_found.groups) == 2
+    assert figures[0] == figures[1]
+
+
+def test_a_clock_that_is_set_back_ends_no_run():
+    here = processes.this_process()
+    as_if = here | {processes.START_TAG: str(float(here[processes.START_TAG]) + 7200)}
+    assert not processes.is_gone(as_if)
+    assert processes.is_gone(as_if | {processes.SINCE_BOOT_TAG: "another start"})
+
+
+class HalfAnswers(http.server.BaseHTTPRequestHandler):
+    """Says how to reach MLflow, and of each page the first half."""
+
+    def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        page = b'{"experiments": [{"experiment_id": "1", "name": "here", "arti'
+        is_whole = self.path.endswith(("/version", "/health"))
+        self.send_response(200)
+        self.send_header("Content-Length", str(4 if is_whole else len(page) + self.server.missing))
+        self.end_headers()
+        self.wfile.write(b"3.14" if is_whole else page)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+for method in ("GET", "POST"):
+    setattr(HalfAnswers, f"do_{method}", HalfAnswers.answer)
+
+
+@pytest.mark.parametrize("missing", [0, 500], ids=["no JSON", "cut off"])
+def test_a_server_that_returns_half_a_page_is_named(missing, tmp_path):
+    (tmp_path / ".fitgap").mkdir()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), HalfAnswers) as server:
+        server.missing = missing
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = train_in(tmp_path, f"tracking.uri=http://127.0.0.1:{server.server_port}")
+        client = mlflow.MlflowClient(f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(mlflow.MlflowException) as caught:
+            client.search_experiments()
+        server.shutdown()
+    assert is_away(caught.value)  # what a run has to record then waits
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "does not answer as an MLflow server" in line

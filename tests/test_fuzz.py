@@ -9,6 +9,7 @@ import io
 import json
 import os
 import struct
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -310,9 +311,7 @@ def damaged(draw, whole):
 
 def answers(reader, content, folder, capsys):
     """Have a reader read; whatever it raises but `RequestError` fails the test."""
-    number = len(list(folder.iterdir()))
-    path = folder / f"file{number}" / "file"
-    path.parent.mkdir()
+    path = Path(tempfile.mkdtemp(dir=folder)) / "file"
     path.write_bytes(content)
     message = "read"
     try:

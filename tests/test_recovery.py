@@ -153,7 +153,9 @@ def test_a_process_is_gone_only_on_evidence() -> None:
     here = processes.this_process()
     assert not processes.is_gone(here)
     assert processes.is_gone(here | {processes.PID_TAG: str(process_that_has_ended())})
-    assert processes.is_gone(here | {processes.START_TAG: "1.00"})  # the number was given again
+    assert processes.is_gone(
+        here | {processes.SINCE_BOOT_TAG: "another"}
+    )  # the number was given again
     ended = here | {processes.PID_TAG: str(process_that_has_ended())}
     assert not processes.is_gone(ended | {processes.HOST_TAG: "another"})
     # Another machine or container can have the same name.

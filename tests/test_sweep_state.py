@@ -28,7 +28,7 @@ from fitgap.training import checkpoints
 
 SWEEP = CHECKOUT / "scripts" / "sweep.py"
 ELSEWHERE = {processes.HOST_TAG: "elsewhere", processes.PID_TAG: "1"}
-GONE = processes.this_process() | {processes.START_TAG: "1.00"}
+GONE = processes.this_process() | {processes.SINCE_BOOT_TAG: "another"}
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 GRID = (
     "seed=0,1,2",
@@ -150,7 +150,7 @@ def test_the_same_command_again_goes_on_in_the_same_parent_run(train, uri, monke
     (parent,) = by_role(uri, "sweep")
     # As a kill leaves it that nothing can catch.
     MlflowClient(uri).update_run(parent.run_id, status="RUNNING")
-    MlflowClient(uri).set_tag(parent.run_id, processes.START_TAG, "1.00")
+    MlflowClient(uri).set_tag(parent.run_id, processes.SINCE_BOOT_TAG, "another")
     done = train("-m", *GRID)
     assert done.code == 0
     assert f"goes on in its parent run {parent.run_id}" in done.out

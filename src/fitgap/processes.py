@@ -15,6 +15,7 @@ import psutil
 
 HOST_TAG, PID_TAG, START_TAG = "fitgap.host", "fitgap.pid", "fitgap.process_start"
 MACHINE_TAG = "fitgap.machine"
+SINCE_BOOT_TAG = "fitgap.process_since_boot"  # the start, by no clock that a person can set
 
 _SWEEP = "FITGAP_SWEEP"  # environment of a sweep's workers: the tags of the sweep's process
 _LOOK_SECONDS = 1.0
@@ -29,6 +30,7 @@ def this_process() -> dict[str, str]:
         MACHINE_TAG: _machine(),
         PID_TAG: str(process.pid),
         START_TAG: f"{process.create_time():.2f}",
+        **({SINCE_BOOT_TAG: since_boot} if (since_boot := _since_boot(process.pid)) else {}),
     }
 
 
@@ -37,7 +39,8 @@ def is_gone(tags: Mapping[str, str]) -> bool:
 
     A process of another host or container cannot be looked at, so it is never said to be gone,
     whatever its host is called. A number that belongs to a later process by now is known by the
-    time of its start; one that nobody has asked for its end (a zombie) runs no more.
+    time of its start, counted from the machine's where that is recorded: a clock that is set back
+    ends no run. One that nobody has asked for its end (a zombie) runs no more.
     """
     if not can_be_seen(tags):
         return False
@@ -46,8 +49,11 @@ def is_gone(tags: Mapping[str, str]) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
         started = process.create_time()
+        since_boot = _since_boot(process.pid)
     except (psutil.NoSuchProcess, KeyError, ValueError):
         return True
+    if SINCE_BOOT_TAG in tags and since_boot:
+        return tags[SINCE_BOOT_TAG] != since_boot
     return abs(started - float(tags.get(START_TAG, "nan"))) > 1
 
 
@@ -97,6 +103,19 @@ def watch_sweep() -> None:
             time.sleep(_ENDING_SECONDS)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _since_boot(pid: int) -> str:
+    """Return which start of the machine it is, and how many ticks later a process began.
+
+    "" where the system does not say.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+    return f"{boot} {ticks}"
 
 
 @functools.cache

@@ -6,6 +6,7 @@
 import argparse
 import os
 import re
+import resource
 import shlex
 import sys
 import traceback
@@ -28,6 +29,7 @@ from fitgap.errors import RequestError
 from fitgap.trust.text import plain, without_secrets
 
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
+LEAST_FILES = 128  # that a process must be allowed to have open; training needs some twenty
 INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
 
 # Asked before `run_command` sets it for Hydra's sake.
@@ -46,6 +48,7 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     # Hydra would otherwise print errors its own way and leave with 1 for all of them.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        _need_files()
         code = command() or OK
         sys.stdout.flush()
     except SystemExit as end:
@@ -57,6 +60,22 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     except BaseException as error:
         code = report(error)
     sys.exit(code)
+
+
+def _need_files() -> None:
+    """Raise `RequestError` where a process may open too few files.
+
+    SQLite, Vega and others then fail each in its own way, some without a word of the cause.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in (allowed, most) or allowed >= LEAST_FILES:
+        return
+    if most < LEAST_FILES:
+        raise RequestError(
+            f"this process may open {most} files at once, and fitgap needs {LEAST_FILES}: "
+            f"ulimit -n {LEAST_FILES}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (LEAST_FILES, most))
 
 
 def _end_without_reader() -> int:

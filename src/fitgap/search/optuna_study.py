@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fitgap import locks
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.search.settings import SearchSettings
@@ -103,16 +104,16 @@ def opened(path: Path, *, settings: SearchSettings) -> "Iterator[optuna.Study]":
     RequestError
         If another process runs this search, or the file cannot be used or is damaged.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(path.with_suffix(".lock"))
+    lock = locks.lock_of(path.with_suffix(".lock"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise RequestError(f"this search is being run by another process: {path}") from error
     except OSError as error:
-        raise _unusable(path, error) from error
+        raise RequestError(locks.why_not(path.parent, error)) from error
     try:
         yield _study(path, settings)
     finally:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from fitgap import locks
 from fitgap.config import project
 from fitgap.training import checkpoints
 
@@ -49,7 +48,7 @@ class Outbox:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.lock = FileLock(folder / "lock")
+        self.lock = locks.lock_of(folder / "lock")
 
     def __len__(self) -> int:
         return len(self._documents())

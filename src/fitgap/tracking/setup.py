@@ -6,12 +6,11 @@ import sqlite3
 from pathlib import Path
 
 import mlflow
-from filelock import FileLock
 from mlflow.entities import Experiment
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 
-from fitgap import processes, store
+from fitgap import locks, processes, store
 from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.store import moved
@@ -39,7 +38,7 @@ def prepare(uri: str, experiment: str) -> str:
     # MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
     # before it raises it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    with FileLock(lock):
+    with locks.held(lock):
         if not path.exists():
             _create_database(path)
         return _prepared(uri, experiment)

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
+from fitgap import locks
 from fitgap.config import project
-from fitgap.errors import RequestError
 from fitgap.trust import archives
 
 FOLDER = ".fitgap"
@@ -49,19 +48,10 @@ def claim(path: Path) -> Iterator[None]:
     Raises
     ------
     RequestError
-        If its folder cannot be written.
+        If its folder cannot be written, or has no locks.
     """
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise RequestError(f"{path.parent} cannot be written: {reason}") from error
-    try:
+    with locks.held(path.with_suffix(".lock")):
         yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,50 @@
+"""Locks between processes, which the operating system lets go when their holder dies."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+from fitgap.errors import RequestError
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def lock_of(path: Path) -> FileLock:
+    """Return the lock that a file stands for, not yet held."""
+    # In its place, one that is a file's existence would outlive a killed process.
+    return FileLock(path, fallback_to_soft=False)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a lock, waiting while another process does.
+
+    Raises
+    ------
+    RequestError
+        If its folder cannot be written, or its file system has no locks.
+    """
+    lock = lock_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise RequestError(why_not(path.parent, error)) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def why_not(folder: Path, error: OSError) -> str:
+    """Say what keeps a lock in a folder from being held."""
+    reason = error.strerror or str(error)
+    if error.errno in _NO_LOCKS:
+        return (
+            f"{folder} is on a file system without locks ({reason}), by which fitgap's processes "
+            "keep out of each other's way: take a folder on another disk"
+        )
+    return f"{folder} cannot be written: {reason}"
