@@ -235,7 +235,9 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     config, facts = planned.config, planned.facts
     # First, since metrics are tried on the data, and one of Keras's starts TensorFlow.
     backend.start(config.training.threads)
-    data = training_data.load(config, facts)
+    data = training_data.load(
+        config, dataset_digest=facts.dataset_digest, split_digest=facts.split_digest
+    )
     with heavy_imports.paused_garbage_collection():
         from fitgap.models import build
         from fitgap.tracking import figures, results, run_writer, setup

@@ -17,7 +17,6 @@ from fitgap.data.splits import Split
 from fitgap.errors import RequestError
 from fitgap.evaluation import metrics
 from fitgap.evaluation.scores import Partitions, beginning, partition
-from fitgap.identity import DataFacts
 from fitgap.models.scaling import (
     FeatureScaling,
     TargetScaling,
@@ -70,19 +69,19 @@ class Data:
         return round(float(np.mean(labels[self.split.val] == most_frequent)), 6)
 
 
-def load(config: Config, facts: DataFacts) -> Data:
-    """Return the data of a run.
+def load(config: Config, *, dataset_digest: str, split_digest: str) -> Data:
+    """Return the data of a run, which must have the digests that it was planned with.
 
     Raises
     ------
     RequestError
-        If they are no longer those of the facts that it was planned with.
+        If they have others.
     """
     dataset = datasets.load(
         config.dataset, memory_limit_mb=config.training.memory_limit_mb, split=config.split
     )
     dataset, split, partitions, learned = _partitions(dataset, astuple(config.split))
-    if (dataset.digest, split.digest) != (facts.dataset_digest, facts.split_digest):
+    if (dataset.digest, split.digest) != (dataset_digest, split_digest):
         raise RequestError(
             f"dataset={config.dataset.name}: the data are no longer what was checked; run the "
             "command again when they no longer change (a function draws with a seed)"
