@@ -9,15 +9,14 @@ scaling. docs/ARCHITECTURES.md is for those who write such functions.
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
-from weakref import WeakSet
 
 import keras
-import numpy as np
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from fitgap.config import targets
 from fitgap.errors import RequestError
+from fitgap.models import whole_models
 from fitgap.models.scaling import FeatureScaling, Tokens
 
 Layers = list[keras.layers.Layer]
@@ -27,10 +26,6 @@ Say = Callable[[str], None]
 HANDED = ("image_shape", "input_shape", "num_outputs", "num_tokens")
 # Keys of an architecture's settings that are not the function's.
 NOT_SETTINGS = ("_target_", "name", "title", "scaling")
-_SCALERS = (keras.layers.Rescaling, keras.layers.Normalization)
-_PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "hard_sigmoid")
-
-_returned: "WeakSet[keras.Model]" = WeakSet()
 
 
 def make(
@@ -94,7 +89,7 @@ def make(
         return _of_tensor_function(name, function, settings, inputs=inputs, head=head)
     made = _call(name, function, settings)
     if isinstance(made, keras.Model):
-        if not is_raw and (scaler := _own_scaling(made)):
+        if not is_raw and (scaler := whole_models.own_scaling(made)):
             is_raw = True
             say(f"architecture={name} begins with a {scaler} of its own: it gets the raw values")
         if made.compiled:
@@ -256,20 +251,9 @@ def _of_whole_model(
     head: keras.layers.Layer,
     takes_logits: bool,
 ) -> keras.Model:
-    if whole in _returned:
-        raise RequestError(
-            f"architecture={name} returns the same model again, which has been trained: "
-            "make a new one at each call"
-        )
-    _returned.add(whole)
-    for method in ("train_step", "test_step", "compute_loss"):
-        if getattr(type(whole), method) is not getattr(keras.Model, method):
-            raise RequestError(
-                f"architecture={name}: {type(whole).__name__} has a {method} of its own, which a "
-                "run would not use; train such a model with fitgap.fit"
-            )
+    whole_models.refuse_unusable(name, whole)
     start, x = _applied(inputs)
-    x = _fitted_to(name, whole, x, image_shape)
+    x = whole_models.fitted_to(name, whole, x, image_shape)
     outputs = _call(name, whole, {}, x)
     if not isinstance(outputs, keras.KerasTensor):
         raise RequestError(f"architecture={name} must have one output, got {_kind(outputs)}")
@@ -279,13 +263,17 @@ def _of_whole_model(
             f"shape {tuple(outputs.shape)}"
         )
     wanted = keras.activations.serialize(head.activation)
-    ends_in = _last_activation(whole)
-    if wanted in _PROBABILITY_ACTIVATIONS and takes_logits and ends_in in (None, "linear"):
+    ends_in = whole_models.last_activation(whole)
+    if (
+        wanted in whole_models.PROBABILITY_ACTIVATIONS
+        and takes_logits
+        and ends_in in (None, "linear")
+    ):
         activation = keras.layers.Activation(wanted, name="probabilities")
         return _closed(name, start, activation(outputs))
     model = _closed(name, start, outputs)
-    if wanted in _PROBABILITY_ACTIVATIONS:
-        _check_probabilities(name, model, wanted=wanted, ends_in=ends_in)
+    if wanted in whole_models.PROBABILITY_ACTIVATIONS:
+        whole_models.check_probabilities(name, model, wanted=wanted, ends_in=ends_in)
     return model
 
 
@@ -303,26 +291,6 @@ def _closed(name: str, start: keras.KerasTensor, outputs: keras.KerasTensor) -> 
     except (ValueError, TypeError) as error:
         described = targets.describe_failure(error)
         raise RequestError(f"architecture={name}: {described}") from error
-
-
-def _fitted_to(
-    name: str, whole: keras.Model, x: keras.KerasTensor, image_shape: tuple[int, ...]
-) -> keras.KerasTensor:
-    """Return the input in the form a model takes: grey images may get a channel axis."""
-    inputs = getattr(whole, "inputs", None)
-    if not inputs:
-        return x  # it takes what it is called with
-    if len(inputs) != 1:
-        raise RequestError(f"architecture={name} must have one input, got {len(inputs)}")
-    wanted = tuple(inputs[0].shape[1:])
-    for shape in (image_shape, (*image_shape, 1)):
-        if len(wanted) == len(shape) and all(
-            size in (None, given) for size, given in zip(wanted, shape, strict=True)
-        ):
-            return x if shape == image_shape else keras.layers.Reshape(shape, name="channel")(x)
-    raise RequestError(
-        f"architecture={name} takes an input of shape {wanted}, but the data have {image_shape}"
-    )
 
 
 def _inputs(
@@ -350,69 +318,6 @@ def _inputs(
             dtype="float32",  # under mixed precision too: features come in any unit
         ),
     ]
-
-
-def _own_scaling(model: keras.Model) -> str | None:
-    """Return the kind of layer with which a model scales its input; None if it does not begin so.
-
-    Models within models are looked into; one that is no graph of layers cannot be.
-    """
-    for layer in getattr(model, "layers", ()):
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        takes_input = not isinstance(model, keras.Sequential) and any(
-            isinstance(history.operation, keras.layers.InputLayer)
-            for tensor in _inputs_of(layer)
-            if (history := getattr(tensor, "_keras_history", None))
-        )
-        if not takes_input and not isinstance(model, keras.Sequential):
-            continue
-        if isinstance(layer, _SCALERS):
-            return type(layer).__name__
-        return _own_scaling(layer) if isinstance(layer, keras.Model) else None
-    return None
-
-
-def _inputs_of(layer: keras.layers.Layer) -> Sequence[Any]:
-    nodes = getattr(layer, "_inbound_nodes", ())  # a layer used twice has no single `input`
-    return [tensor for node in nodes[-1:] for tensor in node.input_tensors]
-
-
-def _last_activation(model: keras.Model) -> str | None:
-    """Return the name of the activation in which a model ends; None where it cannot be seen."""
-    outputs = getattr(model, "outputs", None)
-    history = getattr(outputs[0], "_keras_history", None) if outputs else None
-    last = history.operation if history else None
-    if last is None and getattr(model, "layers", None):
-        last = model.layers[-1] if isinstance(model, keras.Sequential) else None
-    if isinstance(last, keras.Model):
-        return _last_activation(last)
-    if isinstance(last, keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(last, "activation", None)
-    return str(keras.activations.serialize(activation)) if callable(activation) else None
-
-
-def _check_probabilities(
-    name: str, model: keras.Model, *, wanted: str, ends_in: str | None
-) -> None:
-    if ends_in == wanted:
-        return
-    says = f"its last activation is {ends_in}" if ends_in else ""
-    if not ends_in:
-        shape = (4, *model.input_shape[1:])
-        highest = 2 if model.inputs[0].dtype == "int32" else 256  # the ids are few, perhaps
-        values = np.random.default_rng(0).integers(0, highest, shape)
-        outputs = np.asarray(model(values.astype(model.inputs[0].dtype), training=False), float)
-        is_in_range = bool(np.all((outputs >= 0) & (outputs <= 1)))
-        adds_up = wanted != "softmax" or bool(np.allclose(outputs.sum(axis=-1), 1, atol=1e-2))
-        if is_in_range and adds_up:
-            return
-        says = "its outputs " + ("do not add up to 1" if is_in_range else "are not in [0, 1]")
-    raise RequestError(
-        f"architecture={name} must end in probabilities ({wanted}), but {says}; end it so, or say "
-        "with +loss.function.from_logits=true that these are logits"
-    )
 
 
 def _not_flat(name: str, shape: Sequence[int | None]) -> RequestError:
