@@ -4,9 +4,6 @@ It composes the settings as the command does, so a run that one of them made ans
 """
 
 import os
-import subprocess
-import sys
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,28 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap import processes, store
-from fitgap.api import own_data, own_functions, words
+from fitgap.api import other_process, own_data, own_functions, words
 from fitgap.api.hydra_session import session
 from fitgap.api.run import Run, Runs, find
-from fitgap.commands import exit_codes
 from fitgap.commands.overrides import refuse_repeated
 from fitgap.config import project, settings
 from fitgap.config.schema import Config
-from fitgap.errors import DivergedError, RequestError
-from fitgap.training import progress
+from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
     from fitgap.api.comparison import Comparison
     from fitgap.api.race import Race
     from fitgap.experiment import Plan
-
-SHOWN_OF_A_COMMAND = (
-    "epoch ",
-    "round ",
-    "goes on ",
-    "#",
-    "sweep of ",
-)  # its lines that are progress
 
 
 class Study:
@@ -121,10 +108,10 @@ class Study:
             store.check(planned.uri)
             delivery.deliver_waiting(planned.uri)
             result = experiment.finished(planned)
-            if result is None and _can_train_here(config.training.threads, here_only):
+            if result is None and other_process.is_needless(config.training.threads, here_only):
                 result = experiment.run(planned)
             elif result is None:
-                _run_command(["train", *asked])
+                other_process.run(["train", *asked])
             return self._found([planned])[0]
 
     def sweep(self, *, workers: int = 1, overrides: Sequence[str] = (), **given: Any) -> Runs:
@@ -298,10 +285,10 @@ class Study:
             grid = Grid(hydra, asked)
             planned = [self._plan(config) for config in grid.settings]
             threads = planned[0].config.training.threads
-            if workers > 1 or _can_train_here(threads, here_only):
+            if workers > 1 or other_process.is_needless(threads, here_only):
                 grid.run()
             else:
-                _run_command(["train", "-m", *asked], may_fail=True)
+                other_process.run(["train", "-m", *asked], may_fail=True)
         return planned
 
     def _plan(self, config: Config) -> "Plan":
@@ -350,69 +337,3 @@ def _project_folder(told: str | Path | None) -> Path:
 
 def _project_name() -> str:
     return project.experiment()
-
-
-def _can_train_here(threads: int, here_only: Sequence[str]) -> bool:
-    """Tell whether this process can train: whether TensorFlow has, or can have, the threads.
-
-    A notebook that has used Keras before has started TensorFlow with as many threads as there are
-    cores, which no run's bits may depend on.
-
-    Raises
-    ------
-    RequestError
-        If it cannot, and no other process can either, since only this one knows a function.
-    """
-    if "tensorflow" not in sys.modules:
-        return True
-    from fitgap.training import backend
-
-    try:
-        backend.start(threads)
-    except RequestError:
-        if here_only:
-            raise
-        return False
-    return True
-
-
-def _run_command(arguments: Sequence[str], *, may_fail: bool = False) -> None:
-    """Have the command train, in a process of its own, and show its progress.
-
-    Raises
-    ------
-    RequestError, DivergedError, RuntimeError
-        As it ended; what runs of a sweep failed by is in the record.
-    """
-    path = os.pathsep.join(filter(None, sys.path))
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fitgap", *arguments],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-        )
-        shown = progress.Relay()
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith(SHOWN_OF_A_COMMAND):
-                    shown.show(line.rstrip())
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-        errors.seek(0)
-        said = errors.read().strip()
-    if code == exit_codes.OK or (may_fail and code == exit_codes.FAILED):
-        return
-    if code == exit_codes.WRONG_REQUEST:
-        raise RequestError(said.removeprefix("error: "))
-    last = said.splitlines()[-1] if said else f"the process ended with code {code}"
-    reason = last.removeprefix("failed: ")
-    if reason.startswith("DivergedError: "):
-        raise DivergedError(reason.removeprefix("DivergedError: "))
-    raise RuntimeError(reason)

@@ -1,0 +1,80 @@
+"""Training in a process of its own, where this one cannot: TensorFlow has other threads by now."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from fitgap.commands import exit_codes
+from fitgap.errors import DivergedError, RequestError
+from fitgap.training import progress
+
+# The beginnings of those of its lines that are progress.
+_SHOWN = ("epoch ", "round ", "goes on ", "#", "sweep of ")
+
+
+def is_needless(threads: int, here_only: Sequence[str]) -> bool:
+    """Tell whether this process can train: whether TensorFlow has, or can have, the threads.
+
+    A notebook that has used Keras before has started TensorFlow with as many threads as there are
+    cores, which no run's bits may depend on.
+
+    Raises
+    ------
+    RequestError
+        If it cannot, and no other process can either, since only this one knows a function.
+    """
+    if "tensorflow" not in sys.modules:
+        return True
+    from fitgap.training import backend
+
+    try:
+        backend.start(threads)
+    except RequestError:
+        if here_only:
+            raise
+        return False
+    return True
+
+
+def run(arguments: Sequence[str], *, may_fail: bool = False) -> None:
+    """Have the command train, in a process of its own, and show its progress.
+
+    Raises
+    ------
+    RequestError, DivergedError, RuntimeError
+        As it ended; what runs of a sweep failed by is in the record.
+    """
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fitgap", *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        shown = progress.Relay()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith(_SHOWN):
+                    shown.show(line.rstrip())
+            code = process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        errors.seek(0)
+        said = errors.read().strip()
+    if code == exit_codes.OK or (may_fail and code == exit_codes.FAILED):
+        return
+    if code == exit_codes.WRONG_REQUEST:
+        raise RequestError(said.removeprefix("error: "))
+    last = said.splitlines()[-1] if said else f"the process ended with code {code}"
+    reason = last.removeprefix("failed: ")
+    if reason.startswith("DivergedError: "):
+        raise DivergedError(reason.removeprefix("DivergedError: "))
+    raise RuntimeError(reason)
