@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # one layer do not know each other. What stands in no room is named by its module.
 LAYERS = (
     ("errors", "heavy_imports", "processes"),
+    ("locks",),
     ("config",),
     ("trust",),
     ("reference",),
