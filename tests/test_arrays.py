@@ -12,7 +12,7 @@ from scipy.io import savemat
 from scipy.sparse import csc_array
 
 from fitgap.config.schema import IdxConfig, MatConfig, NpzConfig, SplitConfig
-from fitgap.data import arrays, checks, datasets, splits
+from fitgap.data import array_roles, before_training, datasets, splits
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -43,17 +43,17 @@ def npz(folder, *, settings=None, split=None, **content):
     ],
 )
 def test_common_names_are_found(names, roles):
-    found = arrays.find_roles(names.split(), None)
+    found = array_roles.find_roles(names.split(), None)
     assert found.items() >= roles.items()
 
 
 def test_named_keys_win_and_a_misspelt_one_is_refused():
     keys = {"x_train": "pictures", "y_train": "kinds"}
-    assert arrays.find_roles(["pictures", "kinds"], keys) == keys
+    assert array_roles.find_roles(["pictures", "kinds"], keys) == keys
     with pytest.raises(RequestError, match=r"keys\.x_train=picture: .* mean pictures\?"):
-        arrays.find_roles(["pictures", "kinds"], {"x_train": "picture"})
+        array_roles.find_roles(["pictures", "kinds"], {"x_train": "picture"})
     with pytest.raises(RequestError, match=r"y_train is missing.*dataset\.keys=\{y_train: NAME\}"):
-        arrays.find_roles(["x_train", "kinds"], None)
+        array_roles.find_roles(["x_train", "kinds"], None)
 
 
 @pytest.mark.parametrize(
@@ -282,9 +282,12 @@ def test_times_are_numbers_or_dates_and_none_is_missing(tmp_path):
         dataset = npz(tmp_path, split=split, x=VECTORS, y=Y, day=values)
         assert np.array_equal(np.argsort(dataset.train_order), np.arange(16))
     for wrong, said in (
-        (np.where(np.arange(20) == 5, np.nan, 1.0), r"no time at day\[5\]"),
-        (np.where(np.arange(20) == 5, "", days.astype(str)), r"no time at day\[5\]"),
-        (np.array(["monday"] * 20), "must hold numbers or dates"),
+        (np.where(np.arange(20) == 5, np.nan, 1.0), r"day\[5\] must be a number or a date"),
+        (
+            np.where(np.arange(20) == 5, "", days.astype(str)),
+            r"day\[5\] must be a number or a date",
+        ),
+        (np.array(["monday"] * 20), r"day\[0\] must be a number or a date"),
     ):
         with pytest.raises(RequestError, match=said):
             npz(tmp_path, split=split, x=VECTORS, y=Y, day=wrong)
@@ -298,7 +301,9 @@ def test_a_single_value_and_what_float32_cannot_hold_are_said(tmp_path):
 
 
 def notes_of(dataset):
-    return " ".join(checks.notes(dataset, splits.split_dataset(dataset, SplitConfig("none"))))
+    return " ".join(
+        before_training.notes(dataset, splits.split_dataset(dataset, SplitConfig("none")))
+    )
 
 
 def test_what_a_person_should_know_is_said(tmp_path):

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fitgap.data import checks, report
+from fitgap.data import before_training, checks, duplicates, report
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import Split
 
@@ -41,7 +41,7 @@ def copied(*pairs):
 
 def test_noise_has_no_duplicates():
     found = checks.check(dataset(NOISE), SPLIT)
-    assert checks.find_leakage(dataset(NOISE), SPLIT) == ""
+    assert before_training.find_leakage(dataset(NOISE), SPLIT) == ""
     for matches in (found.exact, found.near):
         assert not any(matches.within.values())
         assert not any(matches.across.values())
@@ -74,7 +74,7 @@ def test_training_images_that_are_left_out_are_of_no_partition():
     part = Split(train=np.array([4, 0]), val=SPLIT.val, digest="part")
     # The left out 1 and 3 are like a training, a validation and a test image, and each other.
     made = dataset(copied((1, 0), (3, 0), (8, 3)))
-    assert checks.find_leakage(dataset(copied((3, 1), (5, 1))), part) == ""
+    assert before_training.find_leakage(dataset(copied((3, 1), (5, 1))), part) == ""
     found = checks.check(made, part)
     assert [facts.samples for facts in found.partitions.values()] == [2, 3, 3]
     assert found.exact.across["test in train"] == 1
@@ -83,9 +83,11 @@ def test_training_images_that_are_left_out_are_of_no_partition():
 
 
 def test_leakage_is_told_with_its_first_pair():
-    assert checks.find_leakage(dataset(copied((3, 1))), SPLIT) == ""  # within one partition
+    assert (
+        before_training.find_leakage(dataset(copied((3, 1))), SPLIT) == ""
+    )  # within one partition
     leaking = dataset(copied((8, 0), (9, 5)), names=tuple("abcdefg"))
-    told = checks.find_leakage(leaking, SPLIT)
+    told = before_training.find_leakage(leaking, SPLIT)
     assert told == "1 test in train, 1 test in val (first: x_test[1] is a)"
 
 
@@ -110,7 +112,7 @@ def test_thumbnails_are_means_over_cells(shape):
         for i, r in enumerate(rows)
         for j, c in enumerate(columns)
     ]
-    thumbnails = checks._thumbnails(images)
+    thumbnails = duplicates._thumbnails(images)
     np.testing.assert_allclose(thumbnails.ravel(), np.ravel(expected), rtol=1e-5)
 
 
@@ -205,7 +207,7 @@ def test_a_part_of_another_scale_is_found(train, test, expected, shape):
         digest="",
     )
     halves = Split(np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32), "")
-    assert checks.find_other_scale(dataset, halves) == expected
+    assert before_training.find_other_scale(dataset, halves) == expected
 
 
 def test_one_feature_of_another_size_is_no_other_scale():
@@ -213,4 +215,4 @@ def test_one_feature_of_another_size_is_no_other_scale():
     unseen = x * np.array([1, 1, 1, 1, 1000], np.float32)
     dataset = Dataset("npz", x, np.zeros(8, int), unseen, np.zeros(8, int), ("a",), "", "")
     halves = Split(np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32), "")
-    assert checks.find_other_scale(dataset, halves) == ""
+    assert before_training.find_other_scale(dataset, halves) == ""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fitgap.config.schema import PublishedConfig
-from fitgap.data import datasets, published
+from fitgap.data import datasets, published, readers
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -128,7 +128,7 @@ def test_a_data_directory_may_start_at_home(tmp_path, monkeypatch, arrays):
 
 
 @pytest.mark.parametrize("name", published.CLASS_NAMES)
-@pytest.mark.parametrize("ask", [datasets.load, datasets.fingerprint])
+@pytest.mark.parametrize("ask", [datasets.load, readers.fingerprint])
 def test_a_data_directory_that_does_not_exist_is_refused(tmp_path, monkeypatch, name, ask):
     missing = str(tmp_path / "missing")
     expected = f"must be an existing directory, got {missing}"

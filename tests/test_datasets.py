@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from fitgap.config import project
 from fitgap.config.schema import PublishedConfig
-from fitgap.data import datasets, published
+from fitgap.data import datasets, published, readers
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -115,21 +115,21 @@ def test_the_fingerprint_changes_with_the_files(tmp_path):
     folder = tmp_path
     (folder / "mnist.npz").write_bytes(b"some")
     asked = PublishedConfig(name="mnist", data_dir=str(folder))
-    first = datasets.fingerprint(asked)
-    assert datasets.fingerprint(asked) == first
+    first = readers.fingerprint(asked)
+    assert readers.fingerprint(asked) == first
     os.utime(folder / "mnist.npz", ns=(0, 1))
-    second = datasets.fingerprint(asked)
+    second = readers.fingerprint(asked)
     (folder / "mnist.npz").write_bytes(b"other")
     os.utime(folder / "mnist.npz", ns=(0, 1))
-    assert len({first, second, datasets.fingerprint(asked)}) == 3
+    assert len({first, second, readers.fingerprint(asked)}) == 3
 
 
 def test_the_fingerprint_knows_the_classes_and_of_no_file_is_none(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(published, "SYSTEM_FOLDER", tmp_path)
-    digits = datasets.fingerprint(PublishedConfig(name="digits"))
-    assert datasets.fingerprint(PublishedConfig(name="digits", classes=[0, 1])) != digits
-    assert datasets.fingerprint(PublishedConfig(name="mnist")) is None
+    digits = readers.fingerprint(PublishedConfig(name="digits"))
+    assert readers.fingerprint(PublishedConfig(name="digits", classes=[0, 1])) != digits
+    assert readers.fingerprint(PublishedConfig(name="mnist")) is None
 
 
 def test_every_dataset_has_an_option():

@@ -11,7 +11,7 @@ import pytest
 
 from fitgap import identity
 from fitgap.config import project, settings
-from fitgap.data import datasets
+from fitgap.data import datasets, readers
 from fitgap.identity import DataFacts
 from fitgap.training.engines.choice import EngineChoice
 
@@ -362,13 +362,13 @@ def test_another_split_is_another_entry(cache_file, digits):
 
 def test_a_file_that_changed_is_read_again(loads, digits, monkeypatch):
     identity.data_facts(digits)
-    monkeypatch.setattr(datasets, "fingerprint", lambda _config: "another time or size")
+    monkeypatch.setattr(readers, "fingerprint", lambda _config: "another time or size")
     identity.data_facts(digits)
     assert len(loads) == 2
 
 
 def test_what_has_no_file_is_not_remembered_as_if_it_had(loads, digits, monkeypatch):
-    monkeypatch.setattr(datasets, "fingerprint", lambda _config: None)
+    monkeypatch.setattr(readers, "fingerprint", lambda _config: None)
     for _ in range(2):
         identity.data_facts(digits)
     assert len(loads) == 2

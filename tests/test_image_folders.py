@@ -271,3 +271,10 @@ def test_an_empty_class_is_named_with_the_way_to_leave_it_out(tmp_path):
     (tmp_path / "void").mkdir()
     with pytest.raises(RequestError, match=r"void of a class is empty.*\.void"):
         load(tmp_path)
+
+
+def test_folders_whose_names_differ_in_unicode_form_alone_are_one_class_and_that_is_said(tmp_path):
+    write(tmp_path, ("caf\u00e9", "cafe\u0301", "the"))
+    dataset = load(tmp_path)
+    assert dataset.class_names == ("caf\u00e9", "the")
+    assert any("accents" in note for note in dataset.notes)

@@ -12,7 +12,8 @@ from PIL import Image
 from fitgap.config import project
 from fitgap.config.schema import ImageFolderConfig, NpzConfig, SplitConfig, TableConfig
 from fitgap.data import checks, datasets, disk_arrays, splits
-from fitgap.data.labels import NumberedPart, hold_out
+from fitgap.data.held_out import hold_out
+from fitgap.data.parts import NumberedPart
 from fitgap.errors import RequestError
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")

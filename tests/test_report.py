@@ -23,7 +23,7 @@ from fitgap.comparison.gap_curves import curve_of
 from fitgap.comparison.query import Query
 from fitgap.config import project, schema
 from fitgap.config import settings as config
-from fitgap.data import datasets
+from fitgap.data import datasets, readers
 from fitgap.errors import RequestError
 from fitgap.report import interval_bars, page_pictures, repeat_command
 from fitgap.report import page as report_page
@@ -407,7 +407,7 @@ def test_without_predictions_the_page_says_why(record):
 
 
 def test_without_the_data_errors_are_shown_without_images(record, monkeypatch):
-    monkeypatch.setattr(datasets, "fingerprint", lambda _settings: None)
+    monkeypatch.setattr(readers, "fingerprint", lambda _settings: None)
     (section,) = report_on(record, experiment="fitgap").sections
     assert section.model.errors[0].pixels is None
     assert "not on this machine" in section.model.missing[0]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import KFold, train_test_split
 
 from fitgap.config.schema import SplitConfig
-from fitgap.data.labels import NumberedPart, hold_out
+from fitgap.data.held_out import hold_out
+from fitgap.data.parts import NumberedPart
 from fitgap.data.splits import split, stratifies
 from fitgap.errors import RequestError
 

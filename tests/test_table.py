@@ -208,3 +208,14 @@ def test_a_second_file_is_the_validation_part(tmp_path):
     (tmp_path / "val.csv").write_text(csv(WIDTH[:6], SHAPE[:6], KIND[:6]))
     dataset = table(tmp_path, csv(WIDTH, SHAPE, KIND), val_path=str(tmp_path / "val.csv"))
     assert len(splits.split_dataset(dataset, SplitConfig("given")).val) == 6
+
+
+@pytest.mark.parametrize("word", ["nan", "NA", "?"])
+def test_a_target_of_numbers_with_a_gap_is_no_set_of_classes(tmp_path, word):
+    prices = [f"{i / 7:.3f}" for i in range(N - 1)] + [word]
+    with pytest.raises(RequestError, match=rf"row 40 is empty \({word if word != '?' else '.'}\)"):
+        table(tmp_path, csv(WIDTH, SHAPE, prices))
+
+
+def test_a_class_may_be_called_na(tmp_path):
+    assert table(tmp_path, csv(WIDTH, SHAPE, ["NA", "DE"] * (N // 2))).class_names == ("DE", "NA")

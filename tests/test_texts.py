@@ -10,6 +10,7 @@ from fitgap import experiment, prediction
 from fitgap.config.schema import NpzConfig, SplitConfig, TextsConfig
 from fitgap.data import datasets, preprocessing, splits, texts
 from fitgap.errors import RequestError
+from fitgap.models import sequences
 from fitgap.report import prediction_tables
 from fitgap.store import recorded
 
@@ -155,3 +156,28 @@ def test_what_does_not_fit_is_refused(compose, folder, tmp_path):
     (tmp_path / "a" / "b" / "mark.txt").write_text("?!")
     with pytest.raises(RequestError, match="no text has a word"):
         datasets.load(of_a)
+
+
+@pytest.mark.parametrize("architecture", [sequences.average, sequences.transformer])
+def test_a_row_of_padding_alone_gives_numbers(architecture):
+    import keras
+
+    given = keras.Input((4,), dtype="int32")
+    heads = {} if architecture is sequences.average else {"heads": 2}
+    made = architecture(given, num_tokens=9, width=8, dropout=0.0, **heads)
+    model = keras.Model(given, made)
+    outputs = model.predict(np.array([[0, 0, 0, 0], [3, 1, 0, 0]], np.int32), verbose=0)
+    assert np.isfinite(outputs).all()
+    if not heads:
+        np.testing.assert_allclose(outputs[1], model.layers[1].embeddings.numpy()[[3, 1]].mean(0))
+
+
+def test_the_labels_of_all_parts_together_are_numbers_or_text(tmp_path):
+    for part, classes in (("train", ("1", "2", "x")), ("val", ("1.0", "2")), ("test", ("1", "2"))):
+        for label in classes:
+            for i in range(4):
+                path = tmp_path / part / label / f"{i}.txt"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"word {label} {i}")
+    config = TextsConfig("texts", path=str(tmp_path), length=5, vocabulary=99, **HELD_OUT)
+    assert datasets.load(config).class_names == ("1", "1.0", "2", "x")

@@ -26,7 +26,7 @@ from fitgap.config.modules import imported_names, split_target
 from fitgap.config.own_code import OwnCode
 from fitgap.config.schema import Config, TableConfig, TextsConfig
 from fitgap.config.settings import decisive, flatten, to_plain
-from fitgap.data import checks, datasets, splits
+from fitgap.data import before_training, datasets, readers, splits
 from fitgap.training.engines.choice import EngineChoice
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
@@ -141,8 +141,12 @@ def data_facts(config: Config) -> DataFacts:
     RequestError
         If the dataset is not to be had or cannot be split as asked.
     """
-    fingerprint = datasets.fingerprint(config.dataset)
-    code = [_of_reader(config), _component("fitgap.data.splits"), _component("fitgap.data.checks")]
+    fingerprint = readers.fingerprint(config.dataset)
+    code = [
+        _of_reader(config),
+        _component("fitgap.data.splits"),
+        _component("fitgap.data.before_training"),
+    ]
     decides = f"{fingerprint} {asdict(config.split)} {code}"
     key = hashlib.sha256(decides.encode()).hexdigest()
     remembered = _read_facts()
@@ -160,10 +164,10 @@ def data_facts(config: Config) -> DataFacts:
         image_shape=dataset.image_shape,
         value_type=dataset.value_type,
         class_names=tuple(dataset.class_names),
-        leakage=checks.find_leakage(dataset, split),
-        other_scale=checks.find_other_scale(dataset, split) if dataset.is_own else "",
+        leakage=before_training.find_leakage(dataset, split),
+        other_scale=before_training.find_other_scale(dataset, split) if dataset.is_own else "",
         stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
-        notes=(*dataset.notes, *checks.notes(dataset, split)),
+        notes=(*dataset.notes, *before_training.notes(dataset, split)),
         task=dataset.task,
     )
     known = {key: asdict(known) for key, known in _read_facts().items()}
@@ -266,7 +270,7 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _of_reader(config: Config) -> str:
-    return _component("fitgap.data.datasets", datasets.reader(config.dataset).__name__)
+    return _component("fitgap.data.datasets", readers.reader(config.dataset).__name__)
 
 
 @functools.cache
@@ -317,7 +321,7 @@ _known_modules = _KnownModules()
 
 
 def _follows(name: str, rooms: set[str]) -> bool:
-    if not name.startswith("fitgap.") or name in datasets.READERS:
+    if not name.startswith("fitgap.") or name in readers.READERS:
         return False
     if name.startswith(_ENGINES):
         return _ENGINES in rooms and name != f"{_ENGINES}.choice"

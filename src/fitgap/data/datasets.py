@@ -6,18 +6,15 @@ kind. Scaling is the model's first layer, not this module's work.
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config import own_code
 from fitgap.config.schema import (
     OWN_DATASETS,
     DatasetConfig,
@@ -25,53 +22,16 @@ from fitgap.config.schema import (
     OwnConfig,
     SplitConfig,
 )
-from fitgap.data import (
-    arrays,
-    disk_arrays,
-    function,
-    idx,
-    image_folder,
-    images,
-    mat,
-    npz,
-    published,
-    table,
-    table_file,
-    targets,
-    texts,
-)
-from fitgap.data import labels as dataset_parts
+from fitgap.data import disk_arrays, parts, published, readers, targets, texts
 from fitgap.data.disk_arrays import blocks
-from fitgap.data.labels import (
-    Column,
-    NumberedPart,
-    Parts,
-    RawLabels,
-    SplitColumns,
-    Words,
-    row_names,
-)
+from fitgap.data.parts import Column, NumberedPart, Parts, RawLabels, SplitColumns, Words, row_names
 from fitgap.errors import RequestError
 
 # The types of a dataset's fields, for all that take some of them.
 Images = disk_arrays.Images
-Labels = dataset_parts.Labels
+Labels = parts.Labels
 
 DATASETS = (*published.CLASS_NAMES, *OWN_DATASETS)
-_READERS: dict[str, Any] = {
-    "csv": table,
-    "function": function,
-    "idx": idx,
-    "image_folder": image_folder,
-    "mat": mat,
-    "npz": npz,
-    "table": table,
-    "texts": texts,
-}
-
-
-# The modules that read a dataset, one for each kind.
-READERS = tuple(module.__name__ for module in (*_READERS.values(), published))
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,27 +155,16 @@ def load(
     """
     if config.name not in DATASETS:
         raise RequestError(f"dataset.name must be one of {', '.join(DATASETS)}, got {config.name}")
-    settings = _decisive(config)
+    settings = readers.decisive(config)
     if isinstance(config, OwnConfig):
         columns = SplitColumns(split.group, split.order) if split else SplitColumns()
-        return _load(settings, None, memory_limit_mb, columns, _file_stats(config))
+        return _load(settings, None, memory_limit_mb, columns, readers.file_stats(config))
     if split and (split.group or split.order):
         raise RequestError(
             f"split.group and split.order name a column of your own data; dataset={config.name} "
             "has none"
         )
     return _load(settings, published.data_dir(config), None)
-
-
-def reader(config: DatasetConfig) -> ModuleType:
-    """Return the module that reads a dataset."""
-    found: ModuleType = _READERS.get(config.name, published)
-    return found
-
-
-def _decisive(config: DatasetConfig) -> str:
-    """Return the settings that decide what is loaded, as JSON."""
-    return json.dumps(asdict(replace(config, allow_duplicates=False)), sort_keys=True)
 
 
 # A sweep's jobs in one process share the arrays; two datasets are what a sweep rarely exceeds.
@@ -278,23 +227,33 @@ def _published(name: str, data_dir: Path | None) -> Dataset:
 
 def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumns) -> Dataset:
     memory_limit = None if memory_limit_mb is None else memory_limit_mb * 2**20
-    key = _cache_key(config)
-    parts: Parts = _READERS[config.name].read(
+    key = readers.cache_key(config)
+    found: Parts = readers.reader(config).read(
         config, memory_limit=memory_limit, key=key, columns=columns
     )
     try:
         train, test, class_names, task = targets.read(
-            parts.train,
-            parts.test,
+            found.train,
+            found.test,
             task=config.task,
             fraction=config.test_fraction,
             seed=config.test_seed,
         )
     except RequestError as error:
         raise RequestError(f"{_source_of(config)}: {error}") from error
-    dataset = _from_parts(config, train, test, class_names)
-    return replace(
-        dataset, task=task, notes=parts.notes, columns=parts.train.columns, words=parts.words
+    return Dataset(
+        name=config.name,
+        class_names=class_names,
+        source=config.function["_target_"]
+        if isinstance(config, FunctionConfig)
+        else str(Path(config.path).expanduser().absolute()),
+        digest="",
+        is_own=True,
+        task=task,
+        notes=found.notes,
+        columns=found.train.columns,
+        words=found.words,
+        **_fields(train, test),
     )
 
 
@@ -304,37 +263,20 @@ def _source_of(config: OwnConfig) -> str:
     return f"dataset.path={config.path}"
 
 
-def _cache_key(config: OwnConfig) -> str:
-    """Return what stands for the arrays that a reader makes, before any is held out."""
-    as_read = replace(config, classes=None, test_fraction=0.0, test_seed=0)
-    digest = hashlib.sha256(f"{_file_stats(as_read)}".encode())
-    for module in (arrays, images, table_file, _READERS[config.name]):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    return digest.hexdigest()
-
-
-def _from_parts(
-    config: OwnConfig, train: NumberedPart, test: NumberedPart, class_names: tuple[str, ...]
-) -> Dataset:
-    return Dataset(
-        name=config.name,
-        x_train=train.x,
-        y_train=train.y,
-        x_test=test.x,
-        y_test=test.y,
-        class_names=class_names,
-        source=config.function["_target_"]
-        if isinstance(config, FunctionConfig)
-        else str(Path(config.path).expanduser().absolute()),
-        digest="",
-        train_names=train.names,
-        test_names=test.names,
-        is_own=True,
-        is_val=train.is_val,
-        train_groups=train.groups,
-        test_groups=test.groups,
-        train_order=train.order,
-    )
+def _fields(train: NumberedPart, test: NumberedPart) -> dict[str, Any]:
+    """Return what a `Dataset` holds of its two parts."""
+    return {
+        "x_train": train.x,
+        "y_train": train.y,
+        "x_test": test.x,
+        "y_test": test.y,
+        "train_names": train.names,
+        "test_names": test.names,
+        "is_val": train.is_val,
+        "train_groups": train.groups,
+        "test_groups": test.groups,
+        "train_order": train.order,
+    }
 
 
 def _arrays(dataset: Dataset) -> tuple[Images, Labels, Images, Labels]:
@@ -351,42 +293,6 @@ def digest_arrays(*arrays: Images) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(config: DatasetConfig) -> str | None:
-    """Return a cheap key that changes when the source's files change, or None without a file.
-
-    Path, size and modification time stand for the bytes, as they do for git and make, so that
-    an unchanged dataset's digest need not be computed again.
-    """
-    if isinstance(config, FunctionConfig):
-        return None  # the same code may return other values
-    if config.name == "digits":
-        published.data_dir(config)  # one that does not exist is a mistake here too
-        return f"{_decisive(config)} {importlib.metadata.version('scikit-learn')}"
-    return _file_stats(config)
-
-
-def _file_stats(config: DatasetConfig) -> str | None:
-    if isinstance(config, FunctionConfig):
-        code = own_code.code_of([str(config.function["_target_"])])
-        return f"{_decisive(config)} {code.fingerprints} {code.data_files}"
-    if isinstance(config, OwnConfig):
-        # Images are decoded by Pillow, into a file that is kept.
-        version = importlib.metadata.version("pillow")
-        found: Sequence[Path] | None = _READERS[config.name].files(config)
-    else:
-        version = ""
-        found = published.find(config.name, published.data_dir(config))
-    if found is None:
-        return None
-    try:
-        # A broken link has no file: it is told when it is read.
-        at = [(path, path.stat() if path.exists() else path.lstat()) for path in found]
-    except OSError as error:
-        raise RequestError(f"{error.filename} has gone while it was looked at") from error
-    stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in at]
-    return f"{_decisive(config)} {version} {stats}"
-
-
 def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
     if dataset.task != "classes":
         raise RequestError(f"dataset.classes: the targets are {dataset.task}, not classes")
@@ -397,37 +303,21 @@ def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
         )
     new_label = np.full(dataset.num_classes, -1)
     new_label[list(classes)] = np.arange(len(classes))
-    parts = []
-    for array, x, y, names, columns in (
-        (
-            "x_train",
-            dataset.x_train,
-            dataset.y_train,
-            dataset.train_names,
-            (dataset.is_val, dataset.train_groups, dataset.train_order),
-        ),
-        (
-            "x_test",
-            dataset.x_test,
-            dataset.y_test,
-            dataset.test_names,
-            (None, dataset.test_groups, None),
-        ),
-    ):
-        numbered = NumberedPart(x, new_label[y], names or row_names(array, len(x)), *columns)
-        parts.append(numbered.select(np.flatnonzero(numbered.y >= 0)))
-    train, test = parts
+    train = NumberedPart(
+        dataset.x_train,
+        new_label[dataset.y_train],
+        dataset.train_names or row_names("x_train", len(dataset.x_train)),
+        dataset.is_val,
+        dataset.train_groups,
+        dataset.train_order,
+    )
+    test = NumberedPart(
+        dataset.x_test,
+        new_label[dataset.y_test],
+        dataset.test_names or row_names("x_test", len(dataset.x_test)),
+        groups=dataset.test_groups,
+    )
+    kept = (part.select(np.flatnonzero(part.y >= 0)) for part in (train, test))
     return replace(
-        dataset,
-        x_train=train.x,
-        y_train=train.y,
-        x_test=test.x,
-        y_test=test.y,
-        class_names=tuple(dataset.class_names[c] for c in classes),
-        train_names=train.names,
-        test_names=test.names,
-        is_val=train.is_val,
-        train_groups=train.groups,
-        test_groups=test.groups,
-        train_order=train.order,
+        dataset, class_names=tuple(dataset.class_names[c] for c in classes), **_fields(*kept)
     )

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fitgap.config import targets
 from fitgap.config.schema import FunctionConfig
-from fitgap.data import arrays
-from fitgap.data.labels import Parts, SplitColumns
+from fitgap.data import array_roles, array_values, arrays
+from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError
 
 MOST_BYTES = 16 * 2**30  # of what is yielded: more is taken for a stream without an end
@@ -51,7 +51,7 @@ def read(
         raise RequestError(f"dataset.function: {target} must be a function")
     try:
         found = _arrays_of(function(**settings))
-        stored = {name: arrays.stored(array) for name, array in found.items()}
+        stored = {name: array_values.stored(array) for name, array in found.items()}
         return arrays.to_parts(stored, config, memory_limit=None, key=key, columns=columns)
     except RequestError as error:
         raise RequestError(f"dataset.function={target}: {error}") from error
@@ -68,7 +68,7 @@ def _arrays_of(returned: Any) -> Arrays:
     if not isinstance(returned, tuple | list) or len(returned) not in (2, 3, 4):
         raise RequestError(f"it {_FORMS}; got {type(returned).__name__}")
     if all(_is_stream(each) or _is_pair(each) for each in returned) and len(returned) < 4:
-        names = ("train", "test") if len(returned) == 2 else arrays.PARTS
+        names = ("train", "test") if len(returned) == 2 else array_roles.PARTS
         parts = [_pair(name, each) for name, each in zip(names, returned, strict=True)]
         return {name: array for part in parts for name, array in part.items()}
     if len(returned) == 3:

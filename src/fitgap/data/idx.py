@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import IdxConfig
-from fitgap.data import arrays, bombs
-from fitgap.data.labels import Parts, SplitColumns
+from fitgap.data import array_values, arrays, bombs
+from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -38,7 +38,7 @@ def read(config: IdxConfig, *, memory_limit: int | None, key: str, columns: Spli
     found = {}
     for role, path in _find(config).items():
         try:
-            found[role] = arrays.stored(read_idx(path))
+            found[role] = array_values.stored(read_idx(path))
         except (ValueError, OSError, EOFError, struct.error, zlib.error) as error:
             raise RequestError(f"dataset=idx: {path} cannot be read: {error}") from error
     try:

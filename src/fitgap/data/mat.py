@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import MatConfig
-from fitgap.data import arrays, bombs
-from fitgap.data.labels import Parts, SplitColumns
+from fitgap.data import array_roles, array_values, arrays, bombs
+from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError
 
 Arrays = dict[str, NDArray[Any]]
@@ -49,9 +49,9 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise RequestError(f"dataset.path={config.path} is no .mat file: {reason}") from error
     try:
-        found, notes = _turned(found, arrays.find_roles(list(found), config.keys))
+        found, notes = _turned(found, array_roles.find_roles(list(found), config.keys))
         parts = arrays.to_parts(
-            {name: arrays.stored(array) for name, array in found.items()},
+            {name: array_values.stored(array) for name, array in found.items()},
             config,
             memory_limit=memory_limit,
             key=key,
@@ -128,7 +128,7 @@ def _text(node: Any) -> str:
 def _turned(found: Arrays, roles: dict[str, str]) -> tuple[Arrays, tuple[str, ...]]:
     notes = []
     turned = dict(found)
-    for part in arrays.PARTS:
+    for part in array_roles.PARTS:
         if f"x_{part}" not in roles:
             continue
         name = roles[f"x_{part}"]

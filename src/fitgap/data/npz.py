@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import NpzConfig
-from fitgap.data import arrays, bombs, disk_arrays
-from fitgap.data.arrays import Stored
-from fitgap.data.labels import Parts, SplitColumns
+from fitgap.data import array_values, arrays, bombs, disk_arrays
+from fitgap.data.array_values import Stored
+from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError
 
 
@@ -94,7 +94,7 @@ def _npy(path: Path) -> Stored:
     if dtype.hasobject:  # an array of them cannot be mapped
         return Stored((), dtype, lambda: iter(()))
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return arrays.stored(array, stays=disk_arrays.is_kept(path))
+    return array_values.stored(array, stays=disk_arrays.is_kept(path))
 
 
 def _name(member: zipfile.ZipInfo) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fitgap.data import texts
 from fitgap.data.datasets import Dataset
-from fitgap.data.labels import Column, Words
+from fitgap.data.parts import Column, Words
 from fitgap.data.splits import Split
 
 if TYPE_CHECKING:

@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from fitgap.config import project
-from fitgap.data import checks
-from fitgap.data.checks import NEAR_RULE, DataFindings, Matches, PartitionFacts
+from fitgap.data import before_training, checks, duplicates
+from fitgap.data.checks import DataFindings, PartitionFacts
 from fitgap.data.datasets import Dataset
+from fitgap.data.duplicates import NEAR_RULE, Matches
 from fitgap.data.splits import Split
 
 
 def findings(dataset: Dataset, split: Split) -> DataFindings:
     """Return what the checks find, remembered or found now."""
-    source = Path(checks.__file__).read_bytes()
+    source = b"".join(
+        Path(str(module.__file__)).read_bytes() for module in (before_training, checks, duplicates)
+    )
     # Names stand in the findings, and no digest of the arrays covers them.
     named = json.dumps([dataset.name, dataset.source, dataset.class_names, *dataset.train_names])
     key = hashlib.sha256(f"{dataset.digest} {split.digest} {named}".encode() + source).hexdigest()

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from fitgap.config.schema import SplitConfig
 from fitgap.data.datasets import Dataset, Labels, digest_arrays
-from fitgap.data.labels import RawLabels, newest, quietly, whole_groups
+from fitgap.data.held_out import newest, quietly, whole_groups
+from fitgap.data.parts import RawLabels
 from fitgap.errors import RequestError
 
 Indices = NDArray[np.int64]

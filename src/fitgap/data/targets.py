@@ -10,7 +10,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.data.labels import Labels, NumberedPart, Part, hold_out, number_classes, row_names
+from fitgap.data.held_out import hold_out
+from fitgap.data.labels import number_classes
+from fitgap.data.parts import Labels, NumberedPart, Part, row_names
 from fitgap.errors import RequestError
 
 Targets = NDArray[np.generic]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.data import table_file
-from fitgap.data.labels import Part, Parts, RawLabels, SplitColumns, Words
+from fitgap.data.parts import Part, Parts, SplitColumns, Words
 from fitgap.data.rows import numbers_of
 from fitgap.errors import RequestError
 
@@ -76,17 +76,22 @@ def read(
     if not known:
         raise RequestError(f"dataset.path={config.path}: no text has a word")
     number = {word: i for i, word in enumerate(sorted(known), start=FIRST_WORD)}
-    parts = {}
-    for part in ("train", "val", "test"):
-        if part not in by_part:
-            continue
-        names, _, labels = zip(*by_part[part], strict=True)
-        x = as_numbers(divided[part], number, length=config.length)
-        parts[part] = Part(x, _labels(labels), "labels", names)
+    labels = {part: np.array([each for *_, each in found]) for part, found in by_part.items()}
+    numbers = {part: numbers_of(each) for part, each in labels.items()}
+    are_numbers = all(np.isfinite(each).all() for each in numbers.values())
+    parts = {
+        part: Part(
+            as_numbers(divided[part], number, length=config.length),
+            numbers[part] if are_numbers else labels[part],
+            "labels",
+            [name for name, *_ in found],
+        )
+        for part, found in by_part.items()
+    }
     words = Words(tuple(number), most=config.vocabulary, column=config.text)
     train = parts["train"]
     if "val" in parts:
-        train = _joined(train, parts["val"])
+        train = train.followed_by(parts["val"])
     return Parts(train, parts.get("test"), words=words)
 
 
@@ -191,19 +196,3 @@ def _column(path: Path, cells: table_file.Cells, name: str, setting: str) -> NDA
             f"{', '.join(list(cells)[:8])}{did_you_mean(name, list(cells))}"
         )
     return cells[name]
-
-
-def _labels(labels: Sequence[str]) -> RawLabels:
-    texts = np.array(labels, np.str_)
-    numbers = numbers_of(texts)
-    return numbers if np.isfinite(numbers).all() else texts
-
-
-def _joined(train: Part, val: Part) -> Part:
-    return Part(
-        np.concatenate([np.asarray(train.x), np.asarray(val.x)]),
-        np.concatenate([train.labels, val.labels]),
-        train.labels_name,
-        [*train.names, *val.names],
-        is_val=np.arange(len(train.x) + len(val.x)) >= len(train.x),
-    )

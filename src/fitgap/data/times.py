@@ -1,14 +1,16 @@
 """Times that order rows, of whatever kind they come in."""
 
-import contextlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.data.parts import RawLabels
+from fitgap.data.rows import numbers_of
 from fitgap.errors import RequestError
 
 
-def as_times(name: str, values: NDArray[np.generic]) -> NDArray[np.generic]:
+def as_times(name: str, values: RawLabels, *, names: Sequence[str] = ()) -> RawLabels:
     """Return times as numbers or dates, which text can be too.
 
     Parameters
@@ -16,23 +18,35 @@ def as_times(name: str, values: NDArray[np.generic]) -> NDArray[np.generic]:
     name
         Of the column, for messages.
     values
-        Of shape (n,): numbers, dates, or text of either kind, dates as 2024-05-31.
+        Of shape (n,): numbers, dates, or text of either kind, dates as ISO 8601 has them.
+    names
+        What messages call each row; empty: its number.
 
     Raises
     ------
     RequestError
         If it is something else, or a value is missing.
     """
-    times = values
-    if times.dtype.kind in "US":
-        for kind in (np.float64, np.datetime64):
-            with contextlib.suppress(ValueError):
-                times = times.astype(np.str_).astype(kind)
-                break
+    times = _of_texts(values.astype(np.str_)) if values.dtype.kind in "US" else values
     if times.dtype.kind not in "biufM":
         raise RequestError(f"split.order={name} must hold numbers or dates as 2024-05-31")
     wrong = np.isnat(times) if times.dtype.kind == "M" else ~np.isfinite(times)
     if wrong.any():
-        position = int(wrong.argmax())
-        raise RequestError(f"split.order={name} has no time at {name}[{position}]")
+        row = int(wrong.argmax())
+        raise RequestError(
+            f"split.order={name}: {names[row] if names else f'{name}[{row}]'} must be a number or "
+            f"a date as 2024-05-31, got {str(values[row])!r}"
+        )
+    return times
+
+
+def _of_texts(texts: NDArray[np.str_]) -> RawLabels:
+    """Return numbers where all texts are numbers; else dates, NaT for what is none."""
+    import pandas as pd
+
+    numbers = numbers_of(texts)
+    if np.isfinite(numbers).all():
+        return numbers
+    dates = pd.to_datetime(pd.Series(texts.astype(object)), errors="coerce", format="ISO8601")
+    times: RawLabels = dates.to_numpy()
     return times

@@ -50,7 +50,7 @@ def unpacked(path: Path) -> Path:
         except OSError as error:
             reason = error.strerror or error
             raise RequestError(f"dataset.path={path} cannot be unpacked: {reason}") from error
-        except Exception as error:  # BadZipFile, zlib.error, EOFError, NotImplementedError, ...
+        except Exception as error:  # a damaged archive trips zipfile, zlib, bz2 or lzma anywhere
             raise RequestError(f"dataset.path={path} is no readable .zip file: {error}") from error
     while True:
         inside = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]

@@ -4,6 +4,8 @@ Keras's own layers and operations alone, so that the saved model needs no code b
 do what `fitgap.data.preprocessing.encode` does, which made the features that it was trained on.
 """
 
+import contextlib
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from keras import ops
 from fitgap.config.schema import DatasetConfig, TableConfig
 from fitgap.data import texts
 from fitgap.data.disk_arrays import Images
-from fitgap.data.labels import Words
+from fitgap.data.parts import Words
 from fitgap.data.preprocessing import ColumnEncoding, Preprocessing
 from fitgap.data.rows import MISSING, any_names
 
@@ -131,8 +133,6 @@ def _encoded(
 def _numbers(words: Sequence[str]) -> list[float]:
     numbers = []
     for word in words:
-        try:
+        with contextlib.suppress(ValueError):
             numbers.append(float(word))
-        except ValueError:
-            continue
-    return [number for number in numbers if number == number]  # noqa: PLR0124 - NaN is no number
+    return [number for number in numbers if not math.isnan(number)]

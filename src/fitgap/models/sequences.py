@@ -28,7 +28,7 @@ def average(
     import keras
 
     embedded = keras.layers.Embedding(num_tokens, width, mask_zero=True, name="embedding")(x)
-    pooled = keras.layers.GlobalAveragePooling1D(name="average")(embedded)
+    pooled = _mean_of_tokens(embedded, x)
     return keras.layers.Dropout(dropout, name="dropout")(pooled) if dropout else pooled
 
 
@@ -74,7 +74,6 @@ def transformer(
     heads
         Of the attention; they share the width.
     """
-    import keras
     from keras import layers, ops
 
     length = x.shape[1]
@@ -90,5 +89,18 @@ def transformer(
     hidden = layers.Dense(2 * width, activation="relu", name="feed_1")(first)
     fed = layers.Dense(width, name="feed_2")(hidden)
     second = layers.LayerNormalization(name="norm_2")(layers.Add(name="sum_2")([first, fed]))
-    pooled: keras.KerasTensor = layers.GlobalAveragePooling1D(name="average")(second)
-    return pooled
+    return _mean_of_tokens(second, x)
+
+
+def _mean_of_tokens(values: "keras.KerasTensor", x: "keras.KerasTensor") -> "keras.KerasTensor":
+    """Return the mean over all tokens that are no padding; zeros where all of them are.
+
+    GlobalAveragePooling1D does the same, but divides 0 by 0 there.
+    """
+    from keras import ops
+
+    is_token = ops.expand_dims(ops.cast(ops.not_equal(x, 0), values.dtype), -1)
+    mean: keras.KerasTensor = ops.sum(values * is_token, axis=1) / ops.maximum(
+        ops.sum(is_token, axis=1), 1
+    )
+    return mean

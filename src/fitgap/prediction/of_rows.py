@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.config.tasks import task_of
 from fitgap.data import rows, table, texts
-from fitgap.data.arrays import listed
+from fitgap.data.array_roles import listed
 from fitgap.errors import RequestError
 from fitgap.prediction.answers import Predictions, of_each_class, outputs_of
 from fitgap.prediction.loading import load_model

@@ -17,7 +17,7 @@ from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.varying_settings import parse
 from fitgap.config.schema import DatasetConfig, PublishedConfig, SplitConfig
 from fitgap.config.settings import dataset_schema
-from fitgap.data import datasets
+from fitgap.data import datasets, readers
 from fitgap.data.datasets import Dataset
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -214,7 +214,7 @@ def _dataset_of(run: StoredRun) -> Dataset:
     reason = f"dataset={settings.name} is not on this machine"
     for one in candidates:
         try:
-            found = datasets.fingerprint(one)
+            found = readers.fingerprint(one)
             dataset = None if found is None else datasets.load(one, split=_split_columns(run))
         except RequestError as error:
             reason = str(error)

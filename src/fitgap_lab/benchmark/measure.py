@@ -17,7 +17,7 @@ import numpy as np
 
 from fitgap.config.project import CONFIG_DIR
 from fitgap.config.schema import DatasetConfig, SplitConfig
-from fitgap.data import datasets, splits
+from fitgap.data import datasets, readers, splits
 from fitgap.data.datasets import Dataset
 from fitgap_lab.benchmark.processes import PROJECT_ROOT, BenchmarkError, Child, machine_cores, run
 from fitgap_lab.benchmark.results import (
@@ -62,7 +62,7 @@ def grid_cases() -> tuple[Case, ...]:
 
 def real_dataset() -> str | None:
     """Return the dataset of the benchmark, or None if its files are not on this machine."""
-    found = datasets.fingerprint(DatasetConfig("fashion_mnist"))
+    found = readers.fingerprint(DatasetConfig("fashion_mnist"))
     return None if found is None else "fashion_mnist"
 
 

@@ -1,0 +1,231 @@
+"""What the values of arrays are, by their type, shape and range, and what is done to them.
+
+Bytes in the shape of images stay as they are, for a network whose first layer divides them by
+255; all other numbers become float32, for a network whose first layer normalises them.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.schema import ArraysConfig
+from fitgap.data import disk_arrays
+from fitgap.data.disk_arrays import Images
+from fitgap.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array that has been found, and is read when it is needed.
+
+    Attributes
+    ----------
+    shape, dtype
+        As stored.
+    blocks
+        Called, gives the rows in order, some at a time.
+    is_streamable
+        Whether ``blocks`` needs no more memory than its rows.
+    mapped
+        The array in its file, which all processes share, where nobody changes that file.
+    """
+
+    shape: tuple[int, ...]
+    dtype: "np.dtype[Any]"
+    blocks: Callable[[], Iterator[NDArray[Any]]]
+    is_streamable: bool = True
+    mapped: NDArray[Any] | None = None
+
+
+def stored(array: NDArray[Any], *, stays: bool = False) -> Stored:
+    """Return an array in memory, or one that NumPy maps from a file, as found.
+
+    Parameters
+    ----------
+    array
+        With its rows along the first axis.
+    stays
+        Whether it is mapped from a file that nobody changes.
+    """
+    return Stored(
+        array.shape,
+        array.dtype,
+        lambda: disk_arrays.blocks(array),
+        mapped=array if stays and array.flags.c_contiguous else None,
+    )
+
+
+def refuse_objects(name: str, each: Stored) -> None:
+    """Raise a `RequestError` if an array holds Python objects."""
+    if each.dtype.hasobject:
+        raise RequestError(
+            f"{name} holds Python objects, which are never loaded; save {name}.astype(str) or "
+            f"{name}.astype(float) in its place"
+        )
+
+
+def check_form(name: str, each: Stored, config: ArraysConfig) -> None:
+    """Raise a `RequestError` if an array of inputs has a type or shape that is none of them."""
+    refuse_objects(name, each)
+    shape = each.shape
+    if each.dtype.kind not in "uifb":
+        raise RequestError(f"{name} must hold numbers, got {each.dtype}")
+    if len(shape) not in (1, 2, 3, 4) or 0 in shape[1:]:
+        raise RequestError(
+            f"{name} must be of shape (n, height, width), (n, height, width, channels), "
+            f"(n, features) or (n, steps, channels), got {shape}"
+        )
+    if config.layout == "sequences" and len(shape) != 3:
+        raise RequestError(
+            f"dataset.layout=sequences needs {name} of shape (n, steps, channels), got {shape}"
+        )
+    if config.layout == "tokens" and len(shape) != 2:
+        raise RequestError(f"dataset.layout=tokens needs {name} of shape (n, length), got {shape}")
+    if len(shape) != 4:
+        return
+    first = config.layout == "channels_first"
+    if shape[1 if first else 3] not in (1, 2, 3, 4):
+        hint = ""
+        if not first and config.layout is None and shape[1] in (1, 3, 4):
+            hint = "; channels in its second axis are read with dataset.layout=channels_first"
+        axis = "second" if first else "last"
+        raise RequestError(
+            f"{name} must have its 1, 3 or 4 channels in its {axis} axis, got shape {shape}{hint}"
+        )
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is done to the values of all inputs.
+
+    ``scale`` multiplies them before they become bytes.
+    """
+
+    dtype: "np.dtype[Any]"
+    scale: float = 1.0
+    channels_first: bool = False
+    notes: tuple[str, ...] = ()
+
+    def shape(self, stored_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the values once `apply` has seen them."""
+        if len(stored_shape) == 1:
+            return (*stored_shape, 1)
+        if self.channels_first and len(stored_shape) == 4:
+            n, channels, height, width = stored_shape
+            return (n, height, width, channels)
+        return stored_shape
+
+    def is_as_stored(self, each: Stored) -> bool:
+        """Tell whether the values stay as they are."""
+        return (each.dtype, each.shape) == (self.dtype, self.shape(each.shape))
+
+    def apply(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Return some rows as a network gets them."""
+        if self.channels_first and block.ndim == 4:
+            block = np.moveaxis(block, 1, 3)
+        if self.dtype == np.uint8:
+            if block.dtype != np.uint8:
+                block = np.rint(block.astype(np.float64) * self.scale).astype(np.uint8)
+        else:
+            with np.errstate(over="ignore"):
+                block = block.astype(self.dtype)
+        return np.ascontiguousarray(block[:, None] if block.ndim == 1 else block)
+
+
+def form_of(inputs: Mapping[str, Stored], config: ArraysConfig, roles: Mapping[str, str]) -> Form:
+    """Find out what the values are, of all parts alike."""
+    float32 = Form(np.dtype(np.float32), channels_first=config.layout == "channels_first")
+    uint8 = replace(float32, dtype=np.dtype(np.uint8))
+    rank = len(next(iter(inputs.values())).shape)
+    is_image = rank in (3, 4) and config.layout != "sequences"
+    if is_image and all(each.dtype == np.uint8 for each in inputs.values()):
+        return uint8
+    facts = [_range_of(roles[f"x_{part}"], each) for part, each in inputs.items()]
+    if not is_image:
+        return _tokens(float32, facts) if config.layout == "tokens" else float32
+    lowest = min(fact.lowest for fact in facts)
+    highest = max(fact.highest for fact in facts)
+    whole = all(fact.is_whole for fact in facts)
+    shown = f"x_train: {inputs['train'].dtype} images from {lowest:g} to {highest:g}"
+    if lowest < 0:
+        return replace(float32, notes=(f"{shown}: normalised",))
+    if whole and 1 < highest <= 255:
+        return replace(uint8, notes=(f"{shown}: taken as bytes",))
+    if highest <= 1 and all(fact.are_bytes for fact in facts):
+        said = f"{shown}: taken as bytes divided by 255"
+        return replace(uint8, scale=255.0, notes=(said,))
+    return replace(float32, notes=(f"{shown}: normalised",))
+
+
+def _tokens(form: Form, facts: Sequence["_Range"]) -> Form:
+    lowest = min(fact.lowest for fact in facts)
+    highest = max(fact.highest for fact in facts)
+    if not all(fact.is_whole for fact in facts) or not 0 <= lowest <= highest < 2**24:
+        raise RequestError(
+            "dataset.layout=tokens needs whole numbers from 0 to 16777215, got values from "
+            f"{lowest:g} to {highest:g}"
+        )
+    return replace(form, dtype=np.dtype(np.int32))
+
+
+@dataclass(frozen=True)
+class _Range:
+    lowest: float
+    highest: float
+    is_whole: bool
+    are_bytes: bool  # as multiples of 1/255
+
+
+def _range_of(name: str, each: Stored) -> _Range:
+    lowest, highest, is_whole, are_bytes, first = np.inf, -np.inf, True, True, 0
+    for block in each.blocks():
+        with np.errstate(over="ignore"):
+            values = block.astype(np.float32)
+        finite = np.isfinite(values)
+        if not finite.all():
+            position = tuple(int(i) for i in np.argwhere(~finite)[0])
+            where = ", ".join(map(str, (first + position[0], *position[1:])))
+            wrong = block[position].item()
+            limit = " (float32 ends at 3.4e38)" if np.isfinite(wrong) else ""
+            raise RequestError(
+                f"{name} must hold finite numbers: {name}[{where}] is {wrong}{limit}"
+            )
+        if block.size:
+            lowest, highest = min(lowest, values.min()), max(highest, values.max())
+            is_whole = is_whole and bool((values == np.rint(values)).all())
+            as_bytes = values * np.float32(255)
+            are_bytes = are_bytes and bool((np.abs(as_bytes - np.rint(as_bytes)) < 1e-3).all())
+        first += len(block)
+    return _Range(float(lowest), float(highest), is_whole, are_bytes)
+
+
+def loaded(each: Stored, form: Form, *, name: str, key: str) -> Images:
+    """Return the values in memory, or as they lie in their file."""
+    del name, key
+    if each.mapped is not None and form.is_as_stored(each):
+        return disk_arrays.DiskRows(each.mapped)
+    x = np.empty(form.shape(each.shape), form.dtype)
+    first = 0
+    for block in each.blocks():
+        x[first : first + len(block)] = form.apply(block)
+        first += len(block)
+    return x
+
+
+def streamed(each: Stored, form: Form, *, name: str, key: str) -> Images:
+    """Return the values in a file of the cache, which is written once."""
+    if not each.is_streamable:
+        raise RequestError(
+            f"{name} is stored column by column and too large for training.memory_limit_mb; "
+            "save np.ascontiguousarray of it"
+        )
+    digest = hashlib.sha256(f"{key} {form}".encode()).hexdigest()
+    path = disk_arrays.cache_file(f"{digest}.npy")
+    if not path.is_file():
+        rows = (form.apply(block) for block in each.blocks())
+        disk_arrays.write(path, rows, shape=form.shape(each.shape), dtype=form.dtype)
+    return disk_arrays.read(path, into_memory=False)

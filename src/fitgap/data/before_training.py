@@ -1,0 +1,162 @@
+"""What refuses a run before its training, and what a person should know before it."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.data import duplicates
+from fitgap.data.datasets import Dataset, Images
+from fitgap.data.disk_arrays import blocks, select
+from fitgap.data.splits import Split
+
+
+def find_leakage(dataset: Dataset, split: Split) -> str:
+    """Say in a phrase which images lie in two partitions; empty if none does.
+
+    Rows of features may well repeat, above all those of few categories: `notes` counts them.
+
+    Parameters
+    ----------
+    dataset, split
+        The data and how the training part is divided.
+    """
+    if _is_table(dataset):
+        return ""
+    owner = duplicates.owners(dataset, split)
+    matches = duplicates.exact(dataset, owner, duplicates.equal_groups(dataset))
+    found = [f"{count} {pair}" for pair, count in matches.across.items() if count]
+    if not found:
+        return ""
+    first, second = matches.examples[0]
+    return f"{', '.join(found)} (first: {first} is {second})"
+
+
+# What makes a note of nearly equal rows: of the unseen ones at least this share have some rows of
+# the training partition about them and then, for a factor of that distance, none. Rows drawn
+# independently do so rarely (at most 1 in 4 ** features for the nearest one).
+_ALIKE_SHARE, _ALIKE_JUMP, _ALIKE_FEATURES = 0.2, 4.0, 4
+_ALIKE_ROWS, _ALIKE_QUERIES = 20_000, 500  # looked at, at most
+_FEW_IMAGES = 20_000
+
+
+def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
+    """Say what a person should know before training on data of her own, a line each.
+
+    Parameters
+    ----------
+    dataset, split
+        The data and how the training part is divided.
+    """
+    if not dataset.is_own:
+        return ()
+    found = []
+    if dataset.task == "classes":
+        counts = np.bincount(dataset.y_train[split.train], minlength=dataset.num_classes)
+        share = counts.max() / counts.sum()
+        if share > 0.5:
+            name = dataset.class_names[counts.argmax()]
+            found.append(
+                f"the most frequent class, {name!r}, is {share:.0%} of the training partition: "
+                f"{share:.2f} is the baseline of accuracy"
+            )
+    owner, groups = duplicates.owners(dataset, split), duplicates.equal_groups(dataset)
+    if _is_table(dataset):
+        exact = duplicates.exact(dataset, owner, groups)
+        repeated = [f"{count} {pair}" for pair, count in exact.across.items() if count]
+        if repeated:
+            found.append(f"rows with the same values (duplicates): {', '.join(repeated)}")
+        if exact.conflicting:
+            found.append(
+                f"{exact.conflicting} rows have the same values as a row with another label"
+            )
+        if dataset.train_groups is None and (share := _alike_share(dataset, split)):
+            found.append(
+                f"{share:.0%} of the unseen rows are nearly alike to some rows of the training "
+                "partition and far from all others; if such rows belong together (one patient, "
+                "one recording), split.group=COLUMN keeps them in one partition"
+            )
+    elif is_image(dataset) and len(owner) <= _FEW_IMAGES:
+        near = duplicates.near(dataset, owner, groups)
+        alike = [f"{count} {pair}" for pair, count in near.across.items() if count]
+        if alike:
+            found.append(f"near duplicates: {', '.join(alike)}; see the data report")
+    return tuple(found)
+
+
+# Parts of the same data differ less: dark images from bright ones about fivefold. 0 to 1 against
+# 0 to 255 is 255-fold.
+_OTHER_SCALE = 50.0
+
+
+def find_other_scale(dataset: Dataset, split: Split) -> str:
+    """Say in a phrase which part has values of another type or scale than the training part.
+
+    Images are compared as a whole; of tables, the feature in the middle of all.
+
+    Parameters
+    ----------
+    dataset, split
+        The data and how the training part is divided.
+    """
+    if dataset.x_train.dtype != dataset.x_test.dtype:
+        return f"test is {dataset.x_test.dtype}, train {dataset.x_train.dtype}"
+    if not np.issubdtype(dataset.x_train.dtype, np.number):
+        return ""
+    train = _mean_sizes(select(dataset.x_train, split.train), per_feature=_is_table(dataset))
+    others = {"val": select(dataset.x_train, split.val), "test": dataset.x_test}
+    for name, x in others.items():
+        if not len(x):
+            continue
+        sizes = _mean_sizes(x, per_feature=_is_table(dataset))
+        varies = (sizes > 0) & (train > 0)
+        if not varies.any():
+            continue
+        ratio = float(np.median(sizes[varies] / train[varies]))
+        if not 1 / _OTHER_SCALE <= ratio <= _OTHER_SCALE:
+            times = f"{ratio:.3g}" if ratio > 1 else f"1/{1 / ratio:.3g}"
+            return f"the values of {name} are {times} times those of train"
+    return ""
+
+
+def _mean_sizes(x: Images, *, per_feature: bool) -> NDArray[np.float64]:
+    """Return the mean of the absolute values: of each feature, or one of all."""
+    total: NDArray[np.float64] = np.zeros(x.shape[1] if per_feature else 1)
+    for block in blocks(x):
+        total += np.sum(np.abs(block, dtype=np.float64), axis=0 if per_feature else None)
+    return total / len(x)
+
+
+def _is_table(dataset: Dataset) -> bool:
+    return len(dataset.image_shape) == 1
+
+
+def is_image(dataset: Dataset) -> bool:
+    """Tell whether the samples are images of bytes."""
+    return dataset.value_type == "uint8" and len(dataset.image_shape) > 1
+
+
+def _alike_share(dataset: Dataset, split: Split) -> float:
+    """Return the share of unseen rows with near copies among the training rows; 0 if small."""
+    random = np.random.default_rng(0)
+    seen = np.nan_to_num(np.asarray(select(dataset.x_train, split.train), np.float64))
+    unseen = np.concatenate(
+        [np.asarray(select(dataset.x_train, split.val)), np.asarray(dataset.x_test[:])]
+    ).astype(np.float64)
+    unseen = np.nan_to_num(unseen)
+    seen = random.permutation(seen)[:_ALIKE_ROWS]
+    unseen = random.permutation(unseen)[:_ALIKE_QUERIES]
+    spread = seen.std(axis=0)
+    varies = spread > 0
+    if varies.sum() < _ALIKE_FEATURES or len(seen) < 20 or len(np.unique(seen, axis=0)) < 20:
+        return 0.0
+    seen, unseen = seen[:, varies] / spread[varies], unseen[:, varies] / spread[varies]
+    squares = (unseen**2).sum(axis=1)[:, None] + (seen**2).sum(axis=1) - 2 * unseen @ seen.T
+    distances = np.sqrt(np.maximum(squares, 0))
+    typical = np.median(distances)
+    nearest = np.sort(distances, axis=1)[:, : max(2, len(seen) // 4)]
+    nearest = np.maximum(nearest, 1e-6 * typical)  # equal rows are counted as duplicates
+    is_alike = ((nearest[:, 1:] > _ALIKE_JUMP * nearest[:, :-1]).any(axis=1)) & (
+        nearest[:, 0] < typical / _ALIKE_JUMP
+    )
+    is_equal = nearest[:, 0] < 1e-5 * typical
+    share = float((is_alike & ~is_equal).mean())
+    return share if share >= _ALIKE_SHARE else 0.0

@@ -1,0 +1,178 @@
+"""What every reader of one's own data hands over: parts, labels, what their columns are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.data.disk_arrays import Images, select
+from fitgap.errors import RequestError
+
+Labels = NDArray[np.int64]
+RawLabels = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class SplitColumns:
+    """The names of the columns ``split.group`` and ``split.order``, where they are asked for."""
+
+    group: str | None = None
+    order: str | None = None
+
+    def refuse(self, reason: str) -> None:
+        """Raise a `RequestError` if a column is asked for, for data that have none."""
+        for setting, name in (("group", self.group), ("order", self.order)):
+            if name is not None:
+                raise RequestError(f"split.{setting}={name}: {reason}")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that is a feature: numbers or, where there are some, categories."""
+
+    name: str
+    categories: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the numbers of a text stand for.
+
+    Attributes
+    ----------
+    known
+        The word of each number, from `fitgap.data.texts.FIRST_WORD` on.
+    most
+        How many of them a network may know.
+    column
+        What the texts are called where they stand in a table.
+    """
+
+    known: tuple[str, ...]
+    most: int
+    column: str
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Images and their labels as a reader found them.
+
+    Attributes
+    ----------
+    x
+        See `Images`.
+    labels
+        Of shape (n,) or (n, 1): text or whole numbers, not yet checked.
+    labels_name
+        What a message calls the labels, such as ``y_train``.
+    names
+        What a message calls each image, such as its file; empty: its number.
+    is_val
+        bool of shape (n,): what the data bring as their validation part, at the end of the
+        training part; None: they bring none.
+    groups, order
+        Of shape (n,): the values of the columns ``split.group`` and ``split.order``.
+    outputs
+        The names of the columns of ``labels``, where there are several and they have names.
+    columns
+        Of a table: what the columns of ``x`` are. A missing value is NaN there, a category its
+        number.
+    is_quantity
+        Whether whole numbers are a quantity all the same, and no classes.
+    """
+
+    x: Images
+    labels: RawLabels
+    labels_name: str
+    names: Sequence[str] = ()
+    is_val: NDArray[np.bool_] | None = None
+    groups: RawLabels | None = None
+    order: RawLabels | None = None
+    outputs: Sequence[str] = ()
+    is_quantity: bool = False
+    columns: tuple[Column, ...] = ()
+
+    def followed_by(self, val: "Part") -> "Part":
+        """Return one part of these samples and, after them, those of the validation part."""
+        groups, order = (
+            None if first is None or second is None else np.concatenate([first, second])
+            for first, second in ((self.groups, val.groups), (self.order, val.order))
+        )
+        n = len(self.x) + len(val.x)
+        return replace(
+            self,
+            x=np.concatenate([np.asarray(self.x), np.asarray(val.x)]),
+            labels=np.concatenate([self.labels, val.labels]),
+            names=[*self.names, *val.names],
+            is_val=np.arange(n) >= len(self.x),
+            groups=groups,
+            order=order,
+        )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a reader found.
+
+    Attributes
+    ----------
+    train
+        The training part and, at its end, the validation part if the data bring one.
+    test
+        None: it is held out.
+    notes
+        What a person should know of how the data were read, a line each.
+    words
+        Of texts: what the numbers in ``x`` stand for.
+    """
+
+    train: Part
+    test: Part | None
+    notes: tuple[str, ...] = ()
+    words: "Words | None" = None
+
+    def with_notes(self, notes: Sequence[str]) -> "Parts":
+        """Return the same parts with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+
+@dataclass(frozen=True, eq=False)
+class NumberedPart:
+    """Images and their class numbers.
+
+    Attributes
+    ----------
+    x
+        As of `Part`.
+    y
+        int64 of shape (n,), from 0; or quantities or sets of labels, float32 of shape (n,) or
+        (n, outputs).
+    names
+        What a message calls each image; see `row_names` where its source does not name it.
+    is_val, groups, order
+        As of `Part`.
+    """
+
+    x: Images
+    y: Labels
+    names: Sequence[str]
+    is_val: NDArray[np.bool_] | None = None
+    groups: RawLabels | None = None
+    order: RawLabels | None = None
+
+    def select(self, rows: NDArray[np.int64]) -> "NumberedPart":
+        """Return some of the images."""
+        return NumberedPart(
+            x=select(self.x, rows),
+            y=self.y[rows],
+            names=[self.names[row] for row in rows.tolist()],
+            is_val=None if self.is_val is None else self.is_val[rows],
+            groups=None if self.groups is None else self.groups[rows],
+            order=None if self.order is None else self.order[rows],
+        )
+
+
+def row_names(array: str, n: int) -> list[str]:
+    """Return what images are called that have no names: by array and row, as ``x_train[3]``."""
+    return [f"{array}[{row}]" for row in range(n)]

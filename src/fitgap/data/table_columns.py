@@ -1,0 +1,165 @@
+"""Which columns of a table are features, and whether they hold numbers or categories."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fitgap.config.checks import did_you_mean
+from fitgap.config.schema import TableConfig
+from fitgap.data import table_file
+from fitgap.data.labels import natural_key
+from fitgap.data.parts import Column, SplitColumns
+from fitgap.data.rows import numbers_of
+from fitgap.data.table_file import Cells, is_missing
+from fitgap.errors import RequestError
+
+# A column of numbers may hold so many cells of text before it is taken as one of text.
+_FEW_TEXTS = 0.1
+_FEWEST_ROWS = 20  # below, "different in every row" says nothing
+_DATE = r"\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4})([ T]\d{1,2}:\d{2}.*)?\s*"
+
+
+@dataclass(frozen=True)
+class File:
+    """One file's cells as text, and what messages call it."""
+
+    path: Path
+    cells: Cells
+
+
+def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
+    """Refuse a file that lacks the targets, rows, or the columns of the first file."""
+    names = list(each.cells)
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    for target in targets:
+        if target not in names:
+            raise RequestError(
+                f"dataset.label={target} is no column of {shown}{did_you_mean(target, names)}"
+            )
+    if len(names) <= len(targets):
+        raise RequestError(f"there must be a column besides {', '.join(map(repr, targets))}")
+    if set(names) != set(first.cells):
+        odd = sorted(set(names) ^ set(first.cells))[0]
+        raise RequestError(
+            f"{each.path.name} must have the columns of {first.path.name}, but {odd!r} is in one "
+            "only"
+        )
+    if len(each.cells[names[0]]) == 0:
+        raise RequestError(f"{each.path.name}: there are no rows")
+
+
+def choose(
+    cells: Cells, config: TableConfig, targets: Sequence[str], columns: SplitColumns
+) -> tuple[list[str], list[str]]:
+    """Return the columns that are features, and why others are none."""
+    for setting in ("columns", "drop", "categories"):
+        for name in getattr(config, setting) or ():
+            if name not in cells:
+                raise RequestError(
+                    f"dataset.{setting}: {name!r} is no column of {', '.join(list(cells)[:8])}"
+                    f"{did_you_mean(name, list(cells))}"
+                )
+    if config.columns is not None:
+        wrong = [name for name in config.columns if name in targets]
+        if wrong:
+            raise RequestError(f"dataset.columns: {wrong[0]!r} is the target (dataset.label)")
+        return list(config.columns), []
+    not_features = {*targets, columns.group, columns.order, *(config.drop or ())}
+    chosen = [name for name in cells if name not in not_features]
+    if config.image_shape is not None:
+        return chosen, []
+    reasons = {name: _why_not(name, cells, targets) for name in chosen}
+    kept = [name for name in chosen if not reasons[name]]
+    if not kept:
+        return chosen, []
+    return kept, [
+        f"column {name!r} is left out: {reason} (dataset.columns names those that count)"
+        for name, reason in reasons.items()
+        if reason
+    ]
+
+
+def _why_not(name: str, cells: Cells, targets: Sequence[str]) -> str:
+    column = cells[name]
+    if any(bool((column == cells[target]).all()) for target in targets):
+        return "it is a copy of the target (leak)"
+    if len(column) < _FEWEST_ROWS:
+        return ""
+    numbers = numbers_of(column)
+    if not np.isfinite(numbers).all():
+        return _why_no_categories(column)
+    if len(np.unique(numbers)) == len(column):
+        if (np.diff(np.sort(numbers)) == 1).all():
+            return "it is a row number, different in every row"
+        if name.strip().lower() in ("id", "index", ""):
+            return "it is an index, different in every row"
+    return ""
+
+
+def _why_no_categories(column: NDArray[np.str_]) -> str:
+    count, distinct = len(column), len(np.unique(column))
+    present = column[~is_missing(column)]
+    if len(present) == 0:
+        return "it is empty"
+    is_number = np.isfinite(numbers_of(present)).mean() >= 1 - _FEW_TEXTS
+    if is_number or table_file.matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
+        return ""
+    if distinct == count:
+        return "it is different in every row, as an identifier is"
+    if distinct > max(50, count / 2):
+        return f"its {distinct} different texts in {count} rows are no categories"
+    return ""
+
+
+def kinds_of(
+    read_files: Sequence[File], chosen: Sequence[str], config: TableConfig
+) -> tuple[Column, ...]:
+    """Find out whether each column holds numbers or categories, of all parts alike."""
+    kinds = []
+    for name in chosen:
+        columns = [each.cells[name] for each in read_files]
+        everything = np.concatenate(columns)
+        present = everything[~is_missing(everything)]
+        wanted = name in (config.categories or ())
+        numbers = numbers_of(present)
+        is_number = np.isfinite(numbers)
+        if not wanted and (is_number.all() or config.image_shape is not None):
+            kinds.append(Column(name))
+            continue
+        if not wanted and is_number.mean() >= 1 - _FEW_TEXTS:
+            _refuse_text(read_files, name)
+        if not wanted and table_file.matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
+            raise RequestError(
+                f"column {name!r} holds dates ({present[0]}), which are no features as they are: "
+                f"leave it out with 'dataset.drop=[{name}]', take it as the time of a row with "
+                f"split.order={name}, or add columns of what of it counts (month, hour)"
+            )
+        values = sorted(np.unique(present).tolist(), key=natural_key)
+        if len(values) > _MOST_CATEGORIES:
+            raise RequestError(
+                f"column {name!r} has {len(values)} categories, more than {_MOST_CATEGORIES}: "
+                f"leave it out with 'dataset.drop=[{name}]'"
+            )
+        kinds.append(Column(name, tuple(values)))
+    return tuple(kinds)
+
+
+_MOST_CATEGORIES = 1000
+
+
+def _refuse_text(read_files: Sequence[File], name: str) -> None:
+    for each in read_files:
+        column = each.cells[name]
+        wrong = ~np.isfinite(numbers_of(column)) & ~is_missing(column)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise RequestError(
+                f"{each.path.name}, row {row + 1}, column {name!r} must be a finite number, as in "
+                f"the other rows, got {str(column[row])!r}\nMend the cell, count it as missing "
+                f"with 'dataset.missing=[{column[row]}]', leave the column out with "
+                f"'dataset.drop=[{name}]' or take it as categories with "
+                f"'dataset.categories=[{name}]'"
+            )
