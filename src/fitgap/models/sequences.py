@@ -93,14 +93,15 @@ def transformer(
 
 
 def _mean_of_tokens(values: "keras.KerasTensor", x: "keras.KerasTensor") -> "keras.KerasTensor":
-    """Return the mean over all tokens that are no padding; zeros where all of them are.
+    """Return the mean over all tokens that are no padding; over the padding where nothing else is.
 
-    GlobalAveragePooling1D does the same, but divides 0 by 0 there.
+    With the embedding's own mask, Keras would divide 0 by 0 there.
     """
+    import keras
     from keras import ops
 
-    is_token = ops.expand_dims(ops.cast(ops.not_equal(x, 0), values.dtype), -1)
-    mean: keras.KerasTensor = ops.sum(values * is_token, axis=1) / ops.maximum(
-        ops.sum(is_token, axis=1), 1
-    )
+    is_empty = ops.equal(ops.max(x, axis=1, keepdims=True), 0)
+    counts = ops.logical_or(ops.not_equal(x, 0), is_empty)
+    pooling = keras.layers.GlobalAveragePooling1D(name="average")
+    mean: keras.KerasTensor = pooling(values, mask=counts)
     return mean
