@@ -1,5 +1,7 @@
 """Tables as people have them: categories, gaps, identifiers, separators, encodings, targets."""
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -219,3 +221,18 @@ def test_a_target_of_numbers_with_a_gap_is_no_set_of_classes(tmp_path, word):
 
 def test_a_class_may_be_called_na(tmp_path):
     assert table(tmp_path, csv(WIDTH, SHAPE, ["NA", "DE"] * (N // 2))).class_names == ("DE", "NA")
+
+
+def test_a_class_called_as_what_is_missing_is_said(tmp_path):
+    dataset = table(tmp_path, csv(WIDTH, SHAPE, ["NA", *KIND[1:-1], "NA"]))
+    assert any("the target is NA in 2 rows" in note for note in dataset.notes)
+
+
+def test_gzip_and_quoted_names_are_read(tmp_path):
+    plain = table(tmp_path, csv(WIDTH, SHAPE, KIND))
+    names = "'width' 'shape' 'kind'".replace(" ", ",")
+    packed = gzip.compress(csv(WIDTH, SHAPE, KIND, names=names).encode())
+    read = table(tmp_path, packed, name="own.csv.gz")
+    assert read.digest == plain.digest
+    with pytest.raises(RequestError, match="cannot be read"):
+        table(tmp_path, packed[:-20], name="torn.csv.gz")

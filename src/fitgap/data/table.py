@@ -90,6 +90,7 @@ def read(
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
     train = parts["path"]
+    notes += _classes_called_missing(train.labels)
     if _is_quantity(train.labels, config):
         count = len(np.unique(train.labels))
         notes.append(
@@ -201,6 +202,18 @@ def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabel
         return texts if len(targets) == 1 else (lowered == "true").astype(np.int64)
     numbers = numbers_of(texts.reshape(-1)).reshape(texts.shape)
     return numbers if np.isfinite(numbers).all() else texts
+
+
+def _classes_called_missing(labels: RawLabels) -> list[str]:
+    """Say which classes have a name that mostly means that nothing is there."""
+    if labels.ndim != 1 or labels.dtype.kind != "U":
+        return []
+    names, counts = np.unique(labels[np.isin(labels, MISSING)], return_counts=True)
+    return [
+        f"the target is {name!s} in {count} rows, which is taken as a class; if it means that the "
+        "target is missing, leave those rows out"
+        for name, count in zip(names.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def _is_quantity(labels: RawLabels, config: TableConfig) -> bool:

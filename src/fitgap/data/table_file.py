@@ -5,9 +5,11 @@ themselves.
 """
 
 import csv
+import gzip
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import TableConfig
+from fitgap.data import bombs
 from fitgap.data.rows import MISSING, texts_of
 from fitgap.errors import RequestError
 
@@ -52,12 +55,14 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, config, targets), []
     try:
-        text, encoding = _decoded(path.read_bytes(), config.encoding)
-    except (OSError, UnicodeError, LookupError) as error:
+        text, encoding = _decoded(_content(path), config.encoding)
+    except (OSError, EOFError, zlib.error, UnicodeError, LookupError) as error:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
     separator = config.separator or _separator(text, path)
     header = next(csv.reader(io.StringIO(text), delimiter=separator), [])
     header = [name.strip() for name in header]
+    if header and all(re.fullmatch("'.+'", name) for name in header):
+        header = [name[1:-1] for name in header]
     has_header = _has_header(header, config, targets, path)
     names = header if has_header else [f"column_{i}" for i in range(1, len(header) + 1)]
     twice = [name for name in names if names.count(name) > 1]
@@ -66,7 +71,7 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
     cells = _parsed(text, separator, names, has_header=has_header, path=path)
     decimal = config.decimal or _decimal(cells, separator)
     notes = []
-    if separator != "," and path.suffix.lower() != ".tsv":
+    if separator != "," and _suffix(path) != ".tsv":
         notes.append(f"{path.name}: columns are separated by {_NAMES.get(separator, separator)}")
     if decimal == ",":
         cells = {name: _with_point(column) for name, column in cells.items()}
@@ -88,6 +93,23 @@ def matches(column: NDArray[np.str_], pattern: str) -> NDArray[np.bool_]:
     return np.array([compiled.fullmatch(cell) is not None for cell in column.tolist()], np.bool_)
 
 
+def _suffix(path: Path) -> str:
+    """Return the ending of a file's name, without that of its compression."""
+    name = path.name.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
+def _content(path: Path) -> bytes:
+    """Return a file's bytes, decompressed where gzip compressed them."""
+    content = path.read_bytes()
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    with gzip.open(path) as file:
+        content = file.read(max(bombs.MUCH_BYTES, bombs.MOST_RATIO * len(content)) + 1)
+    bombs.refuse(path, len(content))
+    return content
+
+
 def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
     if encoding is None:
         if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -101,7 +123,7 @@ def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
 
 
 def _separator(text: str, path: Path) -> str:
-    if path.suffix.lower() == ".tsv":
+    if _suffix(path) == ".tsv":
         return "\t"
     first = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
     if not any(first.count(sign) for sign in _SEPARATORS):

@@ -19,7 +19,7 @@ from fitgap.store.recorded import RecordedRun
 if TYPE_CHECKING:
     import pandas as pd
 
-TABLES = (".csv", ".tsv", ".parquet", ".pq")
+TABLES = (".csv", ".tsv", ".gz", ".parquet", ".pq")
 ARRAYS = (".npy", ".npz")
 
 
