@@ -1,8 +1,10 @@
 """What a comparison claims, where the truth is known: the short form of `make calibrate`."""
 
+import numpy as np
 import pytest
 
-from fitgap_lab.calibration import paired_images
+from fitgap.store import StoredRun
+from fitgap_lab.calibration import paired_images, real_data
 from fitgap_lab.calibration.simulate import Design, simulate
 
 
@@ -59,3 +61,33 @@ def test_pairing_image_by_image_shows_what_the_bound_does_not():
     assert paired.width < 0.5 * bound.width
     assert paired.shown > 0.9
     assert bound.shown < 0.5
+
+
+def test_intervals_are_held_against_the_further_splits():
+    rng = np.random.default_rng(0)
+    runs = [
+        StoredRun(
+            run_id=f"{optimizer} {split} {seed}",
+            name="",
+            status="FINISHED",
+            start_time=0,
+            params={
+                "optimizer.name": optimizer,
+                "split.name": "holdout",
+                "split.seed": str(split),
+                "seed": str(seed),
+                "train_samples": "1200",
+                "val_samples": "300",
+            },
+            metrics={"val/accuracy": accuracy + of_split[split], "gap/accuracy": 0.01},
+            tags={"fitgap.split_digest": str(split)},
+        )
+        for of_split in [0.01 * rng.normal(size=real_data.SPLITS)]
+        for optimizer, accuracy in (("adam", 0.9), ("rmsprop", 0.89))
+        for split in range(real_data.SPLITS)
+        for seed in range(2)
+    ]
+    accuracies, gaps, differences = real_data.checked(runs, 5, uri="")
+    assert (accuracies.all, gaps.all, differences.all) == (26, 0, 13)  # equal gaps have none
+    assert accuracies.held >= 20
+    assert differences.held == 13

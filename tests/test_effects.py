@@ -178,3 +178,13 @@ def test_over_splits_seeds_are_averaged_first_and_overlap_widens_the_interval():
     half_width = t_quantile(2) * 0.02 * math.sqrt(1 / 3 + 1 / 4)
     assert (effect.blocks, effect.span.n) == (6, 3)
     assert effect.span.high - effect.span.mean == pytest.approx(half_width)
+
+
+def test_the_same_difference_in_every_block_has_no_interval():
+    rows = [
+        ({"optimizer.name": name, "seed": seed}, value)
+        for name, value in (("adam", 0.9), ("sgd", 0.8))
+        for seed in range(3)
+    ]
+    (effect,) = main_effects(section_of(rows), metric="val/accuracy")
+    assert (effect.range, effect.blocks, effect.span) == (pytest.approx(0.1), 3, None)

@@ -116,10 +116,11 @@ def test_where_the_law_holds_twice_the_data_is_worth_what_it_says():
         (lambda n: 3 * n**-0.6, {"noise": 0.8}, "scatter by"),
         (lambda n: 0.1 + 1e-5 * n, {}, "does not fall"),
         (lambda n: max(0.0, 0.2 - n / 5000), {}, "no error left"),
+        (lambda n: 3 * n**-0.6 if n != 180 else math.nan, {}, "not a finite number: 3"),
         # It stops to fall at half of the sizes: the smaller ones foretell something else.
         (lambda n: 3 * max(n, 1) ** -0.6 if n <= 500 else 0.07, {}, "misses the error at 1,000"),
     ],
-    ids=["few", "five", "narrow", "scattered", "rising", "perfect", "bending"],
+    ids=["few", "five", "narrow", "scattered", "rising", "perfect", "nan", "bending"],
 )
 def test_where_it_cannot_be_told_the_reason_is_said(error, options, reason):
     found = made_curve(error, **options)

@@ -317,3 +317,27 @@ def test_a_preset_is_trained_and_answered(train, tracking_uri, ask, tmp_path, *,
     ).parent
     kept = mlflow.MlflowClient(tracking_uri).list_artifacts(parent, name)
     assert {file.path.rpartition("/")[2] for file in kept} == files
+
+
+def test_a_run_without_a_finite_figure_counts_nowhere_and_is_said():
+    nan = float("nan")
+    runs = {
+        remedy: {
+            (split, seed): made_run(
+                nan if (remedy, split, seed) == ("l2", 0, 0) else val + split / 100,
+                0.1,
+                seed=seed,
+                **{"split.seed": str(split)},
+            )
+            for split in range(3)
+            for seed in range(2)
+        }
+        for remedy, val in (("none", 0.8), ("l2", 0.9))
+    }
+    found = remedies.effects(runs)
+    (l2,) = found.effects
+    assert (l2.val_change.mean, l2.val_change.n) == (pytest.approx(0.1), 5)
+    assert remedies.notes(found, missing=0)[-1].endswith("do not count: 1.")
+    for run in runs["l2"].values():
+        run.metrics["val/accuracy"] = nan
+    assert remedies.effects(runs).effects[0].verdict == "no finite figures"

@@ -24,7 +24,7 @@ from fitgap.comparison.replicates import (
     mean,
     overlap_of,
 )
-from fitgap.comparison.significance import Paired, paired
+from fitgap.comparison.significance import ROUNDING, Paired, paired
 from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show, value_of
 from fitgap.store import StoredRun
 
@@ -64,7 +64,8 @@ class Effect:
     levels
         Best first; empty if no block has all levels, as where two settings only change together.
     span
-        Higher mean minus lower mean, over blocks; None for fewer than two blocks.
+        Higher mean minus lower mean, over blocks; None for fewer than two blocks, and where it is
+        the same in all: that says that figures are coarse, not that the difference is certain.
     blocks, all_blocks
         How many blocks have every level, and how many there are.
     """
@@ -188,7 +189,7 @@ def _effect(
         within=within,
         metric=metric,
         levels=tuple(level for _, level in levels),
-        span=span,
+        span=span if span is not None and span.high - span.low > ROUNDING else None,
         blocks=len(complete),
         all_blocks=len(everywhere),
     )

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scipy.special import stdtrit  # scipy.stats has the same and takes a second to import
 
@@ -119,12 +119,13 @@ def estimate_over_splits(
     Parameters
     ----------
     values
-        One sequence per split, at least two, of finite values of its runs (one per seed); the seeds
-        of a split are averaged first.
+        One sequence per split, at least one value in all (one per seed); the seeds of a split are
+        averaged first. Those that are not finite are counted, not averaged; what is left of one
+        split only has no interval, since its seeds say nothing of other splits.
     overlap
         Validation images over training images.
     not_finite
-        Runs that are left out; see `Estimate`.
+        Runs that were left out before; see `Estimate`.
     image_variance
         Of a partition that all splits share (the test set): p (1 - p) / images.
     confidence
@@ -135,9 +136,14 @@ def estimate_over_splits(
     mean ± t · √((1/J + overlap) · S²) with S² the variance of the J splits' means and J - 1
     degrees of freedom (Nadeau and Bengio 2003).
     """
-    means = [math.fsum(split) / len(split) for split in values]
+    runs = [value for split in values for value in split if math.isfinite(value)]
+    not_finite += sum(map(len, values)) - len(runs)
+    finite = [[value for value in split if math.isfinite(value)] for split in values]
+    means = [math.fsum(split) / len(split) for split in finite if split]
+    if len(means) < 2:
+        alone = estimate(means or [math.nan])
+        return replace(alone, not_finite=not_finite, covers=SPLITS)
     mean = math.fsum(means) / len(means)
-    runs = [value for split in values for value in split]
     variance = (1 / len(means) + overlap) * standard_deviation(means) ** 2
     half_width = half_width_of(
         variance, degrees=len(means) - 1, image_variance=image_variance, confidence=confidence

@@ -242,6 +242,8 @@ def _too_little(found: Sequence[Point]) -> str | None:
     span = found[-1].samples / found[0].samples
     if span < MIN_SPAN:
         return f"the sizes span a factor of {span:.1f}; it takes {MIN_SPAN:.0f}"
+    if lost := sum(not math.isfinite(error) for point in found for error in point.errors.values()):
+        return f"runs whose validation error is not a finite number: {lost}"
     if any(point.error <= 0 for point in found):
         return "at some size the validation error is zero: there is no error left to follow"
     if found[-1].error >= found[0].error:

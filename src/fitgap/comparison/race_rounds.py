@@ -4,14 +4,16 @@ The same race asked for again finds its finished runs in the record and goes on 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from fitgap import experiment, store
 from fitgap.comparison import race_log
 from fitgap.comparison.estimates import SEEDS, SPLITS
+from fitgap.comparison.images import images_of
 from fitgap.comparison.race import FAILED, Race, Rule
 from fitgap.comparison.race_log import Log, Round
+from fitgap.comparison.recorded_metrics import known_metric
 from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
 from fitgap.comparison.ties import MARGIN, UNDECIDED
 from fitgap.config.schema import Config, MetricConfig
@@ -102,6 +104,8 @@ def run(
         out = race.add_round(values, overlap=overlap)
         rounds.append(Round(values, overlap))
         runs += len(racing)
+        if len(rounds) == 1:
+            _say_fine_margin(rule.margin, found.values(), primary=primary)
         for one in out:
             failed = ", failed" if one.word == FAILED else ""
             print(f"  out: {names[one.candidate]}{failed}", flush=True)
@@ -109,6 +113,18 @@ def run(
         log = Log(names, metric, covers, rule, tuple(rounds))
         race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)
     return log
+
+
+def _say_fine_margin(margin: float, runs: Iterable[StoredRun], *, primary: str) -> None:
+    """Say it if a margin is less than one validation image."""
+    runs = list(runs)
+    images = images_of(runs, fewest=True).get("val")
+    if images and known_metric(primary, runs).is_share and margin < 1 / images:
+        print(
+            f"the margin {margin:g} is less than one of {images:,} validation images: that nothing "
+            "is better by more takes very many rounds (--margin)",
+            flush=True,
+        )
 
 
 def replicate(config: Config, *, number: int) -> dict[str, int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, estimate_over_splits
 from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
-from fitgap.comparison.replicates import grouped, mean, overlap_of, split_of
+from fitgap.comparison.replicates import grouped, overlap_of, split_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -58,6 +58,8 @@ class Effect:
         """What the two intervals say, in a few words."""
         if self.remedy == BASELINE:
             return "baseline"
+        if not self.val_change.n:
+            return "no finite figures"
         if self.val_change.n == 1:
             return "one replicate: no interval"
         return _VERDICTS[self.better, self.larger_gap]
@@ -183,8 +185,6 @@ def _effect(
             return estimate(found, confidence=confidence)
         pairs = grouped(zip(common, found, strict=True), lambda pair: split_of(baseline[pair[0]]))
         by_split = [[value for _, value in of_split] for of_split in pairs.values()]
-        if len(by_split) == 1:  # of several: its seeds say nothing of the others
-            return estimate([mean(found)])
         return estimate_over_splits(by_split, overlap=overlap, confidence=confidence)
 
     def change(part: str) -> Estimate:
@@ -257,6 +257,8 @@ def notes(found: Found, *, missing: int) -> list[str]:
     ]
     if missing:
         told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
+    if not_finite := sum(one.val.not_finite for one in found.rows):
+        told.append(f"Runs whose figures are not finite numbers and do not count: {not_finite}.")
     return told
 
 

@@ -280,7 +280,7 @@ def _effect_rows(effects: Iterable[Effect]) -> list[list[str]]:
         [
             effect.name,
             ", ".join(f"{level.value} {level.mean:.{DECIMALS}f}" for level in effect.levels)
-            or "changes only together with other settings",
+            or "no block has every level: replicates, or other settings, differ",
             ABSENT
             if not effect.levels
             else f"{effect.range:.{DECIMALS}f}"

@@ -36,10 +36,15 @@ def write(page: Path) -> None:
         "learning curves": learning_curves.table,
     }
     for name, of in tables.items():
-        start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
-        before, _, rest = page.read_text(encoding="utf-8").partition(start)
-        _, _, after = rest.partition(end)
-        page.write_text(f"{before}{start}\n{of()}{end}{after}", encoding="utf-8")
+        write_table(page, name, of())
+
+
+def write_table(page: Path, name: str, text: str) -> None:
+    """Put one table between its marks of the page."""
+    start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(start)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{start}\n{text}{end}{after}", encoding="utf-8")
 
 
 def _row(design: Design) -> list[str]:
