@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from fitgap.config import project
+from fitgap.config.schema import MetricConfig
 from fitgap.tracking import mlflow_ui, setup
 
 SCRIPT = project.CHECKOUT / "scripts" / "ui.py"
@@ -65,6 +66,16 @@ def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     assert "metrics.`gap/accuracy`" in view["selectedColumns"]
     assert view["searchFilter"] == "tags.`fitgap.role` = 'run'"
     assert f"viewStateShareKey={mlflow_ui.VIEW_KEY}&" in mlflow_ui.link(number, server="http://a")
+
+
+def test_the_view_is_sorted_by_the_experiments_own_metric(tracking_uri):
+    from mlflow import MlflowClient
+
+    rmse = {"rmse": MetricConfig(direction="lower")}
+    number = setup.prepare(tracking_uri, "prices", metrics=rmse)
+    view = json.loads(MlflowClient(tracking_uri).get_experiment(number).tags[mlflow_ui.VIEW_TAG])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`val/rmse`", True)
+    assert "accuracy" not in json.dumps(view)
 
 
 def test_a_port_in_use_is_told_before_an_address_is_printed(tracking_uri):

@@ -261,7 +261,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     )
 
     description = descriptions.of_run(planned, data=data, choice=choice, model=model)
-    experiment_id = setup.prepare(planned.uri, config.tracking.experiment)
+    experiment_id = setup.prepare(planned.uri, config.tracking.experiment, metrics=config.metrics)
     run_id = delivery.retry_while_away(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     extra = loggers.make(config.tracking.loggers)

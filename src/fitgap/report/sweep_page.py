@@ -22,6 +22,7 @@ from fitgap.report.leaderboard import BEST, TIE, figure_names, label_of, mark_of
 from fitgap.report.terminal import to_csv, to_json, to_markdown
 from fitgap.report.text_tables import escape
 from fitgap.store import StoredRun
+from fitgap.tracking import mlflow_ui
 
 NOTE_TAG = "mlflow.note.content"
 MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
@@ -72,6 +73,16 @@ def _publish(parent: str, plans: Sequence[Plan]) -> None:
         written = sorted(path.name for path in Path(folder).iterdir())
         if written:
             client.log_artifacts(parent, folder)
+    if comparison.sections and (shown := comparison.sections[0]).keys:
+        (run, *_) = shown.groups[0].runs
+        keys = [f"{key}.name" if f"{key}.name" in run.params else key for key in shown.keys]
+        view = mlflow_ui.view(
+            shown.metric,
+            higher_is_better=shown.is_better_high(f"val/{shown.metric}"),
+            group_by=[key for key in keys if key in run.params],
+        )
+        number = client.get_run(parent).info.experiment_id
+        client.set_experiment_tag(number, mlflow_ui.VIEW_TAG, view)
     text = note(comparison, failures=failures, experiment=experiment, files=written)
     client.set_tag(parent, NOTE_TAG, text)
     now = int(time.time() * 1000)

@@ -137,8 +137,8 @@ class _Search:
 
         from fitgap.tracking import setup, sweep_writer
 
-        tracking_config = self._base.config.tracking
-        experiment_id = setup.prepare(self._base.uri, tracking_config.experiment)
+        tracking_config, metrics = self._base.config.tracking, self._base.config.metrics
+        experiment_id = setup.prepare(self._base.uri, tracking_config.experiment, metrics=metrics)
         searched = ", ".join(dimension.name for dimension in self._space)
         with sweep_writer.open_sweep(
             self._base.config.name or f"search over {searched}",

@@ -144,7 +144,9 @@ def _opened(
         with heavy_imports.paused_garbage_collection():
             from fitgap.tracking import run_writer, setup, sweep_writer
 
-        experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
+        experiment_id = setup.prepare(
+            plan.uri, plan.config.tracking.experiment, metrics=plan.config.metrics
+        )
     given = {job.plan.config.name for job in jobs}
     name = (plan.config.name if len(given) == 1 else None) or _name_of_sweep(grid)
     with sweep_writer.open_sweep(

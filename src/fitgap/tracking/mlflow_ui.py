@@ -8,35 +8,49 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 READY_SECONDS = 60.0  # a slow machine; what takes longer shows itself what is wrong
 END_SECONDS = 3.0  # what has not ended by then is killed
 # MLflow's UI takes it from a link, as ?viewStateShareKey=fitgap.
 VIEW_KEY = "fitgap"
-_COLUMNS = {
-    "params": ("dataset.name", "architecture.name", "optimizer.name", "seed"),
-    "metrics": ("val/accuracy", "gap/accuracy", "train/accuracy", "val/loss"),
-}
-# Best first, without the sweeps' parents. Sorted by a metric, runs are not hidden under those.
-_VIEW = {
-    "searchFilter": "tags.`fitgap.role` = 'run'",
-    "orderByKey": "metrics.`val/accuracy`",
-    "orderByAsc": False,
-    "startTime": "ALL",
-    "lifecycleFilter": "Active",
-    "selectedColumns": [f"{kind}.`{name}`" for kind, names in _COLUMNS.items() for name in names],
-}
+VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"  # of an experiment
+# Has the UI open on training runs instead of on language models.
+KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
+_SETTINGS = ("dataset.name", "architecture.name", "optimizer.name", "seed")
 
 
-def experiment_tags() -> dict[str, str]:
-    """Return the tags of an experiment that hold its view for MLflow's UI."""
-    return {
-        # Has the UI open on training runs instead of on language models.
-        "mlflow.experimentKind": "custom_model_development",
-        f"mlflow.sharedViewState.{VIEW_KEY}": json.dumps(_VIEW),
+def view(metric: str, *, higher_is_better: bool, group_by: Sequence[str] = ()) -> str:
+    """Return an experiment's view for MLflow's UI, the value of `VIEW_TAG`.
+
+    Parameters
+    ----------
+    metric
+        The primary one, without a partition.
+    higher_is_better
+        Of it: the best run comes first.
+    group_by
+        Parameters whose values make a group in table and charts, which show means over seeds; none:
+        single runs.
+    """
+    figures = dict.fromkeys([f"val/{metric}", f"gap/{metric}", f"train/{metric}", "val/loss"])
+    settings = dict.fromkeys([*group_by, *_SETTINGS])
+    keys = [{"mode": "param", "groupByData": name} for name in group_by]
+    # Without the sweeps' parents. Sorted by a metric, runs are not hidden under those.
+    shown = {
+        "searchFilter": "tags.`fitgap.role` = 'run'",
+        "orderByKey": f"metrics.`val/{metric}`",
+        "orderByAsc": not higher_is_better,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "selectedColumns": [
+            *(f"params.`{name}`" for name in settings),
+            *(f"metrics.`{name}`" for name in figures),
+        ],
     }
+    grouped = {"aggregateFunction": "average", "groupByKeys": keys}
+    return json.dumps(shown | ({"groupBy": grouped} if keys else {}))
 
 
 def link(experiment_id: str, *, server: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 import mlflow
@@ -12,22 +13,26 @@ from sqlalchemy.engine import make_url
 
 from fitgap import locks, processes, store
 from fitgap.config import project
+from fitgap.config.schema import MetricConfig
 from fitgap.errors import RequestError
 from fitgap.store import moved
 from fitgap.tracking import delivery, mlflow_ui, outbox
 
 FAILURE_TAG = "fitgap.failure"
+ACCURACY = {"accuracy": MetricConfig()}
 
 
-def prepare(uri: str, experiment: str) -> str:
+def prepare(uri: str, experiment: str, *, metrics: Mapping[str, MetricConfig] = ACCURACY) -> str:
     """Make sure that store and experiment exist, and return the experiment's id.
+
+    MLflow's UI shows a new experiment by the first of the metrics.
 
     The first use of an empty database migrates its schema, which several processes at once
     would break; a lock lets one do it.
     """
     path = sqlite_path(uri)
     if path is None:
-        return delivery.retry_while_away(lambda: _prepared(uri, experiment), uri=uri)
+        return delivery.retry_while_away(lambda: _prepared(uri, experiment, metrics), uri=uri)
     lock = path.with_name(path.name + ".lock")
     try:
         lock.touch()
@@ -41,7 +46,7 @@ def prepare(uri: str, experiment: str) -> str:
     with locks.held(lock):
         if not path.exists():
             _create_database(path)
-        return _prepared(uri, experiment)
+        return _prepared(uri, experiment, metrics)
 
 
 def _create_database(path: Path) -> None:
@@ -65,9 +70,9 @@ def _create_database(path: Path) -> None:
     unfinished.replace(path)
 
 
-def _prepared(uri: str, experiment: str) -> str:
+def _prepared(uri: str, experiment: str, metrics: Mapping[str, MetricConfig]) -> str:
     delivery.deliver_waiting(uri)
-    experiment_id = _experiment_id(uri, experiment)
+    experiment_id = _experiment_id(uri, experiment, metrics)
     end_dead_runs(uri, experiment)
     return experiment_id
 
@@ -108,12 +113,12 @@ def sqlite_path(uri: str) -> Path | None:
     return Path(url.database).absolute() if url is not None and url.database else None
 
 
-def _experiment_id(uri: str, name: str) -> str:
+def _experiment_id(uri: str, name: str, metrics: Mapping[str, MetricConfig]) -> str:
     client = delivery.client_for(uri)
     found = client.get_experiment_by_name(name)
     if found is None or found.lifecycle_stage == "deleted":
         try:
-            return _create_or_restore(client, found, uri=uri, name=name)
+            return _create_or_restore(client, found, uri=uri, name=name, metrics=metrics)
         except mlflow.MlflowException:
             # Of several that use a server first only one gets it done; the others find it there.
             found = client.get_experiment_by_name(name)
@@ -123,7 +128,12 @@ def _experiment_id(uri: str, name: str) -> str:
 
 
 def _create_or_restore(
-    client: mlflow.MlflowClient, found: Experiment | None, *, uri: str, name: str
+    client: mlflow.MlflowClient,
+    found: Experiment | None,
+    *,
+    uri: str,
+    name: str,
+    metrics: Mapping[str, MetricConfig],
 ) -> str:
     if found is not None:
         client.restore_experiment(found.experiment_id)
@@ -132,5 +142,7 @@ def _create_or_restore(
     if store.kind_of(uri) != "server":
         beside = sqlite_path(uri) or project.folder() / "mlflow.db"
         location = beside.with_name(moved.FOLDER).as_uri()
-    tags = mlflow_ui.experiment_tags()
+    metric, described = next(iter(metrics.items()))
+    shown = mlflow_ui.view(metric, higher_is_better=described.direction == "higher")
+    tags = mlflow_ui.KIND_TAG | {mlflow_ui.VIEW_TAG: shown}
     return str(client.create_experiment(name, artifact_location=location, tags=tags))
