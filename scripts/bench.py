@@ -1,4 +1,4 @@
-"""Measure this project against plain Keras: epochs, a sweep, the record, metrics, start-up, memory.
+"""Measure this project against plain Keras, and what its commands, views and memory take.
 
 All but the grid take about half an hour together, most of it the sweep's; the grid as much again.
 The machine should do nothing else. Nothing is written but the results: every record lies in a
@@ -18,15 +18,26 @@ from rich.console import Console
 from fitgap.commands.exit_codes import TERMINATED, count, run_command
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
-from fitgap_lab.benchmark import measure, report, single, startup
+from fitgap_lab.benchmark import growth, measure, report, single, startup
 from fitgap_lab.benchmark.processes import machine_cores
 from fitgap_lab.benchmark.report import Part
 from fitgap_lab.benchmark.tables import Result
 
-PARTS = ("epochs", "grid", "sweep", "single", "tracking", "metrics", "startup", "memory")
+PARTS = (
+    "epochs",
+    "grid",
+    "sweep",
+    "single",
+    "tracking",
+    "metrics",
+    "startup",
+    "views",
+    "memory",
+)
 DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")
 # Each part once, on so little data that its figures say nothing: to see that it works.
 SHORT = {"rounds": 1, "images": 3200, "sweep_rounds": 1, "sweep_runs": 1, "memory_runs": 3}
+COMPARED = 100_000  # so many runs are compared, and not reported
 DOCS = CHECKOUT / "docs" / "BENCHMARKS.md"
 
 
@@ -92,7 +103,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--memory-runs",
         type=count,
-        default=40,
+        default=1000,
         metavar="N",
         help="in one process (%(default)s)",
     )
@@ -142,6 +153,10 @@ def _measures(
         ],
         "metrics": lambda: [measure.measure_metrics(rounds=rounds, dataset=dataset, folder=folder)],
         "startup": lambda: startup.measure_startup(rounds=rounds, folder=folder),
+        "views": lambda: [
+            growth.measure_views(runs, rounds=rounds, folder=folder, report=runs < COMPARED)
+            for runs in ((100,) if arguments.short else (10_000, COMPARED))
+        ],
         "memory": lambda: [measure.measure_memory(runs=arguments.memory_runs, folder=folder)],
     }
 

@@ -24,6 +24,7 @@ from fitgap_lab.benchmark.results import (
     Spread,
     Sweep,
     SweepTimes,
+    ViewCosts,
     growth,
     ratios,
     scale_up,
@@ -76,7 +77,11 @@ RESULTS = {
     "startup": [
         CommandTimes("train.py -m, 24 finished runs", (1.5, 1.25), imports_tensorflow=False)
     ],
-    "memory": [Memory((100.0,) * 20 + (104.0,) * 180)],
+    "views": [
+        ViewCosts(10_000, 258.4, (2.72, 143.2), (10.06, 488.0), 2.84),
+        ViewCosts(100_000, 2600.0, (19.9, 640.0), None, None),
+    ],
+    "memory": [Memory((100.0,) * 50 + (104.0,) * 150)],
 }
 
 
@@ -124,12 +129,12 @@ def test_missing_runs_of_a_sweep_count_by_the_mean_of_the_later_ones(run_seconds
     assert scale_up(10.0, run_seconds=run_seconds, total_runs=5) == whole
 
 
-def test_growth_starts_after_the_twentieth_run():
-    assert growth([1.0] * 19 + [100.0, 105.0, 110.0]) == pytest.approx(0.1)
+def test_growth_starts_after_the_fiftieth_run():
+    assert growth([1.0] * 49 + [100.0, 105.0, 110.0]) == pytest.approx(0.1)
 
 
-def test_growth_of_twenty_runs_is_unknown():
-    assert growth([100.0] * 20) is None
+def test_growth_of_fifty_runs_is_unknown():
+    assert growth([100.0] * 50) is None
 
 
 def test_the_faster_plain_fit_is_the_baseline():
@@ -174,8 +179,15 @@ def test_tracking_table_shows_the_share_of_the_recorded_run():
     assert rows("tracking")["share of the run, %"] == ("17.5", "10.0 to 25.0")
 
 
-def test_memory_table_shows_first_twentieth_and_last_run():
-    assert list(rows("memory")) == ["1", "20", "50", "100", "150", "200"]
+def test_what_was_not_measured_of_many_runs_is_a_dash():
+    assert rows("views") == {
+        "10,000": ("258.4", "2.7", "143", "10.1", "488", "2.8"),
+        "100,000": ("2600.0", "19.9", "640", "-", "-", "-"),
+    }
+
+
+def test_memory_table_shows_first_fiftieth_and_last_run():
+    assert list(rows("memory")) == ["1", "50", "200"]
 
 
 def test_memory_table_states_the_growth():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PLAIN_FIT = ("fit, float pixels", "fit, uint8 pixels")
-SETTLED_AFTER = 20  # runs in one process after which its memory should have stopped growing
+SETTLED_AFTER = 50  # runs in one process after which its memory should have stopped growing
 
 
 @dataclass(frozen=True)
@@ -182,6 +182,27 @@ class CommandTimes:
 
 
 @dataclass(frozen=True)
+class ViewCosts:
+    """What comparing and reporting some runs takes.
+
+    Attributes
+    ----------
+    runs
+        Of one database.
+    database_megabytes, page_megabytes
+        Of the files; None without a report.
+    compare, report
+        Seconds, and the largest resident memory in MB; None: not measured.
+    """
+
+    runs: int
+    database_megabytes: float
+    compare: tuple[float, float]
+    report: tuple[float, float] | None
+    page_megabytes: float | None
+
+
+@dataclass(frozen=True)
 class Memory:
     """Resident memory of one process after each of its runs, in units of 2**20 bytes."""
 
@@ -234,7 +255,7 @@ def scale_up(lifetime: float, *, run_seconds: Sequence[float], total_runs: int) 
 def growth(megabytes: Sequence[float]) -> float | None:
     """Return by which share memory grew after `SETTLED_AFTER` runs; None for fewer runs.
 
-    >>> growth([100.0] * 20 + [125.0])
+    >>> growth([100.0] * 50 + [125.0])
     0.25
     """
     if len(megabytes) <= SETTLED_AFTER:

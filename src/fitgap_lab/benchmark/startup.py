@@ -76,6 +76,7 @@ def _startup_commands(folder: Path) -> dict[str, tuple[list[str], int, str]]:
 
     compare = [COMPARE, "--uri", uri, "--experiment", "hundred"]
     return {
+        "fitgap --help": (["-m", "fitgap", "--help"], 0, "train"),
         "train.py --help": ([TRAIN, "--help"], 0, "Groups"),
         "train.py optimizer=adm": ([TRAIN, "optimizer=adm"], 2, "did you mean adam"),
         "train.py training.epochs=0": (
