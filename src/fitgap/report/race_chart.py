@@ -1,10 +1,11 @@
 """The picture of a race's log: how far each candidate lay behind the best, round by round."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 
-from fitgap.charts import marks
+from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import epoch_axis, padded
 from fitgap.comparison.race_log import Log
@@ -36,7 +37,8 @@ def draw(log: Log, *, title: str = "") -> Picture:
     # Intervals of the first rounds are so wide that they would press everything else flat.
     spread = [abs(row["difference"]) for row in rows]
     top = 2 * max([2 * margin, *spread])
-    scale = alt.Scale(domain=padded([-top / 2, top]), nice=False)
+    domain = padded([-top / 2, top])
+    scale = alt.Scale(domain=domain, nice=False)
     names = list(dict.fromkeys(row["candidate"] for row in rows))
     legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1)
     colour = marks.group_colours(names, field="candidate", legend=legend)
@@ -59,9 +61,9 @@ def draw(log: Log, *, title: str = "") -> Picture:
                 alt.Tooltip("word:N"),
             ],
         ),
-        base.transform_filter("datum.ends")
+        marks.of_rows(_words_beside(rows, domain=domain))
         .mark_text(align="left", dx=7)
-        .encode(y=up, text="word:N"),
+        .encode(x=across, y=alt.Y("at:Q", scale=scale), text="word:N", color=colour),
     ]
     return Picture(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT), title)
 
@@ -91,3 +93,19 @@ def _rows(log: Log) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _words_beside(
+    rows: Sequence[dict[str, Any]], *, domain: tuple[float, float]
+) -> list[dict[str, Any]]:
+    """Return the word of each candidate at the end of its line, none on another."""
+    unit = (domain[1] - domain[0]) / HEIGHT
+    by_round: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["ends"]:
+            by_round.setdefault(row["round"], []).append(row)
+    words = []
+    for ended in by_round.values():
+        places = labels.spread([row["difference"] / unit for row in ended])
+        words += [row | {"at": at * unit} for row, at in zip(ended, places, strict=True)]
+    return words
