@@ -134,8 +134,8 @@ def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
     uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
     finished = _finished(identities, store.find_runs(uri, experiment=experiment))
     print(
-        f"\nkept: {len(finished)} of {len(identities)} runs, and of those that were training the "
-        f"epochs that had ended; go on with:\n  {resume_command(uri, parent)}",
+        f"\nkept: {len(finished)} of {len(identities)} runs, and the ended epochs of those in "
+        f"training\ngo on with:\n  {resume_command(uri, parent)}",
         file=sys.stderr,
     )
 
