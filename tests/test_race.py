@@ -168,5 +168,6 @@ def test_a_race_uses_its_budget_and_goes_on_where_it_was(run_train):
     assert (done.code, done.err) == (0, "")
     assert "1 rounds, 2 runs" in done.out
     assert "undecided" in done.out
-    again = run_train(*words, *small, "hydra.sweeper.budget=2")
+    again = run_train(*words, *small, "hydra.sweeper.budget=2", "hydra.sweeper.margin=1e-4")
     assert "2 finished before, 0 to train" in again.out
+    assert "less than one of 288 validation images" in again.out
