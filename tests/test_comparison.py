@@ -17,6 +17,7 @@ from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import parse, show
 from fitgap.config.settings import to_text
 from fitgap.errors import RequestError
+from fitgap.report.leaderboard import label_of
 from fitgap.report.terminal import to_markdown
 from fitgap.store import StoredRun
 
@@ -234,6 +235,19 @@ def test_a_metric_of_which_no_one_says_the_direction_is_named():
 def test_parent_runs_of_sweeps_are_not_compared():
     parent = make_run({"training.epochs": 9}, **{"fitgap.role": "sweep"})
     assert len(only_section([parent, make_run()]).groups) == 1
+
+
+def test_what_comes_with_a_class_has_no_column_of_its_own():
+    cosine = {
+        "training.schedule._target_": "keras.optimizers.schedules.CosineDecay",
+        "training.schedule.alpha": 0.0,
+    }
+    runs = [make_run({"seed": seed, **one}) for one in ({}, cosine) for seed in (0, 1)]
+    section = only_section(runs)
+    assert section.keys == ("training.schedule._target_",)
+    assert "training.schedule=CosineDecay" in map(label_of, section.groups)
+    more = [make_run({"seed": 0, **cosine, "training.schedule.alpha": 0.1})]
+    assert "training.schedule.alpha" in only_section([*runs, *more]).keys
 
 
 def test_different_data_are_never_in_one_ranking():

@@ -328,9 +328,8 @@ def test_the_pictures_hold_the_figures_of_every_group(report):
     drawn = page_pictures.of_section(section.section, section.histories, section.variances)
     assert [one.kind for one in drawn] == ["curves", "curves", "gap", "variance"]
     data = json.loads(drawn[0].data)
-    rows = [row for layer in data["layer"] for row in layer.get("data", {}).get("values", [])]
-    rows += data.get("data", {}).get("values", [])
-    assert {row["group"] for row in rows} == {"adam", "sgd"}
+    rows = [row for rows in data["datasets"].values() for row in rows]
+    assert {row["group"] for row in rows if "group" in row} == {"adam", "sgd"}
     assert max(row.get("x", 0) for row in rows) == 3  # the step after the last is no epoch
 
 

@@ -42,6 +42,8 @@ BEFORE = {
 }
 GROUPS = ("dataset", "split", "architecture", "optimizer", "loss")  # options that have a name
 
+OF_CLASS = "._target_"  # ends the name of a setting that is a class's or a function's import path
+
 Setting = str | int | float | bool | list[object] | None
 
 
@@ -84,16 +86,18 @@ def differing_keys(
     """Return the settings worth a column.
 
     An option brings many settings with it (adam has betas, sgd has none): those say no more than
-    its name, and only count where they vary under one name.
+    its name, and only count where they vary under one name. So do a schedule's, or a callback's,
+    whose name is that of its class.
     """
     position = {key: i for i, key in enumerate(decide)}
     shown: list[str] = []
     for key, i in position.items():
-        group, _, rest = key.partition(".")
-        name_at = position.get(f"{group}.name") if group in GROUPS else None
-        if name_at is None or rest == "name":
+        group = key.partition(".")[0]
+        owner = f"{group}.name" if group in GROUPS else f"{key.rpartition('.')[0]}{OF_CLASS}"
+        name_at = position.get(owner)
+        if name_at is None or key == owner:
             if len({variant[i] for variant in variants}) > 1:
-                shown.append(group if name_at is not None else key)
+                shown.append(group if name_at is not None and group in GROUPS else key)
             continue
         under_name: dict[str | None, set[str | None]] = {}
         for variant in variants:
@@ -133,10 +137,14 @@ def show(value: Setting) -> str:
     return str(value)
 
 
-def show_shortly(value: Setting) -> str:
-    """Return a setting as a table or chart names it, a long float in four digits.
+def show_shortly(value: Setting, *, key: str = "") -> str:
+    """Return a setting as a table or chart names it: four digits of a float, a class's own name.
 
     >>> show_shortly(0.000123456789), show_shortly(0.001), show_shortly(123456)
     ('0.0001235', '0.001', '123456')
+    >>> show_shortly("keras.optimizers.schedules.CosineDecay", key="training.schedule._target_")
+    'CosineDecay'
     """
+    if key.endswith(OF_CLASS):
+        return show(value).rpartition(".")[2]
     return f"{value:.4g}" if isinstance(value, float) else show(value)

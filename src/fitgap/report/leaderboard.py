@@ -18,7 +18,7 @@ from rich.text import Text
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
-from fitgap.comparison.varying_settings import GROUPS, show_shortly
+from fitgap.comparison.varying_settings import GROUPS, OF_CLASS, show_shortly
 
 FIT_SECONDS = "time/fit_seconds"
 SECONDS_HEADER = "median fit\nseconds"
@@ -131,7 +131,7 @@ def label_of(group: Group) -> str:
         return ", ".join(name for name in names if name) or "all runs"
     # The name of an option speaks for itself.
     return ", ".join(
-        show_shortly(value) if key in GROUPS else f"{key}={show_shortly(value)}"
+        ("" if key in GROUPS else f"{key.removesuffix(OF_CLASS)}=") + show_shortly(value, key=key)
         for key, value in group.settings.items()
     )
 
@@ -204,9 +204,9 @@ def _settings(section: Section) -> list[_Column]:
     if section.keys:
         return [
             _Column(
-                header=key.replace(".", ".\n"),
+                header=key.removesuffix(OF_CLASS).replace(".", ".\n"),
                 cells=tuple(
-                    show_shortly(group.settings[key]) if key in group.settings else ABSENT
+                    show_shortly(group.settings[key], key=key) if key in group.settings else ABSENT
                     for group in section.groups
                 ),
                 wraps=True,
