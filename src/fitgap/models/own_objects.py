@@ -33,9 +33,9 @@ def untrained_where_own(model: keras.Model) -> Iterator[None]:
 
     Who opens it could not make them, and needs neither to predict.
     """
-    parts = (model.loss, model.optimizer)
     was_compiled = model.compiled
-    model.compiled = all(part.__module__.startswith("keras.") for part in parts)
+    parts = (model.loss, model.optimizer) if was_compiled else ()
+    model.compiled = was_compiled and all(part.__module__.startswith("keras.") for part in parts)
     try:
         yield
     finally:
