@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.trust import archives
+from fitgap.trust.text import plain
 
 FILE_NAME = "predictions.npz"
 VALIDATION_RIGHT = "validation_right"
@@ -212,6 +213,7 @@ def _said(run: StoredRun) -> Iterator[None]:
         raise RequestError(f"run {run.run_id} has no {FILE_NAME}") from error
     except DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = plain(reason, most=200)  # zipfile repeats what it read
         raise RequestError(f"{FILE_NAME} of run {run.run_id} cannot be read: {reason}") from error
 
 
