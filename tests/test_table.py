@@ -67,6 +67,20 @@ def test_gaps_are_filled_by_what_the_training_partition_alone_says():
     np.testing.assert_array_equal(made, [[2, 1, 0, 0, 0], [5, 0, 0, 0, 1], [7, 0, 0, 1, 0]])
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04\x00\x00plain.csv", "is no text: save it as CSV, unpack it"),
+        (b"# of a device\n# 2\na,b,label\n1,2,x\n", "line 3 has 3 cells, those before 1"),
+    ],
+)
+def test_what_is_no_csv_is_said_in_a_line(tmp_path, content, said):
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match=said):
+        datasets.load(TableConfig(name="csv", path=str(path), label="label"))
+
+
 def test_missing_values_are_counted_and_said(tmp_path):
     widths = ["NA" if i in (3, 5) else width for i, width in enumerate(WIDTH)]
     dataset = table(tmp_path, csv(widths, SHAPE, KIND))
@@ -86,6 +100,7 @@ def test_missing_values_are_counted_and_said(tmp_path):
         (range(0, 3 * N, 3), "id", "index, different in every row"),
         ([f"p{i}" for i in range(N)], "code", "different in every row, as an identifier is"),
         (KIND, "leak", "copy of the target (leak)"),
+        ([{k: i for i, k in enumerate(KIND)}[k] for k in KIND], "code", "under other names (leak)"),
         ([""] * N, "nothing", "it is empty"),
     ],
 )

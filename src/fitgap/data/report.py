@@ -8,7 +8,7 @@ import hashlib
 import json
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict
 from pathlib import Path
@@ -86,35 +86,40 @@ def _matches_from(plain: Mapping[str, Any]) -> Matches:
 
 def to_markdown(found: DataFindings) -> str:
     """Return the findings as a page of Markdown, which reads as plain text too."""
-    height_to_channels = " x ".join(map(str, found.image_shape))
+    shape = " x ".join(map(str, found.image_shape))
+    are_images = len(found.image_shape) > 1
+    samples = "images" if are_images else "rows"
     lines = [
         f"# Data: {found.dataset}",
         "",
-        f"From {found.source}. Each of {height_to_channels} values, {found.value_type}; "
-        f"{found.constant_values} of them are the same in every training image.",
+        f"From {found.source}. Each of {shape} values, {found.value_type}; "
+        f"{found.constant_values} of them are the same in all {samples} of the training partition.",
         "",
         *(f"- {note}" for note in found.notes),
         *([""] if found.notes else []),
-        "| partition | images | lowest | highest | mean |",
-        "|---|--:|--:|--:|--:|",
     ]
     present = {name: part for name, part in found.partitions.items() if part.samples}
-    lines += [
-        f"| {name} | {part.samples} | {part.minimum:.6g} | {part.maximum:.6g} | {part.mean:.6g} |"
-        for name, part in present.items()
-    ]
-    lines += [
-        "",
-        "| class |" + "".join(f" {name} |" for name in present),
-        "|---|" + "--:|" * len(present),
-    ]
-    if not present["train"].class_counts:
-        del lines[-3:]
-    for label in present["train"].class_counts:
-        counts = "".join(f" {part.class_counts[label]} |" for part in present.values())
-        lines.append(f"| {label.replace('|', chr(92) + '|')} |{counts}")
-    lines += ["", "## Exact duplicates: images of the same bytes", "", *_listed(found.exact)]
-    if any(found.exact.across.values()):
+    columns: dict[str, Callable[[PartitionFacts], str]] = {samples: lambda part: str(part.samples)}
+    if are_images:  # the columns of a table have units of their own
+        columns |= {
+            "lowest": lambda part: f"{part.minimum:.6g}",
+            "highest": lambda part: f"{part.maximum:.6g}",
+            "mean": lambda part: f"{part.mean:.6g}",
+        }
+    lines += _table(
+        ("partition", *columns),
+        [(name, *(cell(part) for cell in columns.values())) for name, part in present.items()],
+    )
+    classes = present["train"].class_counts
+    if classes:
+        counts = [
+            (label, *(str(part.class_counts[label]) for part in present.values()))
+            for label in classes
+        ]
+        lines += ["", *_table(("class", *present), counts)]
+    equal = "images of the same bytes" if are_images else "rows of the same values"
+    lines += ["", f"## Exact duplicates: {equal}", "", *_listed(found.exact)]
+    if are_images and any(found.exact.across.values()):  # equal rows are usual in a table
         lines += [
             "",
             "An image in two partitions is leakage: a network is tested on what it learned. "
@@ -122,9 +127,16 @@ def to_markdown(found: DataFindings) -> str:
         ]
     if found.near is not None:
         lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_listed(found.near)]
-    elif len(found.image_shape) > 1:
+    elif are_images:
         lines += ["", "Near duplicates are looked for among images of uint8 only."]
     return "\n".join(lines) + "\n"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table in Markdown, all columns but the first to the right."""
+    cells = ((first.replace("|", "\\|"), *others) for first, *others in rows)
+    rule = "|---|" + "--:|" * (len(head) - 1)
+    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in cells)]
 
 
 def _listed(matches: Matches) -> list[str]:

@@ -186,7 +186,7 @@ def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabel
     for target in targets:
         cells = each.cells[target]
         blank = np.isin(cells, words)
-        if not np.isfinite(numbers_of(cells[~blank])).all():
+        if blank.all() or not np.isfinite(numbers_of(cells[~blank])).all():
             blank = is_missing(cells)  # a class may be called NA
         if blank.any():
             row = int(blank.argmax())

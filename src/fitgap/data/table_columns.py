@@ -84,8 +84,8 @@ def choose(
 
 def _why_not(name: str, cells: Cells, targets: Sequence[str]) -> str:
     column = cells[name]
-    if any(bool((column == cells[target]).all()) for target in targets):
-        return "it is a copy of the target (leak)"
+    if leak := _leak(column, [cells[target] for target in targets]):
+        return leak
     if len(column) < _FEWEST_ROWS:
         return ""
     numbers = numbers_of(column)
@@ -97,6 +97,23 @@ def _why_not(name: str, cells: Cells, targets: Sequence[str]) -> str:
         if name.strip().lower() in ("id", "index", ""):
             return "it is an index, different in every row"
     return ""
+
+
+def _leak(column: NDArray[np.str_], targets: Sequence[NDArray[np.str_]]) -> str:
+    if any(bool((column == target).all()) for target in targets):
+        return "it is a copy of the target (leak)"
+    if len(column) >= _FEWEST_ROWS and any(_is_renamed(column, target) for target in targets):
+        return "it is the target under other names (leak)"
+    return ""
+
+
+def _is_renamed(column: NDArray[np.str_], target: NDArray[np.str_]) -> bool:
+    """Tell whether each value of a column stands for one of the target, and the other way round."""
+    values, targets = np.unique(column), np.unique(target)
+    # Where a target hardly repeats, as a quantity, any column of other numbers would be so.
+    if not 1 < len(targets) == len(values) <= len(column) / 2:
+        return False
+    return len(np.unique(np.char.add(np.char.add(column, "\x1f"), target))) == len(values)
 
 
 def _why_no_categories(column: NDArray[np.str_]) -> str:

@@ -23,6 +23,7 @@ from fitgap.errors import RequestError
 
 Cells = dict[str, NDArray[np.str_]]
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # the marks with which such a file begins
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NAMES = {**_SEPARATORS, " ": "spaces"}
 
@@ -55,7 +56,13 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, config, targets), []
     try:
-        text, encoding = _decoded(_content(path), config.encoding)
+        content = _content(path)
+        if config.encoding is None and not content.startswith(_UTF_16) and b"\0" in content[:4096]:
+            raise RequestError(
+                f"{path} is no text: save it as CSV, unpack it, or say how its text is written, as "
+                "dataset.encoding=utf-16-le"
+            )
+        text, encoding = _decoded(content, config.encoding)
     except (OSError, EOFError, zlib.error, UnicodeError, LookupError) as error:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
     separator = config.separator or _separator(text, path)
@@ -112,7 +119,7 @@ def _content(path: Path) -> bytes:
 
 def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
     if encoding is None:
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        if content.startswith(_UTF_16):
             encoding = "utf-16"
         else:
             try:
@@ -169,6 +176,12 @@ def _parsed(
             )
     except (ValueError, OSError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split())
+        if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
+            expected, line, saw = found.groups()
+            reason = (
+                f"line {line} has {saw} cells, those before {expected}; take out what stands "
+                f"before the header, and quote a cell that holds {_NAMES.get(separator, separator)}"
+            )
         raise RequestError(f"{path} cannot be read as CSV: {reason}") from error
     return {
         name: np.char.strip(frame[name].fillna("").to_numpy().astype(np.str_)) for name in names
