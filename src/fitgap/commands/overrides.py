@@ -8,10 +8,12 @@ import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
 from hydra.errors import HydraException
 
 from fitgap.config import function_options
+from fitgap.config.checks import did_you_mean
 from fitgap.config.model_checks import optimizer_settings
 from fitgap.errors import RequestError
 
@@ -21,6 +23,8 @@ _WITH_VALUE = {
     *("--config-dir", "-cd", "--experimental-rerun"),
 }
 _MULTIRUN = {"-m", "--multirun"}
+# Groups of which a run may have several options.
+_LISTS = ("metrics", "callbacks", "loggers")
 # Between brackets: a word that has letters which Hydra's grammar does not know.
 _FOREIGN_WORD = re.compile(r"[\w.-]*[^\x00-\x7f][\w.-]*")
 _KEY = re.compile(r"[+~]{0,2}[\w/.@:-]+=")
@@ -50,6 +54,7 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     remaining = iter(words)
     for word in remaining:
         if word.startswith("-"):
+            refuse_unknown(word)
             flags.append(word)
             if word in _WITH_VALUE and (value := next(remaining, None)) is not None:
                 flags.append(value)
@@ -62,8 +67,26 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     return [*flags, *(added_where_needed(word, of_functions) for word in quoted_words)]
 
 
+def refuse_unknown(flag: str) -> None:
+    """Refuse a flag that Hydra does not have, whose own answer is a page.
+
+    Raises
+    ------
+    RequestError
+        With the nearest one that there is.
+    """
+    known = [name for action in get_args_parser()._actions for name in action.option_strings]
+    if flag.partition("=")[0] not in known:
+        raise RequestError(
+            f"{flag}: there is no such option{did_you_mean(flag, known)}\n"
+            "A setting is written without dashes, as training.epochs=3"
+        )
+
+
 def refuse_repeated(overrides: Sequence[str]) -> None:
     """Refuse two values for one setting or group, of which Hydra would take the last one.
+
+    In a list of options, as of metrics, it would leave out the second.
 
     Raises
     ------
@@ -72,7 +95,12 @@ def refuse_repeated(overrides: Sequence[str]) -> None:
     """
     given: dict[str, str] = {}
     for override in overrides:
-        key = override.partition("=")[0].lstrip("+")
+        name, _, value = override.partition("=")
+        key = name.lstrip("+")
+        listed = value[1:-1].split(",") if key in _LISTS and value.startswith("[") else []
+        for option in listed:
+            if listed.count(option) > 1:
+                raise RequestError(f"{key} names {option.strip()} twice, got {override}")
         if key in given:
             raise RequestError(
                 f"{key} is given twice, as {given[key]} and as {override}; give it once"

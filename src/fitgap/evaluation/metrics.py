@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hydra.errors import InstantiationException
-from hydra.utils import get_object
 from numpy.typing import NDArray
 
+from fitgap.config import targets
 from fitgap.config.schema import Config, MetricConfig
 from fitgap.errors import RequestError
 
@@ -197,12 +196,9 @@ def _function(metric: Metric) -> Callable[[Array, Array, str], Any]:
         # The same value; but scikit-learn takes a second to import, and each epoch asks for it.
         return lambda y, outputs, task: _accuracy(y, predicted_labels(outputs, task=task))
     try:
-        found = get_object(target)
-    except (ImportError, ValueError, AttributeError, InstantiationException) as error:
-        raise RequestError(
-            f"metrics.{metric.name}.function._target_={target} is not to be had: "
-            f"{_first_line(error)}"
-        ) from error
+        found = targets.locate(target)
+    except RequestError as error:
+        raise RequestError(f"metrics={metric.name}: {error}") from error
     if inspect.isclass(found):
         return _by_keras(metric.name, found, settings)
     return _by_function(found, settings, needs=node.needs)
