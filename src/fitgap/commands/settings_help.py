@@ -23,8 +23,8 @@ Train one experiment (or, with -m, a sweep of them) and record its overfitting g
   fitgap train sweep=optimizers dataset=fashion_mnist
 """
 TAIL = """\
---help with GROUP=OPTION shows that option's settings; --cfg job shows the composed settings,
---hydra-help Hydra's own flags.
+--help with GROUP=OPTION shows the settings of that option. --cfg job shows the composed settings.
+--hydra-help shows Hydra's own flags.
 """
 _INTERNAL = ("schema",)
 # Options that Hydra's plugins bring, without a file in conf/.
