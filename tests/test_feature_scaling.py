@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from fitgap.data.preprocessing import Embedded
 from fitgap.evaluation.scores import Partition
 from fitgap.models import build as models
 from fitgap.models.scaling import FeatureScaling, feature_scaling
@@ -63,6 +64,32 @@ def test_every_run_uses_the_scaling_of_its_own_data(compose, name):
         logits = normal @ kernel + bias
         expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         np.testing.assert_allclose(engine.predict(partition.x), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["compiled", "fit"])
+def test_a_vector_is_learned_for_each_category(compose, name):
+    # Alternating categories, which no line through their numbers tells apart.
+    config = compose(
+        *("architecture=dense_softmax", "training.batch_size=16", "optimizer.learning_rate=1"),
+        *("training.precision=mixed_bfloat16",),
+    )
+    choice = EngineChoice(name, xla=False, reason="asked for")
+    number = np.arange(60) % 10 + 1000  # more than half precision counts to
+    x = np.stack([rng.normal(7, 2, 60), number], axis=1).astype(np.float32)
+    train = Partition(x, number % 2)
+    for output_dim in (2, 5):  # of the same shape outside: the program is another one
+        scaling = feature_scaling(x, [Embedded(1, input_dim=1012, output_dim=output_dim)])
+        assert (scaling.mean[1], scaling.variance[1]) == (0, 1)
+        model = build(config, scaling, shape=(2,))
+        assert model.layers[-1].input.shape == (None, 1 + output_dim)
+        engine = engines.make(choice, model=model, train=train, config=config, callbacks=[])
+        before = engine.model.get_weights()[0]
+        for _ in range(60):
+            engine.run_epoch(np.arange(60, dtype=np.int32))
+        assert (engine.predict(x).argmax(axis=1) == train.y).all()
+        vectors = engine.model.get_weights()[0]
+        assert vectors.shape == (1012, output_dim)
+        np.testing.assert_array_equal(vectors[:1000], before[:1000])
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 5)])

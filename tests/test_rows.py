@@ -48,6 +48,8 @@ def flowers() -> pd.DataFrame:
     )
     frame.loc[[3, 17], "width (cm)/2"] = nan
     frame.loc[[4, 11], "größe"] = None
+    # Else these would be the target under other names.
+    frame.loc[5, "petals"], frame.loc[7, "zip"] = 9, 10136
     return frame
 
 
@@ -65,9 +67,11 @@ def trained(request, compose, template_database, tmp_path_factory):
     others = [name for each in TARGETS.values() for name in each if name not in targets]
     frame = flowers().drop(columns=others)
     frame.to_csv(folder / "flowers.csv", index=False)
+    # A column of whole numbers as categories: of 0 and 1, or as vectors that are learned.
+    setting = "categories" if request.param == "classes" else "embed"
     settings = compose(
         *("dataset=table", f"dataset.path={folder}/flowers.csv", "training.epochs=2"),
-        *(f"dataset.label=[{','.join(targets)}]", "dataset.categories=[zip]"),
+        *(f"dataset.label=[{','.join(targets)}]", f"dataset.{setting}=[zip]"),
         *(f"dataset.task={request.param}", f"tracking.uri={uri}"),
         task=None,
     )
@@ -199,11 +203,10 @@ def encoder_alone(learned, *, missing=()):
 def test_rows_become_the_features_that_a_network_learned_from():
     random = np.random.default_rng(1)
     names = ["a", "b/c", "network", "rows_to_features", "größe (cm)", "where", "concatenate"]
+    words = ("x", "y y", "10", "ß")
+    kinds = [(), (words,), (words, 3)]  # numbers, columns of 0 and 1, numbers of categories
     for seed in range(5):
-        columns = [
-            datasets.Column(name, None if random.random() < 0.5 else ("x", "y y", "10", "ß"))
-            for name in names
-        ]
+        columns = [datasets.Column(name, *kinds[random.integers(3)]) for name in names]
         x = np.stack(
             [
                 random.normal(size=40) if column.categories is None else random.integers(0, 4, 40)

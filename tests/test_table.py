@@ -67,6 +67,34 @@ def test_gaps_are_filled_by_what_the_training_partition_alone_says():
     np.testing.assert_array_equal(made, [[2, 1, 0, 0, 0], [5, 0, 0, 0, 1], [7, 0, 0, 1, 0]])
 
 
+def test_an_embedded_column_is_one_of_numbers_of_categories():
+    columns = (datasets.Column("a"), datasets.Column("b", ("w", "x", "y", "z"), 5))
+    nan = np.nan
+    learned = preprocessing.learn(np.array([[1, 0], [2, 2], [9, nan]], np.float32), columns)
+    made = preprocessing.encode(
+        np.array([[1, 1], [1, 0], [1, 2], [1, 3], [1, nan]], np.float32), learned
+    )
+    np.testing.assert_array_equal(made[:, 1], [0, 1, 2, 0, 3])  # 0: unknown; 3: missing
+    assert learned[1].width == 1
+    assert preprocessing.Preprocessing(learned, None).embedded == (
+        preprocessing.Embedded(position=1, input_dim=4, output_dim=5),
+    )
+
+
+def test_any_column_can_be_embedded_and_is_the_same_data(tmp_path):
+    streets = [f"street {i % 26}" for i in range(N)]  # too many for columns of 0 and 1
+    text = csv(range(N), WIDTH, streets, SHAPE, KIND, names="row,width,street,shape,kind")
+    dataset = table(tmp_path, text, embed=["street", "width"], embed_dim=3)
+    dims = {column.name: column.embed_dim for column in dataset.columns}
+    assert dims == {"width": 3, "street": 3, "shape": None}
+    one_hot = table(tmp_path, text, categories=["width"], columns=["width", "street", "shape"])
+    assert one_hot.digest == dataset.digest
+    with pytest.raises(RequestError, match=r"dataset\.embed: 'kind' is none of the columns that"):
+        table(tmp_path, text, embed=["kind"])
+    with pytest.raises(RequestError, match=r"dataset\.embed: 'stret' is no column .*street"):
+        table(tmp_path, text, embed=["stret"])
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

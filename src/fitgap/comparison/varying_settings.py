@@ -29,11 +29,21 @@ BEFORE = {
             f"dataset.{name}"
             for name in (
                 *("task", "keys", "layout", "label_path", "val_path", "columns", "drop"),
-                *("categories", "missing", "separator", "decimal", "encoding", "header", "bits"),
+                *(
+                    "categories",
+                    "embed",
+                    "missing",
+                    "separator",
+                    "decimal",
+                    "encoding",
+                    "header",
+                    "bits",
+                ),
             )
         ],
         "null",
     ),
+    "dataset.embed_dim": "8",
     "dataset.skip_unreadable": "false",
     **dict.fromkeys([f"split.{name}" for name in ("folds", "fold", "group", "order")], "null"),
     "split.train_fraction": "1.0",

@@ -53,8 +53,10 @@ def check_dataset(dataset: DatasetConfig) -> None:
             require(
                 "dataset.decimal", dataset.decimal, ". or ,", when=dataset.decimal in (".", ",")
             )
+        require("dataset.embed_dim", dataset.embed_dim, "1 or more", when=dataset.embed_dim >= 1)
         if dataset.image_shape is not None:
             _check_size("dataset.image_shape", dataset.image_shape)
+            require("dataset.embed", dataset.embed, "null for images", when=not dataset.embed)
 
 
 _ROLES = tuple(f"{kind}_{part}" for part in ("train", "val", "test") for kind in ("x", "y"))

@@ -101,6 +101,8 @@ class TableConfig(OwnConfig):
     columns: list[str] | None = None
     drop: list[str] | None = None
     categories: list[str] | None = None
+    embed: list[str] | None = None
+    embed_dim: int = 8
     missing: list[str] | None = None
     separator: str | None = None
     decimal: str | None = None

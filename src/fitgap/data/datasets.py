@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def _digest(dataset: Dataset, arrays_digest: str) -> str:
     """
     if not dataset.is_own:
         return arrays_digest
-    columns = [asdict(column) for column in dataset.columns]
+    columns = [{"name": column.name, "categories": column.categories} for column in dataset.columns]
     names = [
         dataset.task,
         dataset.class_names,

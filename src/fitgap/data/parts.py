@@ -29,10 +29,14 @@ class SplitColumns:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table that is a feature: numbers or, where there are some, categories."""
+    """A column of a table that is a feature: numbers or, where there are some, categories.
+
+    ``embed_dim`` numbers stand for each category, if the network learns a vector for it.
+    """
 
     name: str
     categories: tuple[str, ...] | None = None
+    embed_dim: int | None = None
 
 
 @dataclass(frozen=True)

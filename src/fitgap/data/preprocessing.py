@@ -1,5 +1,8 @@
 """What a network gets of a table's columns: gaps filled, categories as columns of 0 and 1.
 
+Where a network learns a vector for each category, the column becomes one of numbers from 0:
+unknown, the categories, missing. The network's first layer takes them (`fitgap.models.embeddings`).
+
 Medians and known categories are those of the training partition alone. A number that is missing
 becomes the median, and another column says so; a category that the training partition has not is
 a row of zeros. A table of numbers without gaps stays as it is.
@@ -48,6 +51,14 @@ class ColumnEncoding:
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the columns that the network gets; shape (n, its number of them)."""
         missing = np.isnan(values)
+        if self.column.embed_dim is not None:
+            known = np.array(self.categories, np.float32)
+            place = np.searchsorted(known, values)  # they ascend; NaN is behind all
+            is_known = np.append(known, np.nan)[place] == values
+            number = np.where(is_known, place + 1, 0)
+            if self.marks_missing:
+                number = np.where(missing, len(known) + 1, number)
+            return number.astype(np.float32)[:, np.newaxis]
         if self.column.categories is None:
             made = [np.where(missing, np.float32(self.fill), values)]
         else:
@@ -57,6 +68,32 @@ class ColumnEncoding:
         if not made:
             return np.zeros((len(values), 0), np.float32)
         return np.stack(made, axis=1)
+
+    @property
+    def width(self) -> int:
+        """How many columns the network gets."""
+        if self.column.embed_dim is not None:
+            return 1
+        numbers = 1 if self.column.categories is None else len(self.categories)
+        return numbers + self.marks_missing
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A column of what the network gets that holds numbers of categories.
+
+    Attributes
+    ----------
+    position
+        Of the column, from 0.
+    input_dim, output_dim
+        How many numbers of categories there are, and how many numbers stand for each; the words
+        of ``keras.layers.Embedding``.
+    """
+
+    position: int
+    input_dim: int
+    output_dim: int
 
 
 def learn(x: NDArray[np.float32], columns: Sequence[Column]) -> tuple[ColumnEncoding, ...]:
@@ -109,6 +146,17 @@ class Preprocessing:
     columns: tuple[ColumnEncoding, ...]
     example: "pd.DataFrame"
     words: Words | None = None
+
+    @property
+    def embedded(self) -> tuple[Embedded, ...]:
+        """The columns that the network's first layer makes vectors of."""
+        found, position = [], 0
+        for each in self.columns:
+            if each.column.embed_dim is not None:
+                input_dim = 1 + len(each.categories) + each.marks_missing
+                found.append(Embedded(position, input_dim, each.column.embed_dim))
+            position += each.width
+        return tuple(found)
 
 
 def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | None]:

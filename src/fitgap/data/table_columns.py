@@ -55,7 +55,7 @@ def choose(
     cells: Cells, config: TableConfig, targets: Sequence[str], columns: SplitColumns
 ) -> tuple[list[str], list[str]]:
     """Return the columns that are features, and why others are none."""
-    for setting in ("columns", "drop", "categories"):
+    for setting in ("columns", "drop", "categories", "embed"):
         for name in getattr(config, setting) or ():
             if name not in cells:
                 raise RequestError(
@@ -71,7 +71,9 @@ def choose(
     chosen = [name for name in cells if name not in not_features]
     if config.image_shape is not None:
         return chosen, []
-    reasons = {name: _why_not(name, cells, targets) for name in chosen}
+    reasons = {
+        name: _why_not(name, cells, targets, embeds=name in (config.embed or ())) for name in chosen
+    }
     kept = [name for name in chosen if not reasons[name]]
     if not kept:
         return chosen, []
@@ -82,11 +84,11 @@ def choose(
     ]
 
 
-def _why_not(name: str, cells: Cells, targets: Sequence[str]) -> str:
+def _why_not(name: str, cells: Cells, targets: Sequence[str], *, embeds: bool) -> str:
     column = cells[name]
     if leak := _leak(column, [cells[target] for target in targets]):
         return leak
-    if len(column) < _FEWEST_ROWS:
+    if len(column) < _FEWEST_ROWS or embeds:
         return ""
     numbers = numbers_of(column)
     if not np.isfinite(numbers).all():
@@ -136,11 +138,17 @@ def kinds_of(
 ) -> tuple[Column, ...]:
     """Find out whether each column holds numbers or categories, of all parts alike."""
     kinds = []
+    if others := [name for name in config.embed or () if name not in chosen]:
+        raise RequestError(
+            f"dataset.embed: {others[0]!r} is none of the columns that count, which are "
+            f"{', '.join(chosen[:8])}{', ...' if len(chosen) > 8 else ''} (dataset.columns)"
+        )
     for name in chosen:
         columns = [each.cells[name] for each in read_files]
         everything = np.concatenate(columns)
         present = everything[~is_missing(everything)]
-        wanted = name in (config.categories or ())
+        embeds = name in (config.embed or ())
+        wanted = embeds or name in (config.categories or ())
         numbers = numbers_of(present)
         is_number = np.isfinite(numbers)
         if not wanted and (is_number.all() or config.image_shape is not None):
@@ -155,12 +163,13 @@ def kinds_of(
                 f"split.order={name}, or add columns of what of it counts (month, hour)"
             )
         values = sorted(np.unique(present).tolist(), key=natural_key)
-        if len(values) > _MOST_CATEGORIES:
+        if len(values) > _MOST_CATEGORIES and not embeds:
             raise RequestError(
                 f"column {name!r} has {len(values)} categories, more than {_MOST_CATEGORIES}: "
-                f"leave it out with 'dataset.drop=[{name}]'"
+                f"learn a vector for each with 'dataset.embed=[{name}]', or leave it out with "
+                f"'dataset.drop=[{name}]'"
             )
-        kinds.append(Column(name, tuple(values)))
+        kinds.append(Column(name, tuple(values), config.embed_dim if embeds else None))
     return tuple(kinds)
 
 

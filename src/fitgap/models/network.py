@@ -16,7 +16,7 @@ from hydra.utils import instantiate
 
 from fitgap.config import targets
 from fitgap.errors import RequestError
-from fitgap.models import whole_models
+from fitgap.models import embeddings, whole_models
 from fitgap.models.scaling import FeatureScaling, Tokens
 
 Layers = list[keras.layers.Layer]
@@ -79,7 +79,10 @@ def make(
     if own not in ("auto", "none", None):
         raise RequestError(f"architecture.scaling must be auto or none, got {own!r}")
     function = _function(name, architecture)
-    facts = {"image_shape": image_shape, "input_shape": image_shape, "num_outputs": num_outputs}
+    shape = image_shape
+    if isinstance(scaling, FeatureScaling) and scaling.embedded:
+        shape = (image_shape[0] + sum(each.output_dim - 1 for each in scaling.embedded),)
+    facts = {"image_shape": shape, "input_shape": shape, "num_outputs": num_outputs}
     if isinstance(scaling, Tokens):
         facts["num_tokens"] = scaling.count
     settings = _settings(name, architecture, function, facts)
@@ -101,7 +104,7 @@ def make(
             name,
             made,
             inputs=[*_inputs(image_shape, scaling, raw=is_raw), *augmentation()],
-            image_shape=image_shape,
+            image_shape=shape,
             head=head(),
             takes_logits=takes_logits,
         )
@@ -305,19 +308,19 @@ def _inputs(
             keras.layers.Input(image_shape, dtype="uint8", name="image"),
             keras.layers.Rescaling(factor, name=name, dtype="float32"),
         ]
-    features = keras.layers.Input(image_shape, dtype="float32", name="features")
-    if raw:
-        return [features]
-    return [
-        features,
-        keras.layers.Normalization(
+    layers = [keras.layers.Input(image_shape, dtype="float32", name="features")]
+    if not raw:
+        normalization = keras.layers.Normalization(
             axis=scaling.axis,
             mean=scaling.mean,
             variance=scaling.variance,
             name="normalization",
             dtype="float32",  # under mixed precision too: features come in any unit
-        ),
-    ]
+        )
+        layers.append(normalization)
+    if scaling.embedded:
+        layers.append(embeddings.layer(image_shape[0], scaling.embedded))
+    return layers
 
 
 def _not_flat(name: str, shape: Sequence[int | None]) -> RequestError:

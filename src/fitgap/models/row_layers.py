@@ -126,6 +126,12 @@ def _encoded(
     words = [word for word in dict.fromkeys([*MISSING, *missing]) if word not in categories]
     # 0: unknown; from 1: the categories; above: missing.
     number = keras.layers.StringLookup(vocabulary=[*categories, *words], num_oov_indices=1)(x)
+    if each.column.embed_dim is not None:
+        if each.marks_missing:
+            number = ops.minimum(number, len(categories) + 1)
+        else:  # in training there was none: it is as one that is unknown
+            number = ops.where(number > len(categories), 0, number)
+        return keras.layers.Reshape((1,))(ops.cast(number, "float32"))
     number = ops.minimum(number, len(categories) + 1) - 1
     return ops.one_hot(number, len(categories) + each.marks_missing)
 

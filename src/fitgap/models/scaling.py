@@ -5,12 +5,14 @@ they are normalised by what the training partition alone says of them, so that n
 validation and test partitions reaches the network.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.data.disk_arrays import Images, blocks
+from fitgap.data.preprocessing import Embedded
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class FeatureScaling:
     mean, variance
         One number per feature, or one for all; a variance of 0 is replaced by 1, so that a
         constant feature becomes 0.
+    embedded
+        The columns that are numbers of categories; they stay as they are, and a vector is learned
+        for each category.
     """
 
     axis: int | None
     mean: list[float] | float
     variance: list[float] | float
+    embedded: tuple[Embedded, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,13 +77,15 @@ def target_scaling(y: NDArray[np.generic]) -> TargetScaling:
     )
 
 
-def feature_scaling(x: Images) -> FeatureScaling | None:
+def feature_scaling(x: Images, embedded: Sequence[Embedded] = ()) -> FeatureScaling | None:
     """Compute the scaling of the training partition's features.
 
     Parameters
     ----------
     x
         float32 of shape (n, features), or (n, height, width[, channels]); or uint8 images.
+    embedded
+        Columns of ``x`` that are numbers of categories.
 
     Returns
     -------
@@ -94,6 +102,11 @@ def feature_scaling(x: Images) -> FeatureScaling | None:
     squares = [np.sum((block.astype(np.float64) - mean) ** 2, axis=axes) for block in blocks(x)]
     variance = np.sum(squares, axis=0) / count
     variance = np.where(variance == 0, 1.0, variance)
+    for each in embedded:
+        mean[each.position], variance[each.position] = 0.0, 1.0
     return FeatureScaling(
-        axis=-1 if per_feature else None, mean=mean.tolist(), variance=variance.tolist()
+        axis=-1 if per_feature else None,
+        mean=mean.tolist(),
+        variance=variance.tolist(),
+        embedded=tuple(embedded),
     )

@@ -51,7 +51,8 @@ class Data:
         """What the network's first layer needs to know of the features."""
         if self.dataset.num_tokens:
             return Tokens(self.dataset.num_tokens)
-        return feature_scaling(self.partitions.train.x)
+        embedded = self.learned.embedded if self.learned else ()
+        return feature_scaling(self.partitions.train.x, embedded)
 
     @property
     def target_scaling(self) -> TargetScaling | None:

@@ -32,7 +32,7 @@ from fitgap.evaluation.scores import (
     evaluation_batch,
     network_outputs,
 )
-from fitgap.models import build
+from fitgap.models import build, embeddings
 from fitgap.training.engines.keras_fit import acts_on_batches
 from fitgap.training.engines.keras_state import KerasState
 
@@ -164,11 +164,12 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
     settings = {
         "architecture": _architecture_key(model, config.architecture),
         "shapes": [model.input_shape, model.output_shape],
-        # Constants of the training partition's features.
+        # Constants of the training partition's features, and how many categories it has.
         "scaling": [
             layer.get_config()
-            for layer in model.layers[:2]
+            for layer in model.layers[:3]
             if isinstance(layer, keras.layers.Rescaling | keras.layers.Normalization)
+            or layer.name == embeddings.NAME
         ],
         "augmentation": config.training.augmentation,
         "optimizer": [optimizer, _object_id(model.optimizer)],

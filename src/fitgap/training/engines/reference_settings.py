@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fitgap.config.checks import require
-from fitgap.config.schema import Config
+from fitgap.config.schema import Config, TableConfig
 from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError
 from fitgap.reference.activations import get_activation
@@ -58,6 +58,9 @@ def check(config: Config) -> None:
     _check_architecture(config.architecture)
     _loss(config)
     _optimizer(config.optimizer)
+    if isinstance(config.dataset, TableConfig):
+        embed = config.dataset.embed
+        require("dataset.embed", embed, f"null {_UNDER}", when=not embed)
     for key, plain in (("class_weight", None), ("precision", "float32")):
         value = getattr(config.training, key)
         require(f"training.{key}", value, f"{plain or 'null'} {_UNDER}", when=value == plain)
