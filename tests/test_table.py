@@ -262,6 +262,35 @@ def test_a_target_of_numbers_with_a_gap_is_no_set_of_classes(tmp_path, word):
         table(tmp_path, csv(WIDTH, SHAPE, prices))
 
 
+def test_rows_without_a_target_can_be_left_out(tmp_path):
+    prices = [f"{i / 7:.3f}" for i in range(N)]
+    prices[3], prices[20] = "NA", ""
+    rows = csv(range(N), WIDTH, prices, names="row,width,kind")
+    with pytest.raises(RequestError, match=r"2 of 40 rows are: .* dataset\.skip_unreadable=true"):
+        table(tmp_path, rows)
+    (tmp_path / "test.csv").write_text(rows)
+    dataset = table(tmp_path, rows, skip_unreadable=True, test_path=str(tmp_path / "test.csv"))
+    assert "left out: 2 of 40 rows of own.csv, whose target (kind) is missing" in dataset.notes
+    assert "left out: 2 of 40 rows of test.csv, whose target (kind) is missing" in dataset.notes
+    numbers = [int(name.rpartition(" ")[2]) for name in dataset.train_names]
+    assert numbers == [row for row in range(1, N + 1) if row not in (4, 21)]
+    np.testing.assert_allclose(dataset.y_train, [(row - 1) / 7 for row in numbers], atol=1e-3)
+    # Row numbers with gaps are row numbers still.
+    assert [column.name for column in dataset.columns] == ["width"]
+    with pytest.raises(RequestError, match=r"40 of 40 rows are$"):
+        table(tmp_path, csv(WIDTH, SHAPE, [""] * N), skip_unreadable=True)
+
+
+def test_a_class_is_left_out_where_it_says_that_the_target_is_missing(tmp_path):
+    rows = csv(WIDTH, SHAPE, ["NA", *KIND[1:-1], "NA"])
+    dataset = table(tmp_path, rows, skip_unreadable=True)
+    assert dataset.class_names == ("NA", "rose", "tulip")
+    assert any("'dataset.missing=[NA]' dataset.skip_unreadable=true" in n for n in dataset.notes)
+    dataset = table(tmp_path, rows, skip_unreadable=True, missing=["NA"])
+    assert dataset.class_names == ("rose", "tulip")
+    assert len(dataset.x_train) + len(dataset.x_test) == N - 2
+
+
 def test_a_class_may_be_called_na(tmp_path):
     assert table(tmp_path, csv(WIDTH, SHAPE, ["NA", "DE"] * (N // 2))).class_names == ("DE", "NA")
 

@@ -108,6 +108,7 @@ class TableConfig(OwnConfig):
     decimal: str | None = None
     encoding: str | None = None
     header: bool | None = None
+    skip_unreadable: bool = False
 
 
 @dataclass

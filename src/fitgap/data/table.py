@@ -74,13 +74,17 @@ def read(
     read_files = {}
     for setting, path in zip(_paths(config), files(config), strict=True):
         cells, said = table_file.read(path, config, targets=targets)
-        read_files[setting] = File(path, cells)
+        count = len(next(iter(cells.values()), ()))
+        read_files[setting] = File(path, cells, np.arange(1, count + 1))
         notes += said
     first = read_files["path"]
     try:
         for each in read_files.values():
             table_columns.check_columns(each, first, targets)
-        chosen, said = table_columns.choose(first.cells, config, targets, columns)
+        for setting, each in read_files.items():
+            read_files[setting], said = _with_targets(each, targets, config)
+            notes += said
+        chosen, said = table_columns.choose(read_files["path"], config, targets, columns)
         notes += said
         kinds = table_columns.kinds_of(list(read_files.values()), chosen, config)
         parts = {
@@ -134,9 +138,8 @@ def _part(
     targets: Sequence[str],
     columns: SplitColumns,
 ) -> Part:
-    count = len(each.cells[targets[0]])
-    names = [f"{each.path.name}, row {row}" for row in range(1, count + 1)]
-    labels = _labels(each, targets, config)
+    names = [each.name_of(row) for row in range(len(each.rows))]
+    labels = _labels(each, targets)
     groups = None if columns.group is None else _of_split(each.cells, columns.group, "group")
     order = None
     if columns.order is not None:
@@ -174,27 +177,47 @@ def _values(each: File, column: Column) -> NDArray[np.float32]:
     if wrong.any():
         row = int(wrong.argmax())
         raise RequestError(
-            f"{each.path.name}, row {row + 1}, column {column.name!r} must be a number that "
+            f"{each.name_of(row)}, column {column.name!r} must be a number that "
             f"float32 holds, got {str(cells[row])!r}"
         )
     return values
 
 
-def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabels:
-    """Return the targets as numbers if they all are numbers, else as text."""
-    words = [*MISSING, *map(str, config.missing or ())]
+def _with_targets(
+    each: File, targets: Sequence[str], config: TableConfig
+) -> tuple[File, list[str]]:
+    """Leave out the rows without a target, which is said, or refuse them."""
+    own = [str(word) for word in config.missing or ()]
+    is_left_out = np.zeros(len(each.rows), np.bool_)
     for target in targets:
         cells = each.cells[target]
-        blank = np.isin(cells, words)
+        blank = np.isin(cells, [*MISSING, *own])
         if blank.all() or not np.isfinite(numbers_of(cells[~blank])).all():
-            blank = is_missing(cells)  # a class may be called NA
-        if blank.any():
+            # A class may be called NA, unless it is named as one to leave out.
+            blank = np.isin(cells, ["", *own] if config.skip_unreadable else [""])
+        if blank.all() or (blank.any() and not config.skip_unreadable):
             row = int(blank.argmax())
             cell = f" ({cells[row]!s})" if cells[row] else ""
+            way_out = "" if blank.all() else ": leave them out with dataset.skip_unreadable=true"
             raise RequestError(
-                f"column {target!r} is the target, but {each.path.name}, row {row + 1} is "
-                f"empty{cell}; {int(blank.sum())} of {len(cells)} rows are: leave them out"
+                f"column {target!r} is the target, but {each.name_of(row)} is "
+                f"empty{cell}; {int(blank.sum())} of {len(cells)} rows are{way_out}"
             )
+        is_left_out |= blank
+    if not is_left_out.any():
+        return each, []
+    if is_left_out.all():
+        raise RequestError(f"{each.path.name}: no row has all targets ({', '.join(targets)})")
+    kept = ~is_left_out
+    cells_kept = {name: column[kept] for name, column in each.cells.items()}
+    return File(each.path, cells_kept, each.rows[kept]), [
+        f"left out: {int(is_left_out.sum())} of {len(kept)} rows of {each.path.name}, whose target "
+        f"({', '.join(targets)}) is missing"
+    ]
+
+
+def _labels(each: File, targets: Sequence[str]) -> RawLabels:
+    """Return the targets as numbers if they all are numbers, else as text."""
     texts = np.stack([each.cells[target] for target in targets], axis=1)
     texts = texts[:, 0] if len(targets) == 1 else texts
     lowered = np.char.lower(texts)
@@ -211,7 +234,8 @@ def _classes_called_missing(labels: RawLabels) -> list[str]:
     names, counts = np.unique(labels[np.isin(labels, MISSING)], return_counts=True)
     return [
         f"the target is {name!s} in {count} rows, which is taken as a class; if it means that the "
-        "target is missing, leave those rows out"
+        f"target is missing, leave those rows out: 'dataset.missing=[{name!s}]' "
+        "dataset.skip_unreadable=true"
         for name, count in zip(names.tolist(), counts.tolist(), strict=True)
     ]
 
@@ -252,7 +276,7 @@ def _pixels(
         row, column = (int(i) for i in np.argwhere(~right)[0])
         cell = str(each.cells[kinds[column].name][row])
         raise RequestError(
-            f"{each.path.name}, row {row + 1}, column {kinds[column].name!r} must be a pixel: a "
+            f"{each.name_of(row)}, column {kinds[column].name!r} must be a pixel: a "
             f"whole number from 0 to 255, got {cell or 'nothing'}"
         )
     return values.astype(np.uint8).reshape(-1, height, width)

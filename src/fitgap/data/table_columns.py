@@ -24,10 +24,15 @@ _DATE = r"\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4})([ T]\
 
 @dataclass(frozen=True)
 class File:
-    """One file's cells as text, and what messages call it."""
+    """One file's cells as text, what messages call it, and its rows' numbers, from 1."""
 
     path: Path
     cells: Cells
+    rows: NDArray[np.int64]
+
+    def name_of(self, row: int) -> str:
+        """Return what messages call the row at a position, from 0."""
+        return f"{self.path.name}, row {self.rows[row]}"
 
 
 def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
@@ -52,9 +57,10 @@ def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
 
 
 def choose(
-    cells: Cells, config: TableConfig, targets: Sequence[str], columns: SplitColumns
+    each: File, config: TableConfig, targets: Sequence[str], columns: SplitColumns
 ) -> tuple[list[str], list[str]]:
     """Return the columns that are features, and why others are none."""
+    cells = each.cells
     for setting in ("columns", "drop", "categories", "embed"):
         for name in getattr(config, setting) or ():
             if name not in cells:
@@ -72,7 +78,7 @@ def choose(
     if config.image_shape is not None:
         return chosen, []
     reasons = {
-        name: _why_not(name, cells, targets, embeds=name in (config.embed or ())) for name in chosen
+        name: _why_not(name, each, targets, embeds=name in (config.embed or ())) for name in chosen
     }
     kept = [name for name in chosen if not reasons[name]]
     if not kept:
@@ -84,9 +90,9 @@ def choose(
     ]
 
 
-def _why_not(name: str, cells: Cells, targets: Sequence[str], *, embeds: bool) -> str:
-    column = cells[name]
-    if leak := _leak(column, [cells[target] for target in targets]):
+def _why_not(name: str, each: File, targets: Sequence[str], *, embeds: bool) -> str:
+    column = each.cells[name]
+    if leak := _leak(column, [each.cells[target] for target in targets]):
         return leak
     if len(column) < _FEWEST_ROWS or embeds:
         return ""
@@ -94,7 +100,8 @@ def _why_not(name: str, cells: Cells, targets: Sequence[str], *, embeds: bool) -
     if not np.isfinite(numbers).all():
         return _why_no_categories(column)
     if len(np.unique(numbers)) == len(column):
-        if (np.diff(np.sort(numbers)) == 1).all():
+        # Rows without a target may be left out between them.
+        if np.ptp(numbers) < each.rows[-1] and (np.diff(np.sort(numbers)) % 1 == 0).all():
             return "it is a row number, different in every row"
         if name.strip().lower() in ("id", "index", ""):
             return "it is an index, different in every row"
@@ -183,7 +190,7 @@ def _refuse_text(read_files: Sequence[File], name: str) -> None:
         if wrong.any():
             row = int(wrong.argmax())
             raise RequestError(
-                f"{each.path.name}, row {row + 1}, column {name!r} must be a finite number, as in "
+                f"{each.name_of(row)}, column {name!r} must be a finite number, as in "
                 f"the other rows, got {str(column[row])!r}\nMend the cell, count it as missing "
                 f"with 'dataset.missing=[{column[row]}]', leave the column out with "
                 f"'dataset.drop=[{name}]' or take it as categories with "
