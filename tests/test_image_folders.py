@@ -206,6 +206,33 @@ def test_unreadable_images_are_named_or_left_out_with_numbers(tmp_path):
     assert "a/1.png" in dataset.notes[0]
 
 
+def test_what_is_no_image_is_left_out_with_numbers(tmp_path):
+    write(tmp_path, ("a", "b", "c"))
+    for name in ("a/notes.txt", "b/placeholder", "list.csv"):
+        (tmp_path / name).write_text("x")
+    for name in ("emblems", "nothing"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "emblems" / "placeholder").touch()
+    dataset = load(tmp_path, skip_unreadable=True)
+    assert len(dataset.y_train) + len(dataset.y_test) == 15
+    assert dataset.class_names == ("a", "b", "c")
+    assert dataset.notes == (
+        "left out, since they are no images: 3 files (a/notes.txt, b/placeholder, list.csv)",
+        "left out, since they hold nothing: 2 folders (emblems, nothing)",
+    )
+    # What may be a class of images in another format is not left out as a whole.
+    (tmp_path / "emblems" / "0.heic").write_text("x")
+    with pytest.raises(RequestError, match=r"class 'emblems' is an image: emblems/0\.heic"):
+        load(tmp_path, skip_unreadable=True)
+
+
+def test_one_class_that_is_not_empty_is_too_few(tmp_path):
+    write(tmp_path, ("a",))
+    (tmp_path / "b").mkdir()
+    with pytest.raises(RequestError, match=r"at least two classes, got only .a."):
+        load(tmp_path, skip_unreadable=True)
+
+
 def test_links_stay_within_the_folder(tmp_path):
     own = write(tmp_path / "own")
     (own / "a" / "again.png").symlink_to(own / "b" / "0.png")

@@ -308,6 +308,8 @@ def spoil(folder, how):
         shutil.copy(folder / "a" / "0.png", folder / "0.png")
     elif how == "no image":
         (folder / "a" / "notes.txt").touch()
+    elif how == "no image beside":
+        (folder / "notes.txt").touch()
     elif how == "nested":
         (folder / "a" / "more").mkdir()
     elif how == "broken":
@@ -328,7 +330,8 @@ def spoil(folder, how):
         ("no class", ["two or more classes", "none"]),
         ("empty class", ["the folder c of a class is empty"]),
         ("file beside", ["0.png lies beside the folders"]),
-        ("no image", ["a/notes.txt is no image"]),
+        ("no image", ["a/notes.txt is no image", "dataset.skip_unreadable=true"]),
+        ("no image beside", ["notes.txt is no image", "dataset.skip_unreadable=true"]),
         ("nested", ["a/more is a folder within a class"]),
         ("broken", ["2 of 10 images cannot be read", "a/2.png is no image", "b/1.png"]),
         ("missing", ["dataset.path must be an existing folder"]),

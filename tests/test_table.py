@@ -100,6 +100,7 @@ def test_any_column_can_be_embedded_and_is_the_same_data(tmp_path):
     [
         (b"PK\x03\x04\x00\x00plain.csv", "is no text: save it as CSV, unpack it"),
         (b"# of a device\n# 2\na,b,label\n1,2,x\n", "line 3 has 3 cells, those before 1"),
+        (b"2,3,label\n1,2,x,y\n3,4,x,y\n", "first line has 3 cells, line 2 has 4; .*header=false"),
     ],
 )
 def test_what_is_no_csv_is_said_in_a_line(tmp_path, content, said):

@@ -8,7 +8,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Found:
 
     ``rows`` are those of the table beside the images, one for each image, empty without one;
     ``tables`` is its file. ``merged`` are the folders whose class another folder has too.
+    ``strays`` and ``empty`` are left out: files that are no images, and folders that hold nothing.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -47,18 +48,18 @@ class Found:
     rows: list[image_table.Row] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
     merged: list[str] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
 
     def without(self, broken: Collection[Path]) -> "Found":
         """Return the same without some images."""
         kept = [i for i, path in enumerate(self.paths) if path not in broken]
-        return Found(
-            [self.paths[i] for i in kept],
-            [self.labels[i] for i in kept],
-            [self.names[i] for i in kept],
-            self.ignored,
-            [self.rows[i] for i in kept],
-            self.tables,
-            self.merged,
+        return replace(
+            self,
+            paths=[self.paths[i] for i in kept],
+            labels=[self.labels[i] for i in kept],
+            names=[self.names[i] for i in kept],
+            rows=[self.rows[i] for i in kept],
         )
 
     def column(self, name: str, setting: str) -> list[str]:
@@ -113,9 +114,10 @@ def find(config: ImageFolderConfig) -> dict[str, Found]:
             if entry.name.lower() in names
         }
         if "train" in parts and len(parts) == len(top):
-            found = {part: _find_part(path, folder) for part, path in parts.items()}
+            found = {part: _find_part(path, folder, config) for part, path in parts.items()}
         else:
-            found = {"train": _find_part(folder, folder, entries=(top, beside, []))}
+            top_alone: Entries = (top, beside, [])
+            found = {"train": _find_part(folder, folder, config, entries=top_alone)}
         tables = {_shown(table, folder) for part in found.values() for table in part.tables}
         found["train"].ignored.extend(name for name in ignored if name not in tables)
         return found
@@ -128,18 +130,21 @@ def find(config: ImageFolderConfig) -> dict[str, Found]:
 Entries = tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"], list[str]]
 
 
-def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> Found:
+def _find_part(
+    part: Path, folder: Path, config: ImageFolderConfig, *, entries: Entries | None = None
+) -> Found:
     classes, beside, ignored = entries or _entries(part, folder)
     table_file = part / image_table.NAME
     shown = _shown(table_file, folder)
     table = image_table.read(table_file, shown=shown)
     found = Found(ignored=[name for name in ignored if table is None or name != shown])
     has_labels = table is not None and table.label_column is not None
-    if table_file.exists() and beside and not has_labels:
+    first = next((entry for entry in beside if _is_image(entry.name)), None)
+    if table_file.exists() and first and not has_labels:
         raise RequestError(f"{shown} must have the columns file_name and label")
-    if beside and not has_labels:
+    if first and not has_labels:
         raise RequestError(
-            f"{_relative(beside[0], folder)} lies beside the folders; "
+            f"{_relative(first, folder)} lies beside the folders; "
             "every image must be in the folder of its class, or have a row in a metadata.csv of "
             "the columns file_name and label"
         )
@@ -148,12 +153,15 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> F
         place = "" if part == folder else f" in {part.name}/"
         got = f"only {classes[0].name!r}" if classes else "none"
         raise RequestError(f"there must be a folder for each of two or more classes{place}, {got}")
-    _take(found, beside, "", folder)
+    _take(found, beside, "", folder, config)
     for entry in classes:
         folders, images, ignored = _entries(Path(entry.path), folder)
         found.ignored.extend(ignored)
         if folders:
             raise RequestError(f"{_relative(folders[0], folder)} is a folder within a class")
+        if config.skip_unreadable and all(map(_is_placeholder, images)):
+            found.empty.append(_relative(entry, folder))
+            continue
         if not images:
             raise RequestError(
                 f"the folder {_relative(entry, folder)} of a class is empty; remove it, or rename "
@@ -163,7 +171,7 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> F
         label = unicodedata.normalize("NFC", entry.name)
         if label in found.labels:
             found.merged.append(_relative(entry, folder))
-        _take(found, images, label, folder)
+        _take(found, images, label, folder, config)
     if table is None:
         found.rows.extend({} for _ in found.paths)
         return found
@@ -175,11 +183,25 @@ def _find_part(part: Path, folder: Path, *, entries: Entries | None = None) -> F
     return found
 
 
-def _take(found: Found, images: Sequence["os.DirEntry[str]"], label: str, folder: Path) -> None:
+def _take(
+    found: Found,
+    files: Sequence["os.DirEntry[str]"],
+    label: str,
+    folder: Path,
+    config: ImageFolderConfig,
+) -> None:
+    images = [file for file in files if _is_image(file.name)]
+    strays = [_relative(file, folder) for file in files if not _is_image(file.name)]
+    if strays and not config.skip_unreadable:
+        raise RequestError(
+            f"{strays[0]} is no image ({', '.join(SUFFIXES)}); remove it, or leave such files out "
+            "with dataset.skip_unreadable=true"
+        )
+    if strays and not images and label:
+        raise RequestError(f"no file in the folder of the class {label!r} is an image: {strays[0]}")
+    found.strays.extend(strays)
     for image in images:
         name = _relative(image, folder)
-        if not name.lower().endswith(SUFFIXES):
-            raise RequestError(f"{name} is no image ({', '.join(SUFFIXES)})")
         found.paths.append(Path(image.path))
         found.labels.append(label)
         found.names.append(name)
@@ -233,7 +255,16 @@ def _is_litter(name: str) -> bool:
 
 def _is_about(name: str) -> bool:
     lowered = name.lower()
-    return lowered.partition(".")[0] in _ABOUT and not lowered.endswith(SUFFIXES)
+    return lowered.partition(".")[0] in _ABOUT and not _is_image(name)
+
+
+def _is_placeholder(entry: "os.DirEntry[str]") -> bool:
+    """Tell whether a file is there only so that its folder is."""
+    return not _is_image(entry.name) and entry.stat(follow_symlinks=False).st_size == 0
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
 
 
 def _relative(entry: "os.DirEntry[str]", folder: Path) -> str:

@@ -80,11 +80,12 @@ def read(
     """
     found = folder_layout.find(config)
     shape = (*config.image_size, *([3] if config.channels == 3 else []))
-    notes = []
-    ignored = sorted({name for part in found.values() for name in part.ignored})
-    if ignored:
-        shown = ", ".join(ignored[:_MOST_NAMED]) + (", ..." if len(ignored) > _MOST_NAMED else "")
-        notes.append(f"ignored, since they are no images: {len(ignored)} files ({shown})")
+    parts = found.values()
+    notes = [
+        *_counted("ignored, since they are no images: {} files", [p.ignored for p in parts]),
+        *_counted("left out, since they are no images: {} files", [p.strays for p in parts]),
+        *_counted("left out, since they hold nothing: {} folders", [p.empty for p in parts]),
+    ]
     notes += [
         f"{name}: another folder of the same name, with its accents stored otherwise (Unicode), is "
         "the same class"
@@ -114,6 +115,13 @@ def read(
     columns_of_test = _split_columns([part], columns)
     test = Part(x_test, np.array(part.labels), "test", part.names, **columns_of_test)
     return Parts(whole, test, tuple(notes))
+
+
+def _counted(said: str, names_of_parts: Sequence[Sequence[str]]) -> list[str]:
+    names = sorted({name for names in names_of_parts for name in names})
+    more = ", ..." if len(names) > _MOST_NAMED else ""
+    shown = ", ".join(names[:_MOST_NAMED])
+    return [f"{said.format(len(names))} ({shown}{more})"] if names else []
 
 
 def _split_columns(parts: Sequence[Found], columns: SplitColumns) -> dict[str, Any]:

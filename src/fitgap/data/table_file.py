@@ -182,10 +182,25 @@ def _parsed(
                 f"line {line} has {saw} cells, those before {expected}; take out what stands "
                 f"before the header, and quote a cell that holds {_NAMES.get(separator, separator)}"
             )
+        if reason.startswith("Length of header or names"):
+            reason = _longer_row(text, separator, names) or reason
         raise RequestError(f"{path} cannot be read as CSV: {reason}") from error
     return {
         name: np.char.strip(frame[name].fillna("").to_numpy().astype(np.str_)) for name in names
     }
+
+
+def _longer_row(text: str, separator: str, names: Sequence[str]) -> str | None:
+    """Say which is the first row of more cells than there are names."""
+    rows = csv.reader(io.StringIO(text), delimiter=separator)
+    for row in rows:
+        if len(row) > len(names):
+            return (
+                f"the first line has {len(names)} cells, line {rows.line_num} has {len(row)}; name "
+                f"all {len(row)} columns in the first line, or remove it and say "
+                "dataset.header=false, which names them column_1, column_2, ..."
+            )
+    return None
 
 
 def _decimal(cells: Cells, separator: str) -> str:
