@@ -195,6 +195,20 @@ def test_the_task_follows_from_the_target(tmp_path, target, task, outputs):
     assert (dataset.task, dataset.num_classes) == (task, outputs)
 
 
+def test_a_few_rows_of_prices_are_a_quantity_too(tmp_path):
+    prices = [326, 326, 327, 334, 335, 336, 336, 337, 337, 338]
+    few = csv(WIDTH[:10], SHAPE[:10], prices)
+    dataset = table(tmp_path, few)
+    assert dataset.task == "numbers"
+    assert any("7 different numbers: a quantity" in note for note in dataset.notes)
+    rated = csv(WIDTH[:10], SHAPE[:10], [1, 2, 3, 4, 5] * 2)
+    assert table(tmp_path, rated, name="rated.csv").task == "classes"
+    with pytest.raises(RequestError, match="class '327' has 1 sample"):
+        table(tmp_path, few, task="classes")
+    (tmp_path / "test.csv").write_text(few)  # which may show each class again
+    assert table(tmp_path, few, test_path=str(tmp_path / "test.csv")).task == "classes"
+
+
 def test_several_targets_are_several_numbers(tmp_path):
     price = [f"{i}.5" for i in range(N)]
     text = csv(WIDTH, price, WIDTH[::-1], names="width,price,rent")
