@@ -381,6 +381,24 @@ def test_a_loss_is_a_function_and_its_model_is_served_without_it(study):
     assert served.predict(np.zeros((2, 8, 8), np.uint8)).shape == (2, 10)
 
 
+def test_a_function_that_its_module_does_not_hold_is_refused(study, monkeypatch, folder):
+    source = "import functools\n\ndef base(t, p):\n    return p\n\n"
+    source += "@functools.wraps(base)\ndef _other(t, p):\n    return 2 * p\n\nother = _other\n"
+    (folder / "wrapped.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    import wrapped
+
+    with pytest.raises(RequestError, match=r"wrapped\.base is not the function that"):
+        study.run(loss=wrapped.other, **SMALL)
+    sys.modules.pop("wrapped")
+
+
+def test_a_schedule_belongs_to_its_own_setting(study):
+    falling = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10))
+    with pytest.raises(RequestError, match="schedule is a setting of its own"):
+        study.run(optimizer=falling, **SMALL)
+
+
 @pytest.mark.parametrize(
     "loss",
     [

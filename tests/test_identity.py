@@ -173,6 +173,7 @@ def components_of(plain, *, engine="compiled"):
     ("module", "engine", "changed_components"),
     [
         ("training/loop", "compiled", {"loop"}),
+        ("training/class_weights", "compiled", {"loop"}),
         ("models/build", "compiled", {"loop", "network", "engine"}),
         ("models/architectures", "compiled", {"network"}),
         ("training/engines/compiled", "compiled", {"engine"}),
@@ -185,6 +186,10 @@ def components_of(plain, *, engine="compiled"):
         ("training/engines/numpy_reference", "compiled", set()),
         ("reference/optimizers", "compiled", set()),
         ("data/npz", "compiled", set()),
+        ("data/readers", "compiled", set()),
+        ("data/table_file", "compiled", set()),
+        ("training/metric_cost", "compiled", set()),
+        ("locks", "compiled", set()),
         ("store/database", "compiled", set()),
         ("tracking/run_writer", "compiled", set()),
         ("comparison/groups", "compiled", set()),

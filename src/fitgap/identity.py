@@ -44,6 +44,8 @@ _COUNTED_AS_VALUES = (
     "fitgap.errors",
     "fitgap.heavy_imports",
 )
+# `readers` knows all readers; the others lock files and print.
+_DECIDE_NOTHING = (readers.__name__, "fitgap.locks", "fitgap.training.metric_cost")
 _ENGINES = "fitgap.training.engines"
 _ENGINE_MODULES = {
     "compiled": (f"{_ENGINES}.compiled",),
@@ -229,7 +231,9 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
     versions_of_all = {**own_code.package_versions(targets, known=LIBRARIES), **own.packages}
     return Sources(
         components={
-            "loop": _component("fitgap.training.loop", "fitgap.training.backend"),
+            "loop": _component(
+                "fitgap.training.loop", "fitgap.training.data", "fitgap.training.backend"
+            ),
             "network": _component("fitgap.models.build", *of_fitgap),
             "engine": _component(*_ENGINE_MODULES[choice.name]),
             "reader": _of_reader(config),
@@ -321,7 +325,8 @@ _known_modules = _KnownModules()
 
 
 def _follows(name: str, rooms: set[str]) -> bool:
-    if not name.startswith("fitgap.") or name in readers.READERS:
+    # A reader counts for the runs whose data it reads; `readers` knows all of them.
+    if not name.startswith("fitgap.") or name in (*readers.READERS, *_DECIDE_NOTHING):
         return False
     if name.startswith(_ENGINES):
         return _ENGINES in rooms and name != f"{_ENGINES}.choice"

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitgap.reference.batches import batch_slices, one_hot, to_channels_first, to_channels_last
+from fitgap.reference.batches import batch_slices, one_hot, to_channels_first
 
 
 @given(num_samples=st.integers(0, 300), batch_size=st.integers(1, 400))
@@ -29,18 +29,16 @@ def test_impossible_batches_are_refused_at_once(num_samples, batch_size, message
         batch_slices(num_samples, batch_size=batch_size)
 
 
-def test_channel_orders_are_inverse(rng):
+def test_channels_come_first(rng):
     images = rng.integers(0, 256, size=(2, 4, 5, 3), dtype=np.uint8)
     channels_first = to_channels_first(images)
     assert channels_first.shape == (2, 3, 4, 5)
     assert channels_first[1, 2, 3, 4] == images[1, 3, 4, 2]
-    np.testing.assert_array_equal(to_channels_last(channels_first), images)
 
 
-@pytest.mark.parametrize("reorder", [to_channels_first, to_channels_last])
-def test_images_without_a_channel_axis_are_refused(reorder):
+def test_images_without_a_channel_axis_are_refused():
     with pytest.raises(ValueError, match=r"images must have 4 axes .* \(2, 28, 28\)"):
-        reorder(np.zeros((2, 28, 28)))
+        to_channels_first(np.zeros((2, 28, 28)))
 
 
 def test_one_hot_puts_a_single_one_at_the_label():

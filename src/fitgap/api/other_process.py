@@ -14,7 +14,7 @@ from fitgap.training import progress
 _SHOWN = ("epoch ", "round ", "goes on ", "#", "sweep of ")
 
 
-def is_needless(threads: int, here_only: Sequence[str]) -> bool:
+def can_train_here(threads: int, here_only: Sequence[str]) -> bool:
     """Tell whether this process can train: whether TensorFlow has, or can have, the threads.
 
     A notebook that has used Keras before has started TensorFlow with as many threads as there are

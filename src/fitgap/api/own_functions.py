@@ -22,7 +22,7 @@ from fitgap.config import fingerprints, function_options, own_code, project, tar
 from fitgap.config.schema import MetricConfig
 from fitgap.errors import RequestError
 
-_KERAS_MODULES = ("optimizers", "losses", "metrics", "layers")
+_KERAS_MODULES = ("optimizers", "losses", "metrics")
 
 
 def with_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -96,8 +96,10 @@ def _option(group: str, value: Any, here_only: list[str]) -> Any:
     return _write_option(group, name, option)
 
 
-def _metrics(given: Any, here_only: list[str]) -> tuple[str, ...]:
+def _metrics(given: Any, here_only: list[str]) -> Any:
     """Return the names of the metrics' options; those that are settings become options."""
+    if isinstance(given, Mapping) and "name" not in given:
+        return given  # changed settings of metrics, by their names
     items = given if isinstance(given, list | tuple) else [given]
     return tuple(item if isinstance(item, str) else _metric(item, here_only) for item in items)
 
@@ -153,9 +155,14 @@ def _name_in_keras(kind: Any) -> str | None:
 def _settings_of_object(value: Any) -> dict[str, Any]:
     """Return what an object of Keras's was made with, without what is so by default."""
     parameters = inspect.signature(type(value)).parameters
+    config = value.get_config()
+    if isinstance(config.get("learning_rate"), Mapping):
+        raise RequestError(
+            "an optimizer's schedule is a setting of its own: training={'schedule': 'cosine'}"
+        )
     return {
         key: float(str(np.float32(item))) if isinstance(item, float) else item  # kept in float32
-        for key, item in value.get_config().items()
+        for key, item in config.items()
         if key in parameters and key != "name" and item != parameters[key].default
     }
 
@@ -164,7 +171,11 @@ def _target(function: Callable[..., Any], here_only: list[str]) -> str:
     """Return the name by which a function is imported; one that cannot be is known here only."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<")
     if module and module != "__main__" and "<" not in name:
-        targets.locate(f"{module}.{name}")
+        if targets.locate(f"{module}.{name}") is not function:
+            raise RequestError(
+                f"{module}.{name} is not the function that was handed over: define it by def at "
+                "the top of a module, and hand over that one"
+            )
         return f"{module}.{name}"
     registered = targets.register(function)
     code = own_code.code_of([registered])

@@ -108,7 +108,7 @@ class Study:
             store.check(planned.uri)
             delivery.deliver_waiting(planned.uri)
             result = experiment.finished(planned)
-            if result is None and other_process.is_needless(config.training.threads, here_only):
+            if result is None and other_process.can_train_here(config.training.threads, here_only):
                 result = experiment.run(planned)
             elif result is None:
                 other_process.run(["train", *asked])
@@ -285,7 +285,7 @@ class Study:
             grid = Grid(hydra, asked)
             planned = [self._plan(config) for config in grid.settings]
             threads = planned[0].config.training.threads
-            if workers > 1 or other_process.is_needless(threads, here_only):
+            if workers > 1 or other_process.can_train_here(threads, here_only):
                 grid.run()
             else:
                 other_process.run(["train", "-m", *asked], may_fail=True)

@@ -75,6 +75,7 @@ def refuse_unknown(flag: str) -> None:
     RequestError
         With the nearest one that there is.
     """
+    # Neither Hydra nor argparse says its flags publicly; a test tries one that exists.
     known = [name for action in get_args_parser()._actions for name in action.option_strings]
     if flag.partition("=")[0] not in known:
         raise RequestError(
@@ -97,10 +98,11 @@ def refuse_repeated(overrides: Sequence[str]) -> None:
     for override in overrides:
         name, _, value = override.partition("=")
         key = name.lstrip("+")
-        listed = value[1:-1].split(",") if key in _LISTS and value.startswith("[") else []
+        is_list = key in _LISTS and value.startswith("[")
+        listed = [option.strip() for option in value[1:-1].split(",")] if is_list else []
         for option in listed:
             if listed.count(option) > 1:
-                raise RequestError(f"{key} names {option.strip()} twice, got {override}")
+                raise RequestError(f"{key} names {option} twice, got {override}")
         if key in given:
             raise RequestError(
                 f"{key} is given twice, as {given[key]} and as {override}; give it once"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +99,7 @@ def figures_of(
         if block_of(run) in right:  # several runs are averaged, which has no single answer
             return found
         right[block_of(run)] = own
-    return Figures(found.values, right)
+    return replace(found, right=right)
 
 
 def units_of(
@@ -139,8 +139,9 @@ def differences_of(
         if len({len(right) for pair in pairs for right in pair}) == 1:
             variance = paired_image_variance(*map(np.array, zip(*pairs, strict=True)))
             return Differences(units, len(common), splits, over_splits, variance, by_image=True)
-    # Which images only one of both got right is not recorded; at most all errors of both.
-    errors = 2 - first.mean - other.mean
+    # On which images both agree is not recorded; they differ at most on all that either got wrong,
+    # and at most on all that either got right. (A share may also be one of errors.)
+    errors = min(2 - first.mean - other.mean, first.mean + other.mean)
     bound = max(errors - mean(list(units.values())) ** 2, 0.0) / images
     return Differences(units, len(common), splits, over_splits, bound)
 

@@ -90,6 +90,7 @@ class Race:
         self.racing = list(range(rule.candidates))
         self._values: list[list[float]] = [[] for _ in self.racing]
         self._out: dict[int, Standing] = {}
+        self._overlap = 0.0
 
     @property
     def word(self) -> str:

@@ -57,11 +57,6 @@ def split_of(run: StoredRun) -> Hashable:
     return digest or tuple(run.params.get(key) for key in OF_THE_SPLIT)
 
 
-def replicate_of(run: StoredRun) -> tuple[Hashable, str | None]:
-    """Return a run's split and seed: runs of two groups that agree in both are a pair."""
-    return split_of(run), run.params.get("seed")
-
-
 def kind_of_split(run: StoredRun) -> tuple[tuple[str, str], ...]:
     """Return the settings of a split without those in which replicates differ.
 

@@ -135,7 +135,7 @@ def _ranked(
         block_of=lambda run: tuple(value_of(run, key) for key in shared),
         margin=None if section.is_margin_below_grain else section.margin,
         overlap=section.overlap,
-        images=section.images.get("val") if section.is_share(metric) else None,
+        images=section.images.get(metric.partition("/")[0]) if section.is_share(metric) else None,
         these_images=query.these_images,
         right_of=right_of,
     )

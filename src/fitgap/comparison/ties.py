@@ -13,13 +13,13 @@ from scipy.special import ndtri, stdtr
 
 from fitgap.comparison.estimates import (
     CONFIDENCE,
+    IMAGES,
     SEEDS,
     SPLITS,
     half_width_of,
     standard_deviation,
     t_quantile,
 )
-from fitgap.comparison.estimates import IMAGES as AND_IMAGES
 from fitgap.comparison.paired_differences import (
     BlockOf,
     Differences,
@@ -197,7 +197,7 @@ def flattery(section_size: int, standard_error: float) -> float:
 def _claim(found: Differences, terms: Terms, *, prior: Prior, confidence: float) -> AgainstBest:
     values = list(found.units.values())
     n = len(values)
-    covers = SPLITS if found.over_splits else AND_IMAGES if found.image_variance else SEEDS
+    covers = SPLITS if found.over_splits else IMAGES if found.image_variance else SEEDS
     plain = AgainstBest(
         found.common, None, covers=covers, splits=found.splits, by_image=found.by_image
     )

@@ -6,6 +6,7 @@ They are files of the project folder's own ``.fitgap/options``, so that every pr
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import yaml
@@ -32,7 +33,12 @@ def settings_of(group: str, name: str, function: Mapping[str, Any]) -> dict[str,
     """
     if group == "loss":
         return {"name": name, "labels": "auto", "function": dict(function)}
-    return {"_target_": function["_target_"], "name": name, **function}
+    return {"name": name, **function}
+
+
+def names_function(group: str, value: object) -> bool:
+    """Tell whether an option that is asked for is an import path, whatever options there are."""
+    return group in GROUPS and isinstance(value, str) and bool(_IMPORT_PATH.fullmatch(value))
 
 
 def offer_importable(group: str, value: str) -> bool:
@@ -50,7 +56,7 @@ def offer_importable(group: str, value: str) -> bool:
     bool
         Whether it is such a path; what it names is imported later, when it is used.
     """
-    if group not in GROUPS or not _IMPORT_PATH.fullmatch(value):
+    if not names_function(group, value):
         return False
     folders = project.config_dirs()
     if any((folder / group / f"{value}.yaml").is_file() for folder in folders):
@@ -61,7 +67,7 @@ def offer_importable(group: str, value: str) -> bool:
 
 
 def write(group: str, option: str, settings: Mapping[str, Any]) -> None:
-    """Write an option's file, unless it is there already.
+    """Write an option's file, unless it holds these settings already.
 
     Raises
     ------
@@ -81,13 +87,16 @@ def write_text(path: Path, text: str) -> None:
     RequestError
         If the project folder cannot be written.
     """
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return
     try:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.new")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        # Of a name of its own: another process may write the same file now.
+        with NamedTemporaryFile(
+            "w", dir=path.parent, prefix=".", encoding="utf-8", delete=False
+        ) as file:
+            file.write(text)
+        Path(file.name).replace(path)
     except OSError as error:
         raise RequestError(
             f"the project folder {project.folder()} cannot be written: {error.strerror}"

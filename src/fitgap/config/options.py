@@ -13,8 +13,12 @@ from fitgap.errors import RequestError
 
 def read_option(group: str, name: str) -> Mapping[str, Any]:
     """Return an option of ``conf/`` as it stands there, without what composing would add."""
-    candidates = [folder / group / f"{name}.yaml" for folder in project.config_dirs()]
-    return _read(next(path for path in candidates if path.is_file()))
+    folders = [*project.config_dirs(), project.given_config_dir()]
+    candidates = [folder / group / f"{name}.yaml" for folder in folders]
+    found = next((path for path in candidates if path.is_file()), None)
+    if found is None:
+        raise RequestError(f"{group}={name}: there is no such option")
+    return _read(found)
 
 
 def refuse_shared_names(group: str, wanted: Collection[str]) -> None:

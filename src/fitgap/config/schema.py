@@ -181,7 +181,9 @@ class TrainingConfig:
     threads: int = MISSING
     train_metrics_every_epoch: bool = MISSING
     memory_limit_mb: int = MISSING
-    class_weight: Any = None  # null, balanced, or weights by class; see `training.class_weights`
+    class_weight: Any = (
+        None  # null, balanced, or weights by class; see `fitgap.training.class_weights`
+    )
     precision: str = "float32"
     early_stopping: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)

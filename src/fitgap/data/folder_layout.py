@@ -121,9 +121,7 @@ def find(config: ImageFolderConfig) -> dict[str, Found]:
         tables = {_shown(table, folder) for part in found.values() for table in part.tables}
         found["train"].ignored.extend(name for name in ignored if name not in tables)
         return found
-    except OSError as error:
-        raise RequestError(f"dataset.path={config.path}: {error}") from error
-    except RequestError as error:
+    except (OSError, RequestError) as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
 
 

@@ -169,7 +169,7 @@ def _decoded(
     total = len(paths) * int(np.prod(shape))
     fits = memory_limit is None or total <= memory_limit
     names = hashlib.sha256("".join(map(str, paths)).encode()).hexdigest()[:16]
-    path = disk_arrays.cache_file(f"{key}{f'-{names}' if config.skip_unreadable else ''}.npy")
+    path = disk_arrays.cache_file(f"{key}-{names}.npy")
     if not path.is_file():
         _check_bits(config, paths)
         whole_shape, uint8 = (len(paths), *shape), np.dtype(np.uint8)

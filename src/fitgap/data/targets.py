@@ -37,7 +37,7 @@ def read(
         columns that are not all 0 or 1; label sets where there are several columns of 0 and 1, of
         which not exactly one per row is 1; else classes.
     fraction, seed
-        ``dataset.test_fraction`` and ``dataset.test_seed``; see `fitgap.data.labels.hold_out`.
+        ``dataset.test_fraction`` and ``dataset.test_seed``; see `fitgap.data.held_out.hold_out`.
 
     Raises
     ------

@@ -113,14 +113,17 @@ def _loss(node: dict[str, Any]) -> Any:
     """Return a loss: an object of a class, or a function of targets and predictions as it is."""
     found = targets.locate(node["_target_"])
     settings = {key: value for key, value in node.items() if key != "_target_"}
-    given = [*inspect.signature(found).parameters.values()][:2]
-    takes_both = len(given) == 2 and not any(
-        one.default is not one.empty or one.name in settings for one in given
-    )
-    if inspect.isclass(found) or not takes_both:
+    if inspect.isclass(found):
+        return _instantiate("loss.function", node)
+    signature = inspect.signature(found)
+    first_two = [*signature.parameters.values()][:2]
+    # One that needs no targets and predictions makes a loss.
+    if len(first_two) < 2 or any(
+        one.default is not one.empty or one.name in settings for one in first_two
+    ):
         return _instantiate("loss.function", node)
     try:
-        inspect.signature(found).bind(None, None, **settings)
+        signature.bind(None, None, **settings)
     except TypeError as error:
         raise RequestError(f"loss.function ({node['_target_']}): {error}") from error
 
@@ -255,6 +258,7 @@ def swap_averages(model: keras.Model) -> None:
 
 
 def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
+    targets.locate(node["_target_"])  # what is missing, or was edited after its import, is said so
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:

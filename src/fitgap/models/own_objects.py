@@ -28,13 +28,15 @@ def own_layers(model: keras.Model) -> dict[str, Any]:
 
 
 @contextmanager
-def untrained_where_own(model: keras.Model) -> Iterator[None]:
-    """Have a network saved without its loss and optimizer where one of them is not Keras's.
+def without_own_training_parts(model: keras.Model) -> Iterator[None]:
+    """Have a network saved without loss and optimizer where one of them is not Keras's.
 
-    Who opens it could not make them, and needs neither to predict.
+    Whoever opens the network may lack their code, and prediction needs neither.
     """
     was_compiled = model.compiled
-    parts = (model.loss, model.optimizer) if was_compiled else ()
+    rate = getattr(model.optimizer, "_learning_rate", None)  # perhaps a schedule
+    of_rate = [rate] if callable(rate) else []
+    parts = (model.loss, model.optimizer, *of_rate) if was_compiled else ()
     model.compiled = was_compiled and all(part.__module__.startswith("keras.") for part in parts)
     try:
         yield

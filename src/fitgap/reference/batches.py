@@ -59,26 +59,6 @@ def to_channels_first(images: AnyArray) -> AnyArray:
     return images.transpose(0, 3, 1, 2)
 
 
-def to_channels_last(images: AnyArray) -> AnyArray:
-    """Reorder images from channels-first to channels-last (Keras's default).
-
-    Parameters
-    ----------
-    images : ndarray of shape (samples, channels, height, width)
-
-    Returns
-    -------
-    ndarray of shape (samples, height, width, channels), a view
-
-    Raises
-    ------
-    ValueError
-        If `images` hasn't four axes.
-    """
-    require_rank(images, name="images", axes=("samples", "channels", "height", "width"))
-    return images.transpose(0, 2, 3, 1)
-
-
 def require_labels(labels: AnyArray, *, num_classes: int) -> None:
     """Check that labels are class indices.
 

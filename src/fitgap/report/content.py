@@ -1,6 +1,6 @@
 """What goes into the report of an experiment: the comparison, curves, verdicts, failures, origins.
 
-Data only: `fitgap.report.charts` draws it, `fitgap.report.page` lays it out.
+Data only: `fitgap.report.comparison_charts` draws it, `fitgap.report.page` lays it out.
 """
 
 import importlib.metadata

@@ -37,6 +37,9 @@ def check(settings: SearchSettings) -> None:
     _require("n_jobs", jobs, "an integer >= 1 or null", when=jobs is None or jobs >= 1)
     _require("sampler", settings.sampler, " or ".join(SAMPLERS), when=settings.sampler in SAMPLERS)
     _require("pruner", settings.pruner, " or ".join(PRUNERS), when=settings.pruner in PRUNERS)
+    study = settings.study  # the name of a file
+    is_name = study is None or not set(study) & set("/\\")
+    _require("study", study, "a name without / or \\, or null", when=is_name)
     metrics = list(settings.metrics)
     _require("metrics", metrics, "one or more", when=bool(metrics))
     for name in metrics:

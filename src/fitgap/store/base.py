@@ -55,6 +55,11 @@ class StoredRun:
     artifact_uri: str = ""
     end_time: int | None = None
 
+    @property
+    def ending(self) -> tuple[str, int | None]:
+        """What tells apart the times that a run ended: one that failed can end again."""
+        return self.run_id, self.end_time
+
 
 def resolve_uri(uri: str | None) -> str:
     """Return where the record is: ``uri``, ``$MLFLOW_TRACKING_URI``, or the project's own file."""

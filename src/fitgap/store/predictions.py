@@ -4,6 +4,7 @@ It serves reports on the test set (confusion matrix, errors, McNemar's test). No
 or ordered by it. Which validation images the run got right serves the comparison of groups.
 """
 
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -168,7 +169,7 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     RequestError
         If the run has none (as runs recorded by older versions), or they cannot be read.
     """
-    with _said(run), _local_path(run, uri=uri).open("rb") as file:
+    with _said(run), _local_path(run, uri=uri) as path, path.open("rb") as file:
         arrays = archives.read_arrays(file)  # numbers only: a record must not bring code
         if "test_outputs" in arrays:
             raise NoClassesError(f"run {run.run_id} predicts no classes")
@@ -182,7 +183,7 @@ def validation_right(run: StoredRun, *, uri: str) -> NDArray[np.bool_] | None:
     read.
     """
     try:
-        with _said(run), _local_path(run, uri=uri).open("rb") as file:
+        with _said(run), _local_path(run, uri=uri) as path, path.open("rb") as file:
             found = archives.read_arrays(file, only=VALIDATION_RIGHT).get(VALIDATION_RIGHT)
     except RequestError:
         return None
@@ -192,7 +193,7 @@ def validation_right(run: StoredRun, *, uri: str) -> NDArray[np.bool_] | None:
 
 def load_outputs(run: StoredRun, *, uri: str) -> StoredOutputs:
     """Read what a run says of test samples that have no single class; raises as `load` does."""
-    with _said(run), _local_path(run, uri=uri).open("rb") as file:
+    with _said(run), _local_path(run, uri=uri) as path, path.open("rb") as file:
         arrays = archives.read_arrays(file)
         true, found = (arrays[name] for name in ("test_true", "test_outputs"))
         true, found = (one.reshape(len(one), -1) for one in (true, found))
@@ -228,18 +229,25 @@ def _checked(
     return StoredPredictions(true.astype(np.int64), predicted.astype(np.int64), confidence)
 
 
-def _local_path(run: StoredRun, *, uri: str) -> Path:
+@contextmanager
+def _local_path(run: StoredRun, *, uri: str) -> Iterator[Path]:
+    """Give the file, fetched for as long as it is read where it lies elsewhere."""
     parsed = urlparse(run.artifact_uri)
     if parsed.scheme in ("", "file"):
-        return Path(unquote(parsed.path)) / FILE_NAME
+        yield Path(unquote(parsed.path)) / FILE_NAME
+        return
     import mlflow.artifacts  # seconds; only artifacts that lie elsewhere need it
     from mlflow.exceptions import MlflowException
 
-    try:
-        address = f"{run.artifact_uri.rstrip('/')}/{FILE_NAME}"
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=address, tracking_uri=uri))
-    except (MlflowException, OSError, ValueError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise RequestError(
-            f"{FILE_NAME} of run {run.run_id} cannot be fetched: {reason}"
-        ) from error
+    address = f"{run.artifact_uri.rstrip('/')}/{FILE_NAME}"
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        try:
+            fetched = mlflow.artifacts.download_artifacts(
+                artifact_uri=address, dst_path=folder, tracking_uri=uri
+            )
+        except (MlflowException, OSError, ValueError) as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise RequestError(
+                f"{FILE_NAME} of run {run.run_id} cannot be fetched: {reason}"
+            ) from error
+        yield Path(fetched)

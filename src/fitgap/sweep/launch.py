@@ -79,7 +79,7 @@ def launch_all(
             return outcomes | {_id(job): Outcome(_name(job), None, None) for job in waiting}
         among_others = [job for job in waiting if deaths[_id(job)] < MOST_DEATHS_AMONG_OTHERS]
         launched = among_others or waiting[:1]
-        ended_before = {_ending(run) for run in _ended_runs(launched)}
+        ended_before = {run.ending for run in _ended_runs(launched)}
         try:
             returns = launch([job.overrides for job in launched], first + len(outcomes))
         except WorkerDiedError as error:
@@ -120,11 +120,6 @@ def _ended_runs(jobs: Sequence[Job]) -> list[StoredRun]:
     return _find(plan, statuses=("FINISHED", "FAILED"))
 
 
-def _ending(run: StoredRun) -> tuple[str, int | None]:
-    """Return what tells apart the times that a run ended: one that failed can end again."""
-    return run.run_id, run.end_time
-
-
 def _outcomes_in_store(
     jobs: Sequence[Job], *, but: set[tuple[str, int | None]]
 ) -> dict[str, Outcome]:
@@ -133,7 +128,7 @@ def _outcomes_in_store(
     outcomes: dict[str, Outcome] = {}
     for run in _ended_runs(jobs):
         identity = run.tags.get("fitgap.identity", "")
-        if _ending(run) in but or identity not in identities or identity in outcomes:
+        if run.ending in but or identity not in identities or identity in outcomes:
             continue
         failure = run.tags.get("fitgap.failure") if run.status == "FAILED" else None
         result = experiment.result_of(run)

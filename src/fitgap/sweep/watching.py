@@ -94,7 +94,7 @@ class Watch:
         self._total = len(set(identities))
         self._before = set(finished)
         # What ended before the watch began is no news; one that failed may be trained again.
-        self._known = {_ending(run) for run in self._children() if run.end_time is not None}
+        self._known = {run.ending for run in self._children() if run.end_time is not None}
         self._ended: list[Ended] = []
 
     def look(self) -> Snapshot:
@@ -106,9 +106,9 @@ class Watch:
             If the record cannot be read at the moment.
         """
         runs = self._children()
-        news = [r for r in runs if r.end_time is not None and _ending(r) not in self._known]
+        news = [r for r in runs if r.end_time is not None and r.ending not in self._known]
         for run in sorted(news, key=lambda run: run.end_time or 0):
-            self._known.add(_ending(run))
+            self._known.add(run.ending)
             self._ended.append(_how_it_ended(run))
         finished = [run for run in runs if run.status == "FINISHED"]
         done = self._before | {run.tags.get("fitgap.identity", "") for run in finished}
@@ -145,10 +145,6 @@ class Watch:
 def _name(run: StoredRun) -> str:
     # A name is anybody's text, and goes to a terminal.
     return "".join(letter if letter.isprintable() else "?" for letter in run.name)
-
-
-def _ending(run: StoredRun) -> tuple[str, int | None]:
-    return run.run_id, run.end_time
 
 
 def _how_it_ended(run: StoredRun) -> Ended:

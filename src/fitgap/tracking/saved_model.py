@@ -60,7 +60,7 @@ def save(
         code = {**code, f"{ROWS_MODULE}.py": inspect.getsource(rows)}
     artifacts.write_code(folder, code)
     path = folder / "model"
-    with own_objects.only_registered(modules), own_objects.untrained_where_own(model):
+    with own_objects.only_registered(modules), own_objects.without_own_training_parts(model):
         # It warns of an environment without pip, such as uv makes: nothing here needs one.
         logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
         mlflow.tensorflow.save_model(

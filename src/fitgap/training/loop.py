@@ -188,7 +188,7 @@ def fit(
         timed = spent if number > 1 else Spent()
         began = time.perf_counter()
         epoch = _run_epoch(engine, number, partitions, config, of_each_epoch, spent=timed)
-        timed.epochs += time.perf_counter() - began
+        timed.epoch_seconds += time.perf_counter() - began
         epochs.append(epoch)
         plain_epochs.append(_to_plain(epoch))
         observe(epoch)
@@ -261,7 +261,7 @@ def score(
         )
         found |= values
         if spent is not None:
-            spent.metrics += time.perf_counter() - began
+            spent.metric_seconds += time.perf_counter() - began
             spent.names = [metric.name for metric in lacking]
     names = ("loss", *(metric.name for metric in wanted))
     return Scores(**{name: found[name] for name in names if name in found}).without(undefined)

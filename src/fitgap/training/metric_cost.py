@@ -14,17 +14,18 @@ HIGH_SHARE, HIGH_SECONDS = 0.1, 10.0
 class Spent:
     """Seconds of some epochs, and those that metrics with a pass of their own took of them."""
 
-    epochs: float = 0.0
-    metrics: float = 0.0
+    epoch_seconds: float = 0.0
+    metric_seconds: float = 0.0
     names: Sequence[str] = ()  # of these metrics
 
 
 def say_if_high(spent: Spent, say: Callable[[str], None]) -> None:
     """Say what metrics took, and how one is computed at the end only."""
-    if not spent.names or spent.metrics < max(HIGH_SECONDS, HIGH_SHARE * spent.epochs):
+    seconds = spent.metric_seconds
+    if not spent.names or seconds < max(HIGH_SECONDS, HIGH_SHARE * spent.epoch_seconds):
         return
+    first = spent.names[0]
     say(
-        f"{', '.join(spent.names)} took {spent.metrics / spent.epochs:.0%} of the epochs' time "
-        f"({spent.metrics:.0f} s); +metrics.{spent.names[0]}.each_epoch=false computes it at the "
-        "end only"
+        f"{', '.join(spent.names)} took {seconds / spent.epoch_seconds:.0%} of the epochs' time "
+        f"({seconds:.0f} s); +metrics.{first}.each_epoch=false computes {first} only at the end"
     )

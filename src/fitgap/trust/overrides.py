@@ -12,6 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from fitgap.config import function_options
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 from fitgap.trust import targets
@@ -123,7 +124,9 @@ def _check_values(override: Override, *, what: str, modules: Collection[str]) ->
         values = [override.value()]
     for value in values:
         plain = getattr(value, "text", value)  # a quoted string of Hydra's
-        targets.check({last: _without_references(plain)}, what=what, modules=modules)
+        is_function = function_options.names_function(override.key_or_group, plain)
+        key = "_target_" if is_function else last
+        targets.check({key: _without_references(plain)}, what=what, modules=modules)
 
 
 def _without_references(value: object) -> object:

@@ -1,7 +1,7 @@
 """What the benchmark's children do under TensorFlow: train epochs, run and record experiments.
 
 TensorFlow's threads are fixed for the life of a process, so each way of training that is compared
-has a child of its own. They answer the requests of `fitgap_lab.benchmark.benchmark`, which decides
+has a child of its own. They answer the requests of `fitgap_lab.benchmark.measure`, which decides
 what is compared and does all the counting.
 """
 

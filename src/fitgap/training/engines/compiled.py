@@ -173,7 +173,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
         ],
         "augmentation": config.training.augmentation,
         "optimizer": [optimizer, _object_id(model.optimizer)],
-        "schedule": config.training.schedule,
+        "schedule": [config.training.schedule, _object_id(model.optimizer._learning_rate)],
         # Of one name there may be another function by now: a module that was edited and reloaded.
         "loss": [asdict(config.loss), _object_id(model.loss)],
         "units": model.layers[-1].get_config(),  # constants of the training partition's targets
@@ -196,10 +196,10 @@ def _architecture_key(model: keras.Model, architecture: dict[str, Any]) -> Any:
     A person's own function may be another one by now, under the same name and with the same
     settings; there, it is the graph itself, and the classes whose code it calls.
     """
+    classes = sorted({f"{type(one).__qualname__} {id(type(one))}" for one in _all_layers(model)})
     if architecture["_target_"] in ("fitgap.models.dense", "fitgap.models.sequential"):
-        return architecture | {"title": None}
-    classes = {f"{type(layer).__qualname__} {id(type(layer))}" for layer in _all_layers(model)}
-    return [keras.saving.serialize_keras_object(model), sorted(classes)]
+        return [architecture | {"title": None}, classes]
+    return [keras.saving.serialize_keras_object(model), classes]
 
 
 def _all_layers(model: keras.Model) -> list[keras.layers.Layer]:
