@@ -85,8 +85,7 @@ def assert_refused(done, *parts):
         (["optimizer=sgd,adam"], ["optimizer=sgd,adam", "-m"]),
         # One thing said twice, of which Hydra would take the last.
         (["optimizer=sgd", "optimizer=adam"], ["optimizer is given twice", "optimizer=sgd and"]),
-        (["training.epochs=1", "+training.epochs=2"], ["training.epochs is given twice"]),
-        (["-m", "seed=0,1", "seed=2"], ["seed is given twice"]),
+        (["-m", "split=none", "split=kfold,holdout"], ["split is given twice"]),
         (["metrics=[accuracy, accuracy]"], ["metrics names accuracy twice"]),
         (["--multirum"], ["--multirum: there is no such option; did you mean --multirun?"]),
         (["--epochs=3"], ["--epochs=3: there is no such option", "without dashes"]),

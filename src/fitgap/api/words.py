@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from fitgap.config import project
 from fitgap.config.checks import did_you_mean
+from fitgap.config.options import is_group
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 
@@ -75,7 +75,7 @@ def _words(key: str, value: Any, *, sweeps: bool) -> list[str]:
     texts = ",".join(literal(item, key=key) for item in chosen)
     group = key.replace(".", "/")
     is_mapping = any(isinstance(item, Mapping) for item in chosen)
-    if _is_group(group) and not is_mapping:
+    if is_group(group) and not is_mapping:
         return [f"{group}={texts}"]
     is_open = is_mapping or key.partition(".")[0] in _OPEN
     return [f"{'++' if is_open else ''}{key}={texts}"]
@@ -86,15 +86,11 @@ def _is_section(key: str) -> bool:
     kind: Any = Config
     for name in key.split("."):
         kind = get_type_hints(kind).get(name) if dataclasses.is_dataclass(kind) else None
-    return dataclasses.is_dataclass(kind) or _is_group(key.replace(".", "/"))
+    return dataclasses.is_dataclass(kind) or is_group(key.replace(".", "/"))
 
 
 def _is_choice(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | tuple | Mapping)
-
-
-def _is_group(path: str) -> bool:
-    return any((folder / path).is_dir() for folder in project.config_dirs())
 
 
 def literal(value: Any, *, key: str) -> str:

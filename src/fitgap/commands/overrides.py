@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from fitgap.config import function_options
 from fitgap.config.checks import did_you_mean
 from fitgap.config.model_checks import optimizer_settings
+from fitgap.config.options import is_group
 from fitgap.errors import RequestError
 
 # Hydra's flags that take the next word.
@@ -47,7 +48,7 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     Raises
     ------
     RequestError
-        If a setting or a group is given twice: Hydra would take the last one and say nothing.
+        If there are two options of one group: Hydra would take the last one and say nothing.
     """
     flags: list[str] = []
     others: list[str] = []
@@ -85,7 +86,9 @@ def refuse_unknown(flag: str) -> None:
 
 
 def refuse_repeated(overrides: Sequence[str]) -> None:
-    """Refuse two values for one setting or group, of which Hydra would take the last one.
+    """Refuse two options of one group, of which Hydra would take the last one.
+
+    Of a setting, too, the last value counts, as in every application of Hydra's.
 
     In a list of options, as of metrics, it would leave out the second.
 
@@ -103,7 +106,7 @@ def refuse_repeated(overrides: Sequence[str]) -> None:
         for option in listed:
             if listed.count(option) > 1:
                 raise RequestError(f"{key} names {option} twice, got {override}")
-        if key in given:
+        if key in given and is_group(key):
             raise RequestError(
                 f"{key} is given twice, as {given[key]} and as {override}; give it once"
             )

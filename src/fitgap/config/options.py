@@ -11,6 +11,11 @@ from fitgap.config import project
 from fitgap.errors import RequestError
 
 
+def is_group(path: str) -> bool:
+    """Tell whether there are options at a path, such as ``training/schedule``."""
+    return any((folder / path).is_dir() for folder in project.config_dirs())
+
+
 def read_option(group: str, name: str) -> Mapping[str, Any]:
     """Return an option of ``conf/`` as it stands there, without what composing would add."""
     folders = [*project.config_dirs(), project.given_config_dir()]
