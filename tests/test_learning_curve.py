@@ -128,7 +128,7 @@ def test_where_it_cannot_be_told_the_reason_is_said(error, options, reason):
     assert told.gain is None
     assert reason in told.doubt
     words = in_words(found, told)
-    assert words[0].startswith("What twice the data would be worth cannot be told: ")
+    assert words[0].startswith("What twice the data would bring cannot be predicted: ")
     assert words[-1].startswith("Measured: from ")
 
 

@@ -175,20 +175,23 @@ def test_a_value_that_cannot_be_fails_its_trial_only(train):
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("question", "message"),
     [
-        (["hydra.sweeper.metrics=[val/loss]"], "is a search with other metrics: ['val/accuracy']"),
         (
-            ["hydra.sweeper.directions=[minimize]"],
+            [RATES, "hydra.sweeper.metrics=[val/loss]"],
+            "is a search with other metrics: ['val/accuracy']",
+        ),
+        (
+            [RATES, "hydra.sweeper.directions=[minimize]"],
             "is a search with other directions: ['maximize']",
         ),
         (["optimizer.learning_rate=0.1,0.3"], "is a search with other space: "),
     ],
 )
-def test_a_named_search_goes_on_with_the_same_question_only(train, changed, message):
+def test_a_named_search_goes_on_with_the_same_question_only(train, question, message):
     named = (*OPTUNA, "hydra.sweeper.study=mine", "hydra.sweeper.n_trials=1")
     assert train(*named, RATES).code == 0
-    done = train(*named, RATES, *changed)
+    done = train(*named, *question)
     assert done.code == 2
     assert f"hydra.sweeper.study=mine {message}" in done.err
 
@@ -208,7 +211,7 @@ def test_two_metrics_give_the_trials_that_none_beats_in_both(train, tracking_uri
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["hydra.sweeper.metrics=[test/accuracy]"], "test/accuracy is of the test set"),
+        (["hydra.sweeper.metrics=[test/accuracy]"], "test/accuracy is a test figure"),
         (["hydra.sweeper.metrics=[val/acuracy]"], "hydra.sweeper.metrics must be"),
         (["hydra.sweeper.sampler=grid"], "hydra.sweeper.sampler must be tpe or random"),
         (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials must be an integer >= 1, got 0"),

@@ -46,7 +46,7 @@ class Grid:
         )
         if not isinstance(sweeper, FitgapSweeper):
             raise RequestError(
-                "a study's sweep is a grid; a search is a command's: fitgap train -m "
+                "a study's sweep is a grid; for a search, use the command: fitgap train -m "
                 "hydra/sweeper=optuna ..."
             )
         self._sweeper = sweeper

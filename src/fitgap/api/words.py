@@ -123,7 +123,7 @@ def _key(name: object, *, key: str) -> str:
     """Return a mapping's key, for which Hydra's language has escapes but no quotes."""
     text = str(name)
     if not text.isascii():
-        raise RequestError(f"{key}: {text!r} cannot be a key here; of a class, give its number")
+        raise RequestError(f"{key}: {text!r} cannot be a key here; for a class, give its number")
     return re.sub(r"([\\()\[\]{}:=, ])", r"\\\1", text)
 
 

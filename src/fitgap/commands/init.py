@@ -38,7 +38,7 @@ def write(folder: Path) -> list[Path]:
     targets = {source: folder / _target(source) for source in sources}
     there = [str(path) for path in targets.values() if path.exists()]
     if there:
-        raise RequestError(f"{', '.join(there)}: there already, and nothing is overwritten")
+        raise RequestError(f"{', '.join(there)}: already exists; nothing is overwritten")
     try:
         for source, target in targets.items():
             target.parent.mkdir(parents=True, exist_ok=True)

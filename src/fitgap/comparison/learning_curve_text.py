@@ -20,7 +20,7 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
         if gain.low is not None and gain.low <= 0:
             sentences.append("The interval holds zero: it may be worth nothing.")
     else:
-        sentences.append(f"What twice the data would be worth cannot be told: {told.doubt}.")
+        sentences.append(f"What twice the data would bring cannot be predicted: {told.doubt}.")
     if told.gain is not None:
         over = (
             f"The law is fitted to each of {found.splits} splits, and the interval is over them, "

@@ -197,7 +197,7 @@ def _check(grid: Sequence[Overrides], settings: Sequence[Config], request: Reque
                 "between them"
             )
     if settings[0].split.name == "none":
-        raise RequestError("race decides by validation data; split=none leaves none")
+        raise RequestError("race needs a validation partition, but split=none leaves none")
     plain = [flatten(to_plain(config)) for config in settings]
     for place, one in enumerate(plain):
         if one in plain[:place]:

@@ -44,6 +44,6 @@ def refuse(texts: Mapping[str, str]) -> None:
         known, then = _imported.get(module, (None, ""))
         if spec is not None and known is spec and fingerprint(text) != then:
             raise RequestError(
-                f"{file} was edited after this process imported it, and Python would go on with "
-                f"what it was\nStart anew, or call importlib.reload({module}) first"
+                f"{file} was edited after this process imported it, and Python would still use "
+                f"the old code\nRestart the process, or call importlib.reload({module}) first"
             )

@@ -86,7 +86,7 @@ def load_dataset(run: RecordedRun, *, trusted: Collection[str] = ()) -> Dataset:
     digest = run.tags.get("fitgap.dataset_digest", "")
     if digest not in (dataset.digest, dataset.arrays_digest):
         raise RequestError(
-            f"dataset={dataset.name} from {dataset.source} is not what run {run.run_id} had: "
-            f"digest {dataset.digest[:8]}, recorded {digest[:8] or 'none'}"
+            f"dataset={dataset.name} from {dataset.source} has changed since run {run.run_id}: "
+            f"its digest is {dataset.digest[:8]}, recorded is {digest[:8] or 'none'}"
         )
     return dataset

@@ -46,7 +46,7 @@ def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ())
     elif isinstance(settings, TextsConfig):
         frame = texts.read_rows(path, settings)
     else:
-        raise RequestError(f"run {run.run_id} learned from no table, but {path} is one")
+        raise RequestError(f"run {run.run_id} was not trained on a table, but {path} is one")
     return _predict_frame(
         run, frame, [f"row {row}" for row in range(1, len(frame) + 1)], str(path), trusted
     )
@@ -64,7 +64,7 @@ def predict_texts(
     """
     settings = run.config.dataset
     if not isinstance(settings, TextsConfig):
-        raise RequestError(f"run {run.run_id} learned from no texts, but {paths[0]} is one")
+        raise RequestError(f"run {run.run_id} was not trained on texts, but {paths[0]} is one")
     frame = texts.frame_of(texts.read_files(paths), settings)
     return _predict_frame(run, frame, list(paths), "texts", trusted)
 
@@ -115,7 +115,7 @@ def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()
         raise RequestError(f"{path}: the network takes shape (n, {wanted}), got {x.shape}")
     model = load_model(run, trusted=trusted)
     if rows.named_inputs(model):
-        raise RequestError(f"run {run.run_id} learned from a table: name a file of rows")
+        raise RequestError(f"run {run.run_id} was trained on a table: give a file with its rows")
     takes = np.dtype(model.inputs[0].dtype)
     task = task_of(run.config).name
     outputs = outputs_of(model, _as_type(x, takes, path=path))

@@ -210,7 +210,7 @@ def _along(
         ]
         each = math.fsum(seconds) / len(seconds)
     if not math.isfinite(each):
-        raise RequestError(f"these runs do not say how many {x} an epoch has; take epochs")
+        raise RequestError(f"these runs do not record how many {x} an epoch has; use epochs")
     return tuple(epoch * each for epoch in epochs)
 
 

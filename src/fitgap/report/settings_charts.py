@@ -35,7 +35,7 @@ def parallel_coordinates(
     if not section.keys or not groups:
         raise RequestError(
             "parallel coordinates need groups that differ in a setting and have "
-            f"{score}; compare more runs, or take curves"
+            f"{score}; compare more runs, or draw curves"
         )
     figures = [name for name in (score, f"gap/{metric}") if all(name in g.metrics for g in groups)]
     columns = {key: _of_levels([_shown(one, key) for one in groups]) for key in section.keys}

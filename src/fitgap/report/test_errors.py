@@ -206,7 +206,7 @@ def _dataset_of(run: StoredRun) -> Dataset:
         # What a record says need not be of the fields' types; `fingerprint` and `load` check it.
         settings = schema(**{key: parse(value) for key, value in plain.items()})  # type: ignore[arg-type]
     except TypeError as error:
-        raise RequestError("the settings of today do not read those of the run's data") from error
+        raise RequestError("this version cannot read the settings of the run's data") from error
     candidates: Sequence[DatasetConfig] = [settings]
     if isinstance(settings, PublishedConfig) and settings.data_dir:
         # Recorded elsewhere; the digest tells whether another source has the same data.

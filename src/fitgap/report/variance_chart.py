@@ -31,8 +31,8 @@ def parts_of_variance(
     found = [one for name in names if (one := components_of(section, metric=name)) is not None]
     if not found:
         raise RequestError(
-            f"where the variance of {' and '.join(names)} comes from cannot be told: that takes "
-            "two seeds or splits of a group whose figures differ"
+            f"where the variance of {' and '.join(names)} comes from cannot be estimated: this "
+            "needs two seeds or splits of a group whose figures differ"
         )
     return draw(found, size=size)
 

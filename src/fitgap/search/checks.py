@@ -45,8 +45,8 @@ def check(settings: SearchSettings) -> None:
     for name in metrics:
         if name.startswith(("test/", "test_gap/")):
             raise RequestError(
-                f"hydra.sweeper.metrics={metrics}: {name} is of the test set, which chooses "
-                "nothing; take val/ or gap/ and a metric"
+                f"hydra.sweeper.metrics={metrics}: {name} is a test figure, and the test "
+                "set must not choose; use val/ or gap/ and a metric"
             )
     if settings.directions is not None:
         directions = list(settings.directions)

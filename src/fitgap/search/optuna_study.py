@@ -139,7 +139,7 @@ def _study(path: Path, settings: SearchSettings) -> "optuna.Study":
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise RequestError(
             f"the search's file {path} is damaged: {reason}\n"
-            "Moved away, the search begins anew; trials that are recorded are not trained again"
+            "If you move it away, the search starts again; recorded trials are not trained again"
         ) from error
 
 
@@ -181,7 +181,7 @@ def check_same(
         elif then != now:
             raise RequestError(
                 f"hydra.sweeper.study={study.study_name} is a search with other {name}: "
-                f"{then} then, {now} now\nName another, or none"
+                f"{then} then, {now} now\nGive another name, or none"
             )
 
 

@@ -120,8 +120,8 @@ def _dimension(override: Override) -> Dimension:
     name = override.key_or_group
     if name.split(".")[0].split("/")[0] in NOT_SEARCHED:
         raise RequestError(
-            f"{name}: a search cannot vary it, since its trials must be of the same data and "
-            "draw; fix it, and run what was found over seeds"
+            f"{name}: a search cannot vary it, because all trials must have the same data and "
+            "seed; fix it, and train the best trial again over several seeds"
         )
     sweep = override.value()
     log = "log" in getattr(sweep, "tags", set())
