@@ -222,7 +222,7 @@ def test_two_metrics_give_the_trials_that_none_beats_in_both(train, tracking_uri
         ),
         (["split=none"], "needs a validation partition"),
         (["seed=0,1"], "seed: a search cannot vary it"),
-        (["training.epochs=0"], "training.epochs must be an integer >= 1"),
+        (["training.batch_size=0"], "training.batch_size must be an integer >= 1"),
         (["hydra.sweeper.n_trial=3"], "n_trial"),
     ],
 )
