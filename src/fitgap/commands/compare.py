@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     default=50,
     show_default=True,
     metavar="N",
-    help="Rows of a table; 0: all.",
+    help="Number of rows in the table; 0: all.",
 )
 @click.option(
     "--verdicts",
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 @click.option(
     "--variance",
     is_flag=True,
-    help="Instead of the ranking: how much of the scatter is the seed's, the split's, the images'.",
+    help="Instead of the ranking: how much of the scatter comes from seed, split and images.",
 )
 @click.option(
     "--explain",
     is_flag=True,
-    help="Say below a table how its figures, intervals, tests and verdicts are made.",
+    help="Explain below a table how its figures, intervals, tests and verdicts are computed.",
 )
 def command(
     *,
@@ -55,7 +55,7 @@ def command(
     variance: bool,
     explain: bool,
 ) -> None:
-    """Compare an experiment's finished runs: which settings generalise, and how sure that is."""
+    """Compare an experiment's finished runs: which settings generalise, and how certain that is."""
     if verdicts + effects + variance > 1:
         raise click.UsageError("--verdicts, --effects and --variance are views: choose one")
     from fitgap.comparison.ranking import compare_experiment

@@ -15,7 +15,7 @@ _NAMES = {"gitignore": ".gitignore"}
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
 def command(*, folder: Path) -> None:
-    """Write a small project into FOLDER (here): a network of one's own, its settings, a README."""
+    """Write a small project into FOLDER (here): its own network, its settings, a README."""
     from fitgap.config import program
 
     written = write(folder)

@@ -13,7 +13,7 @@ from fitgap.commands import options
 @options.uri
 @options.output_folder("learning_curve")
 def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> None:
-    """Say what more training samples would be worth, from a sweep=learning_curve."""
+    """Predict what more training samples would bring, from a sweep=learning_curve."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

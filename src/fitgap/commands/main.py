@@ -14,21 +14,21 @@ from fitgap.config.checks import did_you_mean
 # By name, in the order of the help: what a subcommand does. Its file has the same name, with an
 # underscore for a hyphen, and defines `command`.
 COMMANDS = {
-    "init": "Write a small project of one's own that trains at once.",
+    "init": "Write a small project of your own that can be trained at once.",
     "train": "Train one experiment, or with -m a sweep of them.",
     "sweep": "Train a sweep on all cores; plan, watch or resume one.",
-    "race": "Train replicates of settings only until the best is decided.",
-    "compare": "Rank the finished runs: which settings generalise, and how sure that is.",
+    "race": "Train replicates of settings until the best is decided.",
+    "compare": "Rank the finished runs: which settings generalise, and how certain that is.",
     "plot": "Draw a comparison as a picture.",
     "report": "Write the comparison as one HTML file.",
     "remedies": "Show the effect of each remedy against overfitting.",
-    "learning-curve": "Say what more training data would be worth.",
+    "learning-curve": "Predict what more training data would bring.",
     "data-report": "Look at the data of an experiment before training.",
     "predict": "Predict with a run's network.",
     "rerun": "Repeat a run and compare the bits.",
     "register": "Register the best run's network as a version that MLflow can serve.",
-    "ui": "Open MLflow's UI for the record.",
-    "server": "Serve MLflow over a PostgreSQL of its own.",
+    "ui": "Open MLflow's UI for the recorded runs.",
+    "server": "Serve MLflow with its own PostgreSQL.",
 }
 
 
@@ -71,7 +71,7 @@ def _module(name: str) -> str:
 @click.command(cls=Subcommands, name="fitgap", context_settings={"max_content_width": 100})
 @click.version_option(__version__, message="fitgap %(version)s")
 def group() -> None:
-    """Say how far Keras models overfit, and which one generalises."""
+    """Show how much Keras models overfit, and which one generalises."""
 
 
 def main(*words: str) -> NoReturn:

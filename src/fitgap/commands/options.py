@@ -51,7 +51,7 @@ margin = click.option(
     "--margin",
     type=float,
     metavar="X",
-    help="Smaller differences are of no interest (0.005 for a share, such as accuracy).",
+    help="Smaller differences do not matter (0.005 for a share, such as accuracy).",
 )
 these_images = click.option(
     "--these-images",
@@ -60,7 +60,11 @@ these_images = click.option(
 )
 host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 port = click.option(
-    "--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Its port."
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=5000,
+    show_default=True,
+    help="Port to listen on.",
 )
 
 
@@ -95,7 +99,7 @@ def form(*choices: str) -> Decorator:
         type=click.Choice(choices),
         default=choices[0],
         show_default=True,
-        help="What is printed.",
+        help="Format of the output.",
     )
 
 

@@ -33,7 +33,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="File to write; its ending says which format: .svg, .png, .pdf, .html (reports/KIND.svg).",
+    help="File to write; its ending is the format: .svg, .png, .pdf, .html (reports/KIND.svg).",
 )
 @click.option(
     "--metric",
@@ -47,7 +47,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
     type=click.Choice(("epochs", "images", "seconds")),
     default="epochs",
     show_default=True,
-    help="What curves run over.",
+    help="The x axis of the curves.",
 )
 @click.option(
     "--log",
@@ -61,8 +61,10 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
     multiple=True,
     help="For matrix, twice: its two settings.",
 )
-@click.option("--title", default="", help="Said above the picture.")
-@click.option("--size", callback=_size, metavar="WxH", help="Of the chart, in 1/96 inch: 560x320.")
+@click.option("--title", default="", help="Title above the picture.")
+@click.option(
+    "--size", callback=_size, metavar="WxH", help="Size of the chart, in 1/96 inch: 560x320."
+)
 @click.option("--dpi", type=click.IntRange(30, 1200), default=200, show_default=True)
 @click.option("--theme", type=click.Choice(("light", "dark")), default="light", show_default=True)
 @options.experiment

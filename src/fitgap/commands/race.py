@@ -16,7 +16,7 @@ from fitgap.commands import completion, options
     default=60,
     show_default=True,
     metavar="RUNS",
-    help="Runs that may be used, including those recorded before.",
+    help="Largest number of runs, including those recorded before.",
 )
 @click.option(
     "--alpha",
@@ -24,7 +24,7 @@ from fitgap.commands import completion, options
     default=0.05,
     show_default=True,
     metavar="P",
-    help="Probability of a false verdict, at most.",
+    help="Largest probability of a false verdict.",
 )
 def command(*, words: tuple[str, ...], margin: float | None, budget: int, alpha: float) -> None:
     """Train candidates until the best of them is decided.

@@ -14,7 +14,9 @@ from fitgap.commands import options
     epilog="The best is the first group of `fitgap compare`, and of its runs "
     "the one with the best validation figure.",
 )
-@click.option("--register", "name", required=True, metavar="NAME", help="Of the registered model.")
+@click.option(
+    "--register", "name", required=True, metavar="NAME", help="Name of the registered model."
+)
 @options.experiment
 @click.option("--run", "run_id", metavar="RUN_ID", help="This run instead of the best.")
 @options.uri

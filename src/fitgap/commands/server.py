@@ -18,14 +18,14 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="MLflow's processes.",
+    help="Number of MLflow's processes.",
 )
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
-    help="Database, artifacts, logs (.fitgap/server in the project folder).",
+    help="Folder for database, artifacts and logs (.fitgap/server in the project folder).",
 )
-@click.option("--auth", is_flag=True, help="Ask for accounts: needs pip install 'mlflow[auth]'.")
+@click.option("--auth", is_flag=True, help="Require accounts: needs pip install 'mlflow[auth]'.")
 @click.option("--certfile", type=_FILE, help="Serve https: the certificate's file (PEM).")
 @click.option("--keyfile", type=_FILE, help="The file of its private key (PEM).")
 def command(
@@ -38,7 +38,7 @@ def command(
     certfile: Path | None,
     keyfile: Path | None,
 ) -> None:
-    """Serve MLflow over a PostgreSQL of its own, on loopback, until Ctrl-C."""
+    """Serve MLflow with its own PostgreSQL, on loopback, until Ctrl-C."""
     from fitgap.tracking import postgres_server
 
     if (certfile is None) != (keyfile is None):

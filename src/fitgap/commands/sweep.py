@@ -65,9 +65,9 @@ def plan(words: tuple[str, ...]) -> None:
 @click.argument("sweep", required=False, metavar="[SWEEP]")
 @options.any_experiment
 @options.uri
-@click.option("--all", "every", is_flag=True, help="A line for each sweep.")
+@click.option("--all", "every", is_flag=True, help="Print one line for each sweep.")
 def status(*, sweep: str | None, experiment: str | None, uri: str, every: bool) -> None:
-    """Show what has become of a sweep.
+    """Show the state of a sweep.
 
     SWEEP is its run id or the beginning of it (the last one).
     """
@@ -106,7 +106,7 @@ def watch(*, sweep: str | None, experiment: str | None, uri: str) -> None:
 @click.option(
     "--assume-dead",
     metavar="HOST",
-    help="Take runs that say RUNNING on this host for dead: they cannot be checked from here.",
+    help="Treat runs that say RUNNING on this host as dead: they cannot be checked from here.",
 )
 @options.trust("sweep's plan")
 def resume(
