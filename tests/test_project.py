@@ -102,3 +102,8 @@ def test_own_modules_are_importable_where_a_command_runs(own):
     assert done.returncode == 0, done.stderr
     assert (own / "mlflow.db").exists()
     assert not list((own / "notebooks").iterdir())
+
+    # A sweep's plan is made where no job runs, and knows the same code.
+    plan = [sys.executable, "-m", "fitgap", "sweep", "plan", *command[2:], "seed=0,1"]
+    done = subprocess.run(plan, cwd=own, capture_output=True, text=True, timeout=120, check=False)
+    assert "1 finished before, 1 to train" in done.stdout, done.stdout + done.stderr
