@@ -7,6 +7,7 @@ import importlib.util
 import os
 import socket
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -123,7 +124,9 @@ class Workers:
             If workers died. Nothing of this launch is running then.
         """
         try:
-            with _without_main_file():
+            with _without_main_file(), warnings.catch_warnings():
+                # joblib replaces a worker whose memory has grown; its jobs are lost to nobody.
+                warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
                 return self._launcher.launch(jobs, initial_job_idx=first)
         except _worker_deaths() as error:
             raise WorkerDiedError(_first_line(error)) from error
