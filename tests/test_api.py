@@ -221,7 +221,9 @@ def test_a_project_folder_must_exist(tmp_path):
 
 @pytest.mark.usefixtures("folder")
 def test_a_table_is_trained_on(tracking_uri):
-    frame = pd.DataFrame({"a": np.arange(40) / 2, "b": [1.5, 2.5] * 20, "kind": ["x", "y"] * 20})
+    frame = pd.DataFrame(
+        {"a": np.arange(40) / 2, "b": [1.5, 2.5, 2.5, 1.5] * 10, "kind": ["x", "y"] * 20}
+    )
     study = fitgap.Study("table", data=frame, label="kind", uri=tracking_uri)
     run = study.run(**SMALL)
     assert run.config.dataset.name == "csv"

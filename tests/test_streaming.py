@@ -13,7 +13,7 @@ from fitgap.data.disk_arrays import DiskRows
 from fitgap.evaluation import scores
 from fitgap.models import build
 from fitgap.models.scaling import feature_scaling
-from fitgap.training import backend, loop
+from fitgap.training import backend, data, loop
 from fitgap.training.engines import choice as engines
 
 pytestmark = pytest.mark.usefixtures("fresh_datasets")
@@ -39,7 +39,10 @@ def train(config):
     datasets._load.cache_clear()
     planned = experiment.plan(config)
     facts = planned.facts
-    dataset, _, partitions, _ = experiment._data(planned)
+    loaded = data.load(
+        planned.config, dataset_digest=facts.dataset_digest, split_digest=facts.split_digest
+    )
+    dataset, partitions = loaded.dataset, loaded.partitions
     model = build.build(
         config,
         image_shape=dataset.image_shape,
