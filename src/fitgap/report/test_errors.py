@@ -18,6 +18,7 @@ from fitgap.comparison.varying_settings import parse
 from fitgap.config.schema import DatasetConfig, PublishedConfig, SplitConfig
 from fitgap.config.settings import dataset_schema
 from fitgap.data import datasets, readers
+from fitgap.data.before_training import is_image
 from fitgap.data.datasets import Dataset
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -118,7 +119,7 @@ def selected_model(section: Section, *, uri: str) -> SelectedModel | None:
     errors = tuple(
         WrongImage(
             index=i,
-            pixels=dataset.x_test[i] if dataset and _has_images(dataset) else None,
+            pixels=dataset.x_test[i] if dataset and is_image(dataset) else None,
             true=names[predictions.true[i]],
             predicted=names[predictions.predicted[i]],
             confidence=float(predictions.confidence[i]),
@@ -191,10 +192,6 @@ def _best_run(group: Group, metric: str) -> StoredRun:
         return -value if higher_is_better(metric, group.runs) else value
 
     return min(group.runs, key=badness)
-
-
-def _has_images(dataset: Dataset) -> bool:
-    return dataset.value_type == "uint8" and len(dataset.image_shape) > 1
 
 
 def _dataset_of(run: StoredRun) -> Dataset:
