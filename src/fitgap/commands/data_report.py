@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 from fitgap.commands import overrides
 from fitgap.commands.exit_codes import report
+from fitgap.config import project
 from fitgap.config.project import CONFIG_DIR
 
 
@@ -39,6 +40,7 @@ def command(*, words: tuple[str, ...]) -> None:
 
     Each OVERRIDE is one of `fitgap train`, as in dataset=csv dataset.path=flowers.csv.
     """
+    project.make_importable()  # dataset=function names one of its functions
     # Hydra reads them there; a function that took them as its arguments it does not have.
     sys.argv = ["fitgap data-report", *overrides.for_hydra(words)]
     hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(check_data)()

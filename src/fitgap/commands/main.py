@@ -9,7 +9,6 @@ import click
 
 from fitgap import __version__
 from fitgap.commands import completion, exit_codes
-from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 
 # By name, in the order of the help: what a subcommand does. Its file has the same name, with an
@@ -89,7 +88,6 @@ def main(*words: str) -> NoReturn:
 
 def _run(arguments: list[str]) -> int | None:
     completion.register()
-    project.make_importable()  # its modules count for the identity of all that is planned
     try:
         code: int | None = group.main(arguments, prog_name="fitgap", standalone_mode=False)
     except click.Abort:

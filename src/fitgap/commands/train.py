@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from fitgap.commands import completion, overrides
 from fitgap.commands.exit_codes import report
+from fitgap.config import project
 from fitgap.config.project import CONFIG_DIR
 
 
@@ -34,6 +35,7 @@ def train(words: Sequence[str]) -> None:
     words
         As after ``fitgap train``; flags may stand anywhere.
     """
+    project.make_importable()  # its modules count for the identity of all that is planned
     # Hydra reads them there; a function that took them as its arguments it does not have.
     sys.argv = ["fitgap train", *overrides.for_hydra(words)]
     hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(run_job)()
