@@ -116,7 +116,7 @@ def table(folder: Path) -> str:
         uri = f"sqlite:///{own / 'mlflow.db'}"
         command = [sys.executable, "-m", "fitgap", "train", "-m", *words(own), *SETTINGS]
         subprocess.run([*command, f"tracking.uri={uri}"], cwd=own, check=True)
-        runs = store.find_runs(uri, experiment="real")
+        runs = store.find_runs(uri, experiment="real", tags={"fitgap.role": "run"})
         images = runs[0].params["val_samples"]
         for number in (1, SEVERAL):
             found = checked(runs, number, uri=uri)
