@@ -233,7 +233,7 @@ def test_what_keras_refuses_is_a_wrong_request_that_names_the_setting(compose, o
 
 def test_a_callback_that_keras_refuses_is_a_wrong_request(compose):
     config = compose("+training.callbacks.mine._target_=keras.callbacks.EarlyStoping")
-    with pytest.raises(RequestError, match=r"training\.callbacks\.mine .*EarlyStoping"):
+    with pytest.raises(RequestError, match=r"training\.callbacks\.mine: .*EarlyStoping"):
         models.callbacks(config)
 
 

@@ -203,7 +203,7 @@ def test_record_lacking_a_setting_is_a_wrong_request(file_of, finished):
 
 def test_altered_dataset_is_a_wrong_request(loaded):
     run, *_ = loaded
-    with pytest.raises(RequestError, match="recorded abcdef00"):
+    with pytest.raises(RequestError, match="recorded is abcdef00"):
         prediction.load_dataset(replace(run, tags={"fitgap.dataset_digest": "abcdef0012"}))
 
 

@@ -184,7 +184,7 @@ def test_the_network_speaks_in_the_units_of_the_target(run):
         (
             "three classes",
             ["+metrics.mine={function: {_target_: no.such}}"],
-            ["metrics.mine.function._target_=no.such is not to be had"],
+            ["metrics=mine: no.such does not exist"],
         ),
         (
             "three classes",

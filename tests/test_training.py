@@ -108,7 +108,7 @@ def test_metrics_that_take_much_of_the_epochs_are_named_with_their_share():
         metric_cost.say_if_high(spent, said.append)
     assert said == [
         "f1_macro, roc_auc took 23% of the epochs' time (23 s); "
-        "+metrics.f1_macro.each_epoch=false computes it at the end only"
+        "+metrics.f1_macro.each_epoch=false computes f1_macro only at the end"
     ]
 
 

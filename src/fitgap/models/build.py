@@ -258,7 +258,10 @@ def swap_averages(model: keras.Model) -> None:
 
 
 def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
-    targets.locate(node["_target_"])  # what is missing, or was edited after its import, is said so
+    try:
+        targets.locate(node["_target_"])  # says what is missing, or was edited after its import
+    except RequestError as error:
+        raise RequestError(f"{name}: {error}") from error
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:

@@ -34,10 +34,10 @@ def without_own_training_parts(model: keras.Model) -> Iterator[None]:
     Whoever opens the network may lack their code, and prediction needs neither.
     """
     was_compiled = model.compiled
-    rate = getattr(model.optimizer, "_learning_rate", None)  # perhaps a schedule
-    of_rate = [rate] if callable(rate) else []
-    parts = (model.loss, model.optimizer, *of_rate) if was_compiled else ()
-    model.compiled = was_compiled and all(part.__module__.startswith("keras.") for part in parts)
+    if was_compiled:
+        rate = getattr(model.optimizer, "_learning_rate", None)  # perhaps a schedule
+        parts = (model.loss, model.optimizer, *([rate] if callable(rate) else []))
+        model.compiled = all(part.__module__.startswith("keras.") for part in parts)
     try:
         yield
     finally:
