@@ -161,7 +161,7 @@ def try_loss(model: keras.Model, config: Config, y: NDArray[np.generic]) -> None
     try:
         tried = tf.function(compute, autograph=False) if is_own else compute
         tried(keras.ops.convert_to_tensor(y), keras.ops.convert_to_tensor(outputs))
-    except Exception as error:
+    except Exception as error:  # a person's loss runs, which may raise anything
         raise RequestError(
             f"loss={config.loss.name} fails on the targets of this dataset as {config.loss.labels} "
             f"(loss.labels): {targets.describe_failure(error)}"

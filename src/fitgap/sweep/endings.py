@@ -104,10 +104,9 @@ def said_if_stopped(say: Callable[[], None]) -> Iterator[None]:
     """Say something if the block is left by Ctrl-C or SIGTERM."""
     try:
         yield
-    except Exception:  # a failure is said elsewhere
-        raise
-    except BaseException:
-        say()
+    except BaseException as error:
+        if not isinstance(error, Exception):  # a failure is said elsewhere
+            say()
         raise
 
 
