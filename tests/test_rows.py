@@ -40,6 +40,7 @@ def flowers() -> pd.DataFrame:
             "größe": np.array(["klein", "mittel", "groß"])[kind],
             "wild": kind == 1,
             "zip": 10115 + kind * 7,
+            "note": [f"Seen {i % 4} times: {('red', 'Tall!', '향기')[i % 3]}" for i in range(N)],
             "kind": np.array(["rose", "tulip", "lily"])[kind],
             "price": (20.5 + 3 * kind + random.normal(0, 0.1, N)).round(2),
             "red": (kind > 0).astype(int),
@@ -48,6 +49,8 @@ def flowers() -> pd.DataFrame:
     )
     frame.loc[[3, 17], "width (cm)/2"] = nan
     frame.loc[[4, 11], "größe"] = None
+    frame.loc[[6, 12], "note"] = None
+    frame.loc[9, "note"] = "NA"  # a text of one word
     # Else these would be the target under other names.
     frame.loc[5, "petals"], frame.loc[7, "zip"] = 9, 10136
     return frame
@@ -72,6 +75,7 @@ def trained(request, compose, template_database, tmp_path_factory):
     settings = compose(
         *("dataset=table", f"dataset.path={folder}/flowers.csv", "training.epochs=2"),
         *(f"dataset.label=[{','.join(targets)}]", f"dataset.{setting}=[zip]"),
+        *("dataset.text=note", "dataset.length=3"),
         *(f"dataset.task={request.param}", f"tracking.uri={uri}"),
         task=None,
     )

@@ -95,6 +95,44 @@ def test_any_column_can_be_embedded_and_is_the_same_data(tmp_path):
         table(tmp_path, text, embed=["stret"])
 
 
+def test_a_text_column_stands_beside_the_others_with_the_words_of_the_training_partition(tmp_path):
+    notes = [f"A {k}-like, {'x' * (i + 1)} flower" for i, k in enumerate(KIND)]
+    notes[3] = ""
+    text = csv([f'"{note}"' for note in notes], WIDTH, SHAPE, KIND, names="note,width,shape,kind")
+    dataset = table(tmp_path, text, text="note", vocabulary=4, embed_dim=5, length=9)
+    note, width, _ = dataset.columns
+    assert (note.words.column, note.length, width.length) == ("note", 4, 1)
+    assert {"flower", "roselike", "x"} <= set(note.words.known)
+    split = splits.split_dataset(dataset, SplitConfig("holdout", 0.5, 0, stratify=False))
+    encoded, learned = preprocessing.encoded(dataset, split)
+    (embedded,) = learned.embedded
+    assert embedded == preprocessing.Embedded(position=0, input_dim=6, output_dim=5, length=4)
+    known = [note.words.known[number - 2] for number in learned.columns[0].categories]
+    texts = preprocessing.rows_of(dataset.x_train[split.train], dataset.columns)["note"]
+    words = [word for each in texts for word in each.split()]
+    counts = sorted((words.count(word) for word in set(words)), reverse=True)
+    assert [words.count(word) for word in known] == counts[:4]
+    assert encoded.x_train.shape[1] == 4 + 1 + 3
+    assert encoded.x_train[:, :4].max() == 5
+    names = [*dataset.train_names, *dataset.test_names]
+    row = names.index("own.csv, row 4")  # the empty text: one unknown word
+    empty = np.concatenate([encoded.x_train, encoded.x_test])[row, :4]
+    np.testing.assert_array_equal(empty, [1, 0, 0, 0])
+
+
+def test_texts_that_are_left_out_or_the_only_column_name_the_setting(tmp_path):
+    notes = [f"note number {i} of this {'day ' * i}" for i in range(N)]
+    dataset = table(tmp_path, csv(notes, WIDTH, KIND, names="note,width,kind"))
+    (said,) = [note for note in dataset.notes if "left out" in note]
+    assert "'dataset.text=[note]' learns from its words" in said
+    alone = csv(notes, KIND, names="note,kind")
+    with pytest.raises(RequestError, match=r"no column is left .*'dataset\.text=\[note\]'"):
+        table(tmp_path, alone)
+    assert table(tmp_path, alone, text=["note"]).x_train.shape[1] == 44
+    with pytest.raises(RequestError, match=r"dataset\.text: 'nte' is no column .*note"):
+        table(tmp_path, alone, text="nte")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -40,15 +40,16 @@ def check_dataset(dataset: DatasetConfig) -> None:
         require("dataset.channels", channels, "1 (grey) or 3 (RGB)", when=channels in (1, 3))
         bits = dataset.bits
         require("dataset.bits", bits, "8 to 16, or null", when=bits is None or 8 <= bits <= 16)
-    if isinstance(dataset, TextsConfig):
+    if isinstance(dataset, TextsConfig | TableConfig):
         for setting in ("length", "vocabulary"):
             value = getattr(dataset, setting)
             require(f"dataset.{setting}", value, "1 or more", when=value >= 1)
     if isinstance(dataset, TableConfig):
-        label = dataset.label
-        names = [label] if isinstance(label, str) else label
-        valid = isinstance(names, list) and bool(names) and all(map(_is_text, names))
-        require("dataset.label", label, "a column's name or a list of names", when=valid)
+        _check_names("dataset.label", dataset.label)
+        if dataset.text is not None:
+            _check_names("dataset.text", dataset.text)
+            both = [name for name in dataset.text_columns if name in (dataset.embed or ())]
+            require("dataset.text", dataset.text, "none of dataset.embed", when=not both)
         if dataset.decimal is not None:
             require(
                 "dataset.decimal", dataset.decimal, ". or ,", when=dataset.decimal in (".", ",")
@@ -56,7 +57,9 @@ def check_dataset(dataset: DatasetConfig) -> None:
         require("dataset.embed_dim", dataset.embed_dim, "1 or more", when=dataset.embed_dim >= 1)
         if dataset.image_shape is not None:
             _check_size("dataset.image_shape", dataset.image_shape)
-            require("dataset.embed", dataset.embed, "null for images", when=not dataset.embed)
+            for setting in ("embed", "text"):
+                value = getattr(dataset, setting)
+                require(f"dataset.{setting}", value, "null for images", when=not value)
 
 
 _ROLES = tuple(f"{kind}_{part}" for part in ("train", "val", "test") for kind in ("x", "y"))
@@ -73,6 +76,12 @@ def _check_arrays(dataset: ArraysConfig) -> None:
             require("dataset.keys", role, f"a mapping of {allowed}", when=role in _ROLES)
     if layout is not None:
         require("dataset.layout", layout, " or ".join(_LAYOUTS), when=layout in _LAYOUTS)
+
+
+def _check_names(setting: str, value: object) -> None:
+    names = [value] if isinstance(value, str) else value
+    valid = isinstance(names, list) and bool(names) and all(map(_is_text, names))
+    require(setting, value, "a column's name or a list of names", when=valid)
 
 
 def _is_text(value: object) -> bool:

@@ -103,12 +103,20 @@ class TableConfig(OwnConfig):
     categories: list[str] | None = None
     embed: list[str] | None = None
     embed_dim: int = 8
+    text: Any = None  # a column's name, or a list of them
+    length: int = 200
+    vocabulary: int = 10_000
     missing: list[str] | None = None
     separator: str | None = None
     decimal: str | None = None
     encoding: str | None = None
     header: bool | None = None
     skip_unreadable: bool = False
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The names of the columns of texts."""
+        return [self.text] if isinstance(self.text, str) else list(self.text or ())
 
 
 @dataclass

@@ -68,7 +68,12 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
             found.append(
                 f"{exact.conflicting} rows have the same values as a row with another label"
             )
-        if dataset.train_groups is None and (share := _alike_share(dataset, split)):
+        has_texts = any(column.words for column in dataset.columns)  # their numbers measure nothing
+        if (
+            dataset.train_groups is None
+            and not has_texts
+            and (share := _alike_share(dataset, split))
+        ):
             found.append(
                 f"{share:.0%} of the unseen rows are nearly alike to some rows of the training "
                 "partition and far from all others; if such rows belong together (one patient, "
@@ -101,12 +106,22 @@ def find_other_scale(dataset: Dataset, split: Split) -> str:
         return f"test is {dataset.x_test.dtype}, train {dataset.x_train.dtype}"
     if not np.issubdtype(dataset.x_train.dtype, np.number):
         return ""
-    train = _mean_sizes(select(dataset.x_train, split.train), per_feature=_is_table(dataset))
-    others = {"val": select(dataset.x_train, split.val), "test": dataset.x_test}
-    for name, x in others.items():
-        if not len(x):
-            continue
-        sizes = _mean_sizes(x, per_feature=_is_table(dataset))
+    parts = {
+        "train": select(dataset.x_train, split.train),
+        "val": select(dataset.x_train, split.val),
+        "test": dataset.x_test,
+    }
+    if dataset.columns:  # the numbers of words measure nothing
+        kept = np.repeat(
+            [column.words is None for column in dataset.columns],
+            [column.length for column in dataset.columns],
+        )
+        parts = {name: np.asarray(x)[:, kept] for name, x in parts.items()}
+    all_sizes = {
+        name: _mean_sizes(x, per_feature=_is_table(dataset)) for name, x in parts.items() if len(x)
+    }
+    train = all_sizes.pop("train")
+    for name, sizes in all_sizes.items():
         varies = (sizes > 0) & (train > 0)
         if not varies.any():
             continue

@@ -200,7 +200,11 @@ def _digest(dataset: Dataset, arrays_digest: str) -> str:
     """
     if not dataset.is_own:
         return arrays_digest
-    columns = [{"name": column.name, "categories": column.categories} for column in dataset.columns]
+    columns = [
+        {"name": column.name, "categories": column.categories}
+        | ({"words": column.words.known} if column.words else {})
+        for column in dataset.columns
+    ]
     names = [
         dataset.task,
         dataset.class_names,

@@ -1,6 +1,6 @@
 """What every reader of one's own data hands over: parts, labels, what their columns are."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,18 +28,6 @@ class SplitColumns:
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of a table that is a feature: numbers or, where there are some, categories.
-
-    ``embed_dim`` numbers stand for each category, if the network learns a vector for it.
-    """
-
-    name: str
-    categories: tuple[str, ...] | None = None
-    embed_dim: int | None = None
-
-
-@dataclass(frozen=True)
 class Words:
     """What the numbers of a text stand for.
 
@@ -56,6 +44,47 @@ class Words:
     known: tuple[str, ...]
     most: int
     column: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table that is a feature: numbers, categories or texts.
+
+    Attributes
+    ----------
+    name
+        Its name in the table.
+    categories
+        Of categories: their names.
+    embed_dim
+        If the network learns a vector for each category or word: how many numbers it has.
+    words
+        Of texts: what the numbers of their words stand for.
+    length
+        How many columns of ``x`` hold it: of texts as many as words are used of each.
+    """
+
+    name: str
+    categories: tuple[str, ...] | None = None
+    embed_dim: int | None = None
+    words: Words | None = None
+    length: int = 1
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it holds numbers."""
+        return self.categories is None and self.words is None
+
+
+def by_column(
+    x: NDArray[np.float32], columns: Sequence[Column]
+) -> Iterator[tuple[Column, NDArray[np.float32]]]:
+    """Yield each column of a table with its values: shape (n,), of texts (n, length)."""
+    start = 0
+    for column in columns:
+        values = x[:, start : start + column.length]
+        yield column, values[:, 0] if column.words is None else values
+        start += column.length
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,9 @@
 """What a network gets of a table's columns: gaps filled, categories as columns of 0 and 1.
 
 Where a network learns a vector for each category, the column becomes one of numbers from 0:
-unknown, the categories, missing. The network's first layer takes them (`fitgap.models.embeddings`).
+unknown, the categories, missing. A column of texts becomes as many columns as words are used of
+each text; they hold the ranks of the words. The network's first layer takes both
+(`fitgap.models.embeddings`).
 
 Medians and known categories are those of the training partition alone. A number that is missing
 becomes the median, and another column says so; a category that the training partition has not is
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from fitgap.data import texts
 from fitgap.data.datasets import Dataset
-from fitgap.data.parts import Column, Words
+from fitgap.data.parts import Column, Words, by_column
 from fitgap.data.splits import Split
 
 if TYPE_CHECKING:
@@ -38,7 +40,8 @@ class ColumnEncoding:
     fill
         Stands for a missing number: the median.
     categories
-        The numbers of the categories that the training partition has, each a column of its own.
+        The numbers of the categories that the training partition has, each a column of its own;
+        of texts, the numbers of the words that are known, the most frequent first.
     marks_missing
         Whether a further column says that the value is missing.
     """
@@ -50,6 +53,9 @@ class ColumnEncoding:
 
     def apply(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the columns that the network gets; shape (n, its number of them)."""
+        if self.column.words is not None:
+            ranks = _ranks(self.column.words, self.categories)
+            return ranks[values.astype(np.int64)].astype(np.float32)
         missing = np.isnan(values)
         if self.column.embed_dim is not None:
             known = np.array(self.categories, np.float32)
@@ -73,27 +79,30 @@ class ColumnEncoding:
     def width(self) -> int:
         """How many columns the network gets."""
         if self.column.embed_dim is not None:
-            return 1
+            return self.column.length
         numbers = 1 if self.column.categories is None else len(self.categories)
         return numbers + self.marks_missing
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A column of what the network gets that holds numbers of categories.
+    """Columns of what the network gets that hold the number of a category or of words.
 
     Attributes
     ----------
     position
-        Of the column, from 0.
+        Of the first column, from 0.
     input_dim, output_dim
-        How many numbers of categories there are, and how many numbers stand for each; the words
-        of ``keras.layers.Embedding``.
+        How many categories or words have a number, and how many numbers stand for each; the
+        parameters of ``keras.layers.Embedding``.
+    length
+        How many columns there are: 1 for categories, one for each word of a text.
     """
 
     position: int
     input_dim: int
     output_dim: int
+    length: int = 1
 
 
 def learn(x: NDArray[np.float32], columns: Sequence[Column]) -> tuple[ColumnEncoding, ...]:
@@ -102,16 +111,20 @@ def learn(x: NDArray[np.float32], columns: Sequence[Column]) -> tuple[ColumnEnco
     Parameters
     ----------
     x
-        float32 of shape (n, columns): numbers, and the numbers of categories; NaN is missing.
+        float32 of shape (n, columns): numbers, and the numbers of categories and words; NaN is
+        missing.
     columns
         What they are.
     """
     learned = []
-    for i, column in enumerate(columns):
-        values = x[:, i]
+    for column, values in by_column(x, columns):
+        if column.words is not None:
+            known = _known_words(values.astype(np.int64), column.words)
+            learned.append(ColumnEncoding(column, 0.0, known, marks_missing=False))
+            continue
         missing = np.isnan(values)
         present = values[~missing]
-        is_number = column.categories is None
+        is_number = column.is_number
         learned.append(
             ColumnEncoding(
                 column=column,
@@ -125,8 +138,27 @@ def learn(x: NDArray[np.float32], columns: Sequence[Column]) -> tuple[ColumnEnco
 
 def encode(x: NDArray[np.float32], learned: Sequence[ColumnEncoding]) -> NDArray[np.float32]:
     """Return what the network gets; float32 of shape (n, features)."""
-    made = np.concatenate([each.apply(x[:, i]) for i, each in enumerate(learned)], axis=1)
-    return np.ascontiguousarray(made)
+    values_of = by_column(x, [each.column for each in learned])
+    made = [each.apply(values) for each, (_, values) in zip(learned, values_of, strict=True)]
+    return np.ascontiguousarray(np.concatenate(made, axis=1))
+
+
+def _known_words(numbers: NDArray[np.integer[Any]], words: Words) -> tuple[int, ...]:
+    """Return the numbers of the most frequent words, the most frequent first."""
+    first = texts.FIRST_WORD
+    counts = np.bincount(numbers.reshape(-1), minlength=len(words.known) + first)[first:]
+    # Of equals, in the order of the words, in which they are numbered.
+    ranked = np.argsort(-counts, kind="stable")[: words.most]
+    return tuple((ranked[counts[ranked] > 0] + first).tolist())
+
+
+def _ranks(words: Words, known: Sequence[int]) -> NDArray[np.int32]:
+    """Return what the network gets for each number of a word: its rank, or the unknown word."""
+    first = texts.FIRST_WORD
+    ranks = np.full(len(words.known) + first, texts.UNKNOWN, np.int32)
+    ranks[texts.PADDING] = texts.PADDING
+    ranks[np.array(known, np.int64)] = np.arange(len(known)) + first
+    return ranks
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +185,12 @@ class Preprocessing:
         found, position = [], 0
         for each in self.columns:
             if each.column.embed_dim is not None:
-                input_dim = 1 + len(each.categories) + each.marks_missing
-                found.append(Embedded(position, input_dim, each.column.embed_dim))
+                # Besides those that are known, there is the unknown one, and missing or padding.
+                others = 1 + (each.marks_missing or each.column.words is not None)
+                input_dim = len(each.categories) + others
+                found.append(
+                    Embedded(position, input_dim, each.column.embed_dim, each.column.length)
+                )
             position += each.width
         return tuple(found)
 
@@ -179,19 +215,13 @@ def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | No
 
 def _encoded_texts(dataset: Dataset, split: Split, words: Words) -> tuple[Dataset, Preprocessing]:
     """Give the most frequent words of the training partition the numbers of their rank."""
-    first = texts.FIRST_WORD
-    train = np.asarray(dataset.x_train)[split.train]
-    counts = np.bincount(train.reshape(-1), minlength=len(words.known) + first)[first:]
-    # Of equals, in the order of the words, in which they are numbered.
-    ranked = [i for i in np.argsort(-counts, kind="stable")[: words.most] if counts[i]]
-    rank = np.full(len(counts) + first, texts.UNKNOWN, np.int32)
-    rank[texts.PADDING] = texts.PADDING
-    rank[np.array(ranked) + first] = np.arange(len(ranked)) + first
-    learned = replace(words, known=tuple(words.known[i] for i in ranked))
+    known = _known_words(np.asarray(dataset.x_train)[split.train], words)
+    ranks = _ranks(words, known)
+    learned = replace(words, known=tuple(words.known[i - texts.FIRST_WORD] for i in known))
     made = replace(
         dataset,
-        x_train=rank[np.asarray(dataset.x_train)],
-        x_test=rank[np.asarray(dataset.x_test)],
+        x_train=ranks[np.asarray(dataset.x_train)],
+        x_test=ranks[np.asarray(dataset.x_test)],
         words=learned,
     )
     example = texts_of(np.asarray(dataset.x_test[:3]), words)
@@ -202,9 +232,12 @@ def texts_of(x: NDArray[np.int32], words: Words) -> "pd.DataFrame":
     """Return texts of the words that numbers stand for, as a table of one column."""
     import pandas as pd
 
+    return pd.DataFrame({words.column: _joined_words(x, words)})
+
+
+def _joined_words(x: NDArray[np.integer[Any]], words: Words) -> list[str]:
     first = texts.FIRST_WORD
-    made = [" ".join(words.known[number - first] for number in row if number >= first) for row in x]
-    return pd.DataFrame({words.column: made})
+    return [" ".join(words.known[number - first] for number in row if number >= first) for row in x]
 
 
 def as_given(x: Any, dataset: Dataset) -> Any:
@@ -226,12 +259,12 @@ def rows_of(x: NDArray[np.float32], columns: Sequence[Column]) -> "pd.DataFrame"
     """
     import pandas as pd
 
-    made: dict[str, list[str | None] | NDArray[np.float32]] = {}
-    for i, column in enumerate(columns):
-        names = column.categories
-        made[column.name] = (
-            x[:, i]
-            if names is None
-            else [None if np.isnan(number) else names[int(number)] for number in x[:, i]]
-        )
+    made: dict[str, Sequence[str | None] | NDArray[np.float32]] = {}
+    for column, values in by_column(x, columns):
+        if column.words is not None:
+            made[column.name] = _joined_words(values.astype(np.int64), column.words)
+        elif (names := column.categories) is not None:
+            made[column.name] = [None if np.isnan(one) else names[int(one)] for one in values]
+        else:
+            made[column.name] = values
     return pd.DataFrame(made)

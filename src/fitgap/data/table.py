@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
-from fitgap.data import table_columns, table_file
-from fitgap.data.parts import Column, Part, Parts, RawLabels, SplitColumns
+from fitgap.data import table_columns, table_file, texts
+from fitgap.data.parts import Column, Part, Parts, RawLabels, SplitColumns, by_column
 from fitgap.data.rows import MISSING, numbers_of
 from fitgap.data.table_columns import File
 from fitgap.data.table_file import Cells, is_missing
@@ -107,7 +107,8 @@ def read(
         if (train.labels.dtype.kind == "U") != (val.labels.dtype.kind == "U"):
             raise RequestError("the targets of dataset.path and dataset.val_path differ in type")
         train = train.followed_by(val)
-    missing = {c.name: int(np.isnan(train.x[:, i]).sum()) for i, c in enumerate(train.columns)}
+    by_name = by_column(np.asarray(train.x), train.columns)
+    missing = {column.name: int(np.isnan(values).sum()) for column, values in by_name}
     if any(missing.values()):
         said = [f"{name} {count}" for name, count in missing.items() if count]
         notes.append(
@@ -145,7 +146,7 @@ def _part(
     if columns.order is not None:
         cells = _of_split(each.cells, columns.order, "order")
         order = as_times(columns.order, cells, names=names)
-    x = np.stack([_values(each, column) for column in kinds], axis=1)
+    x = np.concatenate([_values(each, column) for column in kinds], axis=1)
     labels_name = ", ".join(f"column {target!r}" for target in targets)
     labels_name = f"{labels_name} of {each.path.name}"
     if config.image_shape is not None:
@@ -167,10 +168,16 @@ def _part(
 
 
 def _values(each: File, column: Column) -> NDArray[np.float32]:
+    """Return a column's values; shape (n, length)."""
     cells = each.cells[column.name]
+    if column.words is not None:
+        number = {word: i for i, word in enumerate(column.words.known, start=texts.FIRST_WORD)}
+        divided = [texts.words_of(cell) for cell in cells.tolist()]
+        return texts.as_numbers(divided, number, length=column.length).astype(np.float32)
     if column.categories is not None:
         number = {category: i for i, category in enumerate(column.categories)}
-        return np.array([number.get(cell, np.nan) for cell in cells.tolist()], np.float32)
+        numbers = [number.get(cell, np.nan) for cell in cells.tolist()]
+        return np.array(numbers, np.float32)[:, np.newaxis]
     with np.errstate(over="ignore"):
         values = numbers_of(cells).astype(np.float32)
     wrong = ~np.isfinite(values) & ~is_missing(cells)
@@ -180,7 +187,7 @@ def _values(each: File, column: Column) -> NDArray[np.float32]:
             f"{each.name_of(row)}, column {column.name!r} must be a number that "
             f"float32 holds, got {str(cells[row])!r}"
         )
-    return values
+    return values[:, np.newaxis]
 
 
 def _with_targets(

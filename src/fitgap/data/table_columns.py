@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
-from fitgap.data import table_file
+from fitgap.data import table_file, texts
 from fitgap.data.labels import natural_key
-from fitgap.data.parts import Column, SplitColumns
+from fitgap.data.parts import Column, SplitColumns, Words
 from fitgap.data.rows import numbers_of
 from fitgap.data.table_file import Cells, is_missing
 from fitgap.errors import RequestError
@@ -61,8 +61,9 @@ def choose(
 ) -> tuple[list[str], list[str]]:
     """Return the columns that are features, and why others are none."""
     cells = each.cells
-    for setting in ("columns", "drop", "categories", "embed"):
-        for name in getattr(config, setting) or ():
+    named = {setting: getattr(config, setting) for setting in _SETTINGS}
+    for setting, names in (named | {"text": config.text_columns}).items():
+        for name in names or ():
             if name not in cells:
                 raise RequestError(
                     f"dataset.{setting}: {name!r} is no column of {', '.join(list(cells)[:8])}"
@@ -78,16 +79,28 @@ def choose(
     if config.image_shape is not None:
         return chosen, []
     reasons = {
-        name: _why_not(name, each, targets, embeds=name in (config.embed or ())) for name in chosen
+        name: _why_not(
+            name, each, targets, embeds=name in (*(config.embed or ()), *config.text_columns)
+        )
+        for name in chosen
     }
     kept = [name for name in chosen if not reasons[name]]
     if not kept:
+        of_texts = next((name for name in chosen if _holds_sentences(cells[name])), None)
+        if of_texts is not None:
+            raise RequestError(
+                f"no column is left to learn from; {of_texts!r} holds texts: "
+                f"'dataset.text=[{of_texts}]' learns from their words"
+            )
         return chosen, []
     return kept, [
         f"column {name!r} is left out: {reason} (dataset.columns names those that count)"
         for name, reason in reasons.items()
         if reason
     ]
+
+
+_SETTINGS = ("columns", "drop", "categories", "embed")
 
 
 def _why_not(name: str, each: File, targets: Sequence[str], *, embeds: bool) -> str:
@@ -98,7 +111,10 @@ def _why_not(name: str, each: File, targets: Sequence[str], *, embeds: bool) -> 
         return ""
     numbers = numbers_of(column)
     if not np.isfinite(numbers).all():
-        return _why_no_categories(column)
+        reason = _why_no_categories(column)
+        is_of_texts = bool(reason) and _holds_sentences(column)
+        way_out = f"; 'dataset.text=[{name}]' learns from its words" if is_of_texts else ""
+        return f"{reason}{way_out}"
     if len(np.unique(numbers)) == len(column):
         # Rows without a target may be left out between them.
         if np.ptp(numbers) < each.rows[-1] and (np.diff(np.sort(numbers)) % 1 == 0).all():
@@ -140,19 +156,29 @@ def _why_no_categories(column: NDArray[np.str_]) -> str:
     return ""
 
 
+def _holds_sentences(column: NDArray[np.str_]) -> bool:
+    """Tell whether the cells of a column have three words or more on average."""
+    present = column[~is_missing(column)].tolist()
+    return bool(present) and sum(len(cell.split()) for cell in present) >= 3 * len(present)
+
+
 def kinds_of(
     read_files: Sequence[File], chosen: Sequence[str], config: TableConfig
 ) -> tuple[Column, ...]:
-    """Find out whether each column holds numbers or categories, of all parts alike."""
+    """Find out whether each column holds numbers, categories or texts, of all parts alike."""
     kinds = []
-    if others := [name for name in config.embed or () if name not in chosen]:
-        raise RequestError(
-            f"dataset.embed: {others[0]!r} is none of the columns that count, which are "
-            f"{', '.join(chosen[:8])}{', ...' if len(chosen) > 8 else ''} (dataset.columns)"
-        )
+    for setting, names in (("embed", config.embed or ()), ("text", config.text_columns)):
+        if others := [name for name in names if name not in chosen]:
+            raise RequestError(
+                f"dataset.{setting}: {others[0]!r} is none of the columns that count, which are "
+                f"{', '.join(chosen[:8])}{', ...' if len(chosen) > 8 else ''} (dataset.columns)"
+            )
     for name in chosen:
         columns = [each.cells[name] for each in read_files]
         everything = np.concatenate(columns)
+        if name in config.text_columns:
+            kinds.append(_of_texts(name, everything, config))
+            continue
         present = everything[~is_missing(everything)]
         embeds = name in (config.embed or ())
         wanted = embeds or name in (config.categories or ())
@@ -181,6 +207,16 @@ def kinds_of(
 
 
 _MOST_CATEGORIES = 1000
+
+
+def _of_texts(name: str, cells: NDArray[np.str_], config: TableConfig) -> Column:
+    divided = [texts.words_of(cell) for cell in cells.tolist()]
+    known = tuple(sorted({word for words in divided for word in words}))
+    if not known:
+        raise RequestError(f"dataset.text: no cell of the column {name!r} has a word")
+    length = min(config.length, max(map(len, divided)))
+    words = Words(known, most=config.vocabulary, column=name)
+    return Column(name, embed_dim=config.embed_dim, words=words, length=length)
 
 
 def _refuse_text(read_files: Sequence[File], name: str) -> None:

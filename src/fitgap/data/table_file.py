@@ -223,11 +223,12 @@ def _with_point(column: NDArray[np.str_]) -> NDArray[np.str_]:
 def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells:
     """Return the same cells with "" in the place of whatever else says that nothing is there.
 
-    A class may be called NA, so that targets stay as they are.
+    A class may be called NA, and a text may be that word, so that both stay as they are.
     """
     words = [*MISSING, *(str(word) for word in config.missing or ())]
+    kept = {*targets, *config.text_columns}
     return {
-        name: column if name in targets else np.where(np.isin(column, words), "", column)
+        name: column if name in kept else np.where(np.isin(column, words), "", column)
         for name, column in cells.items()
     }
 

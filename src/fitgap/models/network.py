@@ -81,7 +81,8 @@ def make(
     function = _function(name, architecture)
     shape = image_shape
     if isinstance(scaling, FeatureScaling) and scaling.embedded:
-        shape = (image_shape[0] + sum(each.output_dim - 1 for each in scaling.embedded),)
+        added = sum(each.output_dim - each.length for each in scaling.embedded)
+        shape = (image_shape[0] + added,)
     facts = {"image_shape": shape, "input_shape": shape, "num_outputs": num_outputs}
     if isinstance(scaling, Tokens):
         facts["num_tokens"] = scaling.count

@@ -54,7 +54,7 @@ def takes_rows(
     Returns
     -------
     keras.Model
-        It takes a mapping of columns by their names, each of shape (n,): float32 or text. The
+        It takes a mapping of columns by their names, each of shape (n,): float32 or strings. The
         weights and the optimizer are the network's own.
     """
     if preprocessing.words is not None:
@@ -63,8 +63,7 @@ def takes_rows(
     words = config.missing if isinstance(config, TableConfig) else None
     missing = [str(word) for word in words or ()]
     given = [
-        keras.Input((), dtype="float32" if each.column.categories is None else "string")
-        for each in learned
+        keras.Input((), dtype="float32" if each.column.is_number else "string") for each in learned
     ]
     features = [_encoded(x, each, missing) for x, each in zip(given, learned, strict=True)]
     joined = keras.layers.Concatenate()(features) if len(features) > 1 else features[0]
@@ -80,14 +79,19 @@ def takes_rows(
 
 def _takes_texts(network: keras.Model, words: Words) -> keras.Model:
     given = keras.Input((), dtype="string", name=words.column.replace("/", "_"))
+    numbers = _word_numbers(given, words.known, length=network.input_shape[1])
+    return _joined({words.column: given}, numbers, network, _NETWORK)
+
+
+def _word_numbers(x: keras.KerasTensor, known: Sequence[str], *, length: int) -> keras.KerasTensor:
+    """Return the numbers of each text's first words, padded; int32 of shape (n, length)."""
     vectorization = keras.layers.TextVectorization(
-        vocabulary=list(words.known), output_sequence_length=network.input_shape[1]
+        vocabulary=list(known), output_sequence_length=length
     )
-    numbers = ops.cast(vectorization(given), "int32")
+    numbers = ops.cast(vectorization(x), "int32")
     # A text without words is one of an unknown word, as in training.
     first, others = numbers[:, :1], numbers[:, 1:]
-    numbers = ops.concatenate([ops.maximum(first, texts.UNKNOWN), others], axis=1)
-    return _joined({words.column: given}, numbers, network, _NETWORK)
+    return ops.concatenate([ops.maximum(first, texts.UNKNOWN), others], axis=1)
 
 
 def _joined(
@@ -113,6 +117,10 @@ def _encoded(
     x: keras.KerasTensor, each: ColumnEncoding, missing: Sequence[str]
 ) -> keras.KerasTensor:
     """Return a column's features; shape (n, its number of them)."""
+    if each.column.words is not None:
+        all_words = each.column.words.known
+        known = [all_words[number - texts.FIRST_WORD] for number in each.categories]
+        return ops.cast(_word_numbers(x, known, length=each.column.length), "float32")
     if each.column.categories is None:
         x = keras.layers.Reshape((1,))(x)
         is_missing = ops.isnan(x)

@@ -28,8 +28,8 @@ class FeatureScaling:
         One number per feature, or one for all; a variance of 0 is replaced by 1, so that a
         constant feature becomes 0.
     embedded
-        The columns that are numbers of categories; they stay as they are, and a vector is learned
-        for each category.
+        The columns that are numbers of categories or words; they stay as they are, and a vector
+        is learned for each category or word.
     """
 
     axis: int | None
@@ -85,7 +85,7 @@ def feature_scaling(x: Images, embedded: Sequence[Embedded] = ()) -> FeatureScal
     x
         float32 of shape (n, features), or (n, height, width[, channels]); or uint8 images.
     embedded
-        Columns of ``x`` that are numbers of categories.
+        Columns of ``x`` that are numbers of categories or words.
 
     Returns
     -------
@@ -103,7 +103,8 @@ def feature_scaling(x: Images, embedded: Sequence[Embedded] = ()) -> FeatureScal
     variance = np.sum(squares, axis=0) / count
     variance = np.where(variance == 0, 1.0, variance)
     for each in embedded:
-        mean[each.position], variance[each.position] = 0.0, 1.0
+        columns = slice(each.position, each.position + each.length)
+        mean[columns], variance[columns] = 0.0, 1.0
     return FeatureScaling(
         axis=-1 if per_feature else None,
         mean=mean.tolist(),
