@@ -7,6 +7,7 @@ import statistics
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from fitgap.comparison.estimates import estimate, t_quantile
 from fitgap.comparison.images import image_interval
@@ -633,6 +634,8 @@ def test_over_splits_differences_are_paired_within_splits():
     half_width = t_quantile(2) * math.sqrt((1 / 3 + 0.25) * variance)
     assert against.difference.mean == pytest.approx(0.05 / 3)
     assert against.difference.high == pytest.approx(0.05 / 3 + half_width)
+    t = 0.05 / 3 / math.sqrt((1 / 3 + 0.25) * variance)
+    assert against.difference.p == pytest.approx(2 * scipy.stats.t.sf(t, 2))
 
 
 def test_groups_on_different_splits_have_no_common_replicate():

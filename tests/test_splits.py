@@ -228,6 +228,9 @@ def test_folds_that_leave_a_class_out_are_refused():
     labels = np.repeat([0, 1], [40, 3])
     with pytest.raises(RequestError, match=r"folds=5 would leave a class out.* at most 3 folds"):
         split(labels, kfold(0), num_classes=2)
+    lonely = np.repeat([0, 1], [40, 1])
+    with pytest.raises(RequestError, match=r"class rare has 1 sample; take more samples of it$"):
+        split(lonely, kfold(0), num_classes=2, class_names=("usual", "rare"))
     folds = KFold(5, shuffle=True, random_state=42).split(labels)
     without = next(i for i, (_, val) in enumerate(folds) if 1 not in labels[val])
     with pytest.raises(RequestError, match=r"leaves no sample of class b to validate on"):

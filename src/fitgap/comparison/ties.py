@@ -201,13 +201,13 @@ def _claim(found: Differences, terms: Terms, *, prior: Prior, confidence: float)
     plain = AgainstBest(
         found.common, None, covers=covers, splits=found.splits, by_image=found.by_image
     )
-    alone = paired(values)
+    overlap = terms.overlap if found.over_splits else 0.0
+    alone = paired(values, overlap=overlap)
     if alone is None:
         return plain
     own = standard_deviation(values) ** 2
     variance = max(own, prior.shrunk(own, degrees=n - 1))
     degrees = prior.degrees + n - 1
-    overlap = terms.overlap if found.over_splits else 0.0
     part = variance * (1 / n + overlap)
     half_width = half_width_of(
         part, degrees=degrees, image_variance=found.image_variance, confidence=confidence

@@ -104,9 +104,16 @@ def split(
         the training partition or from a fold, or a group is in two partitions.
     """
     stratified = stratifies(labels, config, is_own=is_own)
+    class_names = class_names or [str(number) for number in range(num_classes)]
     try:
         train, val = _divided(
-            labels, config, stratified=stratified, is_val=is_val, groups=groups, order=order
+            labels,
+            config,
+            class_names=class_names,
+            stratified=stratified,
+            is_val=is_val,
+            groups=groups,
+            order=order,
         )
     except RequestError:
         raise  # it says itself what is wrong
@@ -122,7 +129,7 @@ def split(
         _refuse_missing_classes(
             labels,
             config,
-            class_names=class_names or [str(number) for number in range(num_classes)],
+            class_names=class_names,
             everything_to_train_on=everything_to_train_on,
             train=train,
             val=val,
@@ -170,6 +177,7 @@ def _divided(
     labels: Labels,
     config: SplitConfig,
     *,
+    class_names: Sequence[str],
     stratified: bool,
     is_val: NDArray[np.bool_] | None,
     groups: RawLabels | None,
@@ -191,7 +199,7 @@ def _divided(
             )
         return np.flatnonzero(~is_val), np.flatnonzero(is_val)
     if config.name == "kfold":
-        return _fold(labels, config, groups, stratified=stratified)
+        return _fold(labels, config, groups, class_names=class_names, stratified=stratified)
     if order is not None:
         assert config.validation_fraction is not None  # checked with the settings
         val = newest(order, fraction=config.validation_fraction)
@@ -203,7 +211,12 @@ def _divided(
 
 
 def _fold(
-    labels: Labels, config: SplitConfig, groups: RawLabels | None, *, stratified: bool
+    labels: Labels,
+    config: SplitConfig,
+    groups: RawLabels | None,
+    *,
+    class_names: Sequence[str],
+    stratified: bool,
 ) -> tuple[Indices, Indices]:
     from sklearn import model_selection
 
@@ -221,11 +234,13 @@ def _fold(
     }
     if stratified and groups is None:
         classes, counts = np.unique(labels, return_counts=True)
-        if counts.min() < config.folds:
+        fewest = int(counts.min())
+        if fewest < config.folds:
+            fewer = f"at most {fewest} folds or " if fewest > 1 else ""
             raise RequestError(
                 f"split.folds={config.folds} would leave a class out of a fold: class "
-                f"{classes[counts.argmin()]} has {counts.min()} samples; take at most "
-                f"{counts.min()} folds or more samples of it"
+                f"{class_names[classes[counts.argmin()]]} has {fewest} "
+                f"sample{'s' if fewest > 1 else ''}; take {fewer}more samples of it"
             )
     kind = getattr(model_selection, names[stratified, groups is not None])
     folds = kind(config.folds, shuffle=True, random_state=config.seed)
