@@ -476,6 +476,7 @@ SHAPES = {
     "bars.npz": (12, 16, 3),
     "shades": (24, 24),
     "flowers.csv": (3,),
+    "orders.csv": (9,),
     "my_data.load": (4,),
     "notes": (200,),
     "ids.npz": (12,),
