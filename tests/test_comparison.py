@@ -16,7 +16,7 @@ from fitgap.comparison.ranking import compare
 from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import parse, show
-from fitgap.config.settings import to_text
+from fitgap.config.parameters import to_text
 from fitgap.errors import RequestError
 from fitgap.report.leaderboard import label_of
 from fitgap.report.terminal import to_markdown

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fitgap.config import checks, model_checks, project, schema, validation
+from fitgap.config import checks, model_checks, parameters, project, schema, validation
 from fitgap.config import settings as config
 from fitgap.errors import RequestError
 
@@ -395,14 +395,14 @@ def nest(flat):
 
 @given(settings)
 def test_flattening_loses_nothing(nested):
-    flat = config.flatten(nested)
+    flat = parameters.flatten(nested)
     assert nest(flat) == nested
     assert not any(isinstance(value, dict) for value in flat.values())
 
 
 def test_lists_of_nodes_are_numbered_and_lists_of_numbers_stay_whole():
     nested = {"layers": [{"units": 3}, {"kernel": [3, 3]}], "units": [100, 50]}
-    assert config.flatten(nested) == {
+    assert parameters.flatten(nested) == {
         "layers.0.units": 3,
         "layers.1.kernel": [3, 3],
         "units": [100, 50],
@@ -412,8 +412,8 @@ def test_lists_of_nodes_are_numbered_and_lists_of_numbers_stay_whole():
 def test_names_tags_paths_and_tracking_decide_nothing(compose):
     asked = ("tags={question: width}", "name=x", "dataset=csv", "dataset.path=x.csv")
     asked = (*asked, "loggers=[csv]")
-    flat = config.flatten(asdict(compose(*asked)))
-    dropped = set(flat) - set(config.decisive(flat))
+    flat = parameters.flatten(asdict(compose(*asked)))
+    dropped = set(flat) - set(parameters.decisive(flat))
     tracking = {f"tracking.{field.name}" for field in fields(schema.TrackingConfig)}
     tracking = tracking - {"tracking.loggers"} | {"tracking.loggers.csv._target_"}
     paths = ("path", "test_path", "val_path")
@@ -425,7 +425,7 @@ def test_names_tags_paths_and_tracking_decide_nothing(compose):
 def test_a_setting_that_only_begins_like_a_volatile_one_decides():
     flat = {"names": 1, "name": 2, "architecture.title_font": 3, "tags.x": 4}
     flat["dataset.data_dir"] = 5
-    assert config.decisive(flat) == {"names": 1, "architecture.title_font": 3}
+    assert parameters.decisive(flat) == {"names": 1, "architecture.title_font": 3}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from fitgap.comparison.effects import effect_metrics, main_effects
 from fitgap.comparison.estimates import t_quantile
 from fitgap.comparison.ranking import compare
-from fitgap.config.settings import to_text
+from fitgap.config.parameters import to_text
 from fitgap.store import StoredRun
 
 

@@ -21,7 +21,7 @@ from fitgap.commands import overrides
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.gap_curves import curve_of
 from fitgap.comparison.query import Query
-from fitgap.config import project, schema
+from fitgap.config import parameters, project, schema
 from fitgap.config import settings as config
 from fitgap.data import datasets, readers
 from fitgap.errors import RequestError
@@ -66,7 +66,7 @@ def write_record(uri, compose):
     ):
         settings = compose(f"optimizer={optimizer}", f"seed={seed}", "training.epochs=3")
         plain = config.to_plain(settings) | {"metrics": list(settings.metrics)}
-        flat = config.flatten(plain)
+        flat = parameters.flatten(plain)
         flat |= {"train_samples": 800, "val_samples": 100, "test_samples": 200}
         params = [
             Param(key, value if isinstance(value, str) else json.dumps(value))
@@ -211,7 +211,7 @@ def test_runs_of_own_data_have_a_command_too(task, words, compose, tmp_path, mon
     monkeypatch.syspath_prepend(str(tmp_path))
     settings = compose(*words, "seed=3", task=task)
     flat = config.recorded(settings)
-    params = {key: config.to_text(value) for key, value in flat.items()}
+    params = {key: parameters.to_text(value) for key, value in flat.items()}
     run = StoredRun("0" * 32, "run", "FINISHED", 0, params, {}, {})
     [command] = repeat_command.commands_of([[run]])
     typed = overrides.for_hydra(shlex.split(command)[2:])
@@ -228,7 +228,7 @@ def test_runs_of_own_data_have_a_command_too(task, words, compose, tmp_path, mon
 )
 def test_no_command_that_would_run_as_ones_own_what_a_record_may_not_name(change, compose):
     flat = config.recorded(compose("dataset=npz", "dataset.path=a.npz", "seed=3"))
-    params = {key: config.to_text(value) for key, value in flat.items()} | change
+    params = {key: parameters.to_text(value) for key, value in flat.items()} | change
     run = StoredRun("0" * 32, "run", "FINISHED", 0, params, {}, {})
     assert repeat_command.commands_of([[run]]) == [None]
 

@@ -24,8 +24,9 @@ from fitgap.config import own_code, project
 from fitgap.config.fingerprints import file_digests, fingerprint_of
 from fitgap.config.modules import imported_names, split_target
 from fitgap.config.own_code import OwnCode
+from fitgap.config.parameters import decisive, flatten
 from fitgap.config.schema import Config, TableConfig, TextsConfig
-from fitgap.config.settings import decisive, flatten, to_plain
+from fitgap.config.settings import to_plain
 from fitgap.data import before_training, datasets, readers, splits
 from fitgap.training.engines.choice import EngineChoice
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fitgap import experiment, identity, processes, store
 from fitgap.config import settings as config
-from fitgap.config.settings import to_text
+from fitgap.config.parameters import to_text
 from fitgap.experiment import Plan
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun

@@ -12,7 +12,7 @@ from hydra.errors import HydraException
 from hydra.version import VersionBase
 from omegaconf.errors import OmegaConfBaseException
 
-from fitgap.commands.exit_codes import describe
+from fitgap.commands.hydra_errors import describe
 from fitgap.config.project import CONFIG_DIR
 from fitgap.errors import RequestError
 

@@ -5,26 +5,12 @@
 
 import argparse
 import os
-import re
 import resource
-import shlex
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
-from hydra.errors import (
-    ConfigCompositionException,
-    HydraException,
-    MissingConfigException,
-    OverrideParseException,
-)
-from omegaconf import Container
-from omegaconf.errors import OmegaConfBaseException
-
-from fitgap.commands.overrides import quoted
-from fitgap.config import project
-from fitgap.config.checks import did_you_mean
 from fitgap.errors import RequestError
 from fitgap.trust.text import plain, without_secrets
 
@@ -110,12 +96,10 @@ def report(error: BaseException) -> int:
     if isinstance(error, RequestError):
         _say("error", str(error))
         return WRONG_REQUEST
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        _say("error", describe(error))
-        return WRONG_REQUEST
-    if isinstance(error, ValueError) and str(error).startswith("Config group override"):
-        # Hydra's answer to group=3 and to group=null; it does not say which group.
-        _say("error", f"group=option needs the option's name ({error})")
+    from fitgap.commands import hydra_errors  # here, since most commands do without Hydra
+
+    if hydra_errors.is_wrong_request(error):
+        _say("error", hydra_errors.describe(error))
         return WRONG_REQUEST
     _say("failed", f"{type(error).__name__}: {error}")
     return FAILED
@@ -133,97 +117,3 @@ def _say(word: str, message: str) -> None:
         Console(stderr=True).print(text, soft_wrap=True)
     else:
         print(f"{word}: {message}", file=sys.stderr)
-
-
-def describe(error: HydraException | OmegaConfBaseException) -> str:
-    """Say in one or two lines what Hydra found wrong, with the nearest right name."""
-    if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        given = {path.stem for path in (project.given_config_dir() / group).glob("*.yaml")}
-        return _no_such_option(group, option, [name for name in error.options if name not in given])
-    cause = error.__cause__
-    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
-        return _describe_setting(cause)
-    if isinstance(error, OverrideParseException):
-        reason = [line for line in str(error).splitlines() if "override" not in line]
-        return f"{error.override}: cannot be read: {' '.join(reason)}{_as_text(error.override)}"
-    return _describe_text(str(error))
-
-
-def _describe_text(text: str) -> str:
-    """Say what Hydra found wrong where its error is of no kind that tells."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    ambiguous = re.match(r"Ambiguous value for argument '(.*)'", lines[0])
-    if ambiguous:
-        several = f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
-        return f"{several}{_as_text(ambiguous[1])}"
-    if listed := re.match(r"In '.*': Could not load '(.+)/(.+)'", lines[0]):  # metrics=[a,b]
-        files = (path for root in project.config_dirs() for path in (root / listed[1]).iterdir())
-        return _no_such_option(listed[1], listed[2], sorted({path.stem for path in files}))
-    unknown = re.match(r"Could not override '(?:[^@']*@)?([^']+)'", lines[0])
-    if unknown:
-        return f"{unknown[1]}: there is no such group or setting"
-    return "\n".join(lines[:2])
-
-
-def _no_such_option(group: str, option: str, options: Sequence[str]) -> str:
-    return (
-        f"{group}={option}: there is no such option{did_you_mean(option, options)}\n"
-        f"Options of {group}: {', '.join(options)}"
-    )
-
-
-def _as_text(override: str) -> str:
-    """Say how a value is typed that is meant as plain text."""
-    key, sign, value = override.partition("=")
-    if not value:
-        return ""
-    word = key + sign + quoted(value.strip())
-    # In double quotes it is easier to read, where the shell changes nothing between them.
-    for_shell = shlex.quote(word) if set(word) & set('"$`\\!') else f'"{word}"'
-    return f"\nAs plain text: {for_shell}"
-
-
-def _describe_setting(error: OmegaConfBaseException) -> str:
-    key = str(error.full_key)
-    if error.parent_node is None or not _is_unknown(error):
-        reason = str(error).splitlines()[0]
-        if found := re.search(r"(\w+) is not a ListConfig", reason):  # OmegaConf's word for a list
-            reason = f"must be a list, as [28,28], got {found[1]}"
-        return f"{key}: {reason}"
-    prefix, _, last = key.rpartition(".")
-    if not prefix and last in _SHORT_NAMES:
-        return f"{key}: there is no such setting; did you mean {_SHORT_NAMES[last]}?"
-    candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
-    nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
-    return f"{key}: there is no such setting{nearest}"
-
-
-# What other libraries call settings that have a group here.
-_SHORT_NAMES = {
-    "batch_size": "training.batch_size",
-    "engine": "training.engine",
-    "epochs": "training.epochs",
-    "learning_rate": "optimizer.learning_rate",
-    "lr": "optimizer.learning_rate",
-    "momentum": "optimizer.momentum",
-    "units": "architecture.units",
-    "dropout": "architecture.dropout",
-}
-
-
-def _is_unknown(error: OmegaConfBaseException) -> bool:
-    return "not in" in str(error).splitlines()[0]
-
-
-def _keys(node: Container) -> Sequence[str]:
-    return list(node) if isinstance(node, dict) or hasattr(node, "keys") else []
-
-
-def _groups() -> list[str]:
-    folders = {
-        path.parent.relative_to(root).as_posix()
-        for root in project.config_dirs()
-        for path in root.rglob("*.yaml")
-    }
-    return sorted(folders - {"."})

@@ -16,8 +16,9 @@ from fitgap.comparison.race_log import Log, Round
 from fitgap.comparison.recorded_metrics import known_metric
 from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
 from fitgap.comparison.ties import MARGIN, UNDECIDED
+from fitgap.config.parameters import flatten
 from fitgap.config.schema import Config, MetricConfig
-from fitgap.config.settings import flatten, to_plain
+from fitgap.config.settings import to_plain
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 

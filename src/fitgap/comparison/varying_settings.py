@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import cast
 
 from fitgap.comparison.replicates import REPLICATE_KEYS
-from fitgap.config.settings import decisive
+from fitgap.config.parameters import decisive
 from fitgap.store import StoredRun
 
 # Parameters that follow from the settings and the data; they are no settings themselves.

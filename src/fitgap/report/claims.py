@@ -6,7 +6,7 @@ from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, flattery
-from fitgap.evaluation.baseline import PREFIX, misleading
+from fitgap.evaluation.baseline_remarks import PREFIX, misleading
 from fitgap.report.leaderboard import label_of
 
 OUTPERFORMS = 0.75  # Bouthillier et al. 2021: below that a difference is of no use in practice

@@ -15,7 +15,7 @@ from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS
 from fitgap.config import project, tasks
 from fitgap.config import settings as config
 from fitgap.config.modules import is_own_module, split_target
-from fitgap.config.settings import decisive
+from fitgap.config.parameters import decisive, to_text
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.trust import overrides as trust
@@ -181,7 +181,7 @@ def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
     except (HydraException, OmegaConfBaseException) as error:
         raise RequestError(str(error)) from error
     flat = config.recorded(settings)
-    return _settings({key: config.to_text(value) for key, value in flat.items()})
+    return _settings({key: to_text(value) for key, value in flat.items()})
 
 
 def _composed(overrides: Sequence[str]) -> "DictConfig":

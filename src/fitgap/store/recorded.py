@@ -17,6 +17,7 @@ from typing import Any, get_type_hints
 from omegaconf import MISSING
 
 from fitgap import store
+from fitgap.config import parameters
 from fitgap.config import settings as config
 from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
 from fitgap.errors import RequestError
@@ -124,7 +125,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         raise
     except (MlflowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise _unreadable(run_id, error) from error
-    flat = config.flatten(config.to_plain(settings))
+    flat = parameters.flatten(config.to_plain(settings))
     if lacking := [key for key, value in flat.items() if value == MISSING]:
         raise RequestError(f"the record of run {run_id} has no value for {', '.join(lacking)}")
     return RecordedRun(

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from fitgap import store
 from fitgap.config import program, project
 from fitgap.errors import StoreAwayError
-from fitgap.evaluation.baseline import remarks
+from fitgap.evaluation.baseline_remarks import remarks
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
 from fitgap.store import StoredRun

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fitgap import heavy_imports, store
+from fitgap.config.parameters import decisive, flatten
 from fitgap.config.schema import Config
-from fitgap.config.settings import decisive, flatten, to_plain
+from fitgap.config.settings import to_plain
 from fitgap.errors import StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun

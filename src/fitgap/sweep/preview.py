@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from fitgap import store
+from fitgap.config.parameters import decisive, to_text
 from fitgap.config.schema import Config
-from fitgap.config.settings import decisive, recorded, to_text
+from fitgap.config.settings import recorded
 from fitgap.store import StoredRun
 from fitgap.sweep.checking import checked, earlier_parent
 from fitgap.sweep.composition import Overrides

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 
 from fitgap import processes, store
+from fitgap.config.parameters import to_text
 from fitgap.config.schema import Config
-from fitgap.config.settings import recorded, to_text
+from fitgap.config.settings import recorded
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import describe, metrics_of
 from fitgap.tracking import delivery, provenance

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from fitgap.config import project
+from fitgap.config import parameters, project
 from fitgap.config import settings as config
 from fitgap.errors import RequestError
 
@@ -119,8 +119,8 @@ def _settings(choice: str, *, without: str) -> dict[str, str]:
     overrides = ["dataset=fashion_mnist", choice, f"training.epochs={EPOCHS}"]
     with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
         composed = config.from_hydra(compose("train", overrides))
-    flat = config.flatten(config.to_plain(composed))
-    return {k: config.to_text(v) for k, v in flat.items() if not k.startswith(without)}
+    flat = parameters.flatten(config.to_plain(composed))
+    return {k: parameters.to_text(v) for k, v in flat.items() if not k.startswith(without)}
 
 
 def _add(

@@ -1,0 +1,60 @@
+"""What is said of figures beside a baseline: a network no better than it, a misleading share."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fitgap.evaluation.metrics import Metric
+
+PREFIX = "baseline/"
+MISLEADING = 0.8  # where one class makes up more than this share, an accuracy says little
+# What `train` says of the prediction that the figures are of.
+_RULES = {
+    "classes": "the most frequent class",
+    "numbers": "the mean of the target",
+    "label_sets": "the more frequent choice for each label",
+}
+
+
+def misleading(metric: str, bar: float) -> str | None:
+    """Say where a share of the samples says little, since guessing alone comes near 1.
+
+    Parameters
+    ----------
+    metric
+        A share of the samples, an accuracy for example.
+    bar
+        Its baseline.
+    """
+    if bar <= MISLEADING:
+        return None
+    return (
+        f"One prediction for every sample is right for {bar:.0%} of them, so {metric} says little "
+        "here; balanced_accuracy, f1_macro or roc_auc among the metrics say more"
+    )
+
+
+def remarks(metrics: Mapping[str, float], *, primary: "Metric", task: str) -> list[str]:
+    """Say where a network is no better than the baseline, and where a share misleads.
+
+    Parameters
+    ----------
+    metrics
+        Of a run, as the record names them.
+    primary
+        The metric to judge by.
+    task
+        Of the dataset.
+    """
+    said = []
+    name = primary.name
+    bar = metrics.get(f"{PREFIX}{name}")
+    where = "val" if f"val/{name}" in metrics else "test"
+    own = metrics.get(f"{where}/{name}")
+    if bar is not None and own is not None and primary.direction * (own - bar) <= 0:
+        said.append(
+            f"{where}/{name} {own:.4f} is no better than {_RULES[task]} (baseline {bar:.4f})"
+        )
+    if bar is not None and primary.is_share and (warning := misleading(name, bar)):
+        said.append(warning)
+    return said
