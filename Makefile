@@ -45,12 +45,14 @@ $(READY): pyproject.toml requirements/lock.txt requirements/uv.txt
 	$(UV) pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode \
 		requirements/uv.txt requirements/lock.txt
 	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -m compileall -q src
 	@touch $@
 
 setup-extras: $(READY) ## add what Ray, Slurm, PostgreSQL and Optuna need
 	$(UV) pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode \
 		requirements/uv.txt requirements/extras.txt
 	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -m compileall -q src
 
 # extras.txt holds everything; lock.txt is the part of it, in the same versions, that all need.
 lock: $(READY) ## resolve the dependencies anew into requirements/

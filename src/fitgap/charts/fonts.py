@@ -81,7 +81,7 @@ def drawable(part: Any) -> Any:
         return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", part)
     if isinstance(part, Mapping):
         return {name: drawable(value) for name, value in part.items()}
-    if isinstance(part, list):
+    if isinstance(part, list | tuple):
         return [drawable(value) for value in part]
     return part
 
@@ -92,6 +92,6 @@ def _texts(part: Any) -> Iterator[str]:
     elif isinstance(part, Mapping):
         for value in part.values():
             yield from _texts(value)
-    elif isinstance(part, list):
+    elif isinstance(part, list | tuple):
         for value in part:
             yield from _texts(value)
