@@ -7,8 +7,9 @@ import pytest
 from rich.console import Console
 
 from fitgap import store
+from fitgap.errors import RequestError
 from fitgap.store import StoredRun
-from fitgap.sweep import live_view, watching
+from fitgap.sweep import live_view, progress, status, watching
 from fitgap.sweep.watching import Snapshot, Training, Watch
 from fitgap.training import checkpoints
 
@@ -45,12 +46,11 @@ def record(monkeypatch):
 
 
 def make_watch(total=4, finished=()):
-    identities = [f"i{i}" for i in range(total)]
     return Watch(
         "sqlite:////nowhere/m.db",
         experiment="e",
         parent="p",
-        identities=identities,
+        total=total,
         finished=finished,
     )
 
@@ -68,6 +68,37 @@ def test_counts_take_in_what_earlier_sweeps_finished(record):
     assert found.ended[0].seconds == 0.5
     assert "the loss is nan" in found.ended[1].said
     assert found.training == (Training("run 3", 0, 4, ""),)
+
+
+def test_a_search_counts_pruned_trials_and_those_that_earlier_runs_answer(record):
+    watch = make_watch(total=4)
+    watch.answered = 1
+    pruned = make_run(1, "KILLED", failure="pruned: val/accuracy is behind the median")
+    pruned.tags["fitgap.pruned"] = "true"
+    record += [pruned, make_run(2, "FINISHED", metrics=scores(0.9, 0.8))]
+    found = watch.look()
+    assert (found.finished, found.failed) == (3, 0)
+    assert found.ended[0].said == "pruned: val/accuracy is behind the median"
+
+
+@pytest.mark.parametrize(
+    ("text", "trials"), [('{"n_trials": 5}', 5), (None, 0), ("[", 0), ("[1]", 0)]
+)
+def test_a_search_is_watched_and_its_state_told_without_a_plan(
+    record, monkeypatch, capsys, text, trials
+):
+    monkeypatch.setattr(store, "artifact_text", lambda *_, **__: text)
+    parent = make_run(9, "KILLED")
+    parent.tags["fitgap.search"] = "s"
+    record += [make_run(1, "FINISHED", metrics=scores(0.9, 0.8)), make_run(2, "RUNNING")]
+    search = status.Sweep("e", parent)
+    live_view.follow("sqlite:////nowhere/m.db", search)
+    progress.show_status("sqlite:////nowhere/m.db", search)
+    said = capsys.readouterr().out
+    assert f"{trials} trials: 1 finished, 1 running" in said
+    assert "give the search's command again" in said
+    with pytest.raises(RequestError, match="is a search"):
+        status.read_plan("sqlite:////nowhere/m.db", search)
 
 
 def test_what_ended_before_the_watch_is_no_news(record):

@@ -35,8 +35,10 @@ def test_a_search_is_continued_to_what_an_uninterrupted_one_finds(train, trackin
     first = train(*OPTUNA, *space, "hydra.sweeper.n_trials=3")
     assert (first.code, first.err) == (0, "")
     assert "0 of 3 trials ended before" in first.out
+    assert "\n[3/3] trial " in first.out
     second = train(*OPTUNA, *space, "hydra.sweeper.n_trials=5")
     assert "3 of 5 trials ended before" in second.out
+    assert "\n[4/5] trial " in second.out
     again = train(*OPTUNA, *space, "hydra.sweeper.n_trials=5")
     assert (again.code, "5 of 5 trials ended before" in again.out) == (0, True)
     (parent,), continued = by_role(tracking_uri)

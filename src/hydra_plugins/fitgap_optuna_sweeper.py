@@ -35,12 +35,17 @@ class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
             key: list(value) if key in lists and value is not None else value
             for key, value in self._settings.items()
         }
+        given = list(master.hydra.overrides.hydra)
         fitgap_grid_sweeper.separate_folders(master)
         return optimize.run(
             parser.parse_overrides([*self._parse_config(), *arguments]),
             settings=SearchSettings(**settings),
             compose=lambda job: loader.load_sweep_config(master, job),
             workers=launchers.Workers(launcher, launchers.jobs_at_once(master.hydra.launcher)),
+            command=[
+                *(word for word in given if not word.startswith("hydra.mode=")),
+                *arguments,
+            ],
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fitgap.config import program
 from fitgap.search import optuna_study as search_study
 from fitgap.search.settings import SearchSettings
-from fitgap.search.space import Dimension
+from fitgap.search.space import Dimension, shortly
 from fitgap.trust.text import cell
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def summary(
     lines.append("no trial is better in all metrics than:" if several else "best:")
     for trial in best:
         values = ", ".join(f"{m} {v:.4f}" for m, v in zip(metrics, trial.values, strict=True))
-        chosen = " ".join(d.override(trial.params[d.name]) for d in space)
+        chosen = " ".join(shortly(d.override(trial.params[d.name])) for d in space)
         lines.append(f"  trial {trial.number}: {values}  {chosen}")
     for metric, shares in search_study.importances(study, settings).items():
         lines.append(f"importance for {metric}, as shares of 1:")

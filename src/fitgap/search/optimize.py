@@ -23,12 +23,14 @@ from fitgap.search.optuna_study import Ended, Parameters
 from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
 from fitgap.store import StoredRun
-from fitgap.sweep import checking, composition
+from fitgap.sweep import checking, composition, endings, live_view
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Compose, Overrides
 from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Job, Launch, launch_all
 from fitgap.sweep.launchers import Workers
+from fitgap.sweep.status import SEARCH_FILE, SEARCH_TAG, STATUSES
+from fitgap.sweep.watching import Watch, done_by
 from fitgap.training import pruning
 
 if TYPE_CHECKING:
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
     from fitgap.tracking.sweep_writer import SweepRecord
 
-SEARCH_TAG = "fitgap.search"  # on the parent run: the study's name
-
 
 def run(
     overrides: Sequence[Override],
@@ -46,6 +46,7 @@ def run(
     settings: SearchSettings,
     compose: Compose,
     workers: Workers,
+    command: Sequence[str],
 ) -> None:
     """Search until there are as many trials as asked for.
 
@@ -59,6 +60,8 @@ def run(
         Makes a job's configuration of its overrides.
     workers
         What runs the trials; their number is that of a batch, unless told.
+    command
+        The words that ask for this search, said if it is stopped.
 
     Raises
     ------
@@ -70,7 +73,8 @@ def run(
     checks.check(settings)
     fixed, space = search_space.parse(overrides)
     search_study.require_optuna()
-    (base,) = checking.checked([fixed], composition.configs([fixed], compose))
+    with live_view.doing("checking the search"):
+        (base,) = checking.checked([fixed], composition.configs([fixed], compose))
     settings = checks.resolve(settings, base.plan.config)
     checks.check_experiment(settings, base.plan.config)
     path = search_study.path_for(base.plan, settings=settings, space=space)
@@ -84,6 +88,7 @@ def run(
             compose=compose,
             launch=workers.launch,
             batch_size=settings.n_jobs or workers.number,
+            command=command,
         )
         search_study.check_same(study, settings=settings, space=space)
         done = len(search.trials)
@@ -112,6 +117,7 @@ class _Search:
         compose: Compose,
         launch: Launch,
         batch_size: int,
+        command: Sequence[str],
     ) -> None:
         self._settings = settings
         self._fixed = fixed
@@ -121,6 +127,7 @@ class _Search:
         self._compose = compose
         self._launch = launch
         self._batch_size = batch_size
+        self._command = command
 
     @property
     def trials(self) -> "list[FrozenTrial]":
@@ -129,16 +136,19 @@ class _Search:
 
     def go_on(self) -> int:
         """Run the trials that are left, and return how many failed."""
-        first = self._next_batch()
-        # A wrong request, if it is one, before anything starts.
-        self._check_options()
-        for _, parameters in first:
-            self._job(parameters)
+        with live_view.doing("starting workers, opening the record"):
+            first = self._next_batch()
+            # A wrong request, if it is one, before anything starts.
+            self._check_options()
+            for _, parameters in first:
+                self._job(parameters)
 
-        from fitgap.tracking import setup, sweep_writer
+            from fitgap.tracking import setup, sweep_writer
 
-        tracking_config, metrics = self._base.config.tracking, self._base.config.metrics
-        experiment_id = setup.prepare(self._base.uri, tracking_config.experiment, metrics=metrics)
+            tracking_config, metrics = self._base.config.tracking, self._base.config.metrics
+            experiment_id = setup.prepare(
+                self._base.uri, tracking_config.experiment, metrics=metrics
+            )
         searched = ", ".join(dimension.name for dimension in self._space)
         with sweep_writer.open_sweep(
             self._base.config.name or f"search over {searched}",
@@ -148,12 +158,14 @@ class _Search:
             tags={SEARCH_TAG: self._study.study_name},
             reopen=self._earlier_parent(),
         ) as parent:
-            parent.log_text(json.dumps(self._description(), indent=1), "search.json")
+            parent.log_text(json.dumps(self._description(), indent=1), SEARCH_FILE)
+            watch = self._watch(parent.run_id)
             failed = 0
-            batch = first
-            while batch:
-                failed += self._run(batch, parent)
-                batch = self._next_batch()
+            with endings.said_if_stopped(self._say_stopped), live_view.show(watch):
+                batch = first
+                while batch:
+                    failed += self._run(batch, parent, watch)
+                    batch = self._next_batch()
             print(
                 "\n"
                 + "\n".join(found.summary(self._study, settings=self._settings, space=self._space)),
@@ -175,6 +187,28 @@ class _Search:
             if failed:
                 parent.fail(f"{failed} trials failed")
         return failed
+
+    def _watch(self, parent: str) -> Watch:
+        """Return what looks at the search; its trials that have ended already are counted."""
+        experiment_name = self._base.config.tracking.experiment
+        watch = Watch(
+            self._base.uri,
+            experiment=experiment_name,
+            parent=parent,
+            total=self._settings.n_trials,
+        )
+        runs = store.find_runs(
+            self._base.uri,
+            experiment=experiment_name,
+            statuses=STATUSES,
+            tags={"fitgap.sweep": parent},
+        )
+        watch.answered = max(len(self.trials) - len(done_by(runs)), 0)
+        return watch
+
+    def _say_stopped(self) -> None:
+        done, of = len(self.trials), self._settings.n_trials
+        endings.say_search_stopped(done, of=of, command=self._command)
 
     def _check_options(self) -> None:
         """Raise Hydra's error for a choice of a group's options that has one that does not exist.
@@ -221,7 +255,9 @@ class _Search:
         (job,) = checking.checked([overrides], composition.configs([overrides], self._compose))
         return job
 
-    def _run(self, batch: Sequence[tuple[int, Parameters]], parent: "SweepRecord") -> int:
+    def _run(
+        self, batch: Sequence[tuple[int, Parameters]], parent: "SweepRecord", watch: Watch
+    ) -> int:
         """Run a batch's trials, remember how they ended, and return how many failed."""
         numbers = search_study.batch_of(self.trials, size=self._batch_size)
         jobs: dict[int, Job] = {}
@@ -231,10 +267,11 @@ class _Search:
                 jobs[number] = self._job(parameters)
             except (RequestError, HydraException) as error:
                 reason = " ".join(str(error).splitlines()[:2])
-                print(f"#{number} FAILED, {reason}", flush=True)
+                print(f"trial {number}: FAILED, {reason}", flush=True)
+                watch.answered += 1
                 outcomes[number] = Outcome(f"trial {number}", result=None, failure=reason)
         pruned_below = self._pruning(self.trials[: numbers.start])
-        outcomes |= self._trained(jobs, pruned_below, parent)
+        outcomes |= self._trained(jobs, pruned_below, parent, watch)
         for number, parameters in batch:
             search_study.remember(
                 self._study,
@@ -265,6 +302,7 @@ class _Search:
         jobs: Mapping[int, Job],
         pruned_below: Mapping[str, Any] | None,
         parent: "SweepRecord",
+        watch: Watch,
     ) -> dict[int, Outcome]:
         """Return how each job ended, after training those that no finished run answers."""
         outcomes: dict[str, Outcome] = {}
@@ -272,10 +310,12 @@ class _Search:
         for number, job in jobs.items():
             identity = job.plan.identity
             if identity in waiting or identity in outcomes:
+                watch.answered += 1
                 continue  # proposed twice in a batch
             finished = experiment.finished(job.plan)
             if finished is not None:
-                print(f"#{number} {finished.name}: already finished", flush=True)
+                print(f"trial {number}: already finished as {finished.name}", flush=True)
+                watch.answered += 1
                 outcomes[identity] = Outcome(finished.name, finished, failure=None)
             else:
                 waiting[identity] = number, job
@@ -295,6 +335,7 @@ class _Search:
             f"++tracking.parent={parent}",
             # The store by name: a worker on a cluster may have another environment.
             f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}",
+            "++tracking.watched=true",
         ]
         if pruned_below is not None:
             bounds = ",".join(
@@ -305,9 +346,8 @@ class _Search:
                 f"++tracking.pruning={{metric:{metric},direction:{direction},bounds:[{bounds}]}}"
             )
         if job.plan.config.name is None:
-            searched = " ".join(job.overrides[len(self._fixed) :])
-            text = f"trial {number} {searched}".replace("\\", "\\\\").replace("'", "\\'")
-            added.append(f"name='{text}'")
+            searched = " ".join(map(search_space.shortly, job.overrides[len(self._fixed) :]))
+            added.append(f"name={sweep_plan.quoted(f'trial {number} {searched}')}")
         return replace(job, overrides=[*job.overrides, *added])
 
     def _ended(self, job: Job | None, outcome: Outcome, parameters: Parameters) -> Ended:
@@ -344,6 +384,7 @@ class _Search:
     def _description(self) -> dict[str, Any]:
         return {
             "study": self._study.study_name,
+            "n_trials": self._settings.n_trials,
             "metrics": list(self._settings.metrics),
             "directions": self._settings.resolved_directions(),
             "fixed": self._fixed,

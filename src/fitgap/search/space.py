@@ -115,6 +115,19 @@ def parse(overrides: Sequence[Override]) -> tuple[list[str], list[Dimension]]:
     return fixed, space
 
 
+def shortly(override: str) -> str:
+    """Return an override as a run's name says it: four digits of a float.
+
+    >>> shortly("optimizer.learning_rate=0.054024335514105515"), shortly("optimizer=adam")
+    ('optimizer.learning_rate=0.05402', 'optimizer=adam')
+    """
+    key, _, value = override.partition("=")
+    try:
+        return f"{key}={float(value):.4g}" if "." in value or "e" in value else override
+    except ValueError:
+        return override
+
+
 def _dimension(override: Override) -> Dimension:
     key = override.get_key_element()
     name = override.key_or_group

@@ -127,6 +127,15 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
     print(f"\n{said}:\n  {command}", file=sys.stderr)
 
 
+def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
+    """Say on stderr how much of a stopped search is done, and the command that goes on with it."""
+    print(
+        f"\nkept: {done} of {of} trials, and the ended epochs of those in training; the same "
+        f"command goes on from there:\n  {program.name()} sweep {shlex.join(command)}",
+        file=sys.stderr,
+    )
+
+
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
     """Say on stderr how much of a stopped sweep is done, and the command that goes on with it."""
     identities = {plan.identity for plan in plans}

@@ -183,8 +183,8 @@ def _train(
         plans[0].uri,
         experiment=plans[0].config.tracking.experiment,
         parent=parent.run_id,
-        identities=[one.identity for one in plans],
-        finished=sorted({one.identity for one in plans} - {job.plan.identity for job in waiting}),
+        total=len({one.identity for one in plans}),
+        finished={one.identity for one in plans} - {job.plan.identity for job in waiting},
     )
     with (
         endings.said_if_stopped(lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)),

@@ -127,14 +127,13 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             return Outcome(name, result=None, failure=None)
         result = experiment.run(planned)
     except PrunedError as error:
-        said = _say(f"#{number} {name}: {error}")
+        said = "" if _is_watched(planned) else _say(f"#{number} {name}: {error}")
         return Outcome(name, result=None, failure=None, pruned=str(error), said=said)
     except Exception as error:  # one job's failure, of any kind, leaves the others their turn
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         reason = str(error).strip().partition("\n")[0]
         failure = without_secrets(f"{type(error).__name__}: {reason}")
-        watched = planned is not None and planned.config.tracking.watched
-        said = "" if watched else _say(f"#{number} {name}: FAILED, {failure}")
+        said = "" if _is_watched(planned) else _say(f"#{number} {name}: FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:
             from fitgap.tracking import sweep_writer
 
@@ -143,10 +142,14 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
         raise JobFailedError(outcome) from error
     seconds = time.perf_counter() - started
     said = ""
-    if not planned.config.tracking.watched:
+    if not _is_watched(planned):
         figures = endings.figures(result.metrics, next(iter(planned.config.metrics)))
         said = _say(f"#{number} {name}: {figures}, {seconds:.1f} s")
     return Outcome(name, result=result, failure=None, said=said)
+
+
+def _is_watched(planned: Plan | None) -> bool:
+    return planned is not None and planned.config.tracking.watched
 
 
 def _say(line: str) -> str:

@@ -115,19 +115,23 @@ def show(watch: Watch) -> Iterator[None]:
 
 
 def follow(uri: str, sweep: Sweep) -> None:
-    """Show a sweep that another process runs, until it ends or Ctrl-C."""
-    plan = status.read_plan(uri, sweep)
-    states = status.job_states(uri, sweep, plan)
+    """Show a sweep or a search that another process runs, until it ends or Ctrl-C."""
+    total, finished = status.asked_for(uri, sweep), []
+    if total is None:
+        plan = status.read_plan(uri, sweep)
+        states = status.job_states(uri, sweep, plan)
+        total = len(plan.jobs)
+        finished = [
+            job.identity
+            for job, state in zip(plan.jobs, states, strict=True)
+            if state.state is State.FINISHED
+        ]
     watch = Watch(
         uri,
         experiment=sweep.experiment,
         parent=sweep.parent.run_id,
-        identities=[job.identity for job in plan.jobs],
-        finished=[
-            job.identity
-            for job, state in zip(plan.jobs, states, strict=True)
-            if state.state is State.FINISHED
-        ],
+        total=total,
+        finished=finished,
     )
     with show(watch):
         while sweep.is_running:

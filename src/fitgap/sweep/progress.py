@@ -9,7 +9,18 @@ from fitgap import processes, store
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep.endings import resume_command
-from fitgap.sweep.status import SHORT_ID, JobState, State, Sweep, find_sweeps, job_states, read_plan
+from fitgap.sweep.status import (
+    SHORT_ID,
+    STATUSES,
+    JobState,
+    State,
+    Sweep,
+    asked_for,
+    find_sweeps,
+    job_states,
+    read_plan,
+)
+from fitgap.sweep.watching import PRUNED_TAG
 
 # A run on another host that has been silent for so long is worth a word. A healthy one logs an
 # epoch's figures every few seconds, but an epoch of a large network takes minutes.
@@ -19,6 +30,13 @@ SILENT_SECONDS = 300.0
 def show_status(uri: str, sweep: Sweep) -> None:
     """Print what has become of a sweep, and how to go on with it."""
     parent = sweep.parent
+    if (trials := asked_for(uri, sweep)) is not None:
+        print(f"{parent.name}: {status_of(sweep)}")
+        print(f"  run {parent.run_id} in experiment {sweep.experiment}")
+        print(f"  {_counted_trials(uri, sweep, trials)}")
+        if not sweep.is_running and parent.status != "FINISHED":
+            print("go on with it: give the search's command again")
+        return
     plan = read_plan(uri, sweep)
     jobs = job_states(uri, sweep, plan)
     print(f"{parent.name}: {status_of(sweep)}")
@@ -42,7 +60,12 @@ def show_all(uri: str, *, experiment: str | None = None) -> None:
     """Print a line for each sweep."""
     for sweep in find_sweeps(uri, experiment=experiment):
         try:
-            said = _counted(job_states(uri, sweep, read_plan(uri, sweep)))
+            trials = asked_for(uri, sweep)
+            said = (
+                _counted(job_states(uri, sweep, read_plan(uri, sweep)))
+                if trials is None
+                else _counted_trials(uri, sweep, trials)
+            )
         except RequestError:
             said = "plan not recorded"
         parent = sweep.parent
@@ -56,6 +79,19 @@ def status_of(sweep: Sweep) -> str:
         return "INTERRUPTED"
     failure = sweep.parent.tags.get("fitgap.failure")
     return f"{sweep.parent.status} ({failure})" if failure else sweep.parent.status
+
+
+def _counted_trials(uri: str, sweep: Sweep, trials: int) -> str:
+    """Return what has become of a search's trials that have runs of their own."""
+    runs = store.find_runs(
+        uri,
+        experiment=sweep.experiment,
+        statuses=STATUSES,
+        tags={"fitgap.sweep": sweep.parent.run_id, "fitgap.role": "run"},
+    )
+    numbers = Counter("pruned" if PRUNED_TAG in run.tags else run.status.lower() for run in runs)
+    counted = ", ".join(f"{number} {state}" for state, number in sorted(numbers.items()))
+    return f"{trials} trials: {counted or 'none has started'}"
 
 
 def _counted(jobs: Sequence[JobState]) -> str:

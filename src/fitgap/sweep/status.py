@@ -1,5 +1,6 @@
 """What has become of a sweep: read from the record alone."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,8 @@ from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.plan import SweepPlan
 
+SEARCH_TAG = "fitgap.search"  # on a search's parent run: the name of its study
+SEARCH_FILE = "search.json"
 STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED")
 SHORT_ID = 8  # characters of a run id that are shown; more than that also name it
 
@@ -93,15 +96,32 @@ def choose_sweep(uri: str, *, run_id: str | None, experiment: str | None = None)
     return named[0]
 
 
+def asked_for(uri: str, sweep: Sweep) -> int | None:
+    """Return how many trials a search was asked for; None if the sweep is a grid."""
+    if SEARCH_TAG not in sweep.parent.tags:
+        return None
+    try:
+        described = json.loads(store.artifact_text(sweep.parent, SEARCH_FILE, uri=uri) or "{}")
+        return int(described.get("n_trials", 0))
+    except (ValueError, TypeError, AttributeError, RecursionError):  # a record can hold anything
+        return 0
+
+
 def read_plan(uri: str, sweep: Sweep) -> SweepPlan:
     """Return what a sweep was asked for.
 
     Raises
     ------
     RequestError
-        If its parent run does not have it: another tool's, or killed in its first second.
+        If its parent run does not have it: a search's, another tool's, or killed in its first
+        second.
     """
     run_id = sweep.parent.run_id
+    if SEARCH_TAG in sweep.parent.tags:
+        raise RequestError(
+            f"{run_id[:SHORT_ID]} is a search, which has no list of jobs\n"
+            "Give its command again: it goes on from the trials that have ended"
+        )
     text = store.artifact_text(sweep.parent, sweep_plan.FILE_NAME, uri=uri)
     if text is None:
         raise RequestError(

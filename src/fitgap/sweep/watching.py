@@ -5,7 +5,7 @@ checkpoint lies on another machine, its last recorded figures tell.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fitgap import store
@@ -16,6 +16,7 @@ from fitgap.sweep.status import STATUSES
 from fitgap.training import checkpoints
 
 METRICS_TAG = "fitgap.metrics"
+PRUNED_TAG = "fitgap.pruned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,16 @@ class Watch:
         Where its runs are recorded.
     parent
         Run id of its parent.
-    identities
-        Of all its runs.
+    total
+        How many runs it has.
     finished
-        Of those among them that had finished before.
+        Identities of those that had finished before.
+
+    Attributes
+    ----------
+    answered
+        How many have ended without a run of this sweep that would tell: a search's trials that an
+        earlier run answers, or that could not be started.
     """
 
     def __init__(
@@ -87,11 +94,12 @@ class Watch:
         *,
         experiment: str,
         parent: str,
-        identities: Sequence[str],
-        finished: Sequence[str],
+        total: int,
+        finished: Collection[str] = (),
     ) -> None:
+        self.answered = 0
         self._uri, self._experiment, self._parent = uri, experiment, parent
-        self._total = len(set(identities))
+        self._total = total
         self._before = set(finished)
         # What ended before the watch began is no news; one that failed may be trained again.
         self._known = {run.ending for run in self._children() if run.end_time is not None}
@@ -111,10 +119,9 @@ class Watch:
             self._known.add(run.ending)
             self._ended.append(_how_it_ended(run))
         finished = [run for run in runs if run.status == "FINISHED"]
-        done = self._before | {run.tags.get("fitgap.identity", "") for run in finished}
         return Snapshot(
             total=self._total,
-            finished=len(done),
+            finished=len(self._before | done_by(runs)) + self.answered,
             ended=tuple(self._ended),
             training=tuple(self._training(run) for run in runs if run.status == "RUNNING"),
             best=_best(finished),
@@ -142,6 +149,15 @@ class Watch:
         return Training(_name(run), number, epochs, said)
 
 
+def done_by(runs: Sequence[StoredRun]) -> set[str]:
+    """Return the identities of runs that are done: finished, or stopped by their search."""
+    return {
+        run.tags.get("fitgap.identity", "")
+        for run in runs
+        if run.status == "FINISHED" or (run.end_time is not None and PRUNED_TAG in run.tags)
+    }
+
+
 def _name(run: StoredRun) -> str:
     # A name is anybody's text, and goes to a terminal.
     return "".join(letter if letter.isprintable() else "?" for letter in run.name)
@@ -153,7 +169,9 @@ def _how_it_ended(run: StoredRun) -> Ended:
         said = endings.figures(run.metrics, _primary(run))
         return Ended(_name(run), False, said, seconds)
     reason = run.tags.get("fitgap.failure", run.status)
-    said = f"{run.status}, {' '.join(reason.split())}"
+    said = " ".join(reason.split())
+    if PRUNED_TAG not in run.tags:
+        said = f"{run.status}, {said}"
     return Ended(_name(run), run.status == "FAILED", said, seconds)
 
 
