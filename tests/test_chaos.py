@@ -188,7 +188,7 @@ def test_the_page_tells_what_was_hit_and_what_differs() -> None:
     page = report.to_markdown({"processes": part})
     assert "| worker | training, starting | 2 |" in page
     assert "- run x is KILLED" in page
-    assert "2 kills in 1 sweeps of 4 runs together, 1 invocations, 60 s: 1 differences." in page
+    assert "Kills: 2; sweeps: 1; runs: 4; commands: 1; time: 60 s. Differences: 1." in page
 
 
 @pytest.mark.slow

@@ -84,15 +84,24 @@ def to_markdown(parts: Mapping[str, Part]) -> str:
     lines = [
         "# A sweep that is killed again and again",
         "",
-        "Made by `make chaos` and `make chaos ARGS=--server` with `--docs`. A sweep on the",
-        f"bundled digits ({EPOCHS} epochs a run, two architectures, {SEEDS_PER_SWEEP} seeds, two",
-        "joblib workers) is hit by `kill -9` at moments drawn from a fixed seed. When its own",
-        "process was killed, the same command is given again, until it ends by itself; then the",
-        "next sweep begins, until no kill is left. In the end the record is compared with that of",
-        "one sweep of the same runs in another database, which nobody disturbed: each run must be",
-        "there once, FINISHED, with the same parameters, every metric at every step once with the",
-        "same value, and one model with the same bits in all its arrays; each sweep with one",
-        "parent run, FINISHED; and no checkpoint and no process may be left over.",
+        "This page shows that a sweep which is killed many times records the same results as one",
+        "that is never disturbed. It was made by `make chaos ARGS=--docs` and",
+        '`make chaos ARGS="--server --docs"`.',
+        "",
+        f"The sweep trains two architectures with {SEEDS_PER_SWEEP} seeds each on the bundled",
+        f"digits, {EPOCHS} epochs a run, with two joblib workers. Its processes are ended by",
+        "`kill -9` at moments that are drawn from a fixed seed. If the sweep's own process was",
+        "killed, the same command is given again, until the sweep ends by itself. Then the next",
+        "sweep begins, until all kills are used.",
+        "",
+        "At the end, the record is compared with that of one undisturbed sweep of the same runs",
+        "in another database:",
+        "",
+        "- each run is there once and is FINISHED;",
+        "- its parameters are the same, and every metric has the same value at every step, once;",
+        "- it has one model, with the same bits in all arrays;",
+        "- each sweep has one parent run, which is FINISHED;",
+        "- no checkpoint and no process is left over.",
     ]
     for name, part in parts.items():
         used = ", ".join(f"{library} {version}" for library, version in part["versions"].items())
@@ -116,11 +125,13 @@ def to_markdown(parts: Mapping[str, Part]) -> str:
 
 def _verdict(part: Part) -> str:
     said = (
-        f"{part['kills']} kills in {part['sweeps']} sweeps of {part['runs']} runs together, "
-        f"{part['invocations']} invocations, {part['seconds']} s: "
+        f"Kills: {part['kills']}; sweeps: {part['sweeps']}; runs: {part['runs']}; commands: "
+        f"{part['invocations']}; time: {part['seconds']} s. "
     )
     number = len(part["differences"])
-    return said + (f"{number} differences." if number else "every run once, the same to the bit.")
+    if number:
+        return f"{said}Differences: {number}."
+    return f"{said}Every run is recorded once, and the results are the same to the bit."
 
 
 def _counted(part: Part) -> dict[tuple[str, str], int]:

@@ -90,29 +90,30 @@ PRESETS = tuple(dict.fromkeys(figure.preset for figure in PUBLISHED))
 
 _OFF_THE_BAR = (
     "The notebook's training figures look like those that the progress bar of Keras 3 printed "
-    "until 2025: the running average, averaged once more over its epoch, so that the first epoch "
-    "looks far worse than it was. --against FILE.json puts them beside such averages."
+    "until 2025: it averaged the running average once more over its epoch, so that the first epoch "
+    "looks far worse than it was. With --against FILE.json they are compared with such averages."
 )
 NOTES = {
     _ONEHOT: (
-        "The printed losses of the first epochs are lower than today's Keras gives. Until 2.3 "
-        "Keras divided by √v + ε in RMSprop, Keras 3 divides by √(v + ε), which slows weights with "
-        "small gradients. optimizer.epsilon=1e-14 undoes that, for √ε is then the former 1e-7: "
-        "over seeds 0 to 2 the running loss is then 0.2547, 0.1040, 0.0687, 0.0501, 0.0374, and "
-        "every printed figure is consistent."
+        "The printed losses of the first epochs are lower than those that today's Keras gives. In "
+        "RMSprop, Keras divided by √v + ε until version 2.3; Keras 3 divides by √(v + ε), which "
+        "slows weights with small gradients. optimizer.epsilon=1e-14 undoes that, because √ε is "
+        "then 1e-7, which was ε before. Over seeds 0 to 2 the running loss is then 0.2547, 0.1040, "
+        "0.0687, 0.0501, 0.0374, and every printed figure is consistent."
     ),
     _SIGMOID: _OFF_THE_BAR,
     _ADAM: _OFF_THE_BAR,
     _SPARSE: (
-        "The source gives the test accuracy as about 0.979: its rounding is not known, so there "
-        "is no verdict. For the bound > 0.999 the verdict counts the seeds above it."
+        "The source says that the test accuracy is about 0.979. Its rounding is not known, so "
+        "there is no verdict. For the bound > 0.999 the verdict counts the seeds above it."
     ),
     _RELU: (
-        "No match is claimed here. The notebook's cells were run out of order: the network had "
-        "been fitted before the printed fit began, so its number of epochs is not known. The "
-        "published figures sit at about 8 to 12 epochs of plain Keras after set_random_seed, "
-        "which repeats one batch order in every epoch; with a new order in each, as here, the "
-        "mean running accuracy of seeds 0 to 2 passes 0.9004 in epoch 9 and 0.9118 in epoch 15. "
-        'Measured are 10 epochs; "at epoch k" names the first whose mean reaches the printed one.'
+        "This page does not claim that these figures agree. The notebook's cells were run out of "
+        "order: the network had been fitted before the printed fit began, so its number of epochs "
+        "is not known. The published figures are those of about 8 to 12 epochs of plain Keras "
+        "after set_random_seed, which repeats one batch order in every epoch. With a new order in "
+        "each epoch, as here, the mean running accuracy of seeds 0 to 2 passes 0.9004 in epoch 9 "
+        "and 0.9118 in epoch 15. The table measures 10 epochs; "
+        '"at epoch k" names the first epoch whose mean reaches the printed figure.'
     ),
 }

@@ -41,19 +41,19 @@ _AGREEMENT_HEADERS = (
 def explain(n: int) -> str:
     """Return the rule behind the verdicts in words, and how much it can tell at ``n`` seeds."""
     rule = (
-        "Rule: a published figure is one run of one notebook, so one draw from the distribution "
-        "over seeds. With n measured seeds of mean m and sample standard deviation s it is "
-        "consistent if it lies between low and high: m ± t s √(1 + 1/n), the 95 % prediction "
-        "interval by Student's t with n - 1 degrees of freedom, widened by half a unit of the "
-        "last printed digit. diff. is m less the published figure. "
+        "Rule: a published figure comes from one run of one notebook, so it is one draw from the "
+        "distribution over seeds. It is called consistent if it lies between low and high. With n "
+        "measured seeds, of mean m and sample standard deviation s, these are m ± t s √(1 + 1/n): "
+        "the 95 % prediction interval by Student's t with n - 1 degrees of freedom, widened by "
+        "half a unit of the last printed digit. diff. is m minus the published figure. "
     )
     if n == 1:
-        return rule + "One seed has no spread, so there is no interval and no verdict."
+        return rule + "One seed shows no spread, so there is no interval and no verdict."
     return rule + (
         f"At n = {n} the interval reaches {interval_factor(n):.1f} s to either side"
-        f"{' (2.4 s at n = 10, 2.0 s with many)' if n < 10 else ''}: consistent means no more "
-        "than not contradicted, so look at the difference too. One figure in 20 falls outside "
-        "by chance, and the figures of one run stray together."
+        f"{' (2.4 s at n = 10, 2.0 s with many seeds)' if n < 10 else ''}. Consistent means only "
+        "that the measured figures do not contradict the published one, so look at the difference "
+        "too. One figure in 20 lies outside by chance, and the figures of one run deviate together."
     )
 
 
@@ -62,13 +62,13 @@ def explain_agreements(agreements: Sequence[Agreement]) -> str:
     judged = [agreement.verdict for agreement in agreements if agreement.reach is not None]
     return (
         "Rule: two means are equivalent if the 90 % interval of their difference (Welch) lies "
-        f"within the margin, {100 * MARGIN:g} points of accuracy or {100 * LOSS_MARGIN:g} % of "
-        "Keras's loss: two one-sided tests at 5 %. Else they differ if a two-sided test at 5 % "
-        "says so. reach is the end of the interval farther from zero. Of "
-        f"{len(judged)} comparisons {judged.count(EQUIVALENT)} are equivalent, "
-        f"{judged.count(UNDECIDED)} undecided, {judged.count('differs')} differ. Loss and accuracy "
-        "of one run stray together. running is "
-        "the last epoch's running average."
+        f"within the margin, which is {100 * MARGIN:g} points of accuracy or {100 * LOSS_MARGIN:g} "
+        "% of Keras's loss. These are two one-sided tests at 5 %. If the means are not equivalent, "
+        "they differ if a two-sided test at 5 % says so; otherwise the comparison is undecided. "
+        "reach is the end of the interval that is farther from zero; running is the running "
+        f"average of the last epoch. Of {len(judged)} comparisons {judged.count(EQUIVALENT)} are "
+        f"equivalent, {judged.count(UNDECIDED)} are undecided and {judged.count('differs')} "
+        "differ. Loss and accuracy of one run deviate together."
     )
 
 
@@ -80,9 +80,9 @@ def explain_progress_bar(result: Reproduction) -> str:
     return (
         "Until 2025 the progress bar of Keras 3 averaged the running averages once more over "
         "their epoch (https://github.com/keras-team/keras/issues/20212); the history that fit "
-        "returns was right. Here are the published figures beside such averages by plain Keras, "
-        f"by the same rule. Of {sum(map(bool, verdicts))} training figures that are outside "
-        f"above, {verdicts.count('consistent')} are consistent here."
+        "returns was right. These tables compare the published figures with such averages, which "
+        f"were measured with plain Keras, by the same rule. Of {sum(map(bool, verdicts))} training "
+        f"figures that are outside above, {verdicts.count('consistent')} are consistent here."
     )
 
 
@@ -92,7 +92,7 @@ def summarise(findings: Sequence[Finding]) -> str:
     consistent, outside = verdicts.count("consistent"), verdicts.count("outside")
     return (
         f"Of {len(verdicts)} published figures {consistent} are consistent with the measured "
-        f"ones, {outside} are not, and {len(verdicts) - consistent - outside} get no verdict."
+        f"figures, {outside} are not, and {len(verdicts) - consistent - outside} get no verdict."
     )
 
 
@@ -130,13 +130,14 @@ def to_markdown(result: Reproduction) -> str:
     lines = [
         "# Reproduction of the published experiments",
         "",
-        "Made by",
+        "This page compares the figures that five published notebooks printed with those that "
+        f"fitgap measures for the same experiments. {summarise(result.findings)}",
+        "",
+        f"These commands made it, with {_versions()}:",
         "",
         "```",
         *result.commands,
         "```",
-        "",
-        f"with {_versions()}. {summarise(result.findings)}",
         "",
         explain(_usual_n(result)),
     ]
@@ -212,7 +213,7 @@ def _heading(preset: str, result: Reproduction) -> str:
     n = len(result.measured[preset])
     if n == result.seeds:
         return f"{preset}, n = {n}"
-    return f"{preset}, n = {n} (of {result.seeds} asked for; the others have not finished)"
+    return f"{preset}, n = {n} (of {result.seeds}; the others have not finished)"
 
 
 def _bar_heading(preset: str, findings: Sequence[Finding]) -> str:

@@ -27,33 +27,42 @@ _STEP_HEADERS = ("", "one step of", "difference", "allowed", "agrees")
 _EPOCH_HEADERS = ("network", "difference", "control", "allowed", "NumPy", "Keras", "agrees")
 
 _RULE = f"""\
-A difference is the largest one between two arrays, divided by the largest element of Keras's.
+This page compares Keras with fitgap's own reference, which is written in plain NumPy. If both
+compute the same, neither has an error that the other does not have.
 
-**One step.** NumPy and Keras get the same inputs: a batch of images, its labels, the initial
-weights. What copies or selects must be equal, what works element by element may differ by
-{ELEMENTWISE_BOUND:.0e}, what sums hundreds of products by {SUM_BOUND:.0e}. For layers and
-activations the difference is the largest over the outputs and all gradients, for losses over the
-loss and all weights' gradients, for optimizers over the weights after an update and the change
-alone.
+In each table, **difference** is the largest difference between the elements of two arrays, divided
+by the largest element of Keras's array. **Allowed** is the largest difference that counts as
+agreement.
 
-**An epoch.** From the same initial weights and in the same order of batches, both train for one
-epoch; compared are the final weights. Each step's rounding goes into the next one.
-**Control** is what becomes of a much larger difference at the start: NumPy against itself, from
-initial weights that are off by {PERTURBATION:.0e} of themselves, the largest of three tries. With a
-smooth activation it stays about as small as it was, and Keras must agree within
-{EPOCH_BOUND:.0e}. With relu it can grow without measure: where a unit's input is zero but for
-rounding, one of the two lets the gradient pass and the other does not. From then on two slightly
-different networks are trained, and how far these part says nothing about who computes rightly. So
-with relu, {CONTROL_FACTOR} times the control is allowed, or {EPOCH_BOUND:.0e} if that is more.
+**One step.** NumPy and Keras get the same inputs: a batch of images, its labels and the initial
+weights. Operations that copy or choose values must give equal results. Operations on single
+elements may differ by {ELEMENTWISE_BOUND:.0e}, and operations that sum hundreds of products by
+{SUM_BOUND:.0e}. For a layer or an activation, the outputs and all gradients are compared; for a
+loss, the loss and the gradients of all weights; for an optimizer, the weights after an update, and
+the change of the weights.
 
-The smooth networks are therefore the sharp check of every optimizer and every loss. Where a relu
-network's control is near 1, its row can only show that Keras stays within what rounding explains.
-Binary cross-entropy trains on two of the ten classes. Where ``numbers`` or ``label_sets``
-stand, the network learns how bright each quarter of an image is, or whether it is bright.
+**An epoch.** Both train for one epoch, from the same initial weights and with the same order of
+batches. Then the final weights are compared. The rounding of each step affects all later steps.
 
-NumPy and Keras are validation accuracies, each computed by its own side. They may differ by
-0.5 / sqrt(n), the largest standard error that an accuracy over n images can have. Of numbers and
-label sets they are validation losses, and may differ by {LOSS_BOUND:.0e} of themselves."""
+**Control** shows how far a much larger difference at the start can grow. For it, NumPy trains
+twice: once from the initial weights, and once from weights that are each changed by about
+{PERTURBATION:.0e} of their size. The column shows the largest of three tries. With a smooth
+activation, the difference stays about as small as it was, and Keras must agree within {EPOCH_BOUND:.0e}. With relu,
+it can grow without limit: if the input of a unit is zero except for rounding, one of the two lets
+the gradient pass and the other does not. From then on they train two slightly different networks,
+and the distance between these does not show which one computes correctly. For relu, therefore,
+{CONTROL_FACTOR} times the control is allowed, or {EPOCH_BOUND:.0e} if that is more.
+
+The smooth networks are therefore the strict check of every optimizer and every loss. If the
+control of a relu network is near 1, its row shows only that Keras stays within what rounding can explain. Binary
+cross-entropy trains on two of the ten classes. In the rows with `numbers`, the network learns how
+bright each quarter of an image is; in the rows with `label_sets`, it learns whether each quarter is
+bright.
+
+The columns **NumPy** and **Keras** show validation accuracies, each computed by its own side. They
+may differ by 0.5 / sqrt(n), the largest standard error that an accuracy over n images can have. For
+numbers and label sets they show validation losses, which may differ by {LOSS_BOUND:.0e} of their
+size."""
 
 
 def print_tables(verification: Verification, *, console: "Console") -> None:
