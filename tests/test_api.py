@@ -15,6 +15,7 @@ from hydra import initialize
 from hydra.core.global_hydra import GlobalHydra
 
 import fitgap
+from fitgap import store
 from fitgap.api import own_data, own_functions, words
 from fitgap.commands import overrides
 from fitgap.config import project
@@ -104,6 +105,10 @@ def test_of_a_sweep_a_list_is_a_choice_and_a_tuple_a_value(settings, expected):
         ({"seed": object()}, "seed must be a number, text"),
         ({"overrides": "seed=1"}, "overrides must be a list"),
         ({"overrides": ["sed=1"]}, "sed: there is no such"),
+        ({"overrides": [3]}, r"overrides must be a list of text, got \[3\]"),
+        ({"optimizer": ["sgd", "adam"]}, r"optimizer takes one option, got .* Study\.sweep"),
+        ({"architecture": [dir, len]}, "architecture takes one option"),
+        ({"architecture": keras.layers.Flatten()}, "a Flatten that is built already"),
         ({"optimizer": "sgd", "overrides": ["optimizer=adam"]}, "optimizer is given twice"),
     ],
     ids=lambda value: str(value)[:30],
@@ -160,14 +165,37 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
         ({"path": "x.csv"}, "need its name"),
         (3, "data must be a dataset's name"),
         (([object()], [1]), "x_train holds Python objects"),
+        ((np.ones((2, 1)), ["a", None]), r"y_train holds Python objects \(NoneType, str\)"),
+        (([[1], [1, 2]], [0, 1]), "x_train must have rows of one length"),
+        ((np.zeros((2, 1), "M8[D]"), [0, 1]), "must hold numbers or text, got datetime64"),
+        ((np.ma.masked_equal([[0.0], [1.0]], 0), [0, 1]), "x_train has masked values"),
         (pd.DataFrame({"a": [1]}), "label must name a column"),
     ],
-    ids=["rows", "name", "settings", "kind", "objects", "label"],
+    ids=[
+        "rows",
+        "name",
+        "settings",
+        "kind",
+        "objects",
+        "mixed",
+        "ragged",
+        "dates",
+        "masked",
+        "label",
+    ],
 )
 @pytest.mark.usefixtures("folder")
 def test_wrong_data_are_refused(data, said):
     with pytest.raises(RequestError, match=said):
         fitgap.Study(data=data)
+
+
+def test_text_and_numbers_may_come_as_objects(folder):  # as of pandas
+    x, y = np.array([[1.5], [2]], object), np.array(["cat", "dog"], object)
+    fitgap.Study(data=(x, y))
+    [kept] = (folder / ".fitgap" / "data").iterdir()
+    np.testing.assert_array_equal(np.load(kept / "x_train.npy"), np.array([[1.5], [2]], "f"))
+    assert np.load(kept / "y_train.npy").tolist() == ["cat", "dog"]
 
 
 @pytest.mark.parametrize(
@@ -272,6 +300,16 @@ def test_what_the_command_trained_answers_python_and_the_other_way_round(train, 
     assert [run.id for run in study.sweep(seed=[2, 1], **SMALL)] == [of_python.id, of_command.id]
 
 
+def test_each_project_has_its_own_record(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        study = fitgap.Study("mine", data="digits", project=tmp_path / name)
+        assert len(study.run(**SMALL).metrics) > 0
+        assert len(study.runs()) == 1
+        assert (tmp_path / name / "mlflow.db").is_file()
+
+
 def test_a_run_shows_what_its_record_holds(study):
     run = study.run(architecture="dense_softmax", epochs=2, training={"xla": False})
     assert run.status == "FINISHED"
@@ -322,6 +360,26 @@ def test_a_failed_run_of_a_sweep_says_why_and_the_others_stand(study):
     assert "loss is nan" in runs[1].failure
     with pytest.raises(fitgap.DivergedError):
         study.run(learning_rate=2e38, optimizer="sgd", **SMALL)
+
+
+def test_a_sweep_of_which_no_network_can_be_built_is_refused_and_leaves_nothing(
+    study, folder, train, tracking_uri
+):
+    source = "def broken(x):\n    raise KeyError('mine')\n\n\ndef text(x):\n    return 'text'\n"
+    (folder / "wrong_nets.py").write_text(source, encoding="utf-8")
+    given = SMALL | {"architecture": ["wrong_nets.broken", "wrong_nets.missing"]}
+    with pytest.raises(RequestError, match=r"KeyError: 'mine'.* first of 2 reasons"):
+        study.sweep(**given)
+    paths = "architecture=wrong_nets.text"
+    where = ("tracking.experiment=study", f"tracking.uri={tracking_uri}")
+    done = train("-m", "dataset=digits", paths, "seed=0,1", "training.epochs=1", *where)
+    assert done.code == 2
+    assert "error: architecture=text: " in done.err
+    everything = store.find_runs(tracking_uri, experiment="study", statuses=store.ANY_STATUS)
+    assert everything == []
+    [run] = study.sweep(**given | {"architecture": ["wrong_nets.broken", "dense_softmax"]})
+    assert run.status == "FINISHED"  # what can be trained has its turn
+    sys.modules.pop("wrong_nets")
 
 
 def test_hydras_global_state_is_as_it_was(study):
@@ -458,6 +516,31 @@ def test_what_has_no_source_trains_here_and_no_run_answers_for_it(study):
     assert first.id != second.id
     with pytest.raises(RequestError, match="hidden has no source that other processes"):
         study.sweep(workers=2, **given)
+
+
+class Net:
+    def __init__(self, units):
+        self.units = units
+
+    def __call__(self, x):
+        return keras.layers.Dense(self.units)(keras.layers.Flatten()(x))
+
+
+@pytest.mark.parametrize(
+    "networks",
+    [
+        [
+            lambda x: keras.layers.Dense(2)(keras.layers.Flatten()(x)),
+            lambda x: keras.layers.Dense(3)(keras.layers.Flatten()(x)),
+        ],
+        [Net(2), Net(3)],
+    ],
+    ids=["lambdas", "objects"],
+)
+def test_two_functions_of_one_name_are_two_networks(study, networks):
+    runs = study.sweep(**SMALL | {"architecture": networks})
+    sizes = [run.model.count_params() for run in runs]
+    assert sizes == [64 * units + units + units * 10 + 10 for units in (2, 3)]
 
 
 SCRIPT = """

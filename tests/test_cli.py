@@ -86,6 +86,7 @@ def assert_refused(done, *parts):
         # One thing said twice, of which Hydra would take the last.
         (["optimizer=sgd", "optimizer=adam"], ["optimizer is given twice", "optimizer=sgd and"]),
         (["-m", "split=none", "split=kfold,holdout"], ["split is given twice"]),
+        (["optimizer=[sgd,adam]"], ["optimizer takes one option", "sweep them"]),
         (["metrics=[accuracy, accuracy]"], ["metrics names accuracy twice"]),
         (["--multirum"], ["--multirum: there is no such option; did you mean --multirun?"]),
         (["--epochs=3"], ["--epochs=3: there is no such option", "without dashes"]),
@@ -107,6 +108,16 @@ def assert_refused(done, *parts):
 )
 def test_a_wrong_request_is_refused_before_anything_starts(train, arguments, parts):
     assert_refused(train(*arguments), *parts)
+
+
+def test_a_misspelt_option_of_a_list_is_named_where_the_project_has_no_such_group(train):
+    folder = project.folder() / "conf" / "architecture"
+    folder.mkdir(parents=True)
+    try:
+        done = train("metrics=[acuracy]")
+        assert_refused(done, "metrics=acuracy: there is no such option; did you mean accuracy?")
+    finally:
+        shutil.rmtree(folder.parent)
 
 
 def test_two_architectures_of_one_name_are_refused(train):

@@ -16,7 +16,7 @@ TRAIN = project.CHECKOUT / "scripts" / "train.py"
 def not_told(monkeypatch):
     """Have the project folder looked for, as for a person."""
     monkeypatch.delenv(project.VARIABLE)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it for its process
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture

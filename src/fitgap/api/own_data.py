@@ -138,7 +138,7 @@ def _is_frame(data: Any) -> bool:
 
 
 def _save_arrays(data: Any) -> Path:
-    arrays: dict[str, Any] = dict(zip(ARRAYS, map(np.asarray, data), strict=False))
+    arrays = {name: _array(name, each) for name, each in zip(ARRAYS, data, strict=False)}
     for name in set(arrays) & {"x_train", "x_test"}:
         arrays[name] = _as_networks_take_it(arrays[name])
     for x, y in (("x_train", "y_train"), ("x_test", "y_test")):
@@ -149,8 +149,6 @@ def _save_arrays(data: Any) -> Path:
             )
     digest = hashlib.sha256()
     for name, array in arrays.items():
-        if array.dtype.hasobject:
-            raise RequestError(f"data: {name} holds Python objects; give numbers or text")
         digest.update(f"{name}{array.shape}{array.dtype.str}".encode())
         digest.update(np.ascontiguousarray(array).data if array.size else b"")
 
@@ -159,6 +157,29 @@ def _save_arrays(data: Any) -> Path:
             np.save(folder / name, array, allow_pickle=False)
 
     return _keep(digest.hexdigest()[:16], write)
+
+
+def _array(name: str, given: Any) -> NDArray[Any]:
+    """Return an array of numbers or text; text and numbers may come as objects, as of pandas."""
+    if np.ma.is_masked(given):
+        raise RequestError(f"data: {name} has masked values; fill them, or leave the rows out")
+    try:
+        array = np.asarray(given)
+    except ValueError as error:  # NumPy's words are about arrays of sequences
+        raise RequestError(f"data: {name} must have rows of one length") from error
+    if array.dtype == object:
+        kinds = {type(value) for value in array.flat}
+        if kinds == {str}:
+            return array.astype(str)
+        if kinds and all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds):
+            return np.array(array.tolist())
+        foreign = sorted(kind.__name__ for kind in kinds)
+        raise RequestError(
+            f"data: {name} holds Python objects ({', '.join(foreign)}); give numbers or text"
+        )
+    if array.dtype.kind not in "biufcSU":
+        raise RequestError(f"data: {name} must hold numbers or text, got {array.dtype}")
+    return array
 
 
 def _as_networks_take_it(x: NDArray[Any]) -> NDArray[Any]:

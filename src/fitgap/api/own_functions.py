@@ -133,6 +133,11 @@ def _function_of(what: str, value: Any, here_only: list[str]) -> tuple[str, dict
         return function, settings
     if public := _name_in_keras(type(function)):
         return public, settings | _settings_of_object(function)
+    if _is_built(function):
+        raise RequestError(
+            f"{what}: a {type(function).__name__} that is built already was handed over; hand over "
+            "the function that makes it, since each run begins with weights of its own"
+        )
     if callable(function):
         return _name_in_keras(function) or _target(function, here_only), settings
     raise RequestError(
@@ -150,6 +155,12 @@ def _name_in_keras(kind: Any) -> str | None:
         if getattr(getattr(keras, module, None), name, None) is kind
     )
     return next((f"keras.{module}.{name}" for module in found), None)
+
+
+def _is_built(value: Any) -> bool:
+    """Tell whether it is a layer or a model of Keras's."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, keras.layers.Layer)
 
 
 def _settings_of_object(value: Any) -> dict[str, Any]:

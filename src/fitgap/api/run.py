@@ -132,7 +132,7 @@ class Run:
             return Path(unquote(parts.path))
         import mlflow
 
-        mlflow.set_tracking_uri(self.uri)
+        store.use_in_mlflow(self.uri)
         return Path(mlflow.artifacts.download_artifacts(run_id=self.id, tracking_uri=self.uri))
 
     @functools.cached_property

@@ -251,7 +251,7 @@ class Study:
             raise RequestError(
                 "a sweep is under way, and this is one of its jobs: a study cannot be run in it"
             )
-        if isinstance(overrides, str):
+        if isinstance(overrides, str) or not all(isinstance(each, str) for each in overrides):
             raise RequestError(f"overrides must be a list of text, got {overrides!r}")
         replaced, here_only = own_functions.with_options(given)
         asked = [

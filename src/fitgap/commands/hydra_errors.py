@@ -53,7 +53,8 @@ def _describe_text(text: str) -> str:
         several = f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
         return f"{several}{_as_text(ambiguous[1])}"
     if listed := re.match(r"In '.*': Could not load '(.+)/(.+)'", lines[0]):  # metrics=[a,b]
-        files = (path for root in project.config_dirs() for path in (root / listed[1]).iterdir())
+        folders = (root / listed[1] for root in project.config_dirs())
+        files = (path for folder in folders for path in folder.glob("*.yaml"))
         return _no_such_option(listed[1], listed[2], sorted({path.stem for path in files}))
     unknown = re.match(r"Could not override '(?:[^@']*@)?([^']+)'", lines[0])
     if unknown:

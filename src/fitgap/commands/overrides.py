@@ -88,20 +88,25 @@ def refuse_unknown(flag: str) -> None:
 def refuse_repeated(overrides: Sequence[str]) -> None:
     """Refuse two options of one group, of which Hydra would take the last one.
 
-    Of a setting, too, the last value counts, as in every application of Hydra's.
-
-    In a list of options, as of metrics, it would leave out the second.
+    So it would of a list of options, except where a run may have several; and of the same option
+    twice in such a list, it would leave out the second. Of a setting, too, the last value counts,
+    as in every application of Hydra's.
 
     Raises
     ------
     RequestError
-        Naming both.
+        Naming what was given.
     """
     given: dict[str, str] = {}
     for override in overrides:
         name, _, value = override.partition("=")
         key = name.lstrip("+")
-        is_list = key in _LISTS and value.startswith("[")
+        is_list = value.startswith("[") and is_group(key)
+        if is_list and key not in _LISTS:
+            raise RequestError(
+                f"{key} takes one option, got {override}; to train with each of several, "
+                f"sweep them: {key}=a,b (in Python: Study.sweep)"
+            )
         listed = [option.strip() for option in value[1:-1].split(",")] if is_list else []
         for option in listed:
             if listed.count(option) > 1:

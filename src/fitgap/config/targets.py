@@ -19,11 +19,16 @@ def register(function: Callable[..., Any]) -> str:
     Parameters
     ----------
     function
-        Also one of ``__main__``, of a notebook, or one made inside another function.
+        Also one of ``__main__``, of a notebook, one made inside another function, or an object
+        that can be called. Two of one name, such as two lambdas, get targets of their own.
     """
     module = getattr(function, "__module__", None) or "__main__"
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    target = f"{module}.{name}"
+    name = getattr(function, "__qualname__", None) or f"<{type(function).__name__}>"
+    target, number = f"{module}.{name}", 1
+    while _given.get(target, function) is not function:
+        number += 1
+        end = ">" if name.endswith(">") else ""
+        target = f"{module}.{name.removesuffix('>')}_{number}{end}"
     _given[target] = function
     return target
 

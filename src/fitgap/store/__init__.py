@@ -12,7 +12,16 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from fitgap.errors import RequestError
-from fitgap.store.base import EPOCHS, Histories, StoredRun, kind_of, option, redact, resolve_uri
+from fitgap.store.base import (
+    EPOCHS,
+    Histories,
+    StoredRun,
+    kind_of,
+    option,
+    redact,
+    resolve_uri,
+    use_in_mlflow,
+)
 
 __all__ = [
     "EPOCHS",
@@ -29,6 +38,7 @@ __all__ = [
     "option",
     "redact",
     "resolve_uri",
+    "use_in_mlflow",
 ]
 
 ANY_STATUS = ("RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED")

@@ -15,6 +15,7 @@ from fitgap.errors import RequestError, StoreAwayError
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # the dialects MLflow itself takes
 ALLOWED = "sqlite:///path/to/mlflow.db, another database's URI, or http(s)://host:port"
 ANSWER_SECONDS = 8.0  # who needs longer for a trivial request is as good as absent
+VARIABLE = "MLFLOW_TRACKING_URI"
 LARGEST = 1.7976931348623157e308  # what MLflow stores for an infinite metric
 
 EPOCHS = "running/loss"  # logged once per epoch, unlike the figures of the saved weights
@@ -63,10 +64,24 @@ class StoredRun:
 
 def resolve_uri(uri: str | None) -> str:
     """Return where the record is: ``uri``, ``$MLFLOW_TRACKING_URI``, or the project's own file."""
-    chosen = uri or os.environ.get("MLFLOW_TRACKING_URI") or _own_file()
+    chosen = uri or os.environ.get(VARIABLE) or _own_file()
     prefix, _, path = chosen.partition(":///")
     # A worker of a sweep may have another working folder.
     return f"{prefix}:///{Path(path).absolute()}" if prefix == "sqlite" and path else chosen
+
+
+def use_in_mlflow(uri: str) -> None:
+    """Have MLflow use a record in this process, without the variable that it sets for others.
+
+    By it, the next study would take this record for the one that the person chose for all.
+    """
+    import mlflow
+
+    before = os.environ.get(VARIABLE)
+    mlflow.set_tracking_uri(uri)
+    os.environ.pop(VARIABLE, None)
+    if before is not None:
+        os.environ[VARIABLE] = before
 
 
 def _own_file() -> str:

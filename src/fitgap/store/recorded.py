@@ -101,7 +101,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
     from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient(uri)
-    mlflow.set_tracking_uri(uri)  # a server's artifacts are fetched through it
+    store.use_in_mlflow(uri)  # a server's artifacts are fetched through it
     try:
         run = client.get_run(run_id)
     except MlflowException as error:

@@ -15,13 +15,14 @@ from fitgap import heavy_imports, store
 from fitgap.config.parameters import decisive, flatten
 from fitgap.config.schema import Config
 from fitgap.config.settings import to_plain
-from fitgap.errors import StoreAwayError
+from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
 from fitgap.sweep import endings, live_view
 from fitgap.sweep import launch as sweep_launch
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.checking import (
+    STATUSES,
     checked,
     earlier_parent,
     failed_before,
@@ -97,6 +98,8 @@ def run(
     ------
     RequestError
         If any job of the grid is wrong, or the same sweep is running; nothing was started then.
+        Whether a network fits its data shows when it is built: if none of them does, nothing of
+        the sweep is recorded.
     SystemExit
         With 1, after the others had their chance, if a run failed.
     """
@@ -123,6 +126,8 @@ def run(
         )
         parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
         outcomes = _train(jobs, waiting, grid, workers=workers, request=request, parent=parent)
+        if parent_run is None:
+            _refuse_if_all_wrong(outcomes, plan=plan, parent=parent)
         failed = _say_failures(outcomes, of=len(waiting), plan=plan, parent=parent)
         # What workers that have ended could not send: the sweep's page is made of the record.
         with contextlib.suppress(StoreAwayError):
@@ -194,6 +199,28 @@ def _train(
             children, workers.launch, parent=parent, fail_fast=request.fail_fast
         )
     return list(outcomes.values())
+
+
+def _refuse_if_all_wrong(outcomes: Sequence[Outcome], *, plan: Plan, parent: "SweepRecord") -> None:
+    """Refuse the whole sweep if no job could begin, because of what was asked for."""
+    tried = [outcome for outcome in outcomes if outcome.failure is not None]
+    if not tried or not all(one.is_wrong for one in tried) or any(one.result for one in outcomes):
+        return
+    begun = store.find_runs(
+        plan.uri,
+        experiment=plan.config.tracking.experiment,
+        statuses=STATUSES,
+        tags={"fitgap.sweep": parent.run_id},
+    )
+    if begun:
+        return
+    parent.discard()
+    reasons = [str(one.failure).removeprefix("RequestError: ") for one in tried]
+    others = len(set(reasons)) - 1
+    raise RequestError(
+        f"{reasons[0]}"
+        + (f" (the first of {others + 1} reasons why no run began)" if others else "")
+    )
 
 
 def _say_failures(

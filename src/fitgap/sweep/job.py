@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from fitgap import experiment, processes, store
 from fitgap.config import project, settings
+from fitgap.errors import RequestError
 from fitgap.experiment import Plan, Result
 from fitgap.sweep import endings
 from fitgap.tracking import delivery, descriptions
@@ -39,6 +40,8 @@ class Outcome:
     said
         The line that the job printed about it, for a launcher whose jobs print where nobody reads;
         empty where the sweep itself shows its runs.
+    is_wrong
+        Whether it failed because of what was asked for, as a network that does not fit the data.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Outcome:
     failure: str | None
     pruned: str | None = None
     said: str = ""
+    is_wrong: bool = False
 
 
 class JobFailedError(Exception):
@@ -138,7 +142,8 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             from fitgap.tracking import sweep_writer
 
             sweep_writer.stop_sweep(planned.uri, planned.config.tracking.parent)
-        outcome = Outcome(name, result=None, failure=failure, said=said)
+        is_wrong = isinstance(error, RequestError)
+        outcome = Outcome(name, result=None, failure=failure, said=said, is_wrong=is_wrong)
         raise JobFailedError(outcome) from error
     seconds = time.perf_counter() - started
     said = ""

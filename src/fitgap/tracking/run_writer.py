@@ -221,7 +221,7 @@ def open_run(
     tag ``fitgap.pruned`` says so), else FAILED with the reason in the tag ``fitgap.failure``. The
     exception goes on.
     """
-    mlflow.set_tracking_uri(uri)
+    store.use_in_mlflow(uri)
     client = delivery.client_for(uri)
     tags = {
         **user_tags(config),

@@ -26,6 +26,7 @@ class SweepRecord:
     def __init__(self, sender: Delivery, *, run_id: str, uri: str, experiment: str) -> None:
         self.run_id = run_id
         self.failure: str | None = None
+        self.is_discarded = False
         self._delivery = sender
         self._uri = uri
         self._experiment = experiment
@@ -51,6 +52,10 @@ class SweepRecord:
         """Have the run end FAILED, with the reason as a tag."""
         self.failure = reason
         self._delivery.send(Operation("batch", {"tags": {FAILURE_TAG: reason}}))
+
+    def discard(self) -> None:
+        """Have an error that ends the sweep take its run out of the record: nothing began."""
+        self.is_discarded = True
 
     def end(self, status: str) -> None:
         """Close the run."""
@@ -108,6 +113,8 @@ def open_sweep(
             raise
         except BaseException:
             record.end("FAILED")
+            if record.is_discarded:
+                delivery.retry_while_away(lambda: client.delete_run(run_id), uri=uri)
             raise
         record.end("FAILED" if record.failure else "FINISHED")
 
