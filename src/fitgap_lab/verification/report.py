@@ -47,17 +47,18 @@ batches. Then the final weights are compared. The rounding of each step affects 
 **Control** shows how far a much larger difference at the start can grow. For it, NumPy trains
 twice: once from the initial weights, and once from weights that are each changed by about
 {PERTURBATION:.0e} of their size. The column shows the largest of three tries. With a smooth
-activation, the difference stays about as small as it was, and Keras must agree within {EPOCH_BOUND:.0e}. With relu,
-it can grow without limit: if the input of a unit is zero except for rounding, one of the two lets
-the gradient pass and the other does not. From then on they train two slightly different networks,
-and the distance between these does not show which one computes correctly. For relu, therefore,
-{CONTROL_FACTOR} times the control is allowed, or {EPOCH_BOUND:.0e} if that is more.
+activation, the difference stays about as small as it was, and Keras must agree within
+{EPOCH_BOUND:.0e}. With relu, it can grow without limit: if the input of a unit is zero except for
+rounding, one of the two lets the gradient pass and the other does not. From then on they train two
+slightly different networks, and the distance between these does not show which one computes
+correctly. For relu, therefore, {CONTROL_FACTOR} times the control is allowed, or {EPOCH_BOUND:.0e}
+if that is more.
 
-The smooth networks are therefore the strict check of every optimizer and every loss. If the
-control of a relu network is near 1, its row shows only that Keras stays within what rounding can explain. Binary
-cross-entropy trains on two of the ten classes. In the rows with `numbers`, the network learns how
-bright each quarter of an image is; in the rows with `label_sets`, it learns whether each quarter is
-bright.
+The smooth networks are therefore the strict check of every optimizer and every loss. If the control
+of a relu network is near 1, its row shows only that Keras stays within what rounding can explain.
+Binary cross-entropy trains on two of the ten classes. In the rows with `numbers`, the network
+learns how bright each quarter of an image is; in the rows with `label_sets`, it learns whether each
+quarter is bright.
 
 The columns **NumPy** and **Keras** show validation accuracies, each computed by its own side. They
 may differ by 0.5 / sqrt(n), the largest standard error that an accuracy over n images can have. For
