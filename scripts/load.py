@@ -27,8 +27,8 @@ from fitgap.config.project import CONFIG_DIR
 from fitgap.errors import RequestError
 from fitgap.report import text_tables
 from fitgap.tracking import setup
+from fitgap.tracking.postgres_server import free_port
 from fitgap_lab.benchmark import generated_runs
-from fitgap_lab.chaos.server import free_port
 from fitgap_lab.load import workers
 
 START_SECONDS = 300.0

@@ -70,7 +70,7 @@ def fails():
         (lambda: 3, "must return .* got int"),
         (lambda: iter(()), "yields nothing"),
         (lambda: iter([X]), "must yield pairs of x and y"),
-        (lambda: tensors().repeat(), r"without an end; leave out repeat\(\)"),
+        (lambda: tensors().repeat(), r"never stops yielding; leave out repeat\(\)"),
         (fails, "failed: ValueError: no disk"),
     ],
     ids=["number", "nothing", "no pairs", "endless", "fails"],

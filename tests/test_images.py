@@ -110,9 +110,9 @@ def test_photograph_is_turned_as_its_camera_was_held(save):
     ("content", "said"),
     [
         (None, "No such file"),
-        (b"", "is no image"),
-        (b"GIF89a but not really", "is no image"),
-        (b"\x89PNG\r\n\x1a\n", "is no image"),
+        (b"", "is not an image"),
+        (b"GIF89a but not really", "is not an image"),
+        (b"\x89PNG\r\n\x1a\n", "is not an image"),
     ],
 )
 def test_file_that_is_no_image_is_a_wrong_request_that_names_it(tmp_path, content, said):

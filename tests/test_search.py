@@ -220,7 +220,7 @@ def test_two_metrics_give_the_trials_that_none_beats_in_both(train, tracking_uri
         (["hydra.sweeper.directions=[up]"], "hydra.sweeper.directions must be"),
         (
             ["hydra.sweeper.metrics=[val/loss,gap/loss]", "hydra.sweeper.pruner=median"],
-            "goes by one metric",
+            "prunes by one metric",
         ),
         (["split=none"], "needs a validation partition"),
         (["seed=0,1"], "seed: a search cannot vary it"),

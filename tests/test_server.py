@@ -105,12 +105,6 @@ def test_eight_workers_begin_on_a_fresh_sqlite_file(tmp_path):
     assert_complete(uri)
 
 
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
-
-
 class Server:
     """A server as a process that can be killed and started again."""
 
@@ -153,7 +147,7 @@ def postgres_server():
     pytest.importorskip("psycopg2")
     with tempfile.TemporaryDirectory(prefix="fitgap-server-") as folder:
         Path(folder).chmod(0o755)
-        port = free_port()
+        port = server.free_port()
         script = CHECKOUT / "scripts" / "server.py"
         arguments = ["--port", str(port), "--folder", f"{folder}/server"]
         running = Server([sys.executable, str(script), *arguments], Path(folder) / "log", port)
@@ -194,7 +188,7 @@ def test_without_postgresql_one_line_names_debians_package(monkeypatch, tmp_path
     monkeypatch.setattr(shutil, "which", lambda _name: None)
     monkeypatch.setattr(server, "_DEBIAN", tmp_path)
     with pytest.raises(RequestError, match="apt-get install postgresql") as caught:
-        server.serve(tmp_path / "server", host="127.0.0.1", port=free_port(), workers=1)
+        server.serve(tmp_path / "server", host="127.0.0.1", port=server.free_port(), workers=1)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "server").exists()
 
@@ -222,7 +216,7 @@ def test_a_port_in_use_is_refused_before_anything_starts(tmp_path):
 @pytest.fixture
 def sqlite_server(tmp_path):
     """Start MLflow's server over an SQLite file, and end it."""
-    port = free_port()
+    port = server.free_port()
     command = [sys.executable, "-m", "mlflow", "server", f"--port={port}", "--workers=1"]
     command += ["--serve-artifacts", f"--artifacts-destination={tmp_path / 'artifacts'}"]
     environment = {

@@ -181,7 +181,8 @@ def check_figures(stored, problem, *, uri):
     model = prediction.load_model(run)
     for name in ("train", "val", "test"):
         part = getattr(parts, name)
-        outputs = prediction.outputs_of(model, preprocessing.as_given(part.x, dataset))
+        x = preprocessing.as_given(part.x, dataset)
+        outputs = prediction.outputs_of(model, x, task=dataset.task)
         values = expected(dataset.task, part.y, outputs)
         for metric in problem.metrics:
             recorded_value = stored.metrics[f"{name}/{metric}"]

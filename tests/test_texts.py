@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused(compose, folder, tmp_path):
     with pytest.raises(RequestError, match="whole numbers from 0"):
         datasets.load(NpzConfig("npz", path=f"{tmp_path}/t.npz", layout="tokens", **HELD_OUT))
     settings = compose("dataset=texts", f"dataset.path={folder}", task=None)
-    with pytest.raises(RequestError, match="holds token ids: take one that begins with an Embed"):
+    with pytest.raises(RequestError, match="holds token ids: use one that begins with an Embed"):
         experiment.plan(settings)
     settings = compose("dataset=digits", "architecture=text_conv", task=None)
     with pytest.raises(RequestError, match="takes token ids"):

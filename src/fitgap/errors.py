@@ -18,3 +18,16 @@ class DivergedError(RuntimeError):
 
 class DiskFullError(RuntimeError):
     """A disk has no room for the record or the checkpoint; the command ends (exit code 1)."""
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of an error's message; its type's name if it has no message.
+
+    A line that ends with a colon is followed by the next one.
+
+    >>> first_line(ValueError("no such key:\n  'alpha'\nin the file")), first_line(EOFError())
+    ("no such key: 'alpha'", 'EOFError')
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = lines or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

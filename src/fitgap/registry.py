@@ -7,7 +7,7 @@ from fitgap.comparison.groups import Group
 from fitgap.comparison.ranking import compare_experiment
 from fitgap.config.schema import TableConfig
 from fitgap.config.tasks import task_of
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
 
@@ -140,9 +140,10 @@ def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
             tags={RUN_TAG: run_id, "fitgap.identity": run.tags.get("fitgap.identity", "")},
         )
     except MlflowException as error:
-        cause = str(error).strip().partition("\n")[0]
         where = store.redact(uri)
-        raise RequestError(f"the registry of {where} refused --register {name}: {cause}") from error
+        raise RequestError(
+            f"the registry of {where} refused --register {name}: {first_line(error)}"
+        ) from error
     return Version(name, int(made.version), is_new=True)
 
 

@@ -107,6 +107,7 @@ class Run:
         import pandas as pd
 
         from fitgap import prediction
+        from fitgap.config.tasks import task_of
         from fitgap.data import rows
 
         columns = list(rows.named_inputs(self.model))
@@ -119,10 +120,8 @@ class Run:
                 raise RequestError(f"predict takes shape (n, {str(shape)[1:]}, got {x.shape}")
             if columns:
                 x = pd.DataFrame(x, columns=columns)
-        outputs = prediction.outputs_of(self.model, x)
-        if outputs.shape[1:] == (1,) and len(self._recorded.class_names) == 2:
-            return np.concatenate([1 - outputs, outputs], axis=1)  # one sigmoid: of class 1
-        return outputs
+        task = task_of(self._recorded.config).name
+        return prediction.outputs_of(self.model, x, task=task)
 
     @functools.cached_property
     def artifacts(self) -> Path:

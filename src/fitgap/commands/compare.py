@@ -65,9 +65,9 @@ def command(
     if verdicts:
         _show_verdicts(comparison, uri=uri, form=form, limit=rows, explain=explain)
     elif effects:
-        _show_view("effects", comparison, form=form, explain=explain)
+        _show_effects(comparison, form=form, explain=explain)
     elif variance:
-        _show_view("variance", comparison, form=form, explain=explain)
+        _show_variance(comparison, form=form, explain=explain)
     else:
         _show_ranking(comparison, form=form, limit=rows, explain=explain)
     if form in ("csv", "json"):
@@ -103,16 +103,23 @@ def _show_verdicts(
         sys.stdout.write(terminal_details.gaps_text(comparison, uri=uri, form=form, limit=limit))
 
 
-def _show_view(view: str, comparison: "Comparison", *, form: str, explain: bool) -> None:
+def _show_effects(comparison: "Comparison", *, form: str, explain: bool) -> None:
     from rich.console import Console
 
-    from fitgap.report import terminal_details as details
+    from fitgap.report import terminal_details
 
-    shown, text = {
-        "effects": (details.print_effects, details.effects_text),
-        "variance": (details.print_variance, details.variance_text),
-    }[view]
     if form == "table":
-        shown(comparison, console=Console(), explain_rule=explain)
+        terminal_details.print_effects(comparison, console=Console(), explain_rule=explain)
     else:
-        sys.stdout.write(text(comparison, form=form))
+        sys.stdout.write(terminal_details.effects_text(comparison, form=form))
+
+
+def _show_variance(comparison: "Comparison", *, form: str, explain: bool) -> None:
+    from rich.console import Console
+
+    from fitgap.report import terminal_details
+
+    if form == "table":
+        terminal_details.print_variance(comparison, console=Console(), explain_rule=explain)
+    else:
+        sys.stdout.write(terminal_details.variance_text(comparison, form=form))

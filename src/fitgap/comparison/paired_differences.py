@@ -122,7 +122,8 @@ def differences_of(
     first, other
         Their figures.
     images
-        Of which the metric is a share; None where it is none.
+        Of which the metric is a share; None where it is none, or where the question is about
+        these images only.
     these_images
         Whether splits and images are taken as given.
     """
@@ -131,7 +132,7 @@ def differences_of(
     over_splits = splits > 1 and not these_images
     within = {cell: first.values[cell] - other.values[cell] for cell in common}
     units = units_of(within, over_splits=over_splits)
-    if not images or over_splits or these_images or not common:
+    if not images or over_splits or not common:
         return Differences(units, len(common), splits, over_splits)
     blocks = list(units)
     if all(block in one.right for one in (first, other) for block in blocks) and len(blocks) > 1:

@@ -129,13 +129,14 @@ def _ranked(
     # Averaged over other settings, two runs are a pair if they agree in those too.
     others = others_than(by, section.differing) if by else ()
     shared = [*others, *(key for key in REPLICATE_KEYS if key not in by)]
+    counts_images = section.is_share(metric) and not query.these_images
     terms = Terms(
         metric=metric,
         higher_is_better=is_better_high,
         block_of=lambda run: tuple(value_of(run, key) for key in shared),
         margin=None if section.is_margin_below_grain else section.margin,
         overlap=section.overlap,
-        images=section.images.get(metric.partition("/")[0]) if section.is_share(metric) else None,
+        images=section.images.get(metric.partition("/")[0]) if counts_images else None,
         these_images=query.these_images,
         right_of=right_of,
     )

@@ -149,13 +149,12 @@ def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[Ag
     """
     if not groups:
         return []
-    asks = terms.images is not None and not terms.these_images
     figures = [
         figures_of(
             runs,
             metric=terms.metric,
             block_of=terms.block_of,
-            right_of=terms.right_of if asks and place < MOST_BY_IMAGE else None,
+            right_of=terms.right_of if terms.images is not None and place < MOST_BY_IMAGE else None,
         )
         for place, runs in enumerate(groups)
     ]
@@ -174,12 +173,12 @@ def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[Ag
     return [None, *(_claim(one, terms, prior=prior, confidence=confidence) for one in differences)]
 
 
-def flattery(section_size: int, standard_error: float) -> float:
+def flattery(num_groups: int, standard_error: float) -> float:
     """Return by how much, at most, the best of so many equal groups looks better than it is.
 
     Parameters
     ----------
-    section_size
+    num_groups
         Groups that are not told apart, the first among them.
     standard_error
         Of a difference between two of them.
@@ -188,9 +187,9 @@ def flattery(section_size: int, standard_error: float) -> float:
     -----
     The expected largest of k normal numbers (Blom's approximation) times the standard error of one.
     """
-    if section_size < 2:
+    if num_groups < 2:
         return 0.0
-    largest = float(ndtri((section_size - 0.375) / (section_size + 0.25)))
+    largest = float(ndtri((num_groups - 0.375) / (num_groups + 0.25)))
     return largest * standard_error / math.sqrt(2)
 
 

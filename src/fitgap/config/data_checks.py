@@ -62,7 +62,8 @@ def check_dataset(dataset: DatasetConfig) -> None:
                 require(f"dataset.{setting}", value, "null for images", when=not value)
 
 
-_ROLES = tuple(f"{kind}_{part}" for part in ("train", "val", "test") for kind in ("x", "y"))
+PARTS = ("train", "val", "test")
+ARRAY_ROLES = tuple(f"{kind}_{part}" for part in PARTS for kind in ("x", "y"))
 _LAYOUTS = ("channels_last", "channels_first", "sequences", "tokens")
 
 
@@ -72,8 +73,8 @@ def _check_arrays(dataset: ArraysConfig) -> None:
         valid = isinstance(keys, Mapping) and all(isinstance(name, str) for name in keys.values())
         require("dataset.keys", keys, "a mapping, as {x_train: X, y_train: y}", when=valid)
         for role in keys:
-            allowed = ", ".join(_ROLES)
-            require("dataset.keys", role, f"a mapping of {allowed}", when=role in _ROLES)
+            allowed = ", ".join(ARRAY_ROLES)
+            require("dataset.keys", role, f"a mapping of {allowed}", when=role in ARRAY_ROLES)
     if layout is not None:
         require("dataset.layout", layout, " or ".join(_LAYOUTS), when=layout in _LAYOUTS)
 

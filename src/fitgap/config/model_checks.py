@@ -45,7 +45,7 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
     if value_type == "int32" and not (embeds or target.startswith("fitgap.models.sequences.")):
         raise RequestError(
             f"architecture={config.architecture['name']} takes quantities, but "
-            f"dataset={config.dataset.name} holds token ids: take one that begins with an "
+            f"dataset={config.dataset.name} holds token ids: use one that begins with an "
             "Embedding, as architecture=text_average, text_conv or text_transformer"
         )
     if target.startswith("fitgap.models.sequences.") and value_type != "int32":

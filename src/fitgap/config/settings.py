@@ -28,7 +28,7 @@ from fitgap.config.schema import (
     TrainingConfig,
 )
 from fitgap.config.validation import validate
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 
 _SECTIONS = {
     "split": SplitConfig,
@@ -65,7 +65,7 @@ def from_hydra(composed: DictConfig) -> Config:
             raise RequestError(f"{missing[0]} has no value; give one with {missing[0]}=...")
         plain = OmegaConf.to_container(composed, resolve=True, enum_to_str=True)
     except OmegaConfBaseException as error:
-        raise RequestError(str(error).splitlines()[0]) from error
+        raise RequestError(first_line(error)) from error
     config = from_plain(cast(dict[str, Any], plain))
     config.optimizer = _with_decimals(config.optimizer)
     config.training.schedule = _with_decimals(config.training.schedule)

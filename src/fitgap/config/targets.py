@@ -8,7 +8,7 @@ from typing import Any
 
 from fitgap.config import edited
 from fitgap.config.modules import is_library, is_own_module, split_target
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 
 _given: dict[str, Callable[..., Any]] = {}
 
@@ -84,13 +84,9 @@ def _failed(target: str, error: Exception) -> RequestError:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return an exception in one line, with the person's own line in which it arose.
-
-    Of a long message, the first line that says something.
-    """
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    said = " ".join(lines[:2]) if lines and lines[0].endswith(":") else "".join(lines[:1])
-    described = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    """Return an exception in one line, with the person's own line in which it arose."""
+    kind = type(error).__name__
+    described = f"{kind}: {first_line(error)}" if str(error).strip() else kind
     place = _own_line(error)
     return f"{described} ({place})" if place else described
 

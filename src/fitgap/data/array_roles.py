@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from fitgap.config.checks import did_you_mean
+from fitgap.config.data_checks import ARRAY_ROLES, PARTS
 from fitgap.errors import RequestError
 
-PARTS = ("train", "val", "test")
-ROLES = tuple(f"{kind}_{part}" for part in PARTS for kind in ("x", "y"))
 _PART_WORDS = {
     "train": ("train", "training", "tr"),
     "val": ("val", "valid", "validation", "dev"),
@@ -83,7 +82,7 @@ def find_roles(names: Sequence[str], keys: Mapping[str, str] | None) -> dict[str
         for kind in "xy"
         if f"x_{part}" in roles or f"y_{part}" in roles
     }
-    missing = [role for role in ROLES if role in needed and role not in roles]
+    missing = [role for role in ARRAY_ROLES if role in needed and role not in roles]
     if missing:
         raise RequestError(
             f"{missing[0]} is missing: the file has {listed(names)}; name the "

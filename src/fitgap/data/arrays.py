@@ -9,9 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from fitgap.config.checks import did_you_mean
+from fitgap.config.data_checks import PARTS
 from fitgap.config.schema import ArraysConfig
 from fitgap.data import array_values
-from fitgap.data.array_roles import PARTS, find_roles, listed
+from fitgap.data.array_roles import find_roles, listed
 from fitgap.data.array_values import Stored
 from fitgap.data.parts import Part, Parts, RawLabels, SplitColumns
 from fitgap.data.times import as_times

@@ -192,8 +192,8 @@ def _take(
     strays = [_relative(file, folder) for file in files if not _is_image(file.name)]
     if strays and not config.skip_unreadable:
         raise RequestError(
-            f"{strays[0]} is no image ({', '.join(SUFFIXES)}); remove it, or leave such files out "
-            "with dataset.skip_unreadable=true"
+            f"{strays[0]} is not an image ({', '.join(SUFFIXES)}); remove it, or leave such files "
+            "out with dataset.skip_unreadable=true"
         )
     if strays and not images and label:
         raise RequestError(f"no file in the folder of the class {label!r} is an image: {strays[0]}")

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config import targets
+from fitgap.config.data_checks import PARTS
 from fitgap.config.schema import FunctionConfig
-from fitgap.data import array_roles, array_values, arrays
+from fitgap.data import array_values, arrays
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError
 
@@ -68,7 +69,7 @@ def _arrays_of(returned: Any) -> Arrays:
     if not isinstance(returned, tuple | list) or len(returned) not in (2, 3, 4):
         raise RequestError(f"it {_FORMS}; got {type(returned).__name__}")
     if all(_is_stream(each) or _is_pair(each) for each in returned) and len(returned) < 4:
-        names = ("train", "test") if len(returned) == 2 else array_roles.PARTS
+        names = ("train", "test") if len(returned) == 2 else PARTS
         parts = [_pair(name, each) for name, each in zip(names, returned, strict=True)]
         return {name: array for part in parts for name, array in part.items()}
     if len(returned) == 3:
@@ -115,7 +116,7 @@ def _collected(stream: Any) -> tuple[NDArray[Any], NDArray[Any]]:
 def _checked(stream: Any) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     cardinality = getattr(stream, "cardinality", None)
     if cardinality is not None and int(cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-        raise RequestError("it yields without an end; leave out repeat()")
+        raise RequestError("it never stops yielding; leave out repeat()")
     for each in stream:
         if not isinstance(each, tuple | list) or len(each) != 2:
             raise RequestError(f"it must yield pairs of x and y, got {type(each).__name__}")

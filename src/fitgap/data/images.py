@@ -137,7 +137,7 @@ def _errors_of(path: Path) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except UnidentifiedImageError as error:
-        raise RequestError(f"{path} is no image ({_ALLOWED})") from error
+        raise RequestError(f"{path} is not an image ({_ALLOWED})") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RequestError(f"the image {path} is too large: {error}") from error
     except FileNotFoundError as error:

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.config.data_checks import PARTS
 from fitgap.config.schema import MatConfig
 from fitgap.data import array_roles, array_values, arrays, bombs
 from fitgap.data.parts import Parts, SplitColumns
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -46,8 +47,9 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
     except Exception as error:  # a damaged file may trip SciPy or HDF5 anywhere
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise RequestError(f"dataset.path={config.path} is no .mat file: {reason}") from error
+        raise RequestError(
+            f"dataset.path={config.path} is no .mat file: {first_line(error)}"
+        ) from error
     try:
         found, notes = _turned(found, array_roles.find_roles(list(found), config.keys))
         parts = arrays.to_parts(
@@ -128,7 +130,7 @@ def _text(node: Any) -> str:
 def _turned(found: Arrays, roles: dict[str, str]) -> tuple[Arrays, tuple[str, ...]]:
     notes = []
     turned = dict(found)
-    for part in array_roles.PARTS:
+    for part in PARTS:
         if f"x_{part}" not in roles:
             continue
         name = roles[f"x_{part}"]

@@ -17,7 +17,7 @@ from fitgap.config.schema import NpzConfig
 from fitgap.data import array_values, arrays, bombs, disk_arrays
 from fitgap.data.array_values import Stored
 from fitgap.data.parts import Parts, SplitColumns
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 
 
 def files(config: NpzConfig) -> list[Path]:
@@ -84,8 +84,9 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str, columns: Spli
             ) from error
         except Exception as error:
             # A damaged file can raise nearly anything: zlib.error, EOFError, ValueError.
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise RequestError(f"dataset.path={config.path} cannot be read: {reason}") from error
+            raise RequestError(
+                f"dataset.path={config.path} cannot be read: {first_line(error)}"
+            ) from error
 
 
 def _npy(path: Path) -> Stored:

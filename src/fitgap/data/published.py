@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.schema import DatasetConfig, PublishedConfig
 from fitgap.data import cifar
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.heavy_imports import silent_stderr
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -221,7 +221,7 @@ def _read(name: str, files: Sequence[Path]) -> Arrays:
         raise
     except Exception as error:
         # A damaged file can raise nearly anything: BadZipFile, zlib.error, TypeError, MemoryError.
-        raise RequestError(f"dataset={name}: cannot read {current}: {_reason(error)}") from error
+        raise RequestError(f"dataset={name}: cannot read {current}: {first_line(error)}") from error
     return x_train, y_train, x_test, y_test
 
 
@@ -246,10 +246,6 @@ def _download(name: str) -> Arrays:
         # Keras wraps whatever the network gave in a bare Exception.
         raise RequestError(
             f"dataset={name} is in no data directory, cache or system folder, and its download "
-            f"failed ({_reason(error)}).\n{_WAYS_OUT[name]}"
+            f"failed ({first_line(error)}).\n{_WAYS_OUT[name]}"
         ) from error
     return x_train, y_train, x_test, y_test
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

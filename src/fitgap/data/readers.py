@@ -95,6 +95,6 @@ def file_stats(config: DatasetConfig) -> str | None:
         # A broken link has no file: it is told when it is read.
         at = [(path, path.stat() if path.exists() else path.lstat()) for path in found]
     except OSError as error:
-        raise RequestError(f"{error.filename} has gone while it was looked at") from error
+        raise RequestError(f"{error.filename} was removed while it was read") from error
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in at]
     return f"{decisive(config)} {version} {stats}"

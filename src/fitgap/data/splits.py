@@ -186,8 +186,9 @@ def _divided(
     everything = np.arange(len(labels))
     if is_val is not None and config.name in ("holdout", "none"):
         raise RequestError(
-            f"split={config.name}: the data bring a validation part ({is_val.sum()} samples); take "
-            "it with split=given, or pool it with the training part with split=kfold"
+            f"split={config.name}: the data have a validation part of their own "
+            f"({is_val.sum()} samples); use it with split=given, or pool "
+            "it with the training part with split=kfold"
         )
     if config.name == "none":
         return everything, everything[:0]

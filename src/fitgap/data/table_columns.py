@@ -18,6 +18,7 @@ from fitgap.errors import RequestError
 
 # A column of numbers may hold so many cells of text before it is taken as one of text.
 _FEW_TEXTS = 0.1
+_MOST_CATEGORIES = 1000  # of a column that is not embedded
 _FEWEST_ROWS = 20  # below, "different in every row" says nothing
 _DATE = r"\s*(\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4})([ T]\d{1,2}:\d{2}.*)?\s*"
 
@@ -191,9 +192,9 @@ def kinds_of(
             _refuse_text(read_files, name)
         if not wanted and table_file.matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
             raise RequestError(
-                f"column {name!r} holds dates ({present[0]}), which are no features as they are: "
+                f"column {name!r} holds dates ({present[0]}), which a network cannot learn from: "
                 f"leave it out with 'dataset.drop=[{name}]', take it as the time of a row with "
-                f"split.order={name}, or add columns of what of it counts (month, hour)"
+                f"split.order={name}, or add columns of its parts that matter, such as the month"
             )
         values = sorted(np.unique(present).tolist(), key=natural_key)
         if len(values) > _MOST_CATEGORIES and not embeds:
@@ -204,9 +205,6 @@ def kinds_of(
             )
         kinds.append(Column(name, tuple(values), config.embed_dim if embeds else None))
     return tuple(kinds)
-
-
-_MOST_CATEGORIES = 1000
 
 
 def _of_texts(name: str, cells: NDArray[np.str_], config: TableConfig) -> Column:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import TableConfig
 from fitgap.data import bombs
 from fitgap.data.rows import MISSING, texts_of
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 
 Cells = dict[str, NDArray[np.str_]]
 
@@ -239,7 +239,6 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Cells:
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # a damaged file may trip Arrow anywhere
-        reason = str(error).partition("\n")[0]
-        raise RequestError(f"{path} cannot be read as Parquet: {reason}") from error
+        raise RequestError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
     cells = {str(name): texts_of(frame[name]) for name in frame.columns}
     return _emptied(cells, config, targets)

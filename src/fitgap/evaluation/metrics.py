@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fitgap.config import targets
 from fitgap.config.schema import Config, MetricConfig
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 
 THRESHOLD = 0.5  # above this probability, a label counts as predicted
 Array = NDArray[Any]
@@ -136,7 +136,7 @@ def compute(
         except RequestError:
             raise
         except Exception as error:  # whatever a function of anybody's raises
-            undefined[metric.name] = _first_line(error)
+            undefined[metric.name] = first_line(error)
     return values, undefined
 
 
@@ -171,7 +171,7 @@ def check(metrics: Sequence[Metric], y: Array, *, task: str, num_outputs: int) -
         except Exception as error:
             raise RequestError(
                 f"metrics={metric.name} fails on the targets of this dataset: "
-                f"{type(error).__name__}: {_first_line(error)}"
+                f"{type(error).__name__}: {first_line(error)}"
             ) from error
 
 
@@ -303,8 +303,4 @@ def _strictly(function: Callable[..., Any], *arguments: Any, **settings: Any) ->
         try:
             return function(*arguments, **settings)
         except UndefinedMetricWarning as error:
-            raise UndefinedError(_first_line(error)) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UndefinedError(first_line(error)) from error

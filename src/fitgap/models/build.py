@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fitgap.config import targets
 from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.models import network
 from fitgap.models.scaling import FeatureScaling, TargetScaling, Tokens
 
@@ -266,9 +266,4 @@ def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         reason = error.__cause__ or error
-        raise RequestError(f"{name} ({node['_target_']}): {_first_line(reason)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+        raise RequestError(f"{name} ({node['_target_']}): {first_line(reason)}") from error

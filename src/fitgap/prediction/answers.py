@@ -59,8 +59,10 @@ class Predictions:
         return confidence
 
 
-def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:
+def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32]:
     """Return what a network says of images, or of a table's rows.
+
+    Of two classes it is a probability for each, also where the network has one output only.
 
     Parameters
     ----------
@@ -68,6 +70,8 @@ def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:
         From `load_model`.
     x
         An array as the network takes it, or a DataFrame.
+    task
+        See `fitgap.config.tasks`.
 
     Raises
     ------
@@ -82,10 +86,6 @@ def outputs_of(model: "keras.Model", x: Any) -> NDArray[np.float32]:
     elif not isinstance(x, np.ndarray):
         shape = ", ".join(map(str, model.input_shape[1:]))
         raise RequestError(f"its network takes an array of shape (n, {shape}), not a table's rows")
-    outputs: NDArray[np.float32] = np.asarray(model.predict(x, verbose=0))
-    return outputs
-
-
-def of_each_class(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a probability per class, also where the network says the second one's only."""
-    return network_outputs(outputs, "binary" if outputs.shape[1] == 1 else "one_hot")
+    outputs = np.asarray(model.predict(x, verbose=0))
+    is_binary = task == "classes" and outputs.shape[1] == 1
+    return network_outputs(outputs, "binary" if is_binary else "one_hot")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fitgap.data import datasets, rows
 from fitgap.data.datasets import Dataset
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.training import backend
@@ -60,8 +60,9 @@ def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Mod
         except RequestError:
             raise
         except Exception as error:  # a damaged file may trip Keras, zipfile or HDF5 anywhere
-            reason = str(error).strip().partition("\n")[0]
-            raise RequestError(f"the model of run {run.run_id} cannot be read: {reason}") from error
+            raise RequestError(
+                f"the model of run {run.run_id} cannot be read: {first_line(error)}"
+            ) from error
 
 
 def load_dataset(run: RecordedRun, *, trusted: Collection[str] = ()) -> Dataset:

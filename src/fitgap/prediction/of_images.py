@@ -10,7 +10,7 @@ from fitgap.data import preprocessing
 from fitgap.data.datasets import Dataset, Images
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
-from fitgap.prediction.answers import Predictions, of_each_class, outputs_of
+from fitgap.prediction.answers import Predictions, outputs_of
 
 if TYPE_CHECKING:
     import keras
@@ -61,12 +61,12 @@ def predict_test_images(
         Into the test part.
     """
     images = dataset.x_test[list(indices)]
-    outputs = outputs_of(model, preprocessing.as_given(images, dataset))
+    x = preprocessing.as_given(images, dataset)
     return Predictions(
         sources=indices,
         images=images if dataset.words is None else None,
         labels=dataset.y_test[list(indices)],
-        outputs=of_each_class(outputs) if dataset.task == "classes" else outputs,
+        outputs=outputs_of(model, x, task=dataset.task),
         class_names=dataset.class_names,
         task=dataset.task,
     )
@@ -155,7 +155,6 @@ def predict_files(
     """
     if model.inputs[0].dtype != "uint8":
         raise RequestError("the network takes features, which image files do not hold")
-    outputs = outputs_of(model, images)
-    outputs = of_each_class(outputs) if task == "classes" else outputs
+    outputs = outputs_of(model, images, task=task)
     names = class_names or [str(number) for number in range(outputs.shape[1])]
     return Predictions(files, images, None, outputs, names, task)

@@ -11,8 +11,8 @@ from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.config.tasks import task_of
 from fitgap.data import rows, table, texts
 from fitgap.data.array_roles import listed
-from fitgap.errors import RequestError
-from fitgap.prediction.answers import Predictions, of_each_class, outputs_of
+from fitgap.errors import RequestError, first_line
+from fitgap.prediction.answers import Predictions, outputs_of
 from fitgap.prediction.loading import load_model
 from fitgap.store.recorded import RecordedRun
 
@@ -79,14 +79,14 @@ def _predict_frame(
     task = task_of(run.config).name
     model = load_model(run, trusted=trusted)
     try:
-        outputs = outputs_of(model, frame)
+        outputs = outputs_of(model, frame, task=task)
     except RequestError as error:
         raise RequestError(f"{called}: {error}") from error
     return Predictions(
         sources=sources,
         images=None,
         labels=None,
-        outputs=of_each_class(outputs) if task == "classes" else outputs,
+        outputs=outputs,
         class_names=run.class_names,
         task=task,
     )
@@ -118,12 +118,12 @@ def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()
         raise RequestError(f"run {run.run_id} was trained on a table: give a file with its rows")
     takes = np.dtype(model.inputs[0].dtype)
     task = task_of(run.config).name
-    outputs = outputs_of(model, _as_type(x, takes, path=path))
+    outputs = outputs_of(model, _as_type(x, takes, path=path), task=task)
     return Predictions(
         sources=[f"row {row}" for row in range(1, len(x) + 1)],
         images=None,
         labels=None,
-        outputs=of_each_class(outputs) if task == "classes" else outputs,
+        outputs=outputs,
         class_names=run.class_names,
         task=task,
     )
@@ -139,8 +139,7 @@ def _read_array(path: Path) -> NDArray[Any]:
             if len(names) == 1 or "x" in names:
                 return np.asarray(found[names[0]])
     except Exception as error:  # a damaged file can raise nearly anything
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise RequestError(f"{path} cannot be read: {reason}") from error
+        raise RequestError(f"{path} cannot be read: {first_line(error)}") from error
     raise RequestError(f"{path} must hold one array, or one called x; got {listed(names)}")
 
 

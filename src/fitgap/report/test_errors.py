@@ -20,7 +20,7 @@ from fitgap.config.settings import dataset_schema
 from fitgap.data import datasets, readers
 from fitgap.data.before_training import is_image
 from fitgap.data.datasets import Dataset
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.store import StoredRun
 from fitgap.store import predictions as stored_predictions
 from fitgap.store.predictions import StoredOutputs, StoredPredictions
@@ -112,7 +112,7 @@ def selected_model(section: Section, *, uri: str) -> SelectedModel | None:
             raise RequestError("its test labels are not those of the run")
     except RequestError as error:
         dataset = None
-        missing.append(f"No images and no names of classes: {str(error).splitlines()[0]}.")
+        missing.append(f"No images and no names of classes: {first_line(error)}.")
     seen = int(max(predictions.true.max(), predictions.predicted.max())) + 1
     names = dataset.class_names if dataset and dataset.num_classes >= seen else ()
     names = names or tuple(map(str, range(seen)))

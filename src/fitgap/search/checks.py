@@ -56,8 +56,8 @@ def check(settings: SearchSettings) -> None:
         _require("directions", directions, f"one per metric of {metrics}", when=fits)
     if len(metrics) > 1 and settings.pruner != "none":
         raise RequestError(
-            f"hydra.sweeper.pruner={settings.pruner} goes by one metric, got metrics={metrics}; "
-            "take hydra.sweeper.pruner=none"
+            f"hydra.sweeper.pruner={settings.pruner} prunes by one metric, got metrics={metrics}; "
+            "use hydra.sweeper.pruner=none"
         )
 
 

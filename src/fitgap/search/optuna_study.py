@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitgap import locks
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.experiment import Plan
 from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
@@ -136,9 +136,8 @@ def _study(path: Path, settings: SearchSettings) -> "optuna.Study":
         raise _unusable(path, error) from error
     # What Optuna's reader of journals raises on a line that is none of its own.
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
         raise RequestError(
-            f"the search's file {path} is damaged: {reason}\n"
+            f"the search's file {path} is damaged: {first_line(error)}\n"
             "If you move it away, the search starts again; recorded trials are not trained again"
         ) from error
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.store import StoredRun
 from fitgap.trust import archives
 from fitgap.trust.text import plain
@@ -213,8 +213,7 @@ def _said(run: StoredRun) -> Iterator[None]:
     except FileNotFoundError as error:
         raise RequestError(f"run {run.run_id} has no {FILE_NAME}") from error
     except DAMAGE as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        reason = plain(reason, most=200)  # zipfile repeats what it read
+        reason = plain(first_line(error), most=200)  # zipfile repeats what it read
         raise RequestError(f"{FILE_NAME} of run {run.run_id} cannot be read: {reason}") from error
 
 

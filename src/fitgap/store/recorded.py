@@ -20,7 +20,7 @@ from fitgap import store
 from fitgap.config import parameters
 from fitgap.config import settings as config
 from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.trust import models, text
 from fitgap.trust import settings as trust
 
@@ -197,8 +197,7 @@ def _split_off_unknown(plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
 
 
 def _unreadable(run_id: str, error: Exception) -> RequestError:
-    reason = str(error).strip().partition("\n")[0].rstrip(":")
-    return RequestError(f"the record of run {run_id} cannot be read: {reason}")
+    return RequestError(f"the record of run {run_id} cannot be read: {first_line(error)}")
 
 
 def _damaged(run_id: str, reason: str) -> RequestError:

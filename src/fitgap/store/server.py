@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from fitgap.errors import RequestError, StoreAwayError
+from fitgap.errors import RequestError, StoreAwayError, first_line
 from fitgap.store.base import ANSWER_SECONDS, Histories, StoredRun, in_time, number_of, redact
 from fitgap.trust.text import plain
 
@@ -109,7 +109,7 @@ def _server(uri: str) -> Iterator[Any]:
     try:
         yield MlflowClient(tracking_uri=uri)
     except MlflowException as error:
-        cause = str(error).strip().splitlines()[0]
+        cause = first_line(error)
         if is_away(error):
             raise StoreAwayError(f"the tracking server {redact(uri)}: {cause}") from error
         raise RequestError(f"the tracking server {redact(uri)} refused: {cause}") from error

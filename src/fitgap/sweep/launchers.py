@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from fitgap import processes
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 
 # Extras of this package by the options that need them, and the modules that they bring.
 _EXTRAS = {
@@ -129,7 +129,7 @@ class Workers:
                 warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
                 return self._launcher.launch(jobs, initial_job_idx=first)
         except _worker_deaths() as error:
-            raise WorkerDiedError(_first_line(error)) from error
+            raise WorkerDiedError(first_line(error)) from error
         finally:
             if "ray" in sys.modules:
                 # Whatever is still running ends here and not when this process does, so that the
@@ -159,7 +159,3 @@ def _worker_deaths() -> tuple[type[Exception], ...]:
     if "ray" in sys.modules:
         return BrokenProcessPool, sys.modules["ray"].exceptions.RayError
     return (BrokenProcessPool,)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -147,7 +147,7 @@ def _postgres(folder: Path, programs: Path) -> Iterator[tuple[subprocess.Popen[b
     if subprocess.run(status, capture_output=True, check=False, **_owner()).returncode == 0:
         pid = (data / "postmaster.pid").read_text().split()[0]
         raise RequestError(f"another server is using {data} (PostgreSQL's process {pid})")
-    port = _free_port()
+    port = free_port()
     command = [
         str(programs / "postgres"),
         f"-D{data}",
@@ -363,7 +363,8 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], None], *, log: P
         time.sleep(0.5)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine on which no program listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.training.events import Observer, Start
 
 
@@ -38,7 +38,7 @@ def make(nodes: Mapping[str, Mapping[str, Any]]) -> list[Observer]:
             reason = error.__cause__ or error
             if isinstance(reason, RequestError):
                 raise reason from error
-            raise RequestError(f"loggers={name}: {str(reason).splitlines()[0]}") from error
+            raise RequestError(f"loggers={name}: {first_line(reason)}") from error
         if not isinstance(logger, Observer):
             raise RequestError(
                 f"loggers={name}: {node['_target_']} must make a fitgap.training.events.Observer, "

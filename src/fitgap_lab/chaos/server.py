@@ -1,6 +1,5 @@
 """An MLflow server over a database in a folder, for the chaos test to kill and start again."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import psutil
 
 from fitgap import store
 from fitgap.errors import RequestError
+from fitgap.tracking.postgres_server import free_port
 
 SERVER_SECONDS = 120.0  # for a server to come up, on a busy machine
 
@@ -80,10 +80,3 @@ class Server:
 def database_uri(folder: Path) -> str:
     """Return the URI of the database in a folder."""
     return f"sqlite:///{folder / 'mlflow.db'}"
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
