@@ -59,9 +59,37 @@ def command(
         )
     from rich.console import Console
 
+    from fitgap.report import prediction_tables
+
+    run, predictions, heading = _predict(run_id, uri, files, images, invert=invert, trust=trust)
+    if form == "json":
+        sys.stdout.write(prediction_tables.to_json(run, predictions))
+    else:
+        console = Console()
+        console.print(f"{heading}\n", markup=False, soft_wrap=True)
+        console.print(prediction_tables.to_table(predictions))
+        for note in prediction_tables.notes(predictions):
+            console.print(note, markup=False, soft_wrap=True)
+
+    if predictions.images is None or predictions.task != "classes":
+        return
+    path = picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
+    prediction_tables.save_picture(predictions, path)
+    print(f"picture: {path}", file=sys.stderr)
+
+
+def _predict(
+    run_id: str,
+    uri: str,
+    files: tuple[Path, ...],
+    images: str | None,
+    *,
+    invert: bool,
+    trust: tuple[str, ...],
+) -> tuple["recorded.RecordedRun", "Predictions", str]:
+    """Return the run, what its network says of the files or test images, and a heading."""
     from fitgap import prediction
     from fitgap.config.schema import TableConfig
-    from fitgap.report import prediction_tables
     from fitgap.store import recorded
 
     kind = files[0].suffix.lower() if len(files) == 1 else ""
@@ -90,20 +118,7 @@ def command(
             prediction.load_model(run, trusted=trust), dataset, indices
         )
         heading = f"{run.name}: test images of {dataset.name}"
-    if form == "json":
-        sys.stdout.write(prediction_tables.to_json(run, predictions))
-    else:
-        console = Console()
-        console.print(f"{heading}\n", markup=False, soft_wrap=True)
-        console.print(prediction_tables.to_table(predictions))
-        for note in prediction_tables.notes(predictions):
-            console.print(note, markup=False, soft_wrap=True)
-
-    if predictions.images is None or predictions.task != "classes":
-        return
-    path = picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
-    prediction_tables.save_picture(predictions, path)
-    print(f"picture: {path}", file=sys.stderr)
+    return run, predictions, heading
 
 
 def _predict_files(

@@ -199,29 +199,31 @@ def judge(
     )
 
     def beats(found: Estimate, image_variance: float) -> bool:
-        above = 0.0 if baseline is None else metric.direction * (found.mean - baseline)
-        return baseline is None or above > _half_width(found, image_variance=image_variance)
+        if baseline is None:
+            return True
+        above = metric.direction * (found.mean - baseline)
+        return above > _half_width(found, image_variance=image_variance)
 
     val_beats, train_beats = beats(val, of_val), beats(train, of_train)
     falling = _fall_per_epoch(loss)
     span = span_of(metric, baseline)
     word, reason = FITS, "the gap is real, and small" if is_real else "the gap may be chance"
-    if falling > STILL_FALLING:
-        word, reason = NOT_CONVERGED, f"validation loss still fell by {falling:.1%} per epoch"
-    if is_real and not val_beats:
-        word, reason = OVERFITTING, "what it learned does not beat the baseline"
-    if is_real and rise > LARGE_RISE:
-        word, reason = OVERFITTING, f"validation loss is {rise:.0%} above its lowest"
-    if is_real and span is not None and gap.mean > LARGE_GAP * span:
-        word, reason = OVERFITTING, f"the gap is {gap.mean:.4f}"
-    if not val_beats and not train_beats:
-        word, reason = UNDERFITTING, "it is not shown to beat the baseline"
     if falls_short:
         word = UNDERFITTING
         reason = (
             f"training {metric.name} is worse by {missed:.4f} than the best group's validation "
             f"{metric.name}"
         )
+    elif not val_beats and not train_beats:
+        word, reason = UNDERFITTING, "it is not shown to beat the baseline"
+    elif is_real and span is not None and gap.mean > LARGE_GAP * span:
+        word, reason = OVERFITTING, f"the gap is {gap.mean:.4f}"
+    elif is_real and rise > LARGE_RISE:
+        word, reason = OVERFITTING, f"validation loss is {rise:.0%} above its lowest"
+    elif is_real and not val_beats:
+        word, reason = OVERFITTING, "what it learned does not beat the baseline"
+    elif falling > STILL_FALLING:
+        word, reason = NOT_CONVERGED, f"validation loss still fell by {falling:.1%} per epoch"
     one = " (of the images alone)" if gap.low is None else ""
     return Verdict(
         word,

@@ -54,13 +54,6 @@ def _panel(
     law: Sequence[dict[str, Any]],
     told: Forecast | None = None,
 ) -> Any:
-    rows = []
-    for point in found.points:
-        for part, name in PARTS.items():
-            score = point.scores[f"{part}/{quantity}"]
-            low, high = score.bounds
-            row = {"samples": point.samples, "data": name, "mean": score.mean}
-            rows.append(row | {"low": low, "high": high})
     domain = [*PARTS.values(), LAW, NOT_BELIEVED]
     last = law[-1]["data"] if law else ""
     legend = alt.Legend(
@@ -86,7 +79,7 @@ def _panel(
         axis=alt.Axis(format=",d", values=_round_numbers(found, law), labelAngle=-30),
     )
     up = alt.Scale(zero=False)
-    base = marks.of_rows(rows)
+    base = marks.of_rows(_rows(found, quantity))
     bands = base.mark_area(opacity=0.2).encode(
         x=x, y=alt.Y("low:Q", scale=up, title=quantity), y2="high:Q", color=colour
     )
@@ -113,6 +106,17 @@ def _panel(
     if told is not None and told.law is not None and told.gain is not None:
         layers += _twice_the_data(found, told, x=x, up=up)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+
+
+def _rows(found: Curve, quantity: str) -> list[dict[str, Any]]:
+    rows = []
+    for point in found.points:
+        for part, name in PARTS.items():
+            score = point.scores[f"{part}/{quantity}"]
+            low, high = score.bounds
+            row = {"samples": point.samples, "data": name, "mean": score.mean}
+            rows.append(row | {"low": low, "high": high})
+    return rows
 
 
 def _twice_the_data(found: Curve, told: Forecast, *, x: Any, up: Any) -> list[Any]:

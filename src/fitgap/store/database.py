@@ -225,7 +225,12 @@ def _read(
         )
         for head in heads
     }
-    chosen = sa.select(_RUNS.c.run_uuid).where(*conditions)
+    _fill(runs, connection, chosen=sa.select(_RUNS.c.run_uuid).where(*conditions))
+    return list(runs.values())
+
+
+def _fill(runs: Mapping[str, StoredRun], connection: Connection, *, chosen: sa.Select[Any]) -> None:
+    """Give the runs their settings, tags and metrics."""
     shared = _Shared()
 
     def pages(table: sa.TableClause, *columns: str) -> Iterator[Any]:
@@ -252,7 +257,6 @@ def _read(
         for run_id, key, value, is_nan in page:
             if run_id in numbers:
                 numbers[run_id][shared[key]] = math.nan if is_nan else number_of(value)
-    return list(runs.values())
 
 
 class _Shared(dict[str, str]):

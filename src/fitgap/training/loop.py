@@ -194,26 +194,8 @@ def fit(
         observe(epoch)
         _stop_if_diverged(epoch)
         listeners.on_epoch_end(number - 1, _keras_logs(epoch))
-        memories = [] if save is None else [memory.of(callback) for callback in callbacks]
-        unknown = [
-            type(callback).__name__
-            for callback, known in zip(callbacks, memories, strict=bool(memories))
-            if known is None
-        ]
-        if unknown and number == 1:
-            say(
-                f"{unknown[0]} does not say what it remembers (get_state, set_state): if this run "
-                "is interrupted, it begins again"
-            )
-        if save is not None and not unknown:
-            save(
-                Checkpoint(
-                    epochs=plain_epochs,
-                    state=engine.state(),
-                    callbacks=[known for known in memories if known is not None],
-                    stopped=model.stop_training,
-                )
-            )
+        if save is not None and (checkpoint := _checkpoint(engine, plain_epochs, callbacks, say)):
+            save(checkpoint)
 
     metric_cost.say_if_high(spent, say)
     last_weights = model.get_weights()
@@ -298,6 +280,28 @@ def _run_epoch(
         learning_rate=float(engine.model.optimizer.learning_rate),
         fit_seconds=fit_seconds,
     )
+
+
+def _checkpoint(
+    engine: Engine,
+    epochs: Sequence[Mapping[str, Any]],
+    callbacks: Sequence[keras.callbacks.Callback],
+    say: Callable[[str], None],
+) -> Checkpoint | None:
+    """Return all that the rest depends on; None if nobody knows what a callback remembers."""
+    memories = []
+    for callback in callbacks:
+        known = memory.of(callback)
+        if known is None:
+            if len(epochs) == 1:
+                say(
+                    f"{type(callback).__name__} does not say what it remembers (get_state, "
+                    "set_state): if this run is interrupted, it begins again"
+                )
+            return None
+        memories.append(known)
+    stopped = engine.model.stop_training
+    return Checkpoint(epochs=epochs, state=engine.state(), callbacks=memories, stopped=stopped)
 
 
 def _to_plain(epoch: Epoch) -> dict[str, Any]:

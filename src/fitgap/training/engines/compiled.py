@@ -38,6 +38,7 @@ from fitgap.training.engines.keras_state import KerasState
 
 Metrics = dict[str, tf.Tensor]
 Arrays = tuple[tf.Tensor, tf.Tensor]
+Step = Callable[[tf.Tensor, Any], None]  # takes a batch's first position and its size
 
 # Compiled programs are kept for later runs of this process: those of a sweep that differ in seed
 # or learning rate share one. TensorFlow gives back nothing of a compiled graph (3 MB for a small
@@ -226,28 +227,8 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
             batch = [tf.gather(part, indices) for part in (x, y, weights) if part is not None]
             model.train_step(tuple(batch))
 
-        if not xla:
-            # As in model.fit, no step knows its size beforehand: where it does, batch normalisation
-            # ends with other last digits.
-            total = order.shape[0]
-
-            def any_step(start: tf.Tensor) -> list[tf.Tensor]:
-                step(start, tf.minimum(batch_size, total - start))
-                return [start + batch_size]
-
-            tf.while_loop(lambda start: start < total, any_step, [tf.constant(0)])
-            return dict(model.get_metrics_result())
-
-        def full_step(i: tf.Tensor) -> list[tf.Tensor]:
-            step(i * batch_size, batch_size)
-            return [i + 1]
-
-        # XLA wants sizes it knows, so the last, smaller batch is a step of its own.
-        full, rest = divmod(order.shape[0], batch_size)
-        if full:
-            tf.while_loop(lambda i: i < full, full_step, [tf.constant(0)])
-        if rest:
-            step(tf.constant(full * batch_size), rest)
+        each_batch = _batches_of_known_size if xla else _batches_of_any_size
+        each_batch(step, total=order.shape[0], batch_size=batch_size)
         return dict(model.get_metrics_result())
 
     def evaluate(x: tf.Tensor, y: tf.Tensor) -> Metrics:
@@ -278,6 +259,33 @@ def _compile(model: keras.Model, config: Config, *, xla: bool) -> _Program:
         ),
         predict=tf.function(predict, input_signature=[images], autograph=False),
     )
+
+
+def _batches_of_any_size(step: Step, *, total: int, batch_size: int) -> None:
+    """Loop over batches as model.fit does, where no step knows its size beforehand.
+
+    Where it does, batch normalisation ends with other last digits.
+    """
+
+    def any_step(start: tf.Tensor) -> list[tf.Tensor]:
+        step(start, tf.minimum(batch_size, total - start))
+        return [start + batch_size]
+
+    tf.while_loop(lambda start: start < total, any_step, [tf.constant(0)])
+
+
+def _batches_of_known_size(step: Step, *, total: int, batch_size: int) -> None:
+    """Loop over batches as XLA needs it: the last, smaller batch is a step of its own."""
+
+    def full_step(i: tf.Tensor) -> list[tf.Tensor]:
+        step(i * batch_size, batch_size)
+        return [i + 1]
+
+    full, rest = divmod(total, batch_size)
+    if full:
+        tf.while_loop(lambda i: i < full, full_step, [tf.constant(0)])
+    if rest:
+        step(tf.constant(full * batch_size), rest)
 
 
 def _build_metrics(model: keras.Model, config: Config) -> None:
