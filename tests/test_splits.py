@@ -342,7 +342,7 @@ def test_given_takes_the_validation_part_that_the_data_bring():
     assert (made.train.tolist(), made.val.tolist()) == ([0, 1, 2, 3, 4, 5], [6, 7])
     with pytest.raises(RequestError, match="needs a validation part that the data bring"):
         split(balanced(8, 2), GIVEN, num_classes=2)
-    with pytest.raises(RequestError, match=r"^split=holdout: the data bring .*split=given"):
+    with pytest.raises(RequestError, match=r"^split=holdout: the data have .*split=given"):
         split(balanced(8, 2), holdout(), num_classes=2, is_val=is_val)
 
 
