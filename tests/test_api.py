@@ -475,7 +475,12 @@ def test_a_loss_that_cannot_take_the_targets_is_refused(study, loss):
 
 
 def test_metrics_are_options_or_mappings_of_what_an_option_holds(study):
-    auc = {"name": "auc", "function": keras.metrics.AUC, "needs": "probabilities"}
+    auc = {
+        "name": "auc",
+        "function": keras.metrics.AUC,
+        "needs": "probabilities",
+        "direction": "higher",
+    }
     run = study.run(metrics=["accuracy", auc, {"name": "f1", "scorer": "f1_weighted"}], **SMALL)
     assert {"val/accuracy", "val/auc", "gap/auc", "val/f1"} <= set(run.metrics)
     with pytest.raises(RequestError, match="mappings with a name and some of"):

@@ -4,12 +4,15 @@ import dataclasses
 import math
 
 import pytest
+from scipy.stats import binom
 
 from fitgap.comparison.effects import effect_metrics, main_effects
 from fitgap.comparison.estimates import t_quantile
 from fitgap.comparison.ranking import compare
 from fitgap.config.parameters import to_text
 from fitgap.store import StoredRun
+from fitgap_lab.calibration import effects as simulated
+from fitgap_lab.calibration.simulate import Design
 
 
 def make_run(number, settings, value, metric="val/accuracy"):
@@ -188,3 +191,18 @@ def test_the_same_difference_in_every_block_has_no_interval():
     ]
     (effect,) = main_effects(section_of(rows), metric="val/accuracy")
     assert (effect.range, effect.blocks, effect.span) == (pytest.approx(0.1), 3, None)
+
+
+@pytest.mark.parametrize("interaction", [0.0, 0.02])
+def test_of_settings_that_do_not_matter_hardly_ever_a_row_says_that_one_does(interaction):
+    repetitions = 100
+    most = binom.isf(0.001, repetitions, 0.05) / repetitions
+    for levels, splits in (((3, 3), 1), ((2, 2, 2), 5)):
+        design = Design(math.prod(levels), splits, 2)
+        found = simulated.told(levels, design, repetitions=repetitions, interaction=interaction)
+        assert found.any_row <= most
+
+
+def test_a_setting_that_matters_is_shown():
+    found = simulated.told((3, 3), Design(9, 5, 2), repetitions=50, better=0.04)
+    assert found.first_row >= 0.8

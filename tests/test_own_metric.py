@@ -1,9 +1,13 @@
 """A metric added by one file is trained, recorded, compared, reported and searched by."""
 
+import itertools
+
+import mlflow
 import pytest
 import sklearn.metrics
 
 from fitgap import prediction, store
+from fitgap.comparison.query import Query
 from fitgap.comparison.ranking import compare_experiment
 from fitgap.config import project
 from fitgap.report import page
@@ -19,6 +23,7 @@ f1_weighted:
 OF_KERAS = """
 f1_weighted:
   function: {_target_: keras.metrics.F1Score, average: weighted}
+  direction: higher
   needs: probabilities
   tasks: [classes]
   bounds: [0, 1]
@@ -92,3 +97,21 @@ def test_a_metric_that_two_options_define_is_refused(train, own_option):
         second.unlink()
     assert ended.code == 2
     assert "metrics: f1_weighted is defined by two options" in ended.err
+
+
+def test_runs_that_others_logged_are_ranked_by_what_they_have(tracking_uri):
+    client = mlflow.MlflowClient(tracking_uri)
+    experiment = client.create_experiment("others")
+    for kind, seed in itertools.product("ab", range(3)):
+        run_id = client.create_run(experiment).info.run_id
+        client.log_param(run_id, "kind", kind)
+        client.log_param(run_id, "seed", seed)
+        client.log_metric(
+            run_id, "val/error", ord(kind) + seed / 10 + (kind == "b" and seed == 1) / 9
+        )
+        client.set_terminated(run_id)
+    (section,) = compare_experiment(
+        tracking_uri, experiment="others", query=Query("val/error")
+    ).sections
+    first, second = section.groups
+    assert (first.settings, second.against_best.word) == ({"kind": "a"}, "worse")

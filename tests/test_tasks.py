@@ -183,8 +183,13 @@ def test_the_network_speaks_in_the_units_of_the_target(run):
         ("three classes", ["training.class_weight={7: 2}"], ["no class '7'", "'0', '1', '2'"]),
         (
             "three classes",
-            ["+metrics.mine={function: {_target_: no.such}}"],
+            ["+metrics.mine={direction: higher, function: {_target_: no.such}}"],
             ["metrics=mine: no.such does not exist"],
+        ),
+        (
+            "three classes",
+            ["+metrics.mine={function: {_target_: sklearn.metrics.hinge_loss}}"],
+            ["metrics.mine.direction must be higher or lower"],
         ),
         (
             "three classes",
@@ -193,7 +198,7 @@ def test_the_network_speaks_in_the_units_of_the_target(run):
         ),
         (
             "three classes",
-            ["+metrics.mine={function: {_target_: sklearn.metrics.f1_score}}"],
+            ["+metrics.mine={direction: higher, function: {_target_: sklearn.metrics.f1_score}}"],
             ["metrics=mine fails", "average"],
         ),
     ],

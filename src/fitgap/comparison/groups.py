@@ -9,7 +9,12 @@ from dataclasses import dataclass, field
 
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.images import MEASURED_ON, PARTITIONS
-from fitgap.comparison.recorded_metrics import KnownMetric, higher_is_better, known_metric
+from fitgap.comparison.recorded_metrics import (
+    KnownMetric,
+    direction_is_known,
+    higher_is_better,
+    known_metric,
+)
 from fitgap.comparison.search_importances import Search
 from fitgap.comparison.ties import AgainstBest
 from fitgap.comparison.varying_settings import Setting
@@ -142,8 +147,13 @@ class Section:
 
     @property
     def has_winner(self) -> bool:
-        """Whether the order is by what a person may choose by: figures of validation data."""
-        return self.sort is not None and self.sort.startswith(CHOSEN_BY)
+        """Whether the order is by what a person may choose by.
+
+        That is a figure of validation data of which it is known whether higher is better.
+        """
+        if self.sort is None or not self.sort.startswith(CHOSEN_BY):
+            return False
+        return direction_is_known(self.sort, (run for group in self.groups for run in group.runs))
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,8 +207,8 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
         runs = [run for group in section.groups for run in group.runs]
         if metric.startswith("val/") and not direction_is_known(metric, runs):
             notes.append(
-                f"No run says which way {metric} is better, nor does its name; the lower is taken "
-                "as better."
+                f"Neither the runs nor its name say whether a higher or a lower {metric} is "
+                "better, so no group is marked as best. The lowest is listed first."
             )
     return list(dict.fromkeys(notes))
 

@@ -8,6 +8,7 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 from fitgap.comparison.varying_settings import GROUPS, Setting, parse, show, value_of
 from fitgap.config.checks import did_you_mean
@@ -24,6 +25,11 @@ _ORDERS: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
 }
 _CONDITION = re.compile(r"\s*([^<>=!]+?)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*", re.DOTALL)
+
+
+def is_margin(value: object) -> bool:
+    """Tell whether a value can be a margin: a finite number above 0."""
+    return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ class Query:
     these_images: bool = False
 
     def __post_init__(self) -> None:
-        if self.margin is not None and not (math.isfinite(self.margin) and self.margin > 0):
+        if self.margin is not None and not is_margin(self.margin):
             raise RequestError(f"--margin must be a number above 0, got {self.margin}")
 
 

@@ -44,15 +44,16 @@ def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) 
     RequestError
         If the experiment is unknown or holds no finished run, or as `compare` does.
     """
-    tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
-    ended = store.find_runs(uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags=tags)
+    tags = {"fitgap.sweep": query.sweep} if query.sweep else {}
+    found = store.find_runs(uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags=tags)
+    ended = list(filter(_is_run, found))
     runs = [run for run in ended if run.status == "FINISHED"]
     failed = [run for run in ended if run.status == "FAILED"]
     if not runs:
         raise nothing_to_compare(uri, experiment=experiment, sweep=query.sweep)
     right_of = functools.partial(predictions.validation_right, uri=uri)
-    found = compare(runs, query, failed=failed, right_of=right_of)
-    return replace(found, searches=searches_of(uri, experiment=experiment))
+    comparison = compare(runs, query, failed=failed, right_of=right_of)
+    return replace(comparison, searches=searches_of(uri, experiment=experiment))
 
 
 def compare(
@@ -81,7 +82,7 @@ def compare(
     RequestError
         If the query names a metric or setting that no run has, or no run meets its conditions.
     """
-    own = [run for run in runs if run.tags.get("fitgap.role", "run") == "run"]
+    own = list(filter(_is_run, runs))
     if query.sort is not None:
         require_metric(query.sort, own, option="--sort")
     for name in query.metrics:
@@ -105,6 +106,11 @@ def compare(
     )
     notes = notes_on(sections, query=query, conditions=found, found=len(own), kept=kept)
     return Comparison(sections, tuple(notes), query.metrics)
+
+
+def _is_run(run: StoredRun) -> bool:
+    """Tell a run, whoever logged it, from a sweep's parent and from a run to debug."""
+    return run.tags.get("fitgap.role", "run") == "run"
 
 
 def _once_per_seed(runs: Iterable[StoredRun], *, decide: Sequence[str]) -> list[StoredRun]:

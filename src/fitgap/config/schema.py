@@ -170,12 +170,17 @@ class MetricConfig:
     function: dict[str, Any] | None = None
     scorer: str | None = None
     needs: str = "labels"  # labels, probabilities or values: what the function is given
-    direction: str = "higher"  # which is better: higher or lower
+    # Which is better, higher or lower; null only for a scorer, of which higher always is.
+    direction: str | None = None
     bounds: list[Any] = field(default_factory=lambda: [None, None])  # the least, the most
     phrase: str = ""
     is_share: bool = False  # of the samples: then their number says how far chance may move it
     tasks: list[str] = field(default_factory=lambda: ["classes", "numbers", "label_sets"])
     each_epoch: bool = True  # false: only at the end, where it takes long
+
+    def __post_init__(self) -> None:
+        if self.scorer is not None and self.direction is None:
+            self.direction = "higher"  # scikit-learn turns the sign of what it calls a scorer
 
 
 @dataclass

@@ -19,7 +19,7 @@ from fitgap.store import moved
 from fitgap.tracking import delivery, mlflow_ui, outbox
 
 FAILURE_TAG = "fitgap.failure"
-ACCURACY = {"accuracy": MetricConfig()}
+ACCURACY = {"accuracy": MetricConfig(direction="higher")}
 
 
 def prepare(uri: str, experiment: str, *, metrics: Mapping[str, MetricConfig] = ACCURACY) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fitgap.report import text_tables
-from fitgap_lab.calibration import learning_curves, paired_images, races
+from fitgap_lab.calibration import effects, learning_curves, paired_images, races
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate
 
 HEADER = (
@@ -33,6 +33,8 @@ def write(page: Path) -> None:
         "paired images": paired_images.table,
         "races": races.table,
         "equal races": races.equal_table,
+        "effects": effects.table,
+        "remedies": effects.remedies_table,
         "learning curves": learning_curves.table,
     }
     for name, of in tables.items():

@@ -91,7 +91,7 @@ def simulate(
     best = truth.max()
     false = covered = intervals = shown = worse = 0
     for _ in range(rankings):
-        values = _accuracies(design, truth, rng)
+        values = accuracies(design, truth, rng)
         (section,) = compare(made_up_runs(values), Query(these_images=these_images)).sections
         wrong = False
         for group in section.groups:
@@ -113,10 +113,10 @@ def simulate(
     )
 
 
-def _accuracies(
+def accuracies(
     design: Design, truth: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return accuracies of shape (groups, splits, seeds)."""
+    """Return accuracies of shape (groups, splits, seeds), given the groups' true ones."""
     k, splits, seeds = design.groups, design.splits, design.seeds
     scale = np.exp(design.spreads * rng.normal(size=(k, 1, 1)))
     return (
