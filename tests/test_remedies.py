@@ -8,6 +8,7 @@ import sys
 import mlflow
 import pytest
 
+from fitgap.charts.themes import LIGHT
 from fitgap.comparison import remedies, sweep_results
 from fitgap.config import project
 from fitgap.errors import RequestError
@@ -202,6 +203,9 @@ def test_table_and_picture_hold_every_remedy():
     picture = remedies_chart.draw(effects, title="Zahlen, 숫자")
     for panel in picture.spec()["hconcat"]:
         assert panel["layer"][1]["encoding"]["y"]["sort"] == ["l2", "dropout"]
+        dots = panel["layer"][2]["encoding"]  # a legend of both channels is as hollow as the marks
+        assert dots["fill"]["legend"] == dots["stroke"]["legend"]
+        assert dots["fill"]["scale"]["range"][-1] == LIGHT["paper"]
     assert "숫자" in picture.svg()
 
 

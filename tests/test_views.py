@@ -65,7 +65,9 @@ def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     view = json.loads(tags[f"mlflow.sharedViewState.{mlflow_ui.VIEW_KEY}"])
     assert "metrics.`gap/accuracy`" in view["selectedColumns"]
     assert view["searchFilter"] == "tags.`fitgap.role` = 'run'"
-    assert f"viewStateShareKey={mlflow_ui.VIEW_KEY}&" in mlflow_ui.link(number, server="http://a")
+    address = mlflow_ui.link(number, server="http://a")
+    assert f"viewStateShareKey={mlflow_ui.VIEW_KEY}&" in address
+    assert address.endswith("&workflowType=machine_learning")
 
 
 def test_the_view_is_sorted_by_the_experiments_own_metric(tracking_uri):
@@ -105,6 +107,7 @@ sys.exit(mlflow_ui.serve("sqlite:///x.db", host="127.0.0.1", port=1))
 # A server with a worker, neither of which ends when the terminal does.
 STUBBORN = """#!/bin/sh
 trap "" HUP
+echo "[MLflow] Security middleware enabled with default settings" >&2
 sleep 1000 &
 echo $! >&2
 wait
@@ -118,7 +121,7 @@ def test_the_server_ends_with_the_terminal(tmp_path, ending):
     program.chmod(0o755)
     command = [sys.executable, "-c", SERVED, str(program)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        worker = int(process.stderr.readline())
+        worker = int(process.stderr.readline())  # without the server's advice before it
         process.send_signal(ending)
         assert process.wait(timeout=30) == 0
     assert not psutil.pid_exists(worker) or psutil.Process(worker).status() == "zombie"

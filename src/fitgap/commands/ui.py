@@ -29,7 +29,7 @@ def command(*, uri: str, host: str, port: int) -> int:
     print(f"MLflow's UI of {store.redact(uri)} is starting", flush=True)
 
     def say_where() -> None:
-        print("It answers until Ctrl-C (compareRunsMode=CHART instead of TABLE: charts):")
+        print("It answers until Ctrl-C. For charts, write CHART instead of TABLE in the address:")
         _print_links(uri, server=f"http://{host}:{port}")
         sys.stdout.flush()
 

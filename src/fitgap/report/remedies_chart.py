@@ -70,21 +70,20 @@ def _panel(
     kinds = list(KINDS.values())
     legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1, columns=3)
     y = alt.Y("remedy:N", sort=names, title=None)
-    colour = alt.Color(
-        "kind:N",
-        scale=alt.Scale(domain=kinds, range=["group-1", "group-2", "muted"]),
-        legend=legend,
-    )
+    # Two channels of one legend, whose signs are then hollow where the marks are.
+    strokes = alt.Scale(domain=kinds, range=["group-1", "group-2", "muted"])
+    fills = alt.Scale(domain=kinds, range=["group-1", "group-2", "paper"])
+    stroke = alt.Stroke("kind:N", scale=strokes, legend=legend)
     base = marks.of_rows(rows)
     zero = marks.of_rows([{"at": 0.0}]).mark_rule(color="ink")
     intervals = base.mark_rule(strokeWidth=2).encode(
-        x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, color=colour
+        x=alt.X("low:Q", scale=scale), x2="high:Q", y=y, stroke=stroke
     )
     dots = base.mark_point(size=70, opacity=1, filled=False, strokeWidth=2).encode(
         x=alt.X("mean:Q", scale=scale, title=list(title)),
         y=y,
-        color=colour,
-        fill=alt.condition(f"datum.kind == '{UNCLEAR}'", alt.value("paper"), colour),
+        stroke=stroke,
+        fill=alt.Fill("kind:N", scale=fills, legend=legend),
         tooltip=[
             alt.Tooltip("remedy:N"),
             alt.Tooltip("mean:Q", title="change", format="+.4f"),

@@ -7,16 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import IO
 
+ADVICE = "[MLflow] Security middleware enabled"
 READY_SECONDS = 60.0  # a slow machine; what takes longer shows itself what is wrong
 END_SECONDS = 3.0  # what has not ended by then is killed
 # MLflow's UI takes it from a link, as ?viewStateShareKey=fitgap.
 VIEW_KEY = "fitgap"
 VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"  # of an experiment
-# Has the UI open on training runs instead of on language models.
+# Have the UI open on training runs instead of on language models: the experiment's own tag, and a
+# word of the address, for the menu around it.
+TRAINING_MODE = "workflowType=machine_learning"
 KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
 _SETTINGS = ("dataset.name", "architecture.name", "optimizer.name", "seed")
 
@@ -63,7 +68,7 @@ def link(experiment_id: str, *, server: str) -> str:
     server
         As ``http://127.0.0.1:5000``.
     """
-    view = f"viewStateShareKey={VIEW_KEY}&compareRunsMode=TABLE"
+    view = f"viewStateShareKey={VIEW_KEY}&compareRunsMode=TABLE&{TRAINING_MODE}"
     return f"{server}/#/experiments/{experiment_id}/runs?{view}"
 
 
@@ -95,10 +100,20 @@ def serve(uri: str, *, host: str, port: int, when_ready: Callable[[], None] = la
     }
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _stop)
-    process = None
+    process = errors = None
     try:
         # What goes wrong is on the other stream; this one has MLflow's remarks on its settings.
-        process = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            words,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        assert process.stderr is not None
+        errors = threading.Thread(target=_pass_on, args=(process.stderr,), daemon=True)
+        errors.start()
         _wait_until_ready(process, host=host, port=port)
         when_ready()
         return process.wait()
@@ -108,9 +123,18 @@ def serve(uri: str, *, host: str, port: int, when_ready: Callable[[], None] = la
         _end_children()  # also one that was not named yet when the signal came
         if process is not None:
             process.wait()
+        if errors is not None:
+            errors.join(END_SECONDS)  # what it said as it ended
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], *, host: str, port: int) -> None:
+def _pass_on(errors: IO[str]) -> None:
+    """Show the server's errors, without the line that advises to open it to other machines."""
+    for line in errors:
+        if not line.startswith(ADVICE):
+            print(line, end="", file=sys.stderr, flush=True)
+
+
+def _wait_until_ready(process: subprocess.Popen[str], *, host: str, port: int) -> None:
     """Return when a server answers, has ended, or took `READY_SECONDS`."""
     last = time.monotonic() + READY_SECONDS
     while process.poll() is None and time.monotonic() < last:
