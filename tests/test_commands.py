@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import click
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -55,6 +56,27 @@ def test_each_subcommand_explains_itself(run, name):
     code, out, err = run(name, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: fitgap {name}")
+
+
+@pytest.mark.parametrize("name", sorted(main.COMMANDS))
+def test_the_help_fits_a_terminal_of_80_columns(run, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(name, "--help")
+    assert [line for line in out.splitlines() if len(line) > 80] == []
+    assert "..." not in out.partition("Commands:")[2]  # a short help that was cut
+
+
+def test_every_option_of_a_command_has_its_phrase():
+    group = main.group
+    context = click.Context(group)
+    options = [
+        (name, one.name, getattr(one, "help", None))
+        for name in main.COMMANDS
+        for one in group.get_command(context, name).params
+        if isinstance(one, click.Option)
+    ]
+    assert len(options) > 20
+    assert [option[:2] for option in options if not option[2]] == []
 
 
 def test_help_waits_for_no_heavy_import():

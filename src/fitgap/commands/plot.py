@@ -65,8 +65,20 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 @click.option(
     "--size", callback=_size, metavar="WxH", help="Size of the chart, in 1/96 inch: 560x320."
 )
-@click.option("--dpi", type=click.IntRange(30, 1200), default=200, show_default=True)
-@click.option("--theme", type=click.Choice(("light", "dark")), default="light", show_default=True)
+@click.option(
+    "--dpi",
+    type=click.IntRange(30, 1200),
+    default=200,
+    show_default=True,
+    help="Pixels per inch of a PNG file.",
+)
+@click.option(
+    "--theme",
+    type=click.Choice(("light", "dark")),
+    default="light",
+    show_default=True,
+    help="Colours of the picture; a page (.html) follows its reader's setting.",
+)
 @options.experiment
 @options.sort
 @options.where
@@ -96,13 +108,13 @@ def command(
     """Draw a picture of the compared runs, or of one RUN (its id or the beginning of it).
 
     \b
-    curves         a metric's course, all groups in one chart; training is dashed
+    curves         a metric over time, all groups in one chart; training is dashed
     gap            the gap against the validation metric, a mark for each group
     parallel       a line for each group through its settings to its figures
     matrix         the validation metric over two settings
     variance       how much of the scatter is the seed's, the split's, the images'
     remedies       the effect of each remedy of a sweep=remedies
-    learning-curve the metric by number of training images, of a sweep=learning_curve
+    learning-curve the metric by number of images, of a sweep=learning_curve
     race           how the candidates of the newest race stood, round by round
     run RUN        its metrics by epoch, the gap shaded
     confusion RUN  which class of the test set it takes for which

@@ -15,7 +15,8 @@ from fitgap.config import project
 HEAD = """\
 Usage: fitgap train [-m] [GROUP=OPTION | SETTING=VALUE]...
 
-Train one experiment (or, with -m, a sweep of them) and record its overfitting gap in MLflow.
+Train one experiment (or, with -m, a sweep of them) and record its overfitting
+gap in MLflow.
 
   fitgap train dataset=mnist architecture=dense_relu_512 optimizer=adam seed=1
   fitgap train -m optimizer=sgd,rmsprop,adam seed=0,1,2
@@ -23,8 +24,8 @@ Train one experiment (or, with -m, a sweep of them) and record its overfitting g
   fitgap train sweep=optimizers dataset=fashion_mnist
 """
 TAIL = """\
---help with GROUP=OPTION shows the settings of that option. --cfg job shows the composed settings.
---hydra-help shows Hydra's own flags.
+--help with GROUP=OPTION shows the settings of that option. --cfg job shows the
+composed settings. --hydra-help shows Hydra's own flags.
 """
 _INTERNAL = ("schema",)
 # Options that Hydra's plugins bring, without a file in conf/.

@@ -38,8 +38,8 @@ class _SweepGroup(click.Group):
 def command() -> None:
     """Train a sweep, or look at one before it starts, while it runs and afterwards.
 
-    With overrides, as `fitgap sweep optimizer=sgd,adam seed=0,1,2`: trains them, a run per core at
-    a time. It is `fitgap train -m hydra/launcher=joblib`.
+    `fitgap sweep optimizer=sgd,adam seed=0,1,2` trains six runs, as many at a time as there are
+    cores. It is the same as `fitgap train -m hydra/launcher=joblib`.
     """
 
 
@@ -56,7 +56,7 @@ def _train(words: tuple[str, ...]) -> None:
 def plan(words: tuple[str, ...]) -> None:
     """Check a sweep and show what it would train; start nothing.
 
-    Each OVERRIDE is as of `fitgap train -m`: seed=0,1,2.
+    Each OVERRIDE is one of `fitgap train -m`, for example seed=0,1,2.
     """
     _run("-m", *words, "hydra.sweeper.dry_run=true")
 
@@ -69,7 +69,7 @@ def plan(words: tuple[str, ...]) -> None:
 def status(*, sweep: str | None, experiment: str | None, uri: str, every: bool) -> None:
     """Show the state of a sweep.
 
-    SWEEP is its run id or the beginning of it (the last one).
+    SWEEP is its run id or the beginning of it; without it, the newest sweep is shown.
     """
     from fitgap.sweep import progress
     from fitgap.sweep.status import choose_sweep
@@ -87,9 +87,11 @@ def status(*, sweep: str | None, experiment: str | None, uri: str, every: bool) 
 @options.any_experiment
 @options.uri
 def watch(*, sweep: str | None, experiment: str | None, uri: str) -> None:
-    """Show a sweep while it runs, here or elsewhere; Ctrl-C ends the view, not the sweep.
+    """Show a sweep while it runs, here or elsewhere.
 
-    SWEEP is its run id or the beginning of it (the last one).
+    Ctrl-C ends the view, not the sweep.
+
+    SWEEP is its run id or the beginning of it; without it, the newest sweep is shown.
     """
     from fitgap.sweep import live_view, progress
     from fitgap.sweep.status import choose_sweep
@@ -119,8 +121,8 @@ def resume(
 ) -> None:
     """Run those of a sweep's jobs that have not finished.
 
-    SWEEP is its run id or the beginning of it (the last one); HYDRA_OVERRIDE is as
-    hydra.launcher.n_jobs=4.
+    SWEEP is its run id or the beginning of it; without it, the newest sweep goes on. A
+    HYDRA_OVERRIDE changes how it is run, for example hydra.launcher.n_jobs=4.
     """
     from fitgap.sweep.resume import assume_dead as end_runs_of
     from fitgap.sweep.resume import resume_arguments
