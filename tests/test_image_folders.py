@@ -51,6 +51,16 @@ def test_what_systems_and_people_leave_beside_images_is_ignored_and_counted(tmp_
     assert "7 files" in dataset.notes[0]
 
 
+def test_files_beside_the_folders_of_the_parts_are_counted(tmp_path):
+    for part in ("train", "test"):
+        write(tmp_path / part)
+    for name in ("notes.txt", "cover.png", "classes.json"):
+        (tmp_path / name).write_bytes(b"x")
+    dataset = load(tmp_path)
+    assert "left out, since they are beside the folders train, test: 3 files" in dataset.notes[0]
+    assert "cover.png" in dataset.notes[0]
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".tiff"])
 def test_gif_and_tiff_are_read(tmp_path, suffix):
     plain, other = load(write(tmp_path / "png")), load(write(tmp_path / "own", suffix=suffix))

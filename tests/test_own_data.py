@@ -179,7 +179,16 @@ def test_objects_in_arrays_are_never_unpickled_and_the_way_out_is_named(tmp_path
     assert not sprung.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"404: not found", b"PK\x03\x04broken"])
+@pytest.mark.parametrize("name", ["npz", "mat", "table", "csv", "image_folder"])
+def test_an_empty_file_is_called_empty_by_every_reader(tmp_path, name, compose):
+    path = tmp_path / ("own.zip" if name == "image_folder" else f"own.{name}")
+    path.touch()
+    label = ["dataset.label=kind"] if name in ("table", "csv") else []
+    with pytest.raises(RequestError, match="is an empty file: it has 0 bytes"):
+        datasets.load(compose(f"dataset={name}", f"dataset.path={path}", *label, task=None).dataset)
+
+
+@pytest.mark.parametrize("content", [b"404: not found", b"PK\x03\x04broken"])
 def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     (tmp_path / "own.npz").write_bytes(content)
     asked = NpzConfig("npz", path=str(tmp_path / "own.npz"), **HELD_OUT)
@@ -396,7 +405,7 @@ def test_a_class_may_be_called_not_available(tmp_path):
         (TABLE.replace(",b,", ",a,"), ["at least two classes"]),
         ("height,label\n", ["no rows"]),
         ("label\na\nb\n", ["a column besides"]),
-        ("", ["cannot be read as CSV"]),
+        ("", ["is an empty file: it has 0 bytes"]),
     ],
 )
 def test_a_table_that_is_none_is_refused_by_row_and_column(tmp_path, text, parts):

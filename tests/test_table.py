@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fitgap.config.schema import SplitConfig, TableConfig
-from fitgap.data import datasets, preprocessing, splits
+from fitgap.data import datasets, preprocessing, rows, splits
 from fitgap.errors import RequestError
 
 HELD_OUT = {"test_fraction": 0.2, "test_seed": 42}
@@ -131,6 +131,93 @@ def test_texts_that_are_left_out_or_the_only_column_name_the_setting(tmp_path):
     assert table(tmp_path, alone, text=["note"]).x_train.shape[1] == 44
     with pytest.raises(RequestError, match=r"dataset\.text: 'nte' is no column .*note"):
         table(tmp_path, alone, text="nte")
+
+
+@pytest.mark.parametrize(
+    ("written", "settings", "said"),
+    [
+        (lambda x: f'"{x * 1000:,.2f}"', {}, "of thousands: width (1,000.50)"),
+        (lambda x: f"${x:.2f}", {}, "of currency"),
+        (lambda x: f"{x:.1f} %", {}, "of percent"),
+        (lambda x: f"\u2212{x:.2f}", {}, ""),
+        (lambda x: f"{x:.2f} \u20ac".replace(".", ","), {"separator": ";"}, "decimal comma"),
+    ],
+    ids=["thousands", "dollars", "percent", "minus sign", "euros"],
+)
+def test_numbers_with_signs_are_numbers_to_training_and_to_the_saved_network(
+    tmp_path, written, settings, said
+):
+    separator = settings.get("separator", ",")
+    values = 1.0005 + np.arange(N) % 7
+    text = csv([written(value) for value in values], SHAPE, KIND, separator=separator)
+    dataset = table(tmp_path, text)
+    assert dataset.columns[0].is_number
+    assert said in " ".join(dataset.notes)
+    x = np.concatenate([dataset.x_train, dataset.x_test])[:, 0]
+    factor = {"of thousands: width (1,000.50)": 1000, "": -1}.get(said, 1)
+    assert sorted({round(abs(one / factor)) for one in x.tolist()}) == [1, 2, 3, 4, 5, 6, 7]
+    assert np.sign(x[0]) == np.sign(factor)
+    if separator == ",":
+        cells = np.array([written(values[0]).strip('"')])
+        assert rows.numbers_of(cells)[0] == pytest.approx(factor * values[0], rel=1e-2)
+
+
+def test_points_of_thousands_are_left_out_beside_decimal_commas(tmp_path):
+    widths = [["1.234,5", "2.345", "7,5"][i % 3] for i in range(N)]
+    dataset = table(tmp_path, csv(widths, SHAPE, KIND, separator=";"))
+    x = np.concatenate([dataset.x_train, dataset.x_test])[:, 0]
+    assert sorted(set(x.tolist())) == [7.5, 1234.5, 2345]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda text: "sep=;\r\n" + text.replace(",", ";").replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: "\n\n" + text,
+        lambda text: text.replace(",", ", ").replace("rose", '"rose"'),
+    ],
+    ids=["a first line with the separator", "carriage returns", "blank lines", "spaces"],
+)
+def test_tables_of_other_programs_are_the_same_data(tmp_path, changed):
+    text = csv(WIDTH, SHAPE, KIND)
+    assert table(tmp_path, changed(text), name="b.csv").digest == table(tmp_path, text).digest
+
+
+def test_nested_columns_of_parquet_are_named_and_left_out(tmp_path):
+    frame = pd.DataFrame({"width": WIDTH, "vector": [[1.0, 2.0]] * N, "kind": KIND})
+    dataset = table(tmp_path, frame, name="nested.parquet")
+    assert [column.name for column in dataset.columns] == ["width"]
+    assert any("'vector' is left out: its cells are lists" in note for note in dataset.notes)
+
+
+def test_categories_that_the_training_partition_lacks_are_counted(tmp_path):
+    table(tmp_path, csv(WIDTH, ["new", "round", *SHAPE[2:]], KIND), name="test.csv")
+    shapes = ["flat", "flat", "round", "round"] * (N // 4)
+    dataset = table(tmp_path, csv(WIDTH, shapes, KIND), test_path=str(tmp_path / "test.csv"))
+    split = splits.split_dataset(dataset, NONE)
+    (said,) = preprocessing.unseen_categories(dataset, split)
+    bent = SHAPE[2:].count("bent")
+    assert f"column 'shape': {1 + bent} rows of val and test have a category" in said
+    assert "('bent', 'new')" in said
+    assert said in preprocessing.encoded(dataset, split)[0].notes
+
+
+@pytest.mark.parametrize("date", ["3 Jan 2024", "03-Mar-24", "January 3, 2024 12:30"])
+def test_dates_with_names_of_months_are_dates(tmp_path, date):
+    with pytest.raises(RequestError, match="column 'day' holds dates"):
+        table(tmp_path, csv([f'"{date}"'] * N, WIDTH, KIND, names="day,width,kind"))
+
+
+def test_another_separator_in_later_lines_is_named(tmp_path):
+    text = csv(WIDTH, SHAPE, KIND)
+    mixed = text[:-20] + text[-20:].replace(",", ";")
+    with pytest.raises(
+        RequestError, match=r"first line is separated by commas, but line \d+ by semi"
+    ):
+        table(tmp_path, mixed)
+    quoted = csv(['"a;b;c\nd;e;f"'] * N, WIDTH, KIND, names="note,width,kind")
+    assert len(table(tmp_path, quoted, name="b.csv").columns) == 2
 
 
 @pytest.mark.parametrize(
@@ -313,6 +400,15 @@ def test_a_target_of_numbers_with_a_gap_is_no_set_of_classes(tmp_path, word):
     prices = [f"{i / 7:.3f}" for i in range(N - 1)] + [word]
     with pytest.raises(RequestError, match=rf"row 40 is empty \({word if word != '?' else '.'}\)"):
         table(tmp_path, csv(WIDTH, SHAPE, prices))
+
+
+def test_a_word_of_dataset_missing_is_no_class(tmp_path):
+    text = csv(WIDTH, SHAPE, [*KIND[:-2], "NA", "NA"])
+    assert "NA" in table(tmp_path, text).class_names
+    with pytest.raises(
+        RequestError, match=r"row 39 is empty \(NA\); 2 of 40 .*skip_unreadable=true"
+    ):
+        table(tmp_path, text, missing=["NA"])
 
 
 def test_rows_without_a_target_can_be_left_out(tmp_path):

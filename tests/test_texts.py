@@ -1,5 +1,7 @@
 """Texts and token ids: read, learned from, and taken as they are by the saved model."""
 
+import os
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -181,3 +183,30 @@ def test_the_labels_of_all_parts_together_are_numbers_or_text(tmp_path):
                 path.write_text(f"word {label} {i}")
     config = TextsConfig("texts", path=str(tmp_path), length=5, vocabulary=99, **HELD_OUT)
     assert datasets.load(config).class_names == ("1", "1.0", "2", "x")
+
+
+def test_files_that_are_no_texts_of_a_class_are_counted_and_a_pipe_is_refused(tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for i in range(5):
+            (tmp_path / label / f"{i}.txt").write_text(f"{label} word {i}")
+    (tmp_path / "README.txt").write_text("about")
+    (tmp_path / "a" / "notes.pdf").write_text("x")
+    config = TextsConfig("texts", path=str(tmp_path), length=5, vocabulary=9, **HELD_OUT)
+    (said,) = datasets.load(config).notes
+    assert "no .txt files of a class: 2 files (README.txt, a/notes.pdf)" in said
+    os.mkfifo(tmp_path / "a" / "pipe.txt")
+    with pytest.raises(RequestError, match=r"pipe\.txt is no regular file"):
+        datasets.load(config)
+
+
+def test_a_row_of_texts_without_a_target_is_named_with_the_way_to_leave_it_out(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text(
+        "text,label\n" + "".join(f"word {i},{'ab'[i % 2]}\n" for i in range(9)) + "x,\n"
+    )
+    config = TextsConfig("texts", path=str(path), length=5, vocabulary=9, **HELD_OUT)
+    with pytest.raises(
+        RequestError, match=r"row 10; 1 of 10 rows .* dataset\.skip_unreadable=true"
+    ):
+        datasets.load(config)

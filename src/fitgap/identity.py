@@ -27,7 +27,7 @@ from fitgap.config.own_code import OwnCode
 from fitgap.config.parameters import decisive, flatten
 from fitgap.config.schema import Config, TableConfig, TextsConfig
 from fitgap.config.settings import to_plain
-from fitgap.data import before_training, datasets, readers, splits
+from fitgap.data import before_training, datasets, preprocessing, readers, splits
 from fitgap.training.engines.choice import EngineChoice
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
@@ -148,7 +148,7 @@ def data_facts(config: Config) -> DataFacts:
     code = [
         _of_reader(config),
         _component("fitgap.data.splits"),
-        _component("fitgap.data.before_training"),
+        _component("fitgap.data.before_training", "fitgap.data.preprocessing"),
     ]
     decides = f"{fingerprint} {asdict(config.split)} {code}"
     key = hashlib.sha256(decides.encode()).hexdigest()
@@ -170,7 +170,11 @@ def data_facts(config: Config) -> DataFacts:
         leakage=before_training.find_leakage(dataset, split),
         other_scale=before_training.find_other_scale(dataset, split) if dataset.is_own else "",
         stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
-        notes=(*dataset.notes, *before_training.notes(dataset, split)),
+        notes=(
+            *dataset.notes,
+            *preprocessing.unseen_categories(dataset, split),
+            *before_training.notes(dataset, split),
+        ),
         task=dataset.task,
     )
     known = {key: asdict(known) for key, known in _read_facts().items()}

@@ -38,7 +38,8 @@ class Found:
 
     ``rows`` are those of the table beside the images, one for each image, empty without one;
     ``tables`` is its file. ``merged`` are the folders whose class another folder has too.
-    ``strays`` and ``empty`` are left out: files that are no images, and folders that hold nothing.
+    ``strays`` and ``empty`` are left out: files that are no images, and folders that hold nothing;
+    so are files ``beside`` the folders of the parts.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -49,6 +50,7 @@ class Found:
     tables: list[Path] = field(default_factory=list)
     merged: list[str] = field(default_factory=list)
     strays: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
 
     def without(self, broken: Collection[Path]) -> "Found":
@@ -115,6 +117,7 @@ def find(config: ImageFolderConfig) -> dict[str, Found]:
         }
         if "train" in parts and len(parts) == len(top):
             found = {part: _find_part(path, folder, config) for part, path in parts.items()}
+            found["train"].beside.extend(_relative(entry, folder) for entry in beside)
         else:
             top_alone: Entries = (top, beside, [])
             found = {"train": _find_part(folder, folder, config, entries=top_alone)}

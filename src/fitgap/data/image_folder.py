@@ -85,6 +85,10 @@ def read(
         *_counted("ignored, since they are no images: {} files", [p.ignored for p in parts]),
         *_counted("left out, since they are no images: {} files", [p.strays for p in parts]),
         *_counted("left out, since they hold nothing: {} folders", [p.empty for p in parts]),
+        *_counted(
+            f"left out, since they are beside the folders {', '.join(found)}: {{}} files",
+            [p.beside for p in parts],
+        ),
     ]
     notes += [
         f"{name}: another folder of the same name, with its accents stored otherwise (Unicode), is "

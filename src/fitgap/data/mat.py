@@ -89,6 +89,8 @@ def _plain(path: Path, value: Any) -> NDArray[Any]:
         bombs.refuse(path, math.prod(value.shape) * value.dtype.itemsize)
         value = value.toarray()
     array: NDArray[Any] = np.asarray(value)
+    if array.dtype.kind == "U":  # MATLAB fills the rows of a matrix of characters with spaces
+        return np.char.rstrip(array)
     if array.dtype == object and all(
         isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size <= 1
         for cell in array.reshape(-1)

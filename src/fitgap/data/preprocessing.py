@@ -209,8 +209,37 @@ def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | No
         dataset,
         x_train=encode(np.asarray(dataset.x_train), learned),
         x_test=encode(np.asarray(dataset.x_test), learned),
+        notes=(*dataset.notes, *unseen_categories(dataset, split)),
     )
     return made, Preprocessing(learned, rows_of(np.asarray(dataset.x_test[:3]), dataset.columns))
+
+
+def unseen_categories(dataset: Dataset, split: Split) -> tuple[str, ...]:
+    """Say which categories of a table the training partition does not have, a line a column.
+
+    Parameters
+    ----------
+    dataset, split
+        A table as it was read, and how its training part is divided.
+    """
+    if not dataset.columns:
+        return ()
+    x = np.asarray(dataset.x_train)
+    parts = {"train": x[split.train], "val": x[split.val], "test": np.asarray(dataset.x_test)}
+    found = []
+    values_of = zip(*(by_column(part, dataset.columns) for part in parts.values()), strict=True)
+    for (column, train), *others in values_of:
+        if column.categories is None:
+            continue
+        unseen = np.concatenate([values[~np.isin(values, train)] for _, values in others])
+        unseen = unseen[~np.isnan(unseen)].astype(int)
+        if len(unseen):
+            shown = ", ".join(repr(column.categories[i]) for i in np.unique(unseen)[:3])
+            found.append(
+                f"column {column.name!r}: {len(unseen)} rows of val and test have a category that "
+                f"no row of the training partition has ({shown}); the network cannot know it"
+            )
+    return tuple(found)
 
 
 def _encoded_texts(dataset: Dataset, split: Split, words: Words) -> tuple[Dataset, Preprocessing]:

@@ -86,6 +86,8 @@ def file_stats(config: DatasetConfig) -> str | None:
         # Images are decoded by Pillow, into a file that is kept.
         version = importlib.metadata.version("pillow")
         found: Sequence[Path] | None = _READERS[config.name].files(config)
+        if config.path == str(found[0] if found else "") and Path(config.path).stat().st_size == 0:
+            raise RequestError(f"dataset.path={config.path} is an empty file: it has 0 bytes")
     else:
         version = ""
         found = published.find(config.name, published.data_dir(config))

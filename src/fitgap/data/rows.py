@@ -5,6 +5,7 @@ A copy of this file stands beside every recorded network that takes rows, as the
 imports nothing of fitgap.
 """
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 
 # What stands in cells that hold nothing, as pandas and R write it.
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "?")
+
+SIGNS = "$€£¥₩%"
+# As people write quantities: $1,234.50 or 12 % or −3 €.
+_QUANTITY = re.compile(
+    rf"[{SIGNS}]?\s?([-+−]?)\s?[{SIGNS}]?\s?(\d+|\d{{1,3}}(?:,\d{{3}})+)(\.\d+)?\s?[{SIGNS}]?"
+)
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -41,14 +48,24 @@ def _is_whole_float(cell: object) -> bool:
 
 
 def numbers_of(cells: NDArray[np.str_]) -> NDArray[np.float64]:
-    """Return cells as numbers, booleans as 0 and 1; NaN where they are none; shape (n,)."""
+    """Return cells as numbers, booleans as 0 and 1; NaN where they are none; shape (n,).
+
+    The signs of currencies and of percent are left out, and so are the commas between thousands.
+
+    >>> numbers_of(np.array(["$1,234.50", "7 %", "−2", "1,23"])).tolist()
+    [1234.5, 7.0, -2.0, nan]
+    """
     import pandas as pd
 
     lowered = np.char.lower(cells)
     if len(cells) and np.isin(lowered, ("true", "false", "")).all():
         return np.where(lowered == "", np.nan, (lowered == "true").astype(np.float64))
     numbers = pd.to_numeric(pd.Series(cells.astype(object)), errors="coerce")
-    values: NDArray[np.float64] = numbers.to_numpy(np.float64)
+    values: NDArray[np.float64] = numbers.to_numpy(np.float64, copy=True)
+    for i in np.flatnonzero(np.isnan(values) & (cells != "")).tolist():
+        if found := _QUANTITY.fullmatch(cells[i]):
+            sign, digits, decimals = found.groups(default="")
+            values[i] = float(sign.replace("−", "-") + digits.replace(",", "") + decimals)
     return values
 
 

@@ -18,7 +18,7 @@ from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
 from fitgap.data import table_columns, table_file, texts
 from fitgap.data.parts import Column, Part, Parts, RawLabels, SplitColumns, by_column
-from fitgap.data.rows import MISSING, numbers_of
+from fitgap.data.rows import MISSING, SIGNS, numbers_of
 from fitgap.data.table_columns import File
 from fitgap.data.table_file import Cells, is_missing
 from fitgap.data.times import as_times
@@ -93,6 +93,7 @@ def read(
         }
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
+    notes += _signs_left_out(read_files["path"], kinds)
     train = parts["path"]
     notes += _classes_called_missing(train.labels)
     if _is_quantity(train.labels, config):
@@ -200,8 +201,8 @@ def _with_targets(
         cells = each.cells[target]
         blank = np.isin(cells, [*MISSING, *own])
         if blank.all() or not np.isfinite(numbers_of(cells[~blank])).all():
-            # A class may be called NA, unless it is named as one to leave out.
-            blank = np.isin(cells, ["", *own] if config.skip_unreadable else [""])
+            # A class may be called NA, unless dataset.missing names it.
+            blank = np.isin(cells, ["", *own])
         if blank.all() or (blank.any() and not config.skip_unreadable):
             row = int(blank.argmax())
             cell = f" ({cells[row]!s})" if cells[row] else ""
@@ -232,6 +233,19 @@ def _labels(each: File, targets: Sequence[str]) -> RawLabels:
         return texts if len(targets) == 1 else (lowered == "true").astype(np.int64)
     numbers = numbers_of(texts.reshape(-1)).reshape(texts.shape)
     return numbers if np.isfinite(numbers).all() else texts
+
+
+def _signs_left_out(each: File, kinds: Sequence[Column]) -> list[str]:
+    """Say which columns of numbers have signs that `numbers_of` leaves out."""
+    found = {}
+    for column in kinds:
+        cells = each.cells[column.name].tolist()
+        if column.is_number and any(sign in "".join(cells) for sign in (*SIGNS, ",")):
+            found[column.name] = next(cell for cell in cells if {*cell} & {*SIGNS, ","})
+    if not found:
+        return []
+    shown = ", ".join(f"{name} ({cell})" for name, cell in [*found.items()][:6])
+    return [f"numbers are read without signs of currency, of percent and of thousands: {shown}"]
 
 
 def _classes_called_missing(labels: RawLabels) -> list[str]:

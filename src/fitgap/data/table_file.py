@@ -12,6 +12,7 @@ import warnings
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,15 @@ from fitgap.data import bombs
 from fitgap.data.rows import MISSING, texts_of
 from fitgap.errors import RequestError, first_line
 
+if TYPE_CHECKING:
+    import _csv
+
 Cells = dict[str, NDArray[np.str_]]
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # the marks with which such a file begins
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NAMES = {**_SEPARATORS, " ": "spaces"}
+_SIGN = r"[-+−$€£¥₩%\s]*"  # before and behind a number; `numbers_of` leaves it out
 
 
 def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Cells, list[str]]:
@@ -54,7 +59,7 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
         If it cannot be read, has no names of columns or two of the same.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
-        return _parquet(path, config, targets), []
+        return _parquet(path, config, targets)
     try:
         content = _content(path)
         if config.encoding is None and not content.startswith(_UTF_16) and b"\0" in content[:4096]:
@@ -63,11 +68,11 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
                 "dataset.encoding=utf-16-le"
             )
         text, encoding = _decoded(content, config.encoding)
+        text, said_separator = _lines_of(text)
     except (OSError, EOFError, zlib.error, UnicodeError, LookupError) as error:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
-    separator = config.separator or _separator(text, path)
-    header = next(csv.reader(io.StringIO(text), delimiter=separator), [])
-    header = [name.strip() for name in header]
+    separator = config.separator or said_separator or _separator(text, path)
+    header = [name.strip() for name in next(filter(None, _rows(text, separator)), [])]
     if header and all(re.fullmatch("'.+'", name) for name in header):
         header = [name[1:-1] for name in header]
     has_header = _has_header(header, config, targets, path)
@@ -76,6 +81,7 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
     if twice:
         raise RequestError(f"{path} cannot be read as CSV: there are two columns {twice[0]!r}")
     cells = _parsed(text, separator, names, has_header=has_header, path=path)
+    _refuse_mixed_separators(text, separator, cells, path)
     decimal = config.decimal or _decimal(cells, separator)
     notes = []
     if separator != "," and _suffix(path) != ".tsv":
@@ -129,6 +135,41 @@ def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
     return content.decode(encoding), encoding
 
 
+def _lines_of(text: str) -> tuple[str, str | None]:
+    """Return text whose lines end in a way that all readers know, and the separator it names.
+
+    Excel takes the separator from a first line ``sep=;``; old programs end lines with a carriage
+    return alone.
+    """
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
+    first, _, others = text.partition("\n")
+    if found := re.fullmatch(r'"?sep=(.)"?\r?', first):
+        return others, found[1]
+    return text, None
+
+
+def _rows(text: str, separator: str) -> "_csv.Reader":
+    """Return a reader of the cells of each line, which skips spaces behind a separator."""
+    skips = separator in _SEPARATORS and separator != "\t"
+    return csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=skips)
+
+
+def _refuse_mixed_separators(text: str, separator: str, cells: Cells, path: Path) -> None:
+    """Refuse a table in which other lines have another separator than the first."""
+    *others, last = cells
+    if not others or not is_missing(cells[last]).any():
+        return
+    rows = _rows(text, separator)
+    for row in rows:
+        found = [sign for sign in _SEPARATORS if "".join(row).count(sign) == len(others)]
+        if len(row) == 1 and found:
+            raise RequestError(
+                f"{path}: the first line is separated by {_NAMES.get(separator, separator)}, but "
+                f"line {rows.line_num} by {_NAMES[found[0]]} ({row[0][:40]!r}); use one separator"
+            )
+
+
 def _separator(text: str, path: Path) -> str:
     if _suffix(path) == ".tsv":
         return "\t"
@@ -172,6 +213,7 @@ def _parsed(
                 dtype=str,
                 keep_default_na=False,
                 index_col=False,
+                skipinitialspace=separator in _SEPARATORS and separator != "\t",
                 engine="c",
             )
     except (ValueError, OSError, pd.errors.ParserWarning) as error:
@@ -192,7 +234,7 @@ def _parsed(
 
 def _longer_row(text: str, separator: str, names: Sequence[str]) -> str | None:
     """Say which is the first row of more cells than there are names."""
-    rows = csv.reader(io.StringIO(text), delimiter=separator)
+    rows = _rows(text, separator)
     for row in rows:
         if len(row) > len(names):
             return (
@@ -209,13 +251,18 @@ def _decimal(cells: Cells, separator: str) -> str:
     with_comma = with_point = 0
     for column in cells.values():
         some = column[:1000]
-        with_comma += int(matches(some, r"-?\d+,\d+").sum())
-        with_point += int(matches(some, r"-?\d+\.\d+").sum())
+        with_comma += int(matches(some, rf"{_SIGN}\d+(\.\d{{3}})*,\d+{_SIGN}").sum())
+        with_point += int(matches(some, rf"{_SIGN}\d+(,\d{{3}})*\.\d+{_SIGN}").sum())
     return "," if with_comma > with_point else "."
 
 
 def _with_point(column: NDArray[np.str_]) -> NDArray[np.str_]:
-    is_number = matches(column, r"-?[\d.]*\d,\d+([eE][-+]?\d+)?")
+    """Return a column of decimal commas with decimal points, and without points of thousands."""
+    is_number = matches(column, rf"{_SIGN}[\d.]*\d,\d+([eE][-+]?\d+)?{_SIGN}")
+    is_grouped = matches(column, rf"{_SIGN}\d{{1,3}}(\.\d{{3}})+(,\d+)?{_SIGN}")
+    has_point = np.char.find(column, ".") >= 0
+    if (is_grouped | ~has_point).all():  # 1.234 is one thousand here
+        is_number = is_number | is_grouped
     pointed = np.char.replace(np.char.replace(column, ".", ""), ",", ".")
     return np.where(is_number, pointed, column)
 
@@ -233,12 +280,21 @@ def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells
     }
 
 
-def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Cells:
+def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> tuple[Cells, list[str]]:
     import pandas as pd
 
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # a damaged file may trip Arrow anywhere
         raise RequestError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
-    cells = {str(name): texts_of(frame[name]) for name in frame.columns}
-    return _emptied(cells, config, targets)
+    nested = [name for name in frame.columns if frame[name].map(_is_nested).any()]
+    cells = {str(name): texts_of(frame[name]) for name in frame.columns if name not in nested}
+    return _emptied(cells, config, targets), [
+        f"column {str(name)!r} is left out: its cells are lists or structs; make a column of each "
+        "number in them"
+        for name in nested
+    ]
+
+
+def _is_nested(cell: object) -> bool:
+    return isinstance(cell, list | tuple | dict | np.ndarray)

@@ -27,6 +27,8 @@ PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # of TextVectorization
 _PUNCTUATION = re.compile(rb"[!\"#$%&()*+,\-./:;<=>?@\[\\\]^_`{|}~']")  # what it strips
 _PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
+_MOST_NAMED = 5
+
 Found = list[tuple[str, str, str]]  # name, text, label
 
 
@@ -49,7 +51,7 @@ def files(config: TextsConfig) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise RequestError(f"dataset.path must be an existing folder or table, got {config.path}")
-    return [file for _, _, file in _in_folder(path)]
+    return [file for _, _, file in _in_folder(path)[0]]
 
 
 def read(
@@ -66,7 +68,7 @@ def read(
     columns.refuse("texts have no such column")
     path = Path(config.path).expanduser()
     try:
-        by_part = _of_table(path, config) if path.is_file() else _of_folder(path)
+        by_part, notes = (_of_table(path, config), []) if path.is_file() else _of_folder(path)
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
     if "train" not in by_part:
@@ -92,7 +94,7 @@ def read(
     train = parts["train"]
     if "val" in parts:
         train = train.followed_by(parts["val"])
-    return Parts(train, parts.get("test"), words=words)
+    return Parts(train, parts.get("test"), tuple(notes), words=words)
 
 
 def as_numbers(
@@ -117,6 +119,8 @@ def read_files(paths: Iterable[Path]) -> list[str]:
     texts = []
     for path in paths:
         try:
+            if not path.is_file():  # a pipe would be waited for
+                raise RequestError(f"{path} is no regular file")
             content = path.read_bytes()
         except OSError as error:
             raise RequestError(f"{path} cannot be read: {error.strerror}") from error
@@ -145,8 +149,8 @@ def frame_of(texts: Sequence[str], config: TextsConfig) -> "pd.DataFrame":
     return pd.DataFrame({config.text: texts})
 
 
-def _of_folder(path: Path) -> dict[str, Found]:
-    found = _in_folder(path)
+def _of_folder(path: Path) -> tuple[dict[str, Found], list[str]]:
+    found, others = _in_folder(path)
     if not found:
         raise RequestError("there is no .txt file in a folder of its class")
     texts = read_files(file for _, _, file in found)
@@ -156,20 +160,25 @@ def _of_folder(path: Path) -> dict[str, Found]:
         if not text.strip():
             raise RequestError(f"{name} is empty")
         by_part.setdefault(part, []).append((name, text, label))
-    return by_part
+    more = ", ..." if len(others) > _MOST_NAMED else ""
+    shown = ", ".join(others[:_MOST_NAMED])
+    said = f"not read, since they are no .txt files of a class: {len(others)} files ({shown}{more})"
+    return by_part, [said] if others else []
 
 
-def _in_folder(path: Path) -> list[tuple[str, str, Path]]:
-    """Return part, class and path of each text file, in the order of their paths."""
-    found = []
-    for file in sorted(path.rglob("*.txt")):
+def _in_folder(path: Path) -> tuple[list[tuple[str, str, Path]], list[str]]:
+    """Return part, class and path of each text file, by path, and the names of other files."""
+    found, others = [], []
+    for file in sorted(path.rglob("*")):
         places = file.relative_to(path).parts
-        if any(place.startswith(".") for place in places):
+        if file.is_dir() or any(place.startswith(".") for place in places):
             continue
         part = _PARTS.get(places[0].lower()) if len(places) == 3 else "train"
-        if part is not None and len(places) in (2, 3):
+        if part is not None and len(places) in (2, 3) and file.suffix == ".txt":
             found.append((part, places[-2], file))
-    return found
+        else:
+            others.append("/".join(places))
+    return found, others
 
 
 def _of_table(path: Path, config: TextsConfig) -> dict[str, Found]:
@@ -179,7 +188,11 @@ def _of_table(path: Path, config: TextsConfig) -> dict[str, Found]:
     for name, column in ((config.text, texts), (config.label, labels)):
         if (column == "").any():
             row = int((column == "").argmax()) + 1
-            raise RequestError(f"{path.name}, row {row}, column {name!r} is empty")
+            raise RequestError(
+                f"column {name!r} is empty in {path.name}, row {row}; {int((column == '').sum())} "
+                f"of {len(column)} rows are: remove them (rows without a target are left out by "
+                f"dataset=table dataset.text={config.text} dataset.skip_unreadable=true)"
+            )
     names = [f"{path.name}, row {row}" for row in range(1, len(texts) + 1)]
     return {"train": list(zip(names, texts.tolist(), labels.tolist(), strict=True))}
 
