@@ -71,13 +71,14 @@ def _markdown(speeds: Sequence[Speed]) -> str:
         f"samples, on one thread ({platform.machine()}, Python {platform.python_version()}, "
         f"{versions}), float32.",
         "",
-        "The loops are those of `fitgap.reference.naive`. All three ways give the same result up "
-        "to rounding. Each turn of a Python loop makes an object of each number it touches and "
-        "looks up what `*` means for it; NumPy does that once for the whole array and leaves "
-        "the rest to compiled code that multiplies several numbers at a time. Keras, called from "
-        "Python one operation at a time, pays for its own bookkeeping with every call, about a "
-        "millisecond for some: on arrays of this size it is slower than NumPy, and on two short "
-        "vectors even than the loop. Inside a compiled training step that cost is gone.",
+        "The loops are those of `fitgap_lab.verification.naive`. All three ways give the same "
+        "result up to rounding. Each turn of a Python loop makes an object of each number it "
+        "touches and looks up what `*` means for it; NumPy does that once for the whole array and "
+        "leaves the rest to compiled code that multiplies several numbers at a time. Keras, "
+        "called from Python one operation at a time, pays for its own bookkeeping with every "
+        "call, about a millisecond for some: on arrays of this size it is slower than NumPy, and "
+        "on two short vectors even than the loop. Inside a compiled training step that cost is "
+        "gone.",
         "",
         "| " + " | ".join(HEADERS) + " |",
         "| :-- | :-- | --: | --: | --: | --: | --: |",

@@ -16,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 import fitgap
 from fitgap import store
-from fitgap.api import own_data, own_functions, words
+from fitgap.api import hydra_language, own_data, own_functions
 from fitgap.commands import overrides
 from fitgap.config import project
 from fitgap.data import datasets
@@ -74,7 +74,7 @@ def arrays():
     ],
 )
 def test_settings_become_the_words_of_a_command(settings, expected):
-    assert words.overrides(settings, sweeps=False) == expected
+    assert hydra_language.overrides(settings, sweeps=False) == expected
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_settings_become_the_words_of_a_command(settings, expected):
     ],
 )
 def test_of_a_sweep_a_list_is_a_choice_and_a_tuple_a_value(settings, expected):
-    assert words.overrides(settings, sweeps=True) == expected
+    assert hydra_language.overrides(settings, sweeps=True) == expected
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from fitgap.comparison.estimates import estimate, t_quantile
 from fitgap.comparison.images import image_interval
 from fitgap.comparison.query import Query
 from fitgap.comparison.ranking import compare
-from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import parse, show
 from fitgap.config.parameters import to_text
@@ -21,6 +20,7 @@ from fitgap.errors import RequestError
 from fitgap.report.leaderboard import label_of
 from fitgap.report.terminal import to_markdown
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import higher_is_better
 
 SETTINGS = {
     "dataset.name": "digits",

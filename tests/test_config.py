@@ -7,11 +7,13 @@ from dataclasses import asdict, fields
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fitgap.config import checks, model_checks, parameters, project, schema, validation
 from fitgap.config import settings as config
+from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
 
 # A key without which an option cannot stand: what its comment asks for.
@@ -393,6 +395,11 @@ def nest(flat):
     return nested
 
 
+@given(st.text(st.sampled_from("a\\'\" ,=$")))
+def test_quoted_text_is_read_as_it_was(text):
+    assert OverridesParser.create().parse_override(f"key={quoted(text)}").value() == text
+
+
 @given(settings)
 def test_flattening_loses_nothing(nested):
     flat = parameters.flatten(nested)
@@ -413,7 +420,7 @@ def test_names_tags_paths_and_tracking_decide_nothing(compose):
     asked = ("tags={question: width}", "name=x", "dataset=csv", "dataset.path=x.csv")
     asked = (*asked, "loggers=[csv]")
     flat = parameters.flatten(asdict(compose(*asked)))
-    dropped = set(flat) - set(parameters.decisive(flat))
+    dropped = set(flat) - set(parameters.without_volatile(flat))
     tracking = {f"tracking.{field.name}" for field in fields(schema.TrackingConfig)}
     tracking = tracking - {"tracking.loggers"} | {"tracking.loggers.csv._target_"}
     paths = ("path", "test_path", "val_path")
@@ -425,7 +432,7 @@ def test_names_tags_paths_and_tracking_decide_nothing(compose):
 def test_a_setting_that_only_begins_like_a_volatile_one_decides():
     flat = {"names": 1, "name": 2, "architecture.title_font": 3, "tags.x": 4}
     flat["dataset.data_dir"] = 5
-    assert parameters.decisive(flat) == {"names": 1, "architecture.title_font": 3}
+    assert parameters.without_volatile(flat) == {"names": 1, "architecture.title_font": 3}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from fitgap.comparison import learning_curve, learning_curve_text, power_law
 from fitgap.comparison.learning_curve import Point, forecast
 from fitgap.comparison.learning_curve_text import in_words
 from fitgap.comparison.power_law import fit
-from fitgap.comparison.recorded_metrics import TAG
 from fitgap.report import learning_curve_chart
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import TAG
 from fitgap_lab.calibration import learning_curves
 
 ACCURACY, RMSE, UNBOUNDED = ("accuracy", 1.0, 1), ("rmse", 0.0, -1), ("score", 0.0, 1)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fitgap.comparison.estimates import estimate
-from fitgap.comparison.recorded_metrics import KnownMetric
 from fitgap.comparison.verdicts import Curve, curve_over_seeds, judge, pareto_front
+from fitgap.store.recorded_metrics import KnownMetric
 
 
 @pytest.mark.parametrize(

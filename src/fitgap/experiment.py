@@ -240,7 +240,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     )
     with heavy_imports.paused_garbage_collection():
         from fitgap.models import build
-        from fitgap.tracking import figures, results, run_writer, setup
+        from fitgap.tracking import results, run_metrics, run_writer, setup
         from fitgap.training import loop
 
     say = print if config.tracking.parent is None else _stay_quiet
@@ -270,7 +270,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     ) as record:
         # Seconds for data that are new here. Now, since all that it imports too is imported.
         findings = data_report.find_beside(data.dataset, data.split)
-        record.log_dataset(data.dataset, digest=facts.dataset_digest, context="training")
+        record.log_dataset(data.dataset, digest=facts.dataset_digest)
         done = len(checkpoint.epochs) if checkpoint else 0
         with _told(record, config, extra, done=done) as told:
             fitted = loop.fit(
@@ -278,14 +278,16 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
                 partitions=data.partitions,
                 config=config,
                 callbacks=callbacks,
-                observe=lambda epoch: told.on_epoch(epoch.number, figures.of_epoch(epoch, config)),
+                observe=lambda epoch: told.on_epoch(
+                    epoch.number, run_metrics.of_epoch(epoch, config)
+                ),
                 save=functools.partial(checkpoints.save, checkpoint_path),
                 resume=checkpoint,
                 say=say,
             )
             # Once; it chooses nothing.
             test = loop.score(engine, data.partitions.test, config=config)
-            metrics = figures.of_saved_weights(fitted, test, config=config, data=data)
+            metrics = run_metrics.of_saved_weights(fitted, test, config=config, data=data)
             # Where the saved weights are an earlier epoch's, their figures stand a step after the
             # last one, so that MLflow shows them and no step has two values.
             step = len(fitted.epochs) + (1 if fitted.restored else 0)

@@ -24,7 +24,7 @@ from fitgap.config import own_code, project
 from fitgap.config.fingerprints import file_digests, fingerprint_of
 from fitgap.config.modules import imported_names, split_target
 from fitgap.config.own_code import OwnCode
-from fitgap.config.parameters import decisive, flatten
+from fitgap.config.parameters import flatten, without_volatile
 from fitgap.config.schema import Config, TableConfig, TextsConfig
 from fitgap.config.settings import to_plain
 from fitgap.data import before_training, datasets, preprocessing, readers, splits
@@ -37,7 +37,7 @@ _COUNTED_AS_VALUES = (
     *(
         f"fitgap.config.{name}"
         for name in (
-            *("checks", "edited", "fingerprints", "modules", "own_code", "project", "schema"),
+            *("checks", "edited_code", "fingerprints", "modules", "own_code", "project", "schema"),
             *("settings", "targets"),
         )
     ),
@@ -199,7 +199,7 @@ def identity(
         From `sources_of`; None: looked for now.
     """
     sources = sources_of(config, choice=choice) if sources is None else sources
-    settings = decisive(flatten(to_plain(config)))
+    settings = without_volatile(flatten(to_plain(config)))
     for name in config.metrics:
         for what in ("phrase", "is_share"):  # what is said of it, not what it is
             settings.pop(f"metrics.{name}.{what}")

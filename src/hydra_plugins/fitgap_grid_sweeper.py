@@ -115,7 +115,7 @@ class FitgapSweeper(BasicSweeper):
             return  # there are none, or a person has chosen them
         from fitgap import experiment
         from fitgap.config import settings
-        from fitgap.sweep import fitting
+        from fitgap.sweep import fitting_remedies
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -125,7 +125,7 @@ class FitgapSweeper(BasicSweeper):
         planned = experiment.plan(settings.from_hydra(composed))
         fits = []
         for remedy in remedies[0].sweep_string_iterator():
-            reason = fitting.why_not(remedy, planned)
+            reason = fitting_remedies.why_not(remedy, planned)
             if reason is None:
                 fits.append(remedy)
             else:

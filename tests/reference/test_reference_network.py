@@ -6,7 +6,7 @@ from fitgap.reference.activations import get_activation
 from fitgap.reference.batches import batch_slices, one_hot
 from fitgap.reference.layers import Dense, Flatten, Rescaling
 from fitgap.reference.losses import get_loss
-from fitgap.reference.network import Network, make_dense_layers
+from fitgap.reference.network import Network
 from fitgap.reference.optimizers import make_optimizer
 
 IMAGE_SHAPE = (6, 6)
@@ -25,13 +25,15 @@ def make_network(
     dtype=np.float32,
     **settings,
 ):
-    layers = make_dense_layers(
-        IMAGE_SHAPE,
-        units=[8, classes],
-        activations=[hidden, output],
-        rng=np.random.default_rng(1),
-        dtype=dtype,
-    )
+    rng = np.random.default_rng(1)
+    layers = [
+        Rescaling(dtype=dtype),
+        Flatten(),
+        Dense.glorot_uniform(36, units=8, rng=rng, dtype=dtype),
+        get_activation(hidden),
+        Dense.glorot_uniform(8, units=classes, rng=rng, dtype=dtype),
+        get_activation(output),
+    ]
     return Network(layers, loss=get_loss(loss), optimizer=make_optimizer(optimizer, **settings))
 
 
@@ -228,8 +230,3 @@ def test_partitions_must_be_of_one_length_and_not_empty(rng):
 def test_a_network_that_cannot_learn_is_refused():
     with pytest.raises(ValueError, match=r"at least one layer with weights.*Rescaling"):
         Network([Rescaling(), Flatten()], loss=get_loss(SPARSE), optimizer=make_optimizer("sgd"))
-
-
-def test_every_dense_layer_needs_its_activation(rng):
-    with pytest.raises(ValueError, match=r"there must be 2 activations, .*; received 1"):
-        make_dense_layers(IMAGE_SHAPE, units=[8, 3], activations=["softmax"], rng=rng)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.api import own_functions
-from fitgap.api.words import literal
+from fitgap.api.hydra_language import literal
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.data import disk_arrays

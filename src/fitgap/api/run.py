@@ -5,7 +5,6 @@ import html
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from fitgap import store
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.store.artifacts import local_folder
 
 if TYPE_CHECKING:
     import keras
@@ -126,9 +126,8 @@ class Run:
     @functools.cached_property
     def artifacts(self) -> Path:
         """The folder with its files; those of a server are fetched first."""
-        parts = urlsplit(self._artifact_uri)
-        if parts.scheme in ("", "file"):
-            return Path(unquote(parts.path))
+        if (folder := local_folder(self._artifact_uri)) is not None:
+            return folder
         import mlflow
 
         store.use_in_mlflow(self.uri)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap import processes, store
-from fitgap.api import other_process, own_data, own_functions, words
+from fitgap.api import hydra_language, other_process, own_data, own_functions
 from fitgap.api.hydra_session import session
 from fitgap.api.run import Run, Runs, find
 from fitgap.commands.overrides import refuse_repeated
@@ -256,9 +256,9 @@ class Study:
         replaced, here_only = own_functions.with_options(given)
         asked = [
             *self._data,
-            f"tracking.experiment={words.literal(self.name, key='name')}",
-            f"tracking.uri={words.literal(self.uri, key='uri')}",
-            *words.overrides(replaced, sweeps=sweeps),
+            f"tracking.experiment={hydra_language.literal(self.name, key='name')}",
+            f"tracking.uri={hydra_language.literal(self.uri, key='uri')}",
+            *hydra_language.overrides(replaced, sweeps=sweeps),
             *overrides,
         ]
         refuse_repeated(asked)

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 CHARACTER, WIDE_CHARACTER, LINE = 6.2, 11.5, 13.0  # units of a name in 11 units high letters
+AROUND = 7.0  # units from a point to its name
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -75,7 +76,6 @@ def beside(
     names: Sequence[str],
     *,
     size: tuple[float, float],
-    around: float = 7.0,
 ) -> list[tuple[float, float] | None]:
     """Find for each point a free place for its name.
 
@@ -87,8 +87,6 @@ def beside(
         One for each.
     size
         Width and height of the picture, beyond which no name reaches.
-    around
-        How far from its point a name begins.
 
     Returns
     -------
@@ -100,8 +98,8 @@ def beside(
     for (x, y), name in zip(points, names, strict=True):
         width = width_of(name)
         places = [
-            (x + around, y),
-            (x - around - width, y),
+            (x + AROUND, y),
+            (x - AROUND - width, y),
             *((x + shift, y + rise) for rise in (-13.0, 13.0) for shift in (3.0, -width / 2)),
             *((x - width - 3.0, y + rise) for rise in (-13.0, 13.0)),
             *((x - width / 2, y + rise) for rise in (-25.0, 25.0)),

@@ -67,11 +67,11 @@ class Picture:
         coloured: dict[str, Any] = drawable(with_colours(spec, theme))
         return coloured
 
-    def svg(self, theme: Theme = LIGHT, *, font: str = FONT) -> str:
+    def svg(self, theme: Theme = LIGHT) -> str:
         """Return the picture as SVG, whose letters are the reader's fonts."""
         import vl_convert
 
-        return str(vl_convert.vegalite_to_svg(self.spec(theme, font=font)))
+        return str(vl_convert.vegalite_to_svg(self.spec(theme, font=FONT)))
 
     def png(self, theme: Theme = LIGHT, *, dpi: int = DPI) -> bytes:
         """Return the picture as PNG; a unit of the chart is 1/96 inch."""

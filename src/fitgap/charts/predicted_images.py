@@ -91,8 +91,6 @@ def draw(images: Sequence[Shown], *, per_row: int = PER_ROW, side: int = SIDE) -
 
 
 def _address(image: Shown) -> str:
-    from PIL import Image
-
     pixels = np.atleast_2d(image.pixels.squeeze())  # a vector is a strip
     if pixels.dtype != np.uint8:
         low, high = float(pixels.min()), float(pixels.max())
@@ -102,7 +100,19 @@ def _address(image: Shown) -> str:
         pixels = 255 - pixels
     # Made larger here, since a picture's reader would smooth the few pixels.
     times = max(1, 2 * SIDE // max(pixels.shape[:2]))
-    drawn = Image.fromarray(pixels.repeat(times, axis=0).repeat(times, axis=1))
+    return png_address(pixels.repeat(times, axis=0).repeat(times, axis=1))
+
+
+def png_address(pixels: NDArray[np.uint8]) -> str:
+    """Return an image as the address of a PNG file that stands within a page or picture.
+
+    Parameters
+    ----------
+    pixels
+        uint8 of shape (height, width[, channels]).
+    """
+    from PIL import Image
+
     file = io.BytesIO()
-    drawn.save(file, format="png")
+    Image.fromarray(np.atleast_2d(pixels.squeeze())).save(file, format="png")
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

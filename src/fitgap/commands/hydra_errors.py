@@ -13,9 +13,9 @@ from hydra.errors import (
 from omegaconf import Container
 from omegaconf.errors import OmegaConfBaseException
 
-from fitgap.commands.overrides import quoted
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
+from fitgap.config.quoting import quoted
 
 
 def is_wrong_request(error: BaseException) -> bool:

@@ -16,6 +16,7 @@ from fitgap.config import function_options
 from fitgap.config.checks import did_you_mean
 from fitgap.config.model_checks import optimizer_settings
 from fitgap.config.options import is_group
+from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
 
 # Hydra's flags that take the next word.
@@ -175,14 +176,6 @@ def quoted_where_needed(override: str, *, is_sweep: bool) -> str:
     if is_structure or (is_sweep and "," in value and not is_path):
         return override
     return found[0] + quoted(value)
-
-
-def quoted(text: str) -> str:
-    """Return text as a value in Hydra's language of overrides."""
-    # A backslash is itself unless a quote follows.
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
-    return f"'{escaped}'"
 
 
 def _is_readable(override: str) -> bool:

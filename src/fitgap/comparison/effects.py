@@ -12,21 +12,21 @@ settings are looked at together, it holds for all pairs of levels and all settin
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate
 from fitgap.comparison.groups import Section
 from fitgap.comparison.paired_differences import by_block
-from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.replicates import (
     OF_THE_SPLIT,
     REPLICATE_KEYS,
     grouped,
-    mean,
     overlap_of,
 )
 from fitgap.comparison.significance import ROUNDING, Paired, paired
 from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show, value_of
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import higher_is_better
 
 RULE = (
     "Runs that share all other settings and the replicate are a block; only blocks with every "
@@ -210,4 +210,4 @@ def _units(
         overlap = overlap_of(runs)
     if len(units) == 1:
         return list(differences.values()), 0.0
-    return [mean([differences[block] for block in found]) for found in units.values()], overlap
+    return [fmean([differences[block] for block in found]) for found in units.values()], overlap

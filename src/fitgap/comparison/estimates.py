@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 from scipy.special import stdtrit  # scipy.stats has the same and takes a second to import
 
@@ -94,7 +95,7 @@ def estimate(
     n, not_finite = len(finite), len(values) - len(finite)
     if not finite:
         return Estimate(math.nan, None, None, None, 0, not_finite)
-    mean = math.fsum(finite) / n
+    mean = fmean(finite)
     if n == 1:
         return Estimate(mean, None, None, None, 1, not_finite)
     sd = standard_deviation(finite)
@@ -139,11 +140,11 @@ def estimate_over_splits(
     runs = [value for split in values for value in split if math.isfinite(value)]
     not_finite += sum(map(len, values)) - len(runs)
     finite = [[value for value in split if math.isfinite(value)] for split in values]
-    means = [math.fsum(split) / len(split) for split in finite if split]
+    means = [fmean(split) for split in finite if split]
     if len(means) < 2:
         alone = estimate(means or [math.nan])
         return replace(alone, not_finite=not_finite, covers=SPLITS)
-    mean = math.fsum(means) / len(means)
+    mean = fmean(means)
     variance = (1 / len(means) + overlap) * standard_deviation(means) ** 2
     half_width = half_width_of(
         variance, degrees=len(means) - 1, image_variance=image_variance, confidence=confidence
@@ -154,8 +155,8 @@ def estimate_over_splits(
 
 def estimate_within_splits(values: Sequence[Sequence[float]], *, not_finite: int = 0) -> Estimate:
     """Return the mean over splits with an interval for these images: other seeds, same splits."""
-    means = [math.fsum(split) / len(split) for split in values]
-    mean = math.fsum(means) / len(means)
+    means = [fmean(split) for split in values]
+    mean = fmean(means)
     runs = [value for split in values for value in split]
     sd = standard_deviation(runs) if len(runs) > 1 else None
     degrees = len(runs) - len(means)
@@ -182,7 +183,7 @@ def _around(mean: float, half_width: float) -> tuple[float, float] | tuple[None,
 
 def standard_deviation(values: Sequence[float]) -> float:
     """Return the sample standard deviation of at least two values."""
-    mean = math.fsum(values) / len(values)
+    mean = fmean(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 

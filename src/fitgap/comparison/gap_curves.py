@@ -6,13 +6,14 @@ Reads the curves that verdicts need; the arithmetic is `fitgap.comparison.verdic
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 from fitgap import store
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
-from fitgap.comparison.recorded_metrics import KnownMetric
 from fitgap.comparison.verdicts import Curve, Verdict, curve_over_seeds, judge, pareto_front
 from fitgap.store import EPOCHS, Histories
+from fitgap.store.recorded_metrics import KnownMetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def _verdict(
         if (values := _by_epoch(histories[run.run_id], "val/loss"))
     ]
     # Means over the seeds, of both: one seed with a loss near zero must not decide.
-    base = math.fsum(lowest) / len(lowest) if lowest else math.nan
+    base = fmean(lowest) if lowest else math.nan
     rise = mean_of(group, "val/loss") / base - 1 if base > 0 else 0.0
     loss = curve_of(group, "val/loss", histories)
     baseline = mean_of(group, f"baseline/{metric.name}")

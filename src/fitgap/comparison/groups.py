@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.images import MEASURED_ON, PARTITIONS
-from fitgap.comparison.recorded_metrics import (
+from fitgap.comparison.search_importances import Search
+from fitgap.comparison.ties import AgainstBest
+from fitgap.comparison.varying_settings import Setting
+from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import (
     KnownMetric,
     direction_is_known,
     higher_is_better,
     known_metric,
 )
-from fitgap.comparison.search_importances import Search
-from fitgap.comparison.ties import AgainstBest
-from fitgap.comparison.varying_settings import Setting
-from fitgap.store import StoredRun
 
 CHOSEN_BY = "val/"
 

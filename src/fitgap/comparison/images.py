@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 
-from fitgap.comparison.recorded_metrics import known_metric
 from fitgap.comparison.significance import wilson
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import known_metric
 
 PARTITIONS = ("train", "val", "test")
 # Whose images a figure depends on.
@@ -72,6 +73,6 @@ def image_variance(
         found = [run.metrics.get(share, math.nan) for run in runs]
         finite = [value for value in found if 0 <= value <= 1]
         if part in images and finite:
-            mean = math.fsum(finite) / len(finite)
+            mean = fmean(finite)
             total += mean * (1 - mean) / images[part]
     return total

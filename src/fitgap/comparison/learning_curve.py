@@ -8,6 +8,7 @@ otherwise the answer is that it cannot be told.
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 from fitgap.comparison.estimates import Estimate, estimate, estimate_over_splits
 from fitgap.comparison.power_law import (
@@ -17,10 +18,10 @@ from fitgap.comparison.power_law import (
     gain_of_doubling,
     gain_over_splits,
 )
-from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
-from fitgap.comparison.replicates import OF_THE_SPLIT, grouped, mean, overlap_of
+from fitgap.comparison.replicates import OF_THE_SPLIT, grouped, overlap_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import KnownMetric, known_metric, primary_metric
 
 SETTING = "split.train_fraction"  # that such a sweep varies
 START = "train sweep=learning_curve"  # after the program's name
@@ -55,7 +56,7 @@ class Point:
     @property
     def error(self) -> float:
         """Mean validation error over the replicates."""
-        return mean(list(self.errors.values()))
+        return fmean(self.errors.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def curve(runs: Mapping[str, Mapping[Hashable, StoredRun]]) -> Curve:
     # Folds of different sizes leave training sets that differ by a sample: one size all the same.
     by_size: dict[int, dict[Hashable, StoredRun]] = {}
     for of_part in runs.values():
-        samples = round(mean([int(run.params["train_samples"]) for run in of_part.values()]))
+        samples = round(fmean([int(run.params["train_samples"]) for run in of_part.values()]))
         by_size.setdefault(samples, {}).update(of_part)
     largest = by_size[max(by_size)].values()
     empty = Curve(
@@ -229,7 +230,7 @@ def _gain(found: Curve, points: Sequence[Point]) -> tuple[Estimate | None, str |
     everywhere = [split for split in of_points[0] if all(split in one for one in of_points)]
     if len(everywhere) < 2:
         return None, "fewer than two splits have runs of all sizes"
-    errors = [[mean(one[split]) for one in of_points] for split in everywhere]
+    errors = [[fmean(one[split]) for one in of_points] for split in everywhere]
     if min(map(min, errors)) <= 0:
         return None, "in some split the validation error is zero: there is no error left to follow"
     gain = gain_over_splits(samples, errors, overlap=found.overlap)

@@ -2,7 +2,7 @@
 
 from fitgap.comparison.estimates import SPLITS, Estimate
 from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
-from fitgap.comparison.recorded_metrics import KnownMetric
+from fitgap.store.recorded_metrics import KnownMetric
 
 
 def in_words(found: Curve, told: Forecast) -> list[str]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from fitgap import store
 from fitgap.comparison.estimates import IMAGES
 from fitgap.comparison.query import TEST_PREFIXES, Condition, Query
-from fitgap.comparison.recorded_metrics import direction_is_known
 from fitgap.comparison.ties import MOST_BY_IMAGE
 from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import direction_is_known
 
 if TYPE_CHECKING:
     from fitgap.comparison.groups import Section

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.comparison.replicates import Key, grouped, mean, split_of
+from fitgap.comparison.replicates import Key, grouped, split_of
 from fitgap.store import StoredRun
 
 # A run's pair: what it shares with one run of the other group, its seed above all.
@@ -34,7 +35,7 @@ class Figures:
     @property
     def mean(self) -> float:
         """Over splits and blocks."""
-        return mean(list(self.values.values()))
+        return fmean(self.values.values())
 
     @property
     def splits(self) -> int:
@@ -77,7 +78,7 @@ def by_block(
     """Return the mean of a metric in each block, of the runs that have it as a finite number."""
     finite = [run for run in runs if math.isfinite(run.metrics.get(metric, math.nan))]
     return {
-        block: mean([run.metrics[metric] for run in found])
+        block: fmean([run.metrics[metric] for run in found])
         for block, found in grouped(finite, block_of).items()
     }
 
@@ -109,7 +110,7 @@ def units_of(
     if not over_splits:
         return {block: value for (_, block), value in values.items()}
     cells = grouped(values, lambda cell: cell[0])
-    return {split: mean([values[cell] for cell in found]) for split, found in cells.items()}
+    return {split: fmean([values[cell] for cell in found]) for split, found in cells.items()}
 
 
 def differences_of(
@@ -143,7 +144,7 @@ def differences_of(
     # On which images both agree is not recorded; they differ at most on all that either got wrong,
     # and at most on all that either got right. (A share may also be one of errors.)
     errors = min(2 - first.mean - other.mean, first.mean + other.mean)
-    bound = max(errors - mean(list(units.values())) ** 2, 0.0) / images
+    bound = max(errors - fmean(units.values()) ** 2, 0.0) / images
     return Differences(units, len(common), splits, over_splits, bound)
 
 

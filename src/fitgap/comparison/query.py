@@ -102,7 +102,9 @@ class Condition:
         return self._is_one_of(found) != (self.comparison == "!=")
 
     def _is_one_of(self, found: Setting) -> bool:
-        values = [self.value] if self.value.startswith("[") else [self.value, *_parts(self.value)]
+        values = [self.value]
+        if not self.value.startswith("["):
+            values += map(str.strip, self.value.split(","))
         return found is not None and any(_same(found, parse(value)) for value in values)
 
 
@@ -194,10 +196,6 @@ def nothing_left(found: Sequence[Condition], runs: Sequence[StoredRun]) -> Reque
 def _parsed(run: StoredRun, name: str) -> Setting:
     value = value_of(run, name)
     return None if value is None else parse(value)
-
-
-def _parts(value: str) -> list[str]:
-    return [part.strip() for part in value.split(",")]
 
 
 def _same(one: Setting, other: Setting) -> bool:

@@ -13,7 +13,6 @@ from fitgap.comparison.estimates import SEEDS, SPLITS
 from fitgap.comparison.images import images_of
 from fitgap.comparison.race import FAILED, Race, Rule
 from fitgap.comparison.race_log import Log, Round
-from fitgap.comparison.recorded_metrics import known_metric
 from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
 from fitgap.comparison.ties import MARGIN, UNDECIDED
 from fitgap.config.parameters import flatten
@@ -21,6 +20,7 @@ from fitgap.config.schema import Config, MetricConfig
 from fitgap.config.settings import to_plain
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import known_metric
 
 Overrides = list[str]
 # Trains what is not there yet of a grid: the overrides of each job, and the settings they make.

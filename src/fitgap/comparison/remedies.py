@@ -8,11 +8,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, estimate_over_splits
-from fitgap.comparison.recorded_metrics import KnownMetric, known_metric, primary_metric
 from fitgap.comparison.replicates import grouped, overlap_of, split_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import KnownMetric, known_metric, primary_metric
 
 BASELINE = "none"
 RULE = (

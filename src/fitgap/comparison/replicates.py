@@ -5,7 +5,7 @@ images: what they say holds for these images. Several splits say something of im
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
 from fitgap.store import StoredRun
@@ -13,8 +13,6 @@ from fitgap.store import StoredRun
 OF_THE_SPLIT = ("split.seed", "split.fold")
 REPLICATE_KEYS = ("seed", *OF_THE_SPLIT)
 
-# A run's values of a metric by split, in a fixed order.
-BySplit = Mapping[Hashable, Sequence[float]]
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
@@ -29,11 +27,6 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
     for item in items:
         found.setdefault(key(item), []).append(item)
     return found
-
-
-def mean(values: Sequence[float]) -> float:
-    """Return the mean of at least one value, without the rounding of a running sum."""
-    return math.fsum(values) / len(values)
 
 
 def data_of(run: StoredRun) -> tuple[str, str]:

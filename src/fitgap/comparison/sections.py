@@ -14,7 +14,6 @@ from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.images import MEASURED_ON, image_variance, images_of, shares_behind
 from fitgap.comparison.paired_differences import RightOf
 from fitgap.comparison.query import Query
-from fitgap.comparison.recorded_metrics import known_metric, primary_metric
 from fitgap.comparison.replicates import (
     OF_THE_SPLIT,
     REPLICATE_KEYS,
@@ -37,6 +36,7 @@ from fitgap.comparison.varying_settings import (
     value_of,
 )
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import known_metric, primary_metric
 
 # The settings that a group is made of, and what tells a replicate from others of these.
 Replicate = tuple[tuple[str | None, ...], tuple[str | None, ...]]

@@ -8,10 +8,11 @@ function against `scipy.stats` and statsmodels.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from scipy.special import bdtr, ndtri, stdtr
 
-from fitgap.comparison.estimates import CONFIDENCE, t_quantile
+from fitgap.comparison.estimates import CONFIDENCE, standard_deviation, t_quantile
 
 # Accuracies are kept as float32: differences that are equal in truth scatter by some 1e-7.
 ROUNDING = 1e-7
@@ -75,11 +76,11 @@ def paired(
     n = len(differences)
     if n < 2:
         return None
-    mean = math.fsum(differences) / n
+    mean = fmean(differences)
     largest = max(map(abs, differences))
     if largest <= ROUNDING:
         return Paired(mean, mean, mean, 1.0, n)
-    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in differences) / (n - 1))
+    sd = standard_deviation(differences)
     error = sd * math.sqrt(1 / n + overlap)
     half_width = t_quantile(n - 1, confidence) * error
     p = None

@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from fitgap.comparison.estimates import CONFIDENCE
@@ -152,7 +153,7 @@ def components_of(section: Section, *, metric: str) -> Components | None:
         seed=seed,
         split=common + single if splits > 1 else None,
         common=common if splits > 1 and members > 1 else None,
-        images=math.fsum(of_images) / len(of_images) if any(of_images) else None,
+        images=fmean(of_images) if any(of_images) else None,
         are_of_split=not any(share.startswith("test/") for share in shares),
         seeds_apart=seeds_apart,
         groups=members,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import cast
 
 from fitgap.comparison.replicates import REPLICATE_KEYS
-from fitgap.config.parameters import decisive
+from fitgap.config.parameters import without_volatile
 from fitgap.store import StoredRun
 
 # Parameters that follow from the settings and the data; they are no settings themselves.
@@ -60,7 +60,9 @@ Setting = str | int | float | bool | list[object] | None
 def deciding_keys(runs: Sequence[StoredRun]) -> tuple[str, ...]:
     """Return, sorted, the settings in which any two runs differ that are no replicates."""
     names = dict.fromkeys(key for run in runs for key in run.params)
-    decide = sorted(key for key in decisive(names) if key not in (*DERIVED, *REPLICATE_KEYS))
+    decide = sorted(
+        key for key in without_volatile(names) if key not in (*DERIVED, *REPLICATE_KEYS)
+    )
     # What `auto` chose follows from the other settings, so it tells nothing where all left it so.
     asked = [key for key in decide if len({run.params.get(key) for run in runs}) > 1]
     return tuple(key for key in asked if len({setting_of(run, key) for run in runs}) > 1)

@@ -6,9 +6,10 @@ Arithmetic on numbers only; reading the record and drawing belong elsewhere.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from fitgap.comparison.estimates import Estimate, t_quantile
-from fitgap.comparison.recorded_metrics import KnownMetric
+from fitgap.store.recorded_metrics import KnownMetric
 
 # Conventions, not laws: no number separates fitting from overfitting on every data set. They are
 # stated wherever a verdict is shown.
@@ -106,7 +107,7 @@ def curve_over_seeds(histories: Sequence[Mapping[int, float]]) -> Curve:
     finite = [(epoch, values) for epoch, values in columns if all(map(math.isfinite, values))]
     return Curve(
         epochs=tuple(epoch for epoch, _ in finite),
-        mean=tuple(math.fsum(values) / len(values) for _, values in finite),
+        mean=tuple(fmean(values) for _, values in finite),
         low=tuple(min(values) for _, values in finite),
         high=tuple(max(values) for _, values in finite),
     )

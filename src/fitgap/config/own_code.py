@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitgap.config import edited, targets
+from fitgap.config import edited_code, targets
 from fitgap.config.fingerprints import file_digests, fingerprint, without_docstrings
 from fitgap.config.modules import (
     FITGAP_PACKAGES,
@@ -71,7 +71,7 @@ def code_of(names: Iterable[str]) -> OwnCode:
             assert module is not None
             collector.add_module(module)
     found = collector.result()
-    edited.refuse(found.texts)
+    edited_code.refuse(found.texts)
     return found
 
 

@@ -49,7 +49,7 @@ def to_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def decisive(flat: Mapping[str, Any]) -> dict[str, Any]:
+def without_volatile(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Return the flattened settings that decide a run's bits, without the volatile ones."""
     return {
         key: value

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fitgap.config import edited
+from fitgap.config import edited_code
 from fitgap.config.modules import is_library, is_own_module, split_target
 from fitgap.errors import RequestError, first_line
 
@@ -73,7 +73,7 @@ def locate(target: str) -> Any:
                 place = ".".join(parts[:i])
                 raise RequestError(f"{target} does not exist: {place} has no {parts[i]}")
             found = getattr(found, parts[i])
-        edited.remember_imported()
+        edited_code.remember_imported()
         return found
     folders = "the project folder and what is installed"
     raise RequestError(f"{target} does not exist: there is no module {parts[0]} in {folders}")

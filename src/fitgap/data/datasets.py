@@ -155,7 +155,7 @@ def load(
     """
     if config.name not in DATASETS:
         raise RequestError(f"dataset.name must be one of {', '.join(DATASETS)}, got {config.name}")
-    settings = readers.decisive(config)
+    settings = readers.settings_as_json(config)
     if isinstance(config, OwnConfig):
         columns = SplitColumns(split.group, split.order) if split else SplitColumns()
         return _load(settings, None, memory_limit_mb, columns, readers.file_stats(config))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import IdxConfig
-from fitgap.data import array_values, arrays, bombs
+from fitgap.data import array_values, arrays, zip_bombs
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError
 
@@ -65,7 +65,7 @@ def read_idx(path: Path) -> NDArray[Any]:
         dtype = np.dtype(_TYPES[element_type])
         promised = math.prod(sizes) * dtype.itemsize
         if is_packed:
-            bombs.refuse(path, promised)
+            zip_bombs.refuse(path, promised)
         # No more is asked for than there is: memory is taken for what is asked for.
         content = file.read(promised + 1 if is_packed else min(promised + 1, path.stat().st_size))
     if len(content) != promised:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.data_checks import PARTS
 from fitgap.config.schema import MatConfig
-from fitgap.data import array_roles, array_values, arrays, bombs
+from fitgap.data import array_roles, array_values, arrays, zip_bombs
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError, first_line
 
@@ -74,7 +74,7 @@ def _of_older(path: Path) -> Arrays:
     from scipy.io import loadmat, whosmat
 
     sizes = [math.prod(shape) * _BYTES.get(kind, 8) for _, shape, kind in whosmat(path)]
-    bombs.refuse(path, sum(sizes))
+    zip_bombs.refuse(path, sum(sizes))
     loaded = loadmat(path, struct_as_record=True)
     found = {name: value for name, value in loaded.items() if not name.startswith("__")}
     only = next(iter(found.values()), None)
@@ -86,7 +86,7 @@ def _of_older(path: Path) -> Arrays:
 def _plain(path: Path, value: Any) -> NDArray[Any]:
     """Return a cell array of texts as an array of text, a sparse matrix as one of all values."""
     if hasattr(value, "toarray"):
-        bombs.refuse(path, math.prod(value.shape) * value.dtype.itemsize)
+        zip_bombs.refuse(path, math.prod(value.shape) * value.dtype.itemsize)
         value = value.toarray()
     array: NDArray[Any] = np.asarray(value)
     if array.dtype.kind == "U":  # MATLAB fills the rows of a matrix of characters with spaces
@@ -113,7 +113,7 @@ def _of_hdf5(path: Path) -> Arrays:
             node = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
             if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual:
                 continue
-            bombs.refuse(path, math.prod(node.shape) * node.dtype.itemsize)
+            zip_bombs.refuse(path, math.prod(node.shape) * node.dtype.itemsize)
             # HDF5 has MATLAB's axes in the order of C, that is the other way round.
             found[name] = node[()].T
             if node.dtype == h5py.ref_dtype:

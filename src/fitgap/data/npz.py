@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import NpzConfig
-from fitgap.data import array_values, arrays, bombs, disk_arrays
+from fitgap.data import array_values, arrays, disk_arrays, zip_bombs
 from fitgap.data.array_values import Stored
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError, first_line
@@ -70,7 +70,7 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str, columns: Spli
                 found = {"x_train": _npy(paths[0]), "y_train": _npy(paths[1])}
             else:
                 archive = opened.enter_context(zipfile.ZipFile(paths[0]))
-                bombs.refuse(paths[0], sum(each.file_size for each in archive.infolist()))
+                zip_bombs.refuse(paths[0], sum(each.file_size for each in archive.infolist()))
                 members = [each for each in archive.infolist() if each.filename.endswith(".npy")]
                 found = {_name(each): _member(archive, each) for each in members}
             return arrays.to_parts(

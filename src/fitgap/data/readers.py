@@ -49,7 +49,7 @@ def reader(config: DatasetConfig) -> ModuleType:
     return found
 
 
-def decisive(config: DatasetConfig) -> str:
+def settings_as_json(config: DatasetConfig) -> str:
     """Return the settings that decide what is loaded, as JSON."""
     return json.dumps(asdict(replace(config, allow_duplicates=False)), sort_keys=True)
 
@@ -73,7 +73,7 @@ def fingerprint(config: DatasetConfig) -> str | None:
         return None  # the same code may return other values
     if config.name == "digits":
         published.data_dir(config)  # one that does not exist is a mistake here too
-        return f"{decisive(config)} {importlib.metadata.version('scikit-learn')}"
+        return f"{settings_as_json(config)} {importlib.metadata.version('scikit-learn')}"
     return file_stats(config)
 
 
@@ -81,7 +81,7 @@ def file_stats(config: DatasetConfig) -> str | None:
     """Return path, size and time of each file of a dataset, with its settings; None without any."""
     if isinstance(config, FunctionConfig):
         code = own_code.code_of([str(config.function["_target_"])])
-        return f"{decisive(config)} {code.fingerprints} {code.data_files}"
+        return f"{settings_as_json(config)} {code.fingerprints} {code.data_files}"
     if isinstance(config, OwnConfig):
         # Images are decoded by Pillow, into a file that is kept.
         version = importlib.metadata.version("pillow")
@@ -99,4 +99,4 @@ def file_stats(config: DatasetConfig) -> str | None:
     except OSError as error:
         raise RequestError(f"{error.filename} was removed while it was read") from error
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in at]
-    return f"{decisive(config)} {version} {stats}"
+    return f"{settings_as_json(config)} {version} {stats}"

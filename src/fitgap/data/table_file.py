@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import TableConfig
-from fitgap.data import bombs
+from fitgap.data import zip_bombs
 from fitgap.data.rows import MISSING, texts_of
 from fitgap.errors import RequestError, first_line
 
@@ -118,8 +118,8 @@ def _content(path: Path) -> bytes:
     if not content.startswith(b"\x1f\x8b"):
         return content
     with gzip.open(path) as file:
-        content = file.read(max(bombs.MUCH_BYTES, bombs.MOST_RATIO * len(content)) + 1)
-    bombs.refuse(path, len(content))
+        content = file.read(max(zip_bombs.MUCH_BYTES, zip_bombs.MOST_RATIO * len(content)) + 1)
+    zip_bombs.refuse(path, len(content))
     return content
 
 

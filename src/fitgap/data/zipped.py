@@ -6,7 +6,7 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from fitgap.data import bombs, disk_arrays
+from fitgap.data import disk_arrays, zip_bombs
 from fitgap.errors import RequestError
 
 
@@ -68,6 +68,6 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
                 "unpacked"
             )
     try:
-        bombs.refuse(path, sum(member.file_size for member in archive.infolist()))
+        zip_bombs.refuse(path, sum(member.file_size for member in archive.infolist()))
     except RequestError as error:
         raise RequestError(f"dataset.path={path}: {error}") from error

@@ -4,7 +4,6 @@ The saved model takes images of uint8, or a table's rows, as they are: nothing i
 encoded here.
 """
 
-from fitgap.prediction.answers import Predictions, outputs_of
 from fitgap.prediction.loading import load_dataset, load_model
 from fitgap.prediction.of_images import (
     find_files,
@@ -14,6 +13,7 @@ from fitgap.prediction.of_images import (
     read_images,
 )
 from fitgap.prediction.of_rows import ARRAYS, TABLES, predict_array, predict_rows, predict_texts
+from fitgap.prediction.predictions import Predictions, outputs_of
 
 __all__ = [
     "ARRAYS",

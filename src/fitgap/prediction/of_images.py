@@ -10,7 +10,7 @@ from fitgap.data import preprocessing
 from fitgap.data.datasets import Dataset, Images
 from fitgap.data.images import find_images, read_image
 from fitgap.errors import RequestError
-from fitgap.prediction.answers import Predictions, outputs_of
+from fitgap.prediction.predictions import Predictions, outputs_of
 
 if TYPE_CHECKING:
     import keras

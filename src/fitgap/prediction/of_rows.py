@@ -12,8 +12,8 @@ from fitgap.config.tasks import task_of
 from fitgap.data import rows, table, texts
 from fitgap.data.array_roles import listed
 from fitgap.errors import RequestError, first_line
-from fitgap.prediction.answers import Predictions, outputs_of
 from fitgap.prediction.loading import load_model
+from fitgap.prediction.predictions import Predictions, outputs_of
 from fitgap.store.recorded import RecordedRun
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 Nothing here imports TensorFlow. Read the modules in this order:
 
-- `naive`: the tensor operations by explicit loops, to see what each one does;
 - `activations`, `layers`, `losses`: the vectorised forward pass and its gradients;
 - `optimizers`: how a gradient becomes a change of the weights;
 - `network`: these four put together into one training step;

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fitgap.reference.activations import SIGMOID, SOFTMAX, get_activation
-from fitgap.reference.arrays import AnyArray, FloatArray, FloatType, require_shape
+from fitgap.reference.activations import SIGMOID, SOFTMAX
+from fitgap.reference.arrays import AnyArray, FloatArray, require_shape
 from fitgap.reference.batches import batch_slices
-from fitgap.reference.layers import Dense, Flatten, Layer, Rescaling
+from fitgap.reference.layers import Layer
 from fitgap.reference.losses import Loss
 from fitgap.reference.optimizers import Optimizer
 
@@ -219,62 +219,6 @@ class Network:
 
     def _live_weights(self) -> list[FloatArray]:
         return [weight for layer in self.layers for weight in layer.weights]
-
-
-def make_dense_layers(
-    input_shape: tuple[int, ...],
-    *,
-    units: Sequence[int],
-    activations: Sequence[str],
-    rng: np.random.Generator,
-    dtype: FloatType = np.float32,
-) -> list[Layer]:
-    """Make the layers of a dense network that takes raw 8-bit images.
-
-    Parameters
-    ----------
-    input_shape : tuple of int
-        Of one sample, such as (28, 28).
-    units : sequence of int
-        Of each dense layer, the output layer included.
-    activations : sequence of str
-        The name of the activation after each dense layer.
-    rng : numpy.random.Generator
-        For the initial weights.
-    dtype : float32 or float64, default float32
-        Of all layers.
-
-    Returns
-    -------
-    list of Layer
-        `Rescaling`, `Flatten`, then dense layers and activations in turn.
-
-    Raises
-    ------
-    ValueError
-        If there aren't as many activations as dense layers, one has an unknown name, or a number
-        is below 1.
-
-    Examples
-    --------
-    >>> layers = make_dense_layers(
-    ...     (28, 28), units=[100, 10], activations=["relu", "softmax"], rng=np.random.default_rng(0)
-    ... )
-    >>> [weight.shape for layer in layers for weight in layer.weights]
-    [(784, 100), (100,), (100, 10), (10,)]
-    """
-    if len(units) != len(activations):
-        raise ValueError(
-            f"there must be {len(units)} activations, one per dense layer; "
-            f"received {len(activations)}"
-        )
-    layers: list[Layer] = [Rescaling(dtype=dtype), Flatten()]
-    features = int(np.prod(input_shape))
-    for width, name in zip(units, activations, strict=True):
-        layers.append(Dense.glorot_uniform(features, units=width, rng=rng, dtype=dtype))
-        layers.append(get_activation(name))
-        features = width
-    return layers
 
 
 def _require_samples(x: AnyArray) -> None:

@@ -1,6 +1,7 @@
 """What a ranking may claim, as sentences: what intervals cover, who may be best, what to run."""
 
 import math
+from statistics import fmean
 
 from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
 from fitgap.comparison.groups import Comparison, Group, Section
@@ -109,7 +110,7 @@ def against_baseline(section: Section) -> list[str]:
     ]
     if not scored:
         return []
-    usual = math.fsum(bar for *_, bar in scored) / len(scored)
+    usual = fmean(bar for *_, bar in scored)
     told = [f"The baseline, one prediction for every sample: val/{metric.name} {usual:.4f}."]
     behind = [group for group, own, bar in scored if metric.direction * (own - bar) <= 0]
     if behind:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Any, Literal
 
 import altair as alt
@@ -201,14 +202,14 @@ def _along(
         return tuple(map(float, epochs))
     if x == "images":
         counts = [float(run.params.get("train_samples", "nan")) for run in group.runs]
-        each = math.fsum(counts) / len(counts)
+        each = fmean(counts)
     else:
         seconds = [
             run.metrics.get("time/fit_seconds", math.nan)
             / max(len(histories[run.run_id].get(EPOCHS, {})), 1)
             for run in group.runs
         ]
-        each = math.fsum(seconds) / len(seconds)
+        each = fmean(seconds)
     if not math.isfinite(each):
         raise RequestError(f"these runs do not record how many {x} an epoch has; use epochs")
     return tuple(epoch * each for epoch in epochs)

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import NDArray
-from PIL import Image
 
-from fitgap.charts import picture, predicted_numbers, themes
+from fitgap.charts import picture, predicted_images, predicted_numbers, themes
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate
@@ -108,7 +105,7 @@ def to_html(report: Report) -> str:
         "mean_or_median": mean_or_median,
         "next_step": next_step,
         "errors_of_numbers": errors_of_numbers,
-        "png_address": png_address,
+        "png_address": predicted_images.png_address,
         "variance_in_words": variance_in_words,
         "variance_rows": variance_table.rows,
         "wilson": wilson,
@@ -180,19 +177,6 @@ def mean_or_median(group: Group, metric: str) -> float:
     """Return what a leaderboard shows of a metric: the mean, of seconds the median."""
     median = median_of(group, metric) if metric == FIT_SECONDS else None
     return group.metrics[metric].mean if median is None else median
-
-
-def png_address(pixels: NDArray[np.uint8]) -> str:
-    """Return an image as the address of a PNG file within the page.
-
-    Parameters
-    ----------
-    pixels
-        uint8 of shape (height, width[, channels]).
-    """
-    file = io.BytesIO()
-    Image.fromarray(pixels.squeeze()).save(file, format="png")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def confusions(model: SelectedModel) -> list[tuple[str, str, int]]:

@@ -15,7 +15,8 @@ from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS
 from fitgap.config import project, tasks
 from fitgap.config import settings as config
 from fitgap.config.modules import is_own_module, split_target
-from fitgap.config.parameters import decisive, to_text
+from fitgap.config.parameters import to_text, without_volatile
+from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.trust import overrides as trust
@@ -141,7 +142,7 @@ def _command(words: Sequence[str], runs: Sequence[StoredRun]) -> str:
 
 def _settings(flat: Mapping[str, str]) -> dict[str, str]:
     left_out = {*DERIVED, "seed"} - {METRICS}
-    settings = {k: v for k, v in decisive(flat).items() if k not in left_out}
+    settings = {k: v for k, v in without_volatile(flat).items() if k not in left_out}
     return {**BEFORE, **settings}
 
 
@@ -205,6 +206,5 @@ def _quoted(value: str) -> str:
     try:
         json.loads(value)
     except ValueError:
-        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-        return value if _WORD.fullmatch(value) else f"'{escaped}'"
+        return value if _WORD.fullmatch(value) else quoted(value)
     return value

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import Any
 
 import altair as alt
@@ -143,7 +144,7 @@ def matrix(
                 cells.setdefault((at[0], at[1]), []).append(value)
     if not cells:
         raise RequestError(f"no run of this comparison has {score}")
-    means = {at: math.fsum(values) / len(values) for at, values in cells.items()}
+    means = {at: fmean(values) for at, values in cells.items()}
     middle = (min(means.values()) + max(means.values())) / 2
     rows = [
         {"x": at[0], "y": at[1], "score": mean, "n": len(cells[at]), "text": f"{mean:.4f}"}

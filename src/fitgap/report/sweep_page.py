@@ -16,7 +16,7 @@ from pathlib import Path
 from fitgap import store
 from fitgap.comparison.groups import Comparison, Section
 from fitgap.comparison.ranking import compare
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.experiment import Plan
 from fitgap.report.leaderboard import BEST, TIE, figure_names, label_of, mark_of
 from fitgap.report.terminal import to_csv, to_json, to_markdown
@@ -48,8 +48,7 @@ def publish(parent: str, plans: Sequence[Plan]) -> None:
     try:
         _publish(parent, plans)
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0]
-        said = f"{type(error).__name__}: {reason}"
+        said = f"{type(error).__name__}: {first_line(error)}"
         print(f"warning: the sweep's own page could not be made: {said}", file=sys.stderr)
 
 

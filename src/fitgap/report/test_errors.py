@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from fitgap.comparison import disagreement
 from fitgap.comparison.disagreement import Disagreement
 from fitgap.comparison.groups import Group, Section
-from fitgap.comparison.recorded_metrics import higher_is_better
 from fitgap.comparison.varying_settings import parse
 from fitgap.config.schema import DatasetConfig, PublishedConfig, SplitConfig
 from fitgap.config.settings import dataset_schema
@@ -24,6 +23,7 @@ from fitgap.errors import RequestError, first_line
 from fitgap.store import StoredRun
 from fitgap.store import predictions as stored_predictions
 from fitgap.store.predictions import StoredOutputs, StoredPredictions
+from fitgap.store.recorded_metrics import higher_is_better
 
 MOST_ERRORS = 12  # images
 MOST_TESTED = 20  # groups; each is a file to read

@@ -14,9 +14,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 
 from fitgap import experiment, store
+from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
-from fitgap.search import checks, found
+from fitgap.search import checks, results
 from fitgap.search import optuna_study as search_study
 from fitgap.search import space as search_space
 from fitgap.search.optuna_study import Ended, Parameters
@@ -24,7 +25,6 @@ from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
 from fitgap.store import StoredRun
 from fitgap.sweep import checking, composition, endings, live_view
-from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Compose, Overrides
 from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Job, Launch, launch_all
@@ -100,7 +100,7 @@ def run(
             if failures:
                 raise SystemExit(1)
         else:
-            print("\n".join(found.summary(study, settings=settings, space=space)))
+            print("\n".join(results.summary(study, settings=settings, space=space)))
 
 
 class _Search:
@@ -168,11 +168,13 @@ class _Search:
                     batch = self._next_batch()
             print(
                 "\n"
-                + "\n".join(found.summary(self._study, settings=self._settings, space=self._space)),
+                + "\n".join(
+                    results.summary(self._study, settings=self._settings, space=self._space)
+                ),
                 flush=True,
             )
             parent.log_text(
-                found.table(self._study, settings=self._settings, space=self._space), "trials.csv"
+                results.table(self._study, settings=self._settings, space=self._space), "trials.csv"
             )
             shares_of = search_study.importances(self._study, self._settings)
             parent.log_text(json.dumps(shares_of, indent=1, ensure_ascii=False), "importances.json")
@@ -334,7 +336,7 @@ class _Search:
         added = [
             f"++tracking.parent={parent}",
             # The store by name: a worker on a cluster may have another environment.
-            f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}",
+            f"++tracking.uri={quoted(job.plan.uri)}",
             "++tracking.watched=true",
         ]
         if pruned_below is not None:
@@ -347,7 +349,7 @@ class _Search:
             )
         if job.plan.config.name is None:
             searched = " ".join(map(search_space.shortly, job.overrides[len(self._fixed) :]))
-            added.append(f"name={sweep_plan.quoted(f'trial {number} {searched}')}")
+            added.append(f"name={quoted(f'trial {number} {searched}')}")
         return replace(job, overrides=[*job.overrides, *added])
 
     def _ended(self, job: Job | None, outcome: Outcome, parameters: Parameters) -> Ended:

@@ -5,13 +5,12 @@ tracking server is asked through MLflow's client. Nothing here writes: `fitgap.t
 does.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from fitgap.errors import RequestError
+from fitgap.store import artifacts
 from fitgap.store.base import (
     EPOCHS,
     Histories,
@@ -192,28 +191,13 @@ def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str
 def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
     """Return a text file of a run's artifacts, or None if it has none of that name.
 
-    MLflow is imported only where the artifacts do not lie in files.
-
     Raises
     ------
     RequestError
         If the file cannot be fetched from where the artifacts are.
     """
-    location = urlsplit(run.artifact_uri)
-    if location.scheme in ("", "file"):
-        file = Path(unquote(location.path)) / name
+    with artifacts.local_file(run, name, uri=uri) as file:
         return _text(file, run) if file.exists() else None
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    address = f"{run.artifact_uri.rstrip('/')}/{name}"
-    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
-        try:
-            path = download_artifacts(artifact_uri=address, dst_path=folder, tracking_uri=uri)
-        except (MlflowException, OSError) as error:
-            reason = (str(error).splitlines() or [""])[0]
-            raise RequestError(f"{name} of run {run.run_id} cannot be fetched: {reason}") from error
-        return _text(Path(path), run)
 
 
 def _text(file: Path, run: StoredRun) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, make_url
 
-from fitgap.errors import RequestError
-from fitgap.store import moved
+from fitgap.errors import RequestError, first_line
+from fitgap.store import moved_database
 from fitgap.store.base import (
     ALLOWED,
     Histories,
@@ -166,8 +166,8 @@ def _engine(uri: str) -> sa.Engine:
 
 
 def _unusable(uri: str, error: sa.exc.SQLAlchemyError) -> RequestError:
-    cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return RequestError(f"the database {redact(uri)} cannot be used: {cause[0] if cause else ''}")
+    cause = first_line(getattr(error, "orig", None) or error)
+    return RequestError(f"the database {redact(uri)} cannot be used: {cause}")
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def _connected(uri: str) -> Iterator[Connection | None]:
         if not _path_of(uri).exists():
             yield None
             return
-        moved.follow(_path_of(uri).absolute())
+        moved_database.follow(_path_of(uri).absolute())
     else:
         _check_answer(uri)
     engine = _engine(uri)

@@ -4,21 +4,19 @@ It serves reports on the test set (confusion matrix, errors, McNemar's test). No
 or ordered by it. Which validation images the run got right serves the comparison of groups.
 """
 
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlparse
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.errors import RequestError, first_line
-from fitgap.store import StoredRun
+from fitgap.store import StoredRun, artifacts
 from fitgap.trust import archives
 from fitgap.trust.text import plain
 
@@ -169,7 +167,7 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
     RequestError
         If the run has none (as runs recorded by older versions), or they cannot be read.
     """
-    with _said(run), _local_path(run, uri=uri) as path, path.open("rb") as file:
+    with _opened(run, uri=uri) as file:
         arrays = archives.read_arrays(file)  # numbers only: a record must not bring code
         if "test_outputs" in arrays:
             raise NoClassesError(f"run {run.run_id} predicts no classes")
@@ -183,7 +181,7 @@ def validation_right(run: StoredRun, *, uri: str) -> NDArray[np.bool_] | None:
     read.
     """
     try:
-        with _said(run), _local_path(run, uri=uri) as path, path.open("rb") as file:
+        with _opened(run, uri=uri) as file:
             found = archives.read_arrays(file, only=VALIDATION_RIGHT).get(VALIDATION_RIGHT)
     except RequestError:
         return None
@@ -193,7 +191,7 @@ def validation_right(run: StoredRun, *, uri: str) -> NDArray[np.bool_] | None:
 
 def load_outputs(run: StoredRun, *, uri: str) -> StoredOutputs:
     """Read what a run says of test samples that have no single class; raises as `load` does."""
-    with _said(run), _local_path(run, uri=uri) as path, path.open("rb") as file:
+    with _opened(run, uri=uri) as file:
         arrays = archives.read_arrays(file)
         true, found = (arrays[name] for name in ("test_true", "test_outputs"))
         true, found = (one.reshape(len(one), -1) for one in (true, found))
@@ -204,10 +202,11 @@ def load_outputs(run: StoredRun, *, uri: str) -> StoredOutputs:
 
 
 @contextmanager
-def _said(run: StoredRun) -> Iterator[None]:
-    """Say whatever goes wrong with a run's file as a request that cannot be met."""
+def _opened(run: StoredRun, *, uri: str) -> Iterator[BinaryIO]:
+    """Open a run's file; whatever goes wrong with it is a `RequestError`."""
     try:
-        yield
+        with artifacts.local_file(run, FILE_NAME, uri=uri) as path, path.open("rb") as file:
+            yield file
     except RequestError:
         raise
     except FileNotFoundError as error:
@@ -226,27 +225,3 @@ def _checked(
     if not len(true) or min(true.min(), predicted.min()) < 0:
         raise ValueError("it holds no class numbers")
     return StoredPredictions(true.astype(np.int64), predicted.astype(np.int64), confidence)
-
-
-@contextmanager
-def _local_path(run: StoredRun, *, uri: str) -> Iterator[Path]:
-    """Give the file, fetched for as long as it is read where it lies elsewhere."""
-    parsed = urlparse(run.artifact_uri)
-    if parsed.scheme in ("", "file"):
-        yield Path(unquote(parsed.path)) / FILE_NAME
-        return
-    import mlflow.artifacts  # seconds; only artifacts that lie elsewhere need it
-    from mlflow.exceptions import MlflowException
-
-    address = f"{run.artifact_uri.rstrip('/')}/{FILE_NAME}"
-    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
-        try:
-            fetched = mlflow.artifacts.download_artifacts(
-                artifact_uri=address, dst_path=folder, tracking_uri=uri
-            )
-        except (MlflowException, OSError, ValueError) as error:
-            reason = (str(error).splitlines() or [""])[0]
-            raise RequestError(
-                f"{FILE_NAME} of run {run.run_id} cannot be fetched: {reason}"
-            ) from error
-        yield Path(fetched)

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from fitgap import store
 from fitgap.config import program, project
@@ -13,7 +12,7 @@ from fitgap.errors import StoreAwayError
 from fitgap.evaluation.baseline_remarks import remarks
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
-from fitgap.store import StoredRun
+from fitgap.store import StoredRun, artifacts
 from fitgap.sweep.status import SHORT_ID
 from fitgap.training import checkpoints
 
@@ -94,9 +93,8 @@ def artifact_folder(planned: Plan, run_id: str) -> Path | None:
     except StoreAwayError:
         return None  # the run has ended well; what waits for the server was said
     location = next((run.artifact_uri for run in found if run.run_id == run_id), "")
-    parts = urlsplit(location)
-    path = Path(unquote(parts.path))
-    return path if parts.scheme in ("", "file") and location and path.is_dir() else None
+    path = artifacts.local_folder(location) if location else None
+    return path if path is not None and path.is_dir() else None
 
 
 @contextmanager

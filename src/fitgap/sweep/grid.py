@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fitgap import heavy_imports, store
-from fitgap.config.parameters import decisive, flatten
+from fitgap.config.parameters import flatten, without_volatile
+from fitgap.config.quoting import quoted
 from fitgap.config.schema import Config
 from fitgap.config.settings import to_plain
 from fitgap.errors import RequestError, StoreAwayError
@@ -285,7 +286,7 @@ def same_networks_together(jobs: Sequence[Job], *, workers: int) -> list[Job]:
     """
     kinds: dict[str, list[Job]] = {}
     for job in jobs:
-        settings = decisive(flatten(to_plain(job.plan.config)))
+        settings = without_volatile(flatten(to_plain(job.plan.config)))
         graph = {k: v for k, v in settings.items() if k not in ("seed", "optimizer.learning_rate")}
         kinds.setdefault(json.dumps(graph, sort_keys=True), []).append(job)
     ordered: list[Job] = []
@@ -324,8 +325,8 @@ def _child(job: Job, *, name: str, parent: str) -> Job:
         "++tracking.watched=true",
         # The record by name: a worker on a cluster may have another environment or folder than
         # this process.
-        f"++tracking.experiment={sweep_plan.quoted(job.plan.config.tracking.experiment)}",
-        f"++tracking.uri={sweep_plan.quoted(job.plan.uri)}",
-        f"name={sweep_plan.quoted(name)}",
+        f"++tracking.experiment={quoted(job.plan.config.tracking.experiment)}",
+        f"++tracking.uri={quoted(job.plan.uri)}",
+        f"name={quoted(name)}",
     ]
     return replace(job, overrides=[*job.overrides, *added])

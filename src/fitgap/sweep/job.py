@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from fitgap import experiment, processes, store
 from fitgap.config import project, settings
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.experiment import Plan, Result
 from fitgap.sweep import endings
 from fitgap.tracking import delivery, descriptions
@@ -32,11 +32,9 @@ class Outcome:
     name
         Of the run.
     result
-        None where it failed or, after another's failure, was not started.
+        None where it failed, was pruned or, after another's failure, was not started.
     failure
         Why it failed; None where it did not.
-    pruned
-        Why a search stopped it; None where it did not.
     said
         The line that the job printed about it, for a launcher whose jobs print where nobody reads;
         empty where the sweep itself shows its runs.
@@ -47,7 +45,6 @@ class Outcome:
     name: str
     result: Result | None
     failure: str | None
-    pruned: str | None = None
     said: str = ""
     is_wrong: bool = False
 
@@ -132,11 +129,10 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
         result = experiment.run(planned)
     except PrunedError as error:
         said = "" if _is_watched(planned) else _say(f"#{number} {name}: {error}")
-        return Outcome(name, result=None, failure=None, pruned=str(error), said=said)
+        return Outcome(name, result=None, failure=None, said=said)
     except Exception as error:  # one job's failure, of any kind, leaves the others their turn
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
-        reason = str(error).strip().partition("\n")[0]
-        failure = without_secrets(f"{type(error).__name__}: {reason}")
+        failure = without_secrets(f"{type(error).__name__}: {first_line(error)}")
         said = "" if _is_watched(planned) else _say(f"#{number} {name}: FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:
             from fitgap.tracking import sweep_writer

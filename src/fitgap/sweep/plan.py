@@ -110,11 +110,6 @@ def _each(texts: object) -> list[object]:
     return texts
 
 
-def quoted(text: str) -> str:
-    """Return text as a value in Hydra's language of overrides."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
 def _redacted(override: str) -> str:
     key, sign, value = override.partition("=")
     if sign and key.lstrip("+") == "tracking.uri":

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from fitgap import store
-from fitgap.config.parameters import decisive, to_text
+from fitgap.config.parameters import to_text, without_volatile
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded
 from fitgap.store import StoredRun
@@ -105,5 +105,5 @@ def _expected_time(
 
 
 def _settings_without_seed(job: Job) -> frozenset[tuple[str, str]]:
-    settings = decisive(recorded(job.plan.config))
+    settings = without_volatile(recorded(job.plan.config))
     return frozenset((key, to_text(value)) for key, value in settings.items() if key != "seed")

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 
 from fitgap import processes, store
 from fitgap.config import program
+from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.plan import SweepPlan
@@ -70,7 +71,7 @@ def resume_arguments(
     if any(override.startswith("hydra/launcher=") for override in overrides):
         recorded = [o for o in recorded if not o.lstrip("+").startswith(_OF_LAUNCHER)]
     task = [
-        f"{override.partition('=')[0]}={sweep_plan.quoted(uri)}"
+        f"{override.partition('=')[0]}={quoted(uri)}"
         if override.lstrip("+").startswith("tracking.uri=")
         else override
         for override in plan.task

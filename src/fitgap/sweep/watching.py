@@ -4,18 +4,17 @@ Whatever launches the jobs, and wherever they run, nothing has to be sent here. 
 checkpoint lies on another machine, its last recorded figures tell.
 """
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from fitgap import store
 from fitgap.evaluation.scores import Scores, gap
 from fitgap.store import StoredRun
+from fitgap.store.recorded_metrics import known_metric, primary_metric
 from fitgap.sweep import endings
 from fitgap.sweep.status import STATUSES
 from fitgap.training import checkpoints
 
-METRICS_TAG = "fitgap.metrics"
 PRUNED_TAG = "fitgap.pruned"
 
 
@@ -145,7 +144,7 @@ class Watch:
             return Training(_name(run), number, epochs, _figures(run, train=train, val=val))
         steps = store.metric_histories(self._uri, run_ids=[run.run_id], keys=[store.EPOCHS])
         number = max(steps[run.run_id].get(store.EPOCHS, {}), default=0)
-        said = endings.figures(run.metrics, _primary(run)) if number else ""
+        said = endings.figures(run.metrics, primary_metric([run])) if number else ""
         return Training(_name(run), number, epochs, said)
 
 
@@ -166,7 +165,7 @@ def _name(run: StoredRun) -> str:
 def _how_it_ended(run: StoredRun) -> Ended:
     seconds = ((run.end_time or run.start_time) - run.start_time) / 1000
     if run.status == "FINISHED":
-        said = endings.figures(run.metrics, _primary(run))
+        said = endings.figures(run.metrics, primary_metric([run]))
         return Ended(_name(run), False, said, seconds)
     reason = run.tags.get("fitgap.failure", run.status)
     said = " ".join(reason.split())
@@ -178,40 +177,23 @@ def _how_it_ended(run: StoredRun) -> Ended:
 def _best(finished: Sequence[StoredRun]) -> str | None:
     found: list[tuple[float, StoredRun]] = []
     for run in finished:
-        name = _primary(run)
+        name = primary_metric([run])
         if (value := run.metrics.get(f"val/{name}")) is not None:
-            found.append((-value if name in _higher_is_better(run) else value, run))
+            found.append((-value * known_metric(name, [run]).direction, run))
     if not found:
         return None
     best = min(found, key=lambda one: one[0])[1]
-    return f"{_name(best)}: {endings.figures(best.metrics, _primary(best))}"
+    return f"{_name(best)}: {endings.figures(best.metrics, primary_metric([best]))}"
 
 
 def _figures(run: StoredRun, *, train: dict[str, float], val: dict[str, float]) -> str:
     """Return an epoch's primary metric and gap, which no record has yet."""
-    name = _primary(run)
+    name = primary_metric([run])
     if name not in val:
         return f"train/{name} {train[name]:.4f}" if name in train else ""
     said = f"val/{name} {val[name]:.4f}"
     if name in train:
-        found = gap(Scores(**train), Scores(**val), higher_is_better=_higher_is_better(run))
+        higher = frozenset(one for one in val if known_metric(one, [run]).direction > 0)
+        found = gap(Scores(**train), Scores(**val), higher_is_better=higher)
         said += f"  gap {found[name]:+.4f}"
     return said
-
-
-def _primary(run: StoredRun) -> str:
-    return next(iter(_described(run)), "accuracy")
-
-
-def _higher_is_better(run: StoredRun) -> frozenset[str]:
-    described = _described(run) or {"accuracy": 1}
-    return frozenset(name for name, direction in described.items() if direction > 0)
-
-
-def _described(run: StoredRun) -> dict[str, int]:
-    """Return the direction of a run's metrics, the primary one first; empty for older runs."""
-    try:
-        found = json.loads(run.tags.get(METRICS_TAG, "[]"))
-        return {str(one["name"]): int(one["direction"]) for one in found}
-    except (ValueError, KeyError, TypeError):  # a record can hold anything
-        return {}

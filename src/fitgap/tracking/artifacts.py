@@ -14,7 +14,7 @@ from fitgap.config.settings import to_plain
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.scores import Partition
 from fitgap.store import predictions
-from fitgap.tracking import figures
+from fitgap.tracking import run_metrics
 from fitgap.training import progress
 from fitgap.training.engines.choice import Engine
 from fitgap.training.loop import Epoch, Fitted
@@ -130,7 +130,7 @@ def _curves(epochs: Sequence[Epoch]) -> dict[str, dict[int, float]]:
 def _write_history(path: Path, fitted: Fitted, config: Config) -> None:
     rows = [
         {"epoch": epoch.number}
-        | figures.of_epoch(epoch, config)
+        | run_metrics.of_epoch(epoch, config)
         | {"fit_seconds": epoch.fit_seconds}
         for epoch in fitted.epochs
     ]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import Timeout
 
-from fitgap.errors import StoreAwayError
+from fitgap.errors import StoreAwayError, first_line
 from fitgap.store.base import kind_of, redact
 from fitgap.store.server import is_away, set_up_client
 from fitgap.tracking import outbox
@@ -157,8 +157,8 @@ def deliver_waiting(uri: str) -> None:
                 raise StoreAwayError(f"{_server(uri)} does not answer") from error
             aside = box.folder.with_suffix(".refused")
             box.folder.rename(aside)
-            reason = str(error).strip().partition("\n")[0]
-            _tell(f"the rest of run {run_id} was refused and is kept in {aside}: {reason}")
+            said = first_line(error)
+            _tell(f"the rest of run {run_id} was refused and is kept in {aside}: {said}")
         else:
             if delivered:
                 _tell(f"recorded {delivered} parts of run {run_id} that waited for {_server(uri)}")

@@ -21,6 +21,7 @@ from fitgap.config.schema import Config
 from fitgap.config.settings import recorded
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import describe, metrics_of
+from fitgap.store import recorded_metrics
 from fitgap.tracking import delivery, provenance
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.descriptions import ModelDescription, RunDescription
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
-METRICS_TAG = "fitgap.metrics"  # name, direction, bounds and phrase of each, the primary one first
 PRUNED_TAG = "fitgap.pruned"
 
 
@@ -88,8 +88,8 @@ class RunRecord(Observer):
         self._waiting += rows
         self._logged |= {(row[0], step): row for row in rows}
 
-    def log_dataset(self, dataset: Dataset, *, digest: str, context: str) -> None:
-        """Add the dataset as an input, under the digest of all its bytes.
+    def log_dataset(self, dataset: Dataset, *, digest: str) -> None:
+        """Add the dataset as what is trained on, under the digest of all its bytes.
 
         MLflow's own digest looks at the first few images only, and its field holds 36
         characters; the whole digest is in the run's tags.
@@ -107,7 +107,7 @@ class RunRecord(Observer):
             "profile": json.dumps(profile, ensure_ascii=False),
         }
         self._dataset = {"dataset_name": entity["name"], "dataset_digest": entity["digest"]}
-        self._delivery.send(Operation("dataset", {"dataset": entity, "context": context}))
+        self._delivery.send(Operation("dataset", {"dataset": entity, "context": "training"}))
 
     def take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
         """Go on with a run that was interrupted, and return what it lacks of its parameters.
@@ -225,7 +225,7 @@ def open_run(
     client = delivery.client_for(uri)
     tags = {
         **user_tags(config),
-        METRICS_TAG: json.dumps(describe(metrics_of(config)), ensure_ascii=False),
+        recorded_metrics.TAG: json.dumps(describe(metrics_of(config)), ensure_ascii=False),
         **description.tags,
         **provenance.tags(),
         **processes.this_process(),

@@ -15,7 +15,7 @@ from fitgap import locks, processes, store
 from fitgap.config import project
 from fitgap.config.schema import MetricConfig
 from fitgap.errors import RequestError
-from fitgap.store import moved
+from fitgap.store import moved_database
 from fitgap.tracking import delivery, mlflow_ui, outbox
 
 FAILURE_TAG = "fitgap.failure"
@@ -141,7 +141,7 @@ def _create_or_restore(
     location = None  # a tracking server knows best
     if store.kind_of(uri) != "server":
         beside = sqlite_path(uri) or project.folder() / "mlflow.db"
-        location = beside.with_name(moved.FOLDER).as_uri()
+        location = beside.with_name(moved_database.FOLDER).as_uri()
     metric, described = next(iter(metrics.items()))
     shown = mlflow_ui.view(metric, higher_is_better=described.direction == "higher")
     tags = mlflow_ui.KIND_TAG | {mlflow_ui.VIEW_TAG: shown}

@@ -20,7 +20,7 @@ from fitgap.errors import DivergedError
 from fitgap.evaluation.metrics import Metric, compute, metrics_of
 from fitgap.evaluation.scores import Partition, Partitions, Scores
 from fitgap.models import build
-from fitgap.training import memory, metric_cost
+from fitgap.training import callback_state, metric_cost
 from fitgap.training.checkpoints import Checkpoint
 from fitgap.training.engines.choice import Engine
 from fitgap.training.metric_cost import Spent
@@ -144,7 +144,7 @@ def fit(
         Called with each epoch's figures, those from before an interruption included.
     save
         Called after each epoch with all that the rest depends on; not called where nobody knows
-        what a callback remembers (`fitgap.training.memory`), which is said.
+        what a callback remembers (`fitgap.training.callback_state`), which is said.
     resume
         What `save` was given last, if the training was interrupted; it ends with the same bits
         as if it had not been.
@@ -177,7 +177,7 @@ def fit(
         epochs = [_epoch_from_plain(plain) for plain in plain_epochs]
         engine.set_state(resume.state)
         for callback, attributes in zip(callbacks, resume.callbacks, strict=True):
-            memory.give_back(callback, attributes)
+            callback_state.restore(callback, attributes)
         model.stop_training = resume.stopped
         for epoch in epochs:
             observe(epoch)
@@ -291,7 +291,7 @@ def _checkpoint(
     """Return all that the rest depends on; None if nobody knows what a callback remembers."""
     memories = []
     for callback in callbacks:
-        known = memory.of(callback)
+        known = callback_state.of(callback)
         if known is None:
             if len(epochs) == 1:
                 say(

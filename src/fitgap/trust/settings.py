@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fitgap.config import settings
 from fitgap.config.schema import Config
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.trust import targets
 
 MOST_CHARACTERS = 1_000_000  # of a file of settings
@@ -66,8 +66,7 @@ def check_types(plain: Mapping[str, Any], *, what: str) -> None:
             try:
                 OmegaConf.merge(OmegaConf.structured(schema), dict(value))
             except OmegaConfBaseException as error:
-                reason = str(error).splitlines()[0]
-                raise RequestError(f"{what}: {name}: {reason}") from error
+                raise RequestError(f"{what}: {name}: {first_line(error)}") from error
     seed = plain.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise RequestError(f"{what}: seed must be an integer, got {targets.shown(seed)}")

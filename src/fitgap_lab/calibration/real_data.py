@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
 from fitgap import store
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.ranking import compare
-from fitgap.comparison.replicates import mean
 from fitgap.comparison.significance import Paired
 from fitgap.report import text_tables
 from fitgap.store import StoredRun, predictions
@@ -167,4 +167,4 @@ def _optimizer(run: StoredRun) -> str:
 
 
 def _mean(runs: Sequence[StoredRun], metric: str) -> float:
-    return mean([run.metrics[metric] for run in runs])
+    return fmean([run.metrics[metric] for run in runs])

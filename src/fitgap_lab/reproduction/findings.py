@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from scipy.special import stdtrit
@@ -194,7 +195,7 @@ def place(figure: Figure, curves: Sequence[Sequence[float]]) -> Finding:
     curves
         One per seed, of the same number of epochs.
     """
-    means = [math.fsum(values) / len(values) for values in zip(*curves, strict=True)]
+    means = [fmean(values) for values in zip(*curves, strict=True)]
     reached = [number for number, mean in enumerate(means, start=1) if mean >= figure.value]
     verdict = f"at epoch {reached[0]}" if reached else f"> epoch {len(means)}"
     return Finding(figure, (), None, None, None, verdict)

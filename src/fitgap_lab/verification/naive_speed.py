@@ -1,4 +1,4 @@
-"""How long the loops of `fitgap.reference.naive` take, beside NumPy's expressions and Keras.
+"""How long the loops of `fitgap_lab.verification.naive` take, beside NumPy's expressions and Keras.
 
 All three compute the same operation on the same arrays and must give the same result. What is
 measured is the processor's time for one call from Python, so Keras's times include what it does
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from fitgap.reference import naive
 from fitgap.training import backend
+from fitgap_lab.verification import naive
 
 # A sample is as many calls as fill this time: a single call of a microsecond cannot be timed.
 _SAMPLE_SECONDS = 0.02

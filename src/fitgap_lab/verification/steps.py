@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fitgap.reference import naive
 from fitgap.reference.activations import get_activation
 from fitgap.reference.arrays import AnyArray
 from fitgap.reference.batches import one_hot, to_channels_first
 from fitgap.reference.layers import Dense, Flatten, Rescaling
 from fitgap.training.engines.numpy_reference import network_of
 from fitgap.training.engines.reference_settings import network
+from fitgap_lab.verification import naive
 from fitgap_lab.verification.checks import (
     ELEMENTWISE_BOUND,
     SUM_BOUND,

@@ -1,8 +1,8 @@
 """Tensor operations by explicit loops.
 
 Each function does with Python loops what one NumPy expression does, so that the loops can be
-read, timed and compared. Nothing else in the package calls them: they are thousands of times
-slower than the vectorised layers.
+read, timed and compared. They are thousands of times slower than the vectorised layers of
+`fitgap.reference`.
 
 References
 ----------

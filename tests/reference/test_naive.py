@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from fitgap.reference import naive
+from fitgap_lab.verification import naive
 
 
 def test_relu_is_zero_below_zero_and_identity_above(rng):

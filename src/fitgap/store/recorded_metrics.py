@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fitgap.store import StoredRun
+from fitgap.store.base import StoredRun
 
-TAG = "fitgap.metrics"
+TAG = "fitgap.metrics"  # name, direction, bounds and phrase of each, the primary one first
 PRIMARY = "accuracy"  # of runs that do not say
 # Parts of the names that others give to metrics of which more is better.
 _HIGHER = frozenset(

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitgap.training import checkpoints, memory
+from fitgap.training import callback_state, checkpoints
 from fitgap.training.checkpoints import Checkpoint
 
 
@@ -52,9 +52,9 @@ def test_plain_attributes_are_given_back(tmp_path):
     first.set_model(keras.Sequential())
     first.losses += [0.5, float("nan")]
     first.best["epoch"] = 2
-    (kept,) = through_a_file([memory.of(first)], tmp_path)
+    (kept,) = through_a_file([callback_state.of(first)], tmp_path)
     second = Counts()
-    memory.give_back(second, kept)
+    callback_state.restore(second, kept)
     assert (second.patience, second.best, second.losses[0]) == (5, {"epoch": 2}, 0.5)
     assert np.isnan(second.losses[1])
 
@@ -62,18 +62,18 @@ def test_plain_attributes_are_given_back(tmp_path):
 def test_what_a_callback_says_is_given_back(tmp_path):
     first = Says()
     first.count = 4
-    (kept,) = through_a_file([memory.of(first)], tmp_path)
+    (kept,) = through_a_file([callback_state.of(first)], tmp_path)
     second = Says()
-    memory.give_back(second, kept)
+    callback_state.restore(second, kept)
     assert second.count == 4 + 0 + 1 + 2
 
 
 def test_the_memory_of_early_stopping_is_its_weights_and_counts(tmp_path):
     stopping = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
     stopping.wait, stopping.best_weights = 1, [np.ones(2), np.zeros((2, 2))]
-    (kept,) = through_a_file([memory.of(stopping)], tmp_path)
+    (kept,) = through_a_file([callback_state.of(stopping)], tmp_path)
     fresh = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
-    memory.give_back(fresh, kept)
+    callback_state.restore(fresh, kept)
     assert fresh.wait == 1
     for one, other in zip(fresh.best_weights, stopping.best_weights, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -83,9 +83,9 @@ def test_the_memory_of_early_stopping_is_its_weights_and_counts(tmp_path):
     "kept", [object(), {1: "a"}, (1, 2), np.ones(2), [np.ones(2), 1], {1, 2}, len]
 )
 def test_what_would_not_come_back_equal_is_unknown(kept):
-    assert memory.of(HoldsAnObject(kept)) is None
+    assert callback_state.of(HoldsAnObject(kept)) is None
 
 
 @pytest.mark.parametrize("kept", [None, True, 0.1, "text", [], [1, [2.5]], {"a": {"b": None}}])
 def test_plain_values_are_known(kept):
-    assert memory.of(HoldsAnObject(kept)) == {"kept": kept}
+    assert callback_state.of(HoldsAnObject(kept)) == {"kept": kept}

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.options import is_group
+from fitgap.config.quoting import quoted
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 
@@ -130,6 +131,4 @@ def _key(name: object, *, key: str) -> str:
 def _text(text: str) -> str:
     # What reads as a number or a word of Hydra's own is text all the same, since it was text.
     is_plain = text.isidentifier() and text.lower() not in ("null", "true", "false", "nan", "inf")
-    if is_plain:
-        return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return text if is_plain else quoted(text)

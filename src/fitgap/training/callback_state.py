@@ -13,12 +13,12 @@ from typing import Any
 import keras
 import numpy as np
 
-Memory = Mapping[str, Any]
+State = Mapping[str, Any]
 # What Keras itself puts into every callback; each instance has its own.
 _OF_THE_INSTANCE = ("_model", "params", "validation_data")
 
 
-def of(callback: keras.callbacks.Callback) -> Memory | None:
+def of(callback: keras.callbacks.Callback) -> State | None:
     """Return what a callback remembers: plain values, and weights it keeps; None if unknown.
 
     Of Keras's callbacks, functions, files and the model are left out, since a new instance has
@@ -40,12 +40,12 @@ def of(callback: keras.callbacks.Callback) -> Memory | None:
     return own if all(map(_can_be_kept, own.values())) else None
 
 
-def give_back(callback: keras.callbacks.Callback, memory: Memory) -> None:
+def restore(callback: keras.callbacks.Callback, state: State) -> None:
     """Have a callback remember what another instance of it did."""
     if hasattr(callback, "get_state") and hasattr(callback, "set_state"):
-        callback.set_state(dict(memory))
+        callback.set_state(dict(state))
     else:
-        vars(callback).update(memory)
+        vars(callback).update(state)
 
 
 def is_arrays(value: object) -> bool:

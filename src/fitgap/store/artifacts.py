@@ -1,0 +1,52 @@
+"""The files of a run: where they lie on this machine, or fetched from elsewhere."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from fitgap.errors import RequestError, first_line
+from fitgap.store.base import StoredRun
+
+
+def local_folder(artifact_uri: str) -> Path | None:
+    """Return the folder of a run's files, or None if they are not in the file system."""
+    parts = urlsplit(artifact_uri)
+    return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+
+
+@contextmanager
+def local_file(run: StoredRun, name: str, *, uri: str) -> Iterator[Path]:
+    """Give the path of a run's file; one that lies elsewhere is fetched until the block is left.
+
+    MLflow is imported only then, since that takes seconds.
+
+    Parameters
+    ----------
+    run
+        Of the record.
+    name
+        Of the file; one in the file system may be absent.
+    uri
+        Of the record.
+
+    Raises
+    ------
+    RequestError
+        If the file cannot be fetched.
+    """
+    if (folder := local_folder(run.artifact_uri)) is not None:
+        yield folder / name
+        return
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    address = f"{run.artifact_uri.rstrip('/')}/{name}"
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as fetched:
+        try:
+            path = download_artifacts(artifact_uri=address, dst_path=fetched, tracking_uri=uri)
+        except (MlflowException, OSError, ValueError) as error:
+            reason = first_line(error)
+            raise RequestError(f"{name} of run {run.run_id} cannot be fetched: {reason}") from error
+        yield Path(path)
