@@ -108,7 +108,7 @@ def test_of_a_sweep_a_list_is_a_choice_and_a_tuple_a_value(settings, expected):
         ({"overrides": [3]}, r"overrides must be a list of text, got \[3\]"),
         ({"optimizer": ["sgd", "adam"]}, r"optimizer takes one option, got .* Study\.sweep"),
         ({"architecture": [dir, len]}, "architecture takes one option"),
-        ({"architecture": keras.layers.Flatten()}, "a Flatten that is built already"),
+        ({"architecture": keras.layers.Flatten()}, "a Flatten that is already built"),
         ({"optimizer": "sgd", "overrides": ["optimizer=adam"]}, "optimizer is given twice"),
     ],
     ids=lambda value: str(value)[:30],
@@ -138,7 +138,7 @@ def test_a_wrong_number_of_workers_is_refused(study, workers):
 
 def test_within_a_sweep_a_study_cannot_be_run(study, monkeypatch):
     monkeypatch.setenv("FITGAP_SWEEP", "{}")
-    with pytest.raises(RequestError, match="a sweep is under way"):
+    with pytest.raises(RequestError, match="runs a job of a sweep"):
         study.run()
 
 
@@ -160,7 +160,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ((np.ones((3, 2)), np.ones(2)), "as many rows each, got 3 and 2"),
+        ((np.ones((3, 2)), np.ones(2)), "the same number of rows, got 3 and 2"),
         ("fashion_mnis", "neither a dataset nor a path that exists; did you mean fashion_mnist"),
         ({"path": "x.csv"}, "need its name"),
         (3, "data must be a dataset's name"),
@@ -243,7 +243,7 @@ def test_a_label_is_of_a_table_alone(folder):
 
 
 def test_a_project_folder_must_exist(tmp_path):
-    with pytest.raises(RequestError, match="is no folder that exists"):
+    with pytest.raises(RequestError, match="must be an existing folder"):
         fitgap.Study(project=tmp_path / "none")
 
 
@@ -455,7 +455,7 @@ def test_a_function_that_its_module_does_not_hold_is_refused(study, monkeypatch,
 
 def test_a_schedule_belongs_to_its_own_setting(study):
     falling = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10))
-    with pytest.raises(RequestError, match="schedule is a setting of its own"):
+    with pytest.raises(RequestError, match="schedule is a separate setting"):
         study.run(optimizer=falling, **SMALL)
 
 

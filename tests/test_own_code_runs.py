@@ -114,7 +114,10 @@ def test_a_network_with_own_layers_is_opened_from_the_project(project):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda here: (here / "scaling.py").write_text("factor = 3.0\n"), "not as it was recorded"),
+        (
+            lambda here: (here / "scaling.py").write_text("factor = 3.0\n"),
+            "has changed since it was recorded",
+        ),
         (lambda here: (here / "scaling.py").unlink(), "not in the project folder"),
     ],
     ids=["edited", "removed"],
@@ -179,7 +182,7 @@ def test_own_code_without_a_source_is_said_and_no_earlier_run_answers_for_it(
     first, second = (experiment.run(experiment.plan(config)) for _ in range(2))
     assert not second.reused
     assert first.run_id != second.run_id
-    said = "its source cannot be read, so no earlier run answers for it"
+    said = "its source cannot be read, so no earlier run counts as equal"
     assert capsys.readouterr().out.count(said) == 2  # once a run
     tags = recorded.open_run(second.run_id, uri=tracking_uri).tags
     assert "no source" in tags["fitgap.code_unknown"]

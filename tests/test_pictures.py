@@ -324,7 +324,11 @@ def test_a_run_is_found_by_the_beginning_of_its_id(monkeypatch):
     monkeypatch.setattr(store, "experiments", lambda _uri: {"e": "1"})
     monkeypatch.setattr(store, "find_runs", lambda *_, **__: runs)
     assert store.find_run("sqlite:///m.db", "c").run_id == "c"
-    for beginning, said in (("ab", "2 run ids begin so"), ("x", "no run id"), ("", "no run id")):
+    for beginning, said in (
+        ("ab", "2 run ids begin like this"),
+        ("x", "no run id"),
+        ("", "no run id"),
+    ):
         with pytest.raises(RequestError, match=said):
             store.find_run("sqlite:///m.db", beginning)
 

@@ -107,7 +107,7 @@ def test_image_that_is_not_there_is_a_wrong_request(text):
 
 @pytest.mark.parametrize("run_id", ["nope", "0" * 32, "a/b", ""])
 def test_unknown_run_is_a_wrong_request(run_id, finished):
-    with pytest.raises(RequestError, match=r"there is no run|no run id begins so"):
+    with pytest.raises(RequestError, match=r"there is no run|no run id begins like this"):
         recorded.open_run(run_id, uri=finished[0])
 
 

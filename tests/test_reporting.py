@@ -310,7 +310,8 @@ def test_choosing_the_best_of_many_is_said_to_flatter():
     word = with_word("undecided", outperforms=0.6, smallest=0.1, error=0.02)
     groups[1:] = [replace(group, against_best=word) for group in groups[1:]]
     *_, told = decision(make_section(*groups))
-    assert "best of 3 groups not told apart: choosing it flatters its val/accuracy by up to" in told
+    assert "best of 3 groups that these runs do not distinguish" in told
+    assert "Choosing it makes its val/accuracy look better by up to" in told
     # The expected largest of three normal numbers is 3 / (2 sqrt(pi)); Blom's comes near it.
     expected = 3 / (2 * math.sqrt(math.pi)) * 0.02 / math.sqrt(2)
     assert flattery(3, 0.02) == pytest.approx(expected, rel=0.05)

@@ -36,7 +36,7 @@ def test_servers_listen_on_loopback_unless_told(of):
 
 def test_who_may_use_the_server_is_said(tmp_path):
     said = postgres_server._who_may_use_it(tmp_path, "127.0.0.1", auth=False)
-    assert "whoever is on this machine" in said
+    assert "everyone on this machine" in said
     assert "--auth" in said
     assert "0.0.0.0's network" in postgres_server._who_may_use_it(tmp_path, "0.0.0.0", auth=False)
 
@@ -92,7 +92,7 @@ def test_a_certificate_that_does_not_serve_is_told_before_anything_starts(tmp_pa
     words = ["--folder", str(tmp_path / "server"), "--certfile", str(certificate[0]), "--keyfile"]
     done = CliRunner().invoke(command.command, [*words, str(wrong)])
     assert isinstance(done.exception, RequestError)
-    assert "do not serve" in str(done.exception)
+    assert "cannot be used" in str(done.exception)
     alone = CliRunner().invoke(command.command, words[:-1])
     assert "belong together" in alone.output
     assert not (tmp_path / "server").exists()

@@ -153,7 +153,7 @@ def test_the_same_command_again_goes_on_in_the_same_parent_run(train, uri, monke
     MlflowClient(uri).set_tag(parent.run_id, processes.SINCE_BOOT_TAG, "another")
     done = train("-m", *GRID)
     assert done.code == 0
-    assert f"goes on in its parent run {parent.run_id}" in done.out
+    assert f"continues in its parent run {parent.run_id}" in done.out
     (again,) = by_role(uri, "sweep")
     assert (again.run_id, again.status) == (parent.run_id, "FINISHED")
     assert "fitgap.failure" not in again.tags
@@ -325,13 +325,13 @@ def test_resume_as_a_command_on_another_launcher(run_train, sweep_process, uri):
     )
     assert resumed.returncode == 0, resumed.stderr
     (parent,) = by_role(uri, "sweep")
-    assert f"goes on in its parent run {parent.run_id}" in resumed.stdout
+    assert f"continues in its parent run {parent.run_id}" in resumed.stdout
     assert len(by_role(uri, "run")) == 1
     assert "hydra/launcher=joblib" in sweep_state.read_plan(uri, Sweep("fitgap", parent)).hydra
 
     changed = run_train("-m", *GRID[1:], "seed=7", f"hydra.sweeper.resume={parent.run_id}")
     assert changed.code == 2
-    assert "cannot be resumed: its command makes other jobs now" in changed.err
+    assert "cannot be resumed: its command would make other jobs now" in changed.err
 
 
 # What the runs of an identity say of a job.
@@ -444,7 +444,7 @@ def test_wrong_requests_are_answered_in_a_line_or_two(
         (("status", *empty), "there are no sweeps in "),
         (("status", *there, "--experiment", "fitgap"), "--experiment must be one with sweeps"),
         (("status", *there, "--experiment", "fitgap"), "There are some in: other"),
-        (("resume", *there, "nosuch"), "no sweep is 'nosuch' in "),
+        (("resume", *there, "nosuch"), "there is no sweep 'nosuch' in "),
     ):
         code, _, said = sweep_script(*arguments)
         assert code == 2

@@ -72,7 +72,7 @@ def test_figures_that_are_equal_or_not_finite_tell_nothing():
 
 def test_where_nothing_can_be_told_that_is_what_is_said():
     comparison = compare(made_up_runs(figures(3, 1, 1)))
-    assert "Nothing can be told" in variance_text(comparison, form="markdown")
+    assert "The variance cannot be estimated" in variance_text(comparison, form="markdown")
     assert variance_text(comparison, form="json") == "[]\n"
 
 

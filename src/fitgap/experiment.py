@@ -225,7 +225,7 @@ def _say_unknown(planned: Plan) -> None:
     unknown = planned.sources.own.unknown
     if unknown and planned.config.tracking.parent is None:
         print(
-            f"{'; '.join(unknown)}: its source cannot be read, so no earlier run answers for it",
+            f"{'; '.join(unknown)}: its source cannot be read, so no earlier run counts as equal",
             flush=True,
         )
 

@@ -44,7 +44,7 @@ def why_not(folder: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     if error.errno in _NO_LOCKS:
         return (
-            f"{folder} is on a file system without locks ({reason}), by which fitgap's processes "
-            "keep out of each other's way: take a folder on another disk"
+            f"{folder} is on a file system without locks ({reason}), which fitgap needs so that "
+            "two processes do not train the same run; use a folder on another disk"
         )
     return f"{folder} cannot be written: {reason}"

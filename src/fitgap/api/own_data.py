@@ -58,7 +58,7 @@ def overrides(data: Any, *, label: str | Sequence[str] | None) -> list[str]:
         cannot be written.
     """
     if label is not None and not (_is_frame(data) or isinstance(data, str | Path)):
-        raise RequestError("label names a column of a table, and data is none")
+        raise RequestError("label names a column of a table, but data is not a table")
     if data is None:
         return []
     if callable(data):
@@ -107,7 +107,7 @@ def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> 
     if name is None:
         raise RequestError(
             f"data={str(data)!r} must be a folder or end in {', '.join(_BY_ENDING)}; "
-            "say data={'name': ..., 'path': ...} otherwise"
+            "for another ending, give data={'name': ..., 'path': ...}"
         )
     if path.suffix.lower() == ".npy":
         raise RequestError(
@@ -115,7 +115,7 @@ def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> 
             f"data=({str(data)!r}, 'labels.npy')"
         )
     if label is not None and name != "table":
-        raise RequestError(f"label names a column of a table, and data={str(data)!r} is none")
+        raise RequestError(f"label names a column of a table, but data={str(data)!r} is not one")
     settings: dict[str, Any] = {"name": name, "path": path.absolute()}
     return _of_settings(settings | ({} if label is None else {"label": label}))
 
@@ -145,7 +145,8 @@ def _save_arrays(data: Any) -> Path:
         if x in arrays and (arrays[x].ndim == 0 or len(arrays[x]) != len(np.atleast_1d(arrays[y]))):
             rows = [len(np.atleast_1d(arrays[name])) for name in (x, y)]
             raise RequestError(
-                f"data: inputs and labels must have as many rows each, got {rows[0]} and {rows[1]}"
+                "data: inputs and labels must have the same number of rows, got "
+                f"{rows[0]} and {rows[1]}"
             )
     digest = hashlib.sha256()
     for name, array in arrays.items():

@@ -78,7 +78,7 @@ def of_data(value: Any) -> dict[str, Any]:
     target, settings = _function_of("data", value, here_only)
     if here_only:
         raise RequestError(
-            f"data: {here_only[0]} has no source that could be kept; define it by def at the top "
+            f"data: {here_only[0]} has no source that can be kept; define it with def at the top "
             "of a module or cell"
         )
     return {"_target_": target, **settings}
@@ -135,8 +135,8 @@ def _function_of(what: str, value: Any, here_only: list[str]) -> tuple[str, dict
         return public, settings | _settings_of_object(function)
     if _is_built(function):
         raise RequestError(
-            f"{what}: a {type(function).__name__} that is built already was handed over; hand over "
-            "the function that makes it, since each run begins with weights of its own"
+            f"{what}: a {type(function).__name__} that is already built cannot be used; give the "
+            "function that makes it, because each run begins with its own weights"
         )
     if callable(function):
         return _name_in_keras(function) or _target(function, here_only), settings
@@ -169,7 +169,7 @@ def _settings_of_object(value: Any) -> dict[str, Any]:
     config = value.get_config()
     if isinstance(config.get("learning_rate"), Mapping):
         raise RequestError(
-            "an optimizer's schedule is a setting of its own: training={'schedule': 'cosine'}"
+            "an optimizer's schedule is a separate setting: training={'schedule': 'cosine'}"
         )
     return {
         key: float(str(np.float32(item))) if isinstance(item, float) else item  # kept in float32
@@ -184,8 +184,8 @@ def _target(function: Callable[..., Any], here_only: list[str]) -> str:
     if module and module != "__main__" and "<" not in name:
         if targets.locate(f"{module}.{name}") is not function:
             raise RequestError(
-                f"{module}.{name} is not the function that was handed over: define it by def at "
-                "the top of a module, and hand over that one"
+                f"{module}.{name} is not the function that was given: define it with def at the "
+                "top of a module, and give that one"
             )
         return f"{module}.{name}"
     registered = targets.register(function)

@@ -249,7 +249,7 @@ class Study:
         """Return the command line's words, and the functions that only this process knows."""
         if processes.is_in_sweep():
             raise RequestError(
-                "a sweep is under way, and this is one of its jobs: a study cannot be run in it"
+                "this process runs a job of a sweep, and a study cannot be run inside such a job"
             )
         if isinstance(overrides, str) or not all(isinstance(each, str) for each in overrides):
             raise RequestError(f"overrides must be a list of text, got {overrides!r}")
@@ -271,12 +271,12 @@ class Study:
     ) -> "list[Plan]":
         """Train the grid that the words make, here or by the command; return its jobs' plans."""
         if not isinstance(workers, int) or workers < 1:
-            raise RequestError(f"workers must be a whole number from 1 on, got {workers!r}")
+            raise RequestError(f"workers must be a whole number, 1 or more, got {workers!r}")
         if workers > 1:
             if here_only:
                 raise RequestError(
-                    f"{here_only[0]} has no source that other processes could import; define "
-                    "it by def at the top of a module or cell, or use workers=1"
+                    f"{here_only[0]} has no source that other processes can import; define "
+                    "it with def at the top of a module or cell, or use workers=1"
                 )
             asked = [*asked, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
         with session() as hydra:
@@ -301,7 +301,7 @@ class Study:
         identities = [each.identity for each in planned]
         found = find(planned[0].uri, experiment=experiment_name, identities=identities)
         if not found:
-            raise RuntimeError("no run was recorded; its process ended before")
+            raise RuntimeError("no run was recorded, because its process ended too early")
         return found
 
     @contextmanager
@@ -329,7 +329,7 @@ def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
 def _project_folder(told: str | Path | None) -> Path:
     folder = Path(told).expanduser().absolute() if told else project.folder()
     if not folder.is_dir():
-        raise RequestError(f"project={str(told)!r} is no folder that exists")
+        raise RequestError(f"project={str(told)!r} must be an existing folder")
     if not os.access(folder, os.W_OK):
         raise RequestError(f"the project folder {folder} cannot be written")
     return folder

@@ -45,7 +45,7 @@ def warn_of_missing_letters(spec: Mapping[str, Any]) -> None:
     print(
         f"warning: no installed font has {shown}; the picture shows boxes instead. Install one "
         "(fonts-noto-cjk has Chinese, Japanese and Korean), or write an .svg or .html file, which "
-        "uses its reader's fonts.",
+        "uses the fonts of the machine that shows it.",
         file=sys.stderr,
     )
 

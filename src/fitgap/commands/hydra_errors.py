@@ -85,7 +85,7 @@ def _describe_setting(error: OmegaConfBaseException) -> str:
     if error.parent_node is None or not _is_unknown(error):
         reason = str(error).splitlines()[0]
         if found := re.search(r"(\w+) is not a ListConfig", reason):  # OmegaConf's word for a list
-            reason = f"must be a list, as [28,28], got {found[1]}"
+            reason = f"must be a list, such as [28,28], got {found[1]}"
         return f"{key}: {reason}"
     prefix, _, last = key.rpartition(".")
     if not prefix and last in _SHORT_NAMES:

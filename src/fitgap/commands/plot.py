@@ -21,7 +21,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
         return None
     width, _, height = text.lower().partition("x")
     if not (width.isdecimal() and height.isdecimal() and 50 <= int(width) <= 4000):
-        raise click.BadParameter(f"must be WIDTHxHEIGHT as 560x320, got {text}")
+        raise click.BadParameter(f"must be WIDTHxHEIGHT, such as 560x320, got {text}")
     return int(width), int(height)
 
 
@@ -117,12 +117,12 @@ def command(
     learning-curve the metric by number of images, of a sweep=learning_curve
     race           how the candidates of the newest race stood, round by round
     run RUN        its metrics by epoch, the gap shaded
-    confusion RUN  which class of the test set it takes for which
+    confusion RUN  which class of the test set it confuses with which
 
     Where runs lie on different data, each data set is a picture of its own.
     """  # noqa: D301 (click's mark for a paragraph that is not to be wrapped)
     if (run is not None) != (kind in OF_A_RUN):
-        needs = "needs a run: its id" if run is None else "takes no run"
+        needs = "needs the id of a run" if run is None else "takes no run"
         raise click.UsageError(f"plot {kind} {needs}")
     pictures: list[Picture]
     if run is not None:

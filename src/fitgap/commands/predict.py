@@ -44,18 +44,18 @@ def command(
     trust: tuple[str, ...],
     uri: str,
 ) -> None:
-    """Say what a run's network predicts for your files.
+    """Show what a run's network predicts for your files.
 
     RUN_ID is MLflow's id of a finished run. Each FILE is a PNG, JPEG, WebP, BMP, GIF or TIFF of
-    any size and mode, or a folder of them (its own files, by name); or a text (.txt), or one table
-    (CSV, TSV, Parquet) with the columns that the network takes, or one array (.npy, .npz) of images
+    any size and mode, a folder of such images, or a text (.txt). Instead, one FILE may be a table
+    (CSV, TSV, Parquet) with the columns that the network takes, or an array (.npy, .npz) of images
     or rows. Without a FILE, test samples are predicted.
     """
     if files and images:
         raise click.UsageError("--images chooses test images: name files or those, not both")
     if invert and not files:
         raise click.UsageError(
-            "--invert is for files: test images are what the network learned from"
+            "--invert is for files only: test images already are as the training images were"
         )
     from rich.console import Console
 

@@ -21,8 +21,8 @@ MOST_SHOWN = 8  # metrics and arrays that differ, each
 def command(*, run_id: str, uri: str, trust: tuple[str, ...]) -> int:
     """Repeat a recorded run from its record alone and say whether the bits agree.
 
-    RUN_ID is MLflow's id of a finished run. Exit code 0: they do. 1: they do not, or the training
-    failed. 2: there is no such finished run, or its record cannot be repeated.
+    RUN_ID is MLflow's id of a finished run. Exit code 0: the bits agree. 1: they differ, or the
+    training failed. 2: there is no such finished run, or its record cannot be repeated.
     """
     from fitgap import experiment, rerun
     from fitgap.store import recorded
@@ -46,13 +46,15 @@ def command(*, run_id: str, uri: str, trust: tuple[str, ...]) -> int:
     if differences:
         _print_differences(differences)
     else:
-        print("Nothing else that the record knows of differs: code, versions, data, machine.")
+        print(
+            "The record shows no other difference: code, versions, data and machine are the same."
+        )
     return FAILED
 
 
 def _print_differences(differences: "Sequence[Difference]") -> None:
     if not differences:
-        print("code, versions, data and machine are as they were")
+        print("code, versions, data and machine are the same as then")
     for one in differences:
         print(f"  {one.what}: {one.then} then, {one.now} now")
 

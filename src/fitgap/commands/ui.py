@@ -22,7 +22,7 @@ def command(*, uri: str, host: str, port: int) -> int:
 
     store.check(uri)
     if uri.startswith("http"):
-        print(f"the tracking server has the UI: {store.redact(uri)}")
+        print(f"the tracking server itself shows MLflow's UI: {store.redact(uri)}")
         _print_links(uri, server=store.redact(uri).rstrip("/"))
         return exit_codes.OK
     _check_port(host, port)
@@ -44,7 +44,7 @@ def _check_port(host: str, port: int) -> None:
             probe.bind((host, port))
     except OSError as error:
         raise RequestError(
-            f"--host {host} --port {port}: {error.strerror}; another one: --port {port % 65535 + 1}"
+            f"--host {host} --port {port}: {error.strerror}; try --port {port % 65535 + 1}"
         ) from error
 
 

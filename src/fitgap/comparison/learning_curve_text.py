@@ -18,7 +18,7 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
             f"(95 % interval {gain.low:.4f} to {gain.high:.4f})."
         )
         if gain.low is not None and gain.low <= 0:
-            sentences.append("The interval holds zero: it may be worth nothing.")
+            sentences.append("The interval contains zero: more data may bring nothing.")
     else:
         sentences.append(f"What twice the data would bring cannot be predicted: {told.doubt}.")
     if told.gain is not None:
@@ -29,8 +29,8 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
             else ""
         )
         sentences.append(
-            f"{over}The interval holds for curves that go on by a power law, with or without a "
-            "floor; one that bends otherwise is not foreseen."
+            f"{over}The interval holds for curves that continue as a power law, with or without a "
+            "floor; it does not foresee a curve that bends in another way."
         )
     if told.law is not None:
         law = told.law

@@ -122,8 +122,8 @@ def _say_fine_margin(margin: float, runs: Iterable[StoredRun], *, primary: str) 
     images = images_of(runs, fewest=True).get("val")
     if images and known_metric(primary, runs).is_share and margin < 1 / images:
         print(
-            f"the margin {margin:g} is less than one of {images:,} validation images: that nothing "
-            "is better by more takes very many rounds (--margin)",
+            f"the margin {margin:g} is less than one of {images:,} validation images: to show "
+            "that no candidate is better by more takes very many rounds (--margin)",
             flush=True,
         )
 
@@ -194,8 +194,7 @@ def _check(grid: Sequence[Overrides], settings: Sequence[Config], request: Reque
     for name in ("dataset", "split"):
         if len({repr(getattr(config, name)) for config in settings}) > 1:
             raise RequestError(
-                f"race holds candidates against each other on the same data; {name} differs "
-                "between them"
+                f"race compares candidates on the same data, but {name} differs between them"
             )
     if settings[0].split.name == "none":
         raise RequestError("race needs a validation partition, but split=none leaves none")

@@ -17,7 +17,7 @@ from fitgap.store.recorded_metrics import KnownMetric, known_metric, primary_met
 BASELINE = "none"
 RULE = (
     "The largest gain on validation data first; remedies that are shown to be worse there come "
-    "last. A smaller gap alone is no gain: to learn less brings it too."
+    "last. A smaller gap alone is no gain: a network that learns less has one, too."
 )
 SETTING = "remedy"  # that such a sweep varies
 START = "train sweep=remedies"  # after the program's name
@@ -252,8 +252,7 @@ def notes(found: Found, *, missing: int) -> list[str]:
         f"by Student's t over {scope}.",
         RULE,
         f"The intervals of all {len(found.effects)} remedies hold at once (95 %, Bonferroni): "
-        "where none does anything, a table like this calls any of them different in at most one "
-        "of twenty cases.",
+        "if no remedy has an effect, at most one such table in twenty shows a difference.",
     ]
     if missing:
         told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")

@@ -195,6 +195,7 @@ def _flattered(section: Section, undecided: list[Group]) -> str:
     error = sorted(errors)[len(errors) // 2]
     number = len(undecided) + 1
     return (
-        f"The first is the best of {number} groups not told apart: choosing it flatters its "
-        f"{section.sort} by up to {flattery(number, error):.4f}. Fresh splits show it unflattered."
+        f"The first is the best of {number} groups that these runs do not distinguish. Choosing it "
+        f"makes its {section.sort} look better by up to {flattery(number, error):.4f}; fresh "
+        "splits show its true value."
     )

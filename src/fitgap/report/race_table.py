@@ -24,9 +24,9 @@ def text(result: Log) -> str:
             heading(result),
             *lines,
             _decision(result),
-            f"This holds for {scope}, whenever one looks: the verdict is false in at most "
-            f"{result.rule.alpha:.3g} of races. Of several that are equally the best, some may be "
-            "out.",
+            f"This holds for {scope}, at every round: the verdict is false in at most "
+            f"{result.rule.alpha:.3g} of races. If several candidates are equally good, some of "
+            "them may be out.",
         ]
     )
 
@@ -42,12 +42,12 @@ def _decision(result: Log) -> str:
     if result.word == BETTER:
         return f"better: {best}"
     if result.word == EQUIVALENT:
-        return f"equivalent: all that are left lie within {margin} of {best}"
+        return f"equivalent: all candidates that are left lie within {margin} of {best}"
     if result.word == FAILED:
-        return "failed: no candidate ran to its end"
+        return "failed: no candidate finished"
     return (
-        "undecided: the budget is used; the same command with a larger --budget goes on, "
-        "with a larger --margin it may be decided now"
+        "undecided: the budget is used; the same command with a larger --budget continues "
+        "the race, and with a larger --margin it may be decided now"
     )
 
 

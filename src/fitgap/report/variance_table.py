@@ -6,7 +6,9 @@ from typing import Any
 from fitgap.comparison.variance import IMAGES, SEED, SPLIT, Components, in_words
 
 HEADER = ("what differs", "standard deviation", "share")
-NOTHING = "Nothing can be told: a group needs two seeds or splits whose figures differ."
+NOTHING = (
+    "The variance cannot be estimated: a group needs two seeds or splits whose figures differ."
+)
 
 
 def said(found: Components | None) -> list[str]:

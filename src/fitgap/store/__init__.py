@@ -132,7 +132,7 @@ def find_run(uri: str, run_id: str) -> StoredRun:
         if run_id and run.run_id.startswith(run_id)
     ]
     if len(found) != 1:
-        many = f"{len(found)} run ids begin so" if found else "no run id begins so"
+        many = f"{len(found)} run ids begin like this" if found else "no run id begins like this"
         raise RequestError(f"run {run_id!r} in {redact(uri)}: {many}")
     return found[0]
 

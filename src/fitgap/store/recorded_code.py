@@ -106,7 +106,7 @@ def imported(run: RecordedRun, *, trusted: Collection[str] = ()) -> Iterator[lis
         if module not in here and not _is_trusted(module, trusted):
             state = "is not in the project folder"
             if module_file(module) is not None:
-                state = "is not as it was recorded"
+                state = "has changed since it was recorded"
             raise RequestError(
                 f"the model of run {run.run_id} needs the module {module}, which {state}\n"
                 f"If you trust the recorded one, use it: --trust {module.partition('.')[0]}"

@@ -65,9 +65,9 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
         if parent.run_id == resume:
             return parent
     raise RequestError(
-        f"sweep {resume} cannot be resumed: its command makes other jobs now, since conf/, the "
-        "data, this package's source or its libraries changed\n"
-        f"Start it anew: {program.name()} train -m ... (what is the same is not trained again)"
+        f"sweep {resume} cannot be resumed: its command would make other jobs now, because conf/, "
+        "the data, fitgap's source or its libraries have changed\n"
+        f"Start it again: {program.name()} train -m ... (finished runs are not trained again)"
     )
 
 

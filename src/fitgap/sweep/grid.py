@@ -119,7 +119,7 @@ def run(
     plan = jobs[0].plan
     if parent_run is not None:
         refuse_running(parent_run, uri=plan.uri)
-        print(f"goes on in its parent run {parent_run.run_id}")
+        print(f"continues in its parent run {parent_run.run_id}")
 
     with workers, _opened(jobs, grid, parent_run) as parent:
         described = describe(

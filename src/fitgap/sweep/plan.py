@@ -93,9 +93,9 @@ def from_json(text: str) -> SweepPlan:
     for job in jobs:
         texts += [job.name, job.identity, job.reused or "", *_each(job.overrides)]
     if not all(isinstance(text, str) for text in texts):
-        raise ValueError("not a sweep's plan: a text is no text")
+        raise ValueError("not a sweep's plan: it has another value where text must be")
     if type(plan.workers) is not int or plan.workers < 1 or type(plan.reuse) is not bool:
-        raise ValueError("not a sweep's plan: its workers or reuse are none")
+        raise ValueError("not a sweep's plan: workers or reuse has a wrong value")
     # These are shown, and composed of nothing; what is composed, `resume.resume_arguments` checks.
     shown = [
         replace(job, name=plain(job.name), overrides=[plain(each) for each in job.overrides])
@@ -106,7 +106,7 @@ def from_json(text: str) -> SweepPlan:
 
 def _each(texts: object) -> list[object]:
     if not isinstance(texts, list):
-        raise ValueError("not a sweep's plan: a list is no list")
+        raise ValueError("not a sweep's plan: it has another value where a list must be")
     return texts
 
 

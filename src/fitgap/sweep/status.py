@@ -91,8 +91,8 @@ def choose_sweep(uri: str, *, run_id: str | None, experiment: str | None = None)
     named = [sweep for sweep in sweeps if run_id and sweep.parent.run_id.startswith(run_id)]
     if len(named) != 1:
         known = ", ".join(sweep.parent.run_id[:SHORT_ID] for sweep in named or sweeps[:5])
-        what = f"{len(named)} sweeps begin so" if named else "the newest are"
-        raise RequestError(f"no sweep is {run_id!r} in {store.redact(uri)}; {what}: {known}")
+        what = f"{len(named)} sweeps begin like this" if named else "the newest are"
+        raise RequestError(f"there is no sweep {run_id!r} in {store.redact(uri)}; {what}: {known}")
     return named[0]
 
 

@@ -112,7 +112,7 @@ def _require_certificate(tls: Tls) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise RequestError(
-            f"--certfile {certificate} and --keyfile {key} do not serve: {error}"
+            f"--certfile {certificate} and --keyfile {key} cannot be used: {error}"
         ) from error
 
 
@@ -310,9 +310,9 @@ def _accounts(folder: Path) -> dict[str, str]:
 
 def _who_may_use_it(folder: Path, host: str, *, auth: bool) -> str:
     if auth:
-        return f"it asks for an account: {ADMIN}, whose password stands in {folder / AUTH_FILE}"
+        return f"it requires an account: {ADMIN}; its password is in {folder / AUTH_FILE}"
     where = "this machine" if host in LOOPBACK else f"{host}'s network"
-    return f"whoever is on {where} may use it; --auth has it ask for accounts (docs/SECURITY.md)"
+    return f"everyone on {where} may use it; --auth makes it require accounts (docs/SECURITY.md)"
 
 
 def _for_this_user(name: str, flags: int) -> int:

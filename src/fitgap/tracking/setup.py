@@ -103,7 +103,7 @@ def end_dead_runs(
         said_to_be_gone = in_dead_sweep or (on_dead_host and not processes.can_be_seen(run.tags))
         if said_to_be_gone or processes.is_gone(run.tags):
             client = delivery.client_for(uri)
-            client.set_tag(run.run_id, FAILURE_TAG, "its process ended without a word")
+            client.set_tag(run.run_id, FAILURE_TAG, "its process ended without a message")
             client.set_terminated(run.run_id, "KILLED")
 
 
