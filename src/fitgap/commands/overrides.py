@@ -161,6 +161,8 @@ def quoted_where_needed(override: str, *, is_sweep: bool) -> str:
     'optimizer=sgd,adam'
     >>> quoted_where_needed("dataset.drop=[id,Größe]", is_sweep=False)
     "dataset.drop=[id,'Größe']"
+    >>> quoted_where_needed("architecture=작은_망,dense", is_sweep=True)
+    "architecture='작은_망',dense"
     """
     found = _KEY.match(override)
     value = override[found.end() :] if found else ""
@@ -170,10 +172,11 @@ def quoted_where_needed(override: str, *, is_sweep: bool) -> str:
         return override
     functions = "|".join(create_functions().definitions)
     inside = found[0] + _FOREIGN_WORD.sub(lambda word: quoted(word[0]), value)
-    if value[:1] in "[{" and _is_readable(inside):
+    is_list = is_sweep and "," in value and not is_path
+    if (is_list or value[:1] in "[{") and _is_readable(inside):
         return inside
     is_structure = re.match(rf"[\[{{'\"]|(?:{functions})\(|.*\$\{{", value)
-    if is_structure or (is_sweep and "," in value and not is_path):
+    if is_structure or is_list:
         return override
     return found[0] + quoted(value)
 

@@ -197,10 +197,10 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
     bounded = [one for one in held if one.covers == IMAGES and not one.by_image and one.word]
     if bounded:
         notes.append(
-            "Groups that are not held against the first image by image, so that for the images the "
-            f"largest possible uncertainty counts: {len(bounded)} of {len(held)}. Their runs "
-            "do not say which validation images they got right, or they are beyond the first "
-            f"{MOST_BY_IMAGE}."
+            "Groups that could not be compared with the first image by image: "
+            f"{len(bounded)} of {len(held)}. Their intervals are wider, since they take in the "
+            "largest uncertainty that the images can bring. Either their runs did not record which "
+            f"validation images they got right, or they rank after the first {MOST_BY_IMAGE}."
         )
     for section in sections:
         metric = section.sort or ""
