@@ -43,6 +43,14 @@ def state_folder() -> Path:
     return folder() / ".fitgap"
 
 
+def record_folder(uri: str) -> Path:
+    """Return where the files beside a record lie: at an SQLite database, else in the project."""
+    from sqlalchemy.engine import make_url
+
+    url = make_url(uri) if uri.startswith("sqlite") else None
+    return Path(url.database).absolute().parent if url and url.database else folder()
+
+
 def own_config_dir() -> Path | None:
     """Return the ``conf/`` that a person added to the packaged one; None if there is none."""
     own = folder() / "conf"

@@ -93,14 +93,26 @@ class StoredPredictions:
 
     def confusion(self, num_classes: int) -> NDArray[np.int64]:
         """Count how often each class (row) was taken for each (column)."""
-        cells = np.bincount(self.true * num_classes + self.predicted, minlength=num_classes**2)
-        return cells.reshape(num_classes, num_classes)
+        return confusion_counts(self.true, self.predicted, num_classes)
 
     def most_confident_errors(self, count: int) -> list[int]:
         """Return the positions of wrongly classified images, the most confident first."""
         wrong = np.flatnonzero(~self.is_right)
         order = np.argsort(-self.confidence[wrong], kind="stable")
         return [int(i) for i in wrong[order][:count]]
+
+
+def confusion_counts(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], num_classes: int
+) -> NDArray[np.int64]:
+    """Count how often each class (row) was taken for each (column).
+
+    >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
+    array([[1, 1],
+           [0, 1]])
+    """
+    cells = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
+    return cells.reshape(num_classes, num_classes)
 
 
 def save(

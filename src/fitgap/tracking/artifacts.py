@@ -78,9 +78,8 @@ def draw_confusion(folder: Path, dataset: Dataset, outputs: NDArray[np.float32])
 
     if dataset.task != "classes" or dataset.num_classes > confusion.MOST_CLASSES:
         return
-    counts = confusion_counts(
-        dataset.y_test, outputs.argmax(axis=1), num_classes=dataset.num_classes
-    )
+    predicted = outputs.argmax(axis=1)
+    counts = predictions.confusion_counts(dataset.y_test, predicted, dataset.num_classes)
     picture = confusion.draw(counts, dataset.class_names)
     picture.save(folder / "confusion_matrix.png", dpi=PICTURE_DPI)
 
@@ -91,20 +90,6 @@ def write_code(folder: Path, texts: Mapping[str, str]) -> None:
         path = folder / "code" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-
-
-def confusion_counts(
-    true: NDArray[np.int64], predicted: NDArray[np.int64], *, num_classes: int
-) -> NDArray[np.int64]:
-    """Count how often each class (row) was taken for each (column).
-
-    >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), num_classes=2)
-    array([[1, 1],
-           [0, 1]])
-    """
-    counts = np.zeros((num_classes, num_classes), np.int64)
-    np.add.at(counts, (true, predicted), 1)
-    return counts
 
 
 def _write_config(path: Path, config: Config) -> None:

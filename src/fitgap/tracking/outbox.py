@@ -15,7 +15,6 @@ from typing import Any
 
 from fitgap import locks
 from fitgap.config import project
-from fitgap.training import checkpoints
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Outbox:
 def folder_for(uri: str) -> Path:
     """Return the folder of all that waits for a store."""
     place = hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:16]
-    return project.folder() / checkpoints.FOLDER / "outbox" / place
+    return project.state_folder() / "outbox" / place
 
 
 def waiting(uri: str) -> list[Outbox]:

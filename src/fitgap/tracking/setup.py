@@ -140,8 +140,7 @@ def _create_or_restore(
         return str(found.experiment_id)
     location = None  # a tracking server knows best
     if store.kind_of(uri) != "server":
-        beside = sqlite_path(uri) or project.folder() / "mlflow.db"
-        location = beside.with_name(moved_database.FOLDER).as_uri()
+        location = (project.record_folder(uri) / moved_database.FOLDER).as_uri()
     metric, described = next(iter(metrics.items()))
     shown = mlflow_ui.view(metric, higher_is_better=described.direction == "higher")
     tags = mlflow_ui.KIND_TAG | {mlflow_ui.VIEW_TAG: shown}

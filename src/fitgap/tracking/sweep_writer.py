@@ -15,7 +15,7 @@ from fitgap.tracking import delivery, disk_full, provenance
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation
 from fitgap.tracking.run_writer import send_text
-from fitgap.tracking.setup import FAILURE_TAG, end_dead_runs, sqlite_path
+from fitgap.tracking.setup import FAILURE_TAG, end_dead_runs
 from fitgap.tracking.tag_names import STOPPED_TAG
 from fitgap.tracking.termination import Terminated, sigterm_raises
 
@@ -93,8 +93,7 @@ def open_sweep(
         **provenance.tags(),
         **processes.this_process(),
     }
-    beside = sqlite_path(uri) or project.folder() / "mlflow.db"
-    with disk_full.named_when_full(beside.parent), sigterm_raises():
+    with disk_full.named_when_full(project.record_folder(uri)), sigterm_raises():
         if reopen is None:
             run_id = delivery.create_run(
                 client, uri=uri, experiment_id=experiment_id, tags=tags, name=name

@@ -23,7 +23,6 @@ from fitgap import locks
 from fitgap.config import project
 from fitgap.trust import archives
 
-FOLDER = ".fitgap"
 # How NumPy says that a file is not, or no longer, an archive of arrays.
 _DAMAGED = (
     ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RecursionError,
@@ -33,12 +32,8 @@ _DAMAGED = (
 
 def path_for(identity: str, *, uri: str, experiment: str) -> Path:
     """Return the path, without suffix, that a run's claim and checkpoint share."""
-    from sqlalchemy.engine import make_url
-
-    url = make_url(uri) if uri.startswith("sqlite") else None
-    beside = Path(url.database).absolute().parent if url and url.database else project.folder()
     place = hashlib.sha256(f"{uri} {experiment}".encode()).hexdigest()
-    return beside / FOLDER / "runs" / f"{identity[:32]}-{place[:8]}"
+    return project.record_folder(uri) / ".fitgap" / "runs" / f"{identity[:32]}-{place[:8]}"
 
 
 @contextmanager

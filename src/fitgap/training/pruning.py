@@ -5,6 +5,7 @@ needs no access to the search's memory, and is stopped at the same epoch whereve
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -44,13 +45,8 @@ def bounds(
         return [None] * epochs
     found: list[float | None] = []
     for epoch in range(1, epochs + 1):
-        values = sorted(h[epoch] for h in histories if not math.isnan(h.get(epoch, math.nan)))
-        if epoch <= warmup or not values:
-            found.append(None)
-            continue
-        middle = len(values) // 2
-        pair = values[middle - 1 : middle + 1] if len(values) % 2 == 0 else values[middle:][:1]
-        found.append(sum(pair) / len(pair))
+        values = [h[epoch] for h in histories if not math.isnan(h.get(epoch, math.nan))]
+        found.append(None if epoch <= warmup or not values else statistics.median(values))
     return found
 
 
