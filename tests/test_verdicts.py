@@ -3,6 +3,7 @@
 import doctest
 import itertools
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,17 @@ def test_a_verdict_is_four_statements():
 
 def test_the_pages_worked_examples_are_computed():
     assert doctest.testfile(str(PAGE), module_relative=False).failed == 0
+
+
+def test_the_page_cites_what_its_references_list():
+    text, _, listed = PAGE.read_text(encoding="utf-8").partition("## References")
+    plain = " ".join(text.split())
+    entries = re.findall(r"(?m)(?:^- |\d\. )(\w+)[^()\n]*\((\d{4})\)", listed)
+    assert len(entries) > 15
+    for name, year in entries:
+        assert re.search(rf"{name}\b[^()]{{0,40}}\(?{year}\b", plain), (name, year)
+    cited = set(re.findall(r"(?:, |\()((?:19|20)\d\d)[);,:]", plain))
+    assert cited <= {year for _, year in entries}
 
 
 def test_a_curve_holds_the_epochs_that_every_seed_reached_with_finite_values():
