@@ -1,6 +1,6 @@
 """fitgap: which Keras model generalises, and how sure that is.
 
-What a person's own programs and notebooks use stands here. It loads when it is first asked for:
+What a user's programs and notebooks need is here. Each name loads when it is first used:
 importing fitgap waits for neither TensorFlow nor MLflow.
 """
 
@@ -31,7 +31,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what stands in this package's name at its first use."""
+    """Import a public name of this package at its first use."""
     if name not in _MODULES:
         raise AttributeError(f"module 'fitgap' has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)

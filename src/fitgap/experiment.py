@@ -97,7 +97,7 @@ def plan(config: Config) -> Plan:
     Raises
     ------
     RequestError
-        If the dataset is not to be had or cannot be split as asked, an image lies in two
+        If the dataset is missing or cannot be split as requested, an image is in two
         partitions, or loss, architecture or engine do not fit the data.
     """
     if config.dataset.name == "function":
@@ -159,7 +159,7 @@ def result_of(stored: StoredRun) -> Result:
 def run(planned: Plan) -> Result:
     """Train, evaluate and record one experiment, once, and from where it was interrupted.
 
-    Two processes asked for the same at once do not train it both: one waits and takes the
+    If two processes start the same at once, only one trains it: the other waits and takes the
     other's result.
 
     Parameters
@@ -180,7 +180,7 @@ def run(planned: Plan) -> Result:
     DiskFullError
         If there is no room for its record; what was recorded by then is whole.
     PrunedError
-        If a search stopped it; the run is KILLED then, and starts anew when it is asked for again.
+        If a search stopped it; the run is KILLED then, and the next request starts it again.
     """
     tracking_config = planned.config.tracking
     path = checkpoints.path_for(
@@ -202,7 +202,7 @@ def interrupted(planned: Plan) -> str | None:
     """Return the run of the same identity and tags that was stopped or failed, or None.
 
     One that a search pruned is not taken away by another: that one has it as its pruned trial.
-    None where the source of own code is unknown: nobody can tell what was trained.
+    None if the source of own code is unknown: nobody can know what was trained.
     """
     if planned.sources.own.unknown:
         return None
@@ -221,7 +221,7 @@ def interrupted(planned: Plan) -> str | None:
 
 
 def _say_unknown(planned: Plan) -> None:
-    """Say of what own code no source can be had, unless a sweep shows the run."""
+    """Say which own code has no readable source, unless a sweep shows the run."""
     unknown = planned.sources.own.unknown
     if unknown and planned.config.tracking.parent is None:
         print(

@@ -56,7 +56,7 @@ def silent_stderr() -> Iterator[None]:
 
 
 class _AtFirstUse(importlib.abc.MetaPathFinder):
-    """Finds modules that are executed when something of theirs is asked for."""
+    """Finds modules that are executed when something of theirs is used."""
 
     def find_spec(
         self,

@@ -142,7 +142,7 @@ def data_facts(config: Config) -> DataFacts:
     Raises
     ------
     RequestError
-        If the dataset is not to be had or cannot be split as asked.
+        If the dataset is missing or cannot be split as requested.
     """
     fingerprint = readers.fingerprint(config.dataset)
     code = [
@@ -194,7 +194,7 @@ def identity(
     facts
         Of its data.
     choice
-        The engine in use; it stands in the place of ``auto``.
+        The engine in use; it takes the place of ``auto``.
     sources
         From `sources_of`; None: looked for now.
     """

@@ -23,7 +23,7 @@ _ENDING_SECONDS = 10.0  # for a run to be ended in the record
 
 
 def this_process() -> dict[str, str]:
-    """Return the tags that tell this process from all others: host, number, time of its start."""
+    """Return the tags that identify this process: its host, number and start time."""
     process = psutil.Process()
     return {
         HOST_TAG: socket.gethostname(),
@@ -69,7 +69,7 @@ def begin_sweep() -> None:
 
 
 def end_sweep() -> None:
-    """Forget what `begin_sweep` said: this process goes on without a sweep."""
+    """Undo `begin_sweep`: this process continues without a sweep."""
     os.environ.pop(_SWEEP, None)
 
 
@@ -120,7 +120,7 @@ def _since_boot(pid: int) -> str:
 
 @functools.cache
 def _machine() -> str:
-    """Return what tells machines and containers of one name apart, as far as the system says."""
+    """Return what distinguishes machines and containers of one name, as far as the system says."""
     try:
         machine = Path("/etc/machine-id").read_text().strip()[:8]
     except OSError:

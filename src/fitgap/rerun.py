@@ -69,7 +69,7 @@ class Agreement:
 
 
 def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
-    """Plan the repetition of a run, in its experiment, as a run of its own.
+    """Plan the repetition of a run, in its experiment, as a separate run.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
     Raises
     ------
     RequestError
-        If its data or its network are not to be had, its settings are not possible today, or it
+        If its data or its network are missing, its settings are not possible today, or it
         names a class that a record may not.
     """
     # Loggers follow a run and are none of its bits; a record brings none along.

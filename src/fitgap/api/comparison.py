@@ -30,7 +30,7 @@ class Best:
     runs
         Of these settings, one per replicate.
     ties
-        Settings of the groups that are not told apart from these.
+        Settings of the groups that the runs cannot distinguish from this one.
     """
 
     settings: dict[str, Any]
@@ -77,7 +77,7 @@ class Comparison:
 
     @property
     def best(self) -> Best:
-        """The group that leads the ranking with the most runs, and what it is not told from."""
+        """The first group of the ranking with the most runs, and its ties."""
         section = self._found.sections[0]
         first = section.groups[0]
         return Best(

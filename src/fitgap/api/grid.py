@@ -56,6 +56,6 @@ class Grid:
         self.settings = list(settings)
 
     def run(self) -> None:
-        """Train what is not there yet. What fails is in the record, and was said."""
+        """Train what is not finished yet. Failures are printed and recorded."""
         with contextlib.suppress(SystemExit):
             self._sweeper.run_jobs(self._grid, iter(self.settings), self._arguments)

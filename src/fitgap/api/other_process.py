@@ -1,4 +1,4 @@
-"""Training in a process of its own, where this one cannot: TensorFlow has other threads by now."""
+"""Training in a separate process, if TensorFlow already has other threads in this one."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ def can_train_here(threads: int, here_only: Sequence[str]) -> bool:
 
 
 def run(arguments: Sequence[str], *, may_fail: bool = False) -> None:
-    """Have the command train, in a process of its own, and show its progress.
+    """Train by the command in a separate process, and show its progress.
 
     Raises
     ------

@@ -1,9 +1,9 @@
-"""Functions and objects handed over in Python, as options that every process finds.
+"""Functions and objects that were given in Python, as options that every process finds.
 
-A function of a module goes by its name. One of a notebook or of the script itself is written to
-a module of the project folder that is named after its source, so that workers import it without
-running the script anew, and the same source is the same experiment tomorrow. An object of Keras's
-goes by its class and settings.
+A function of a module is recorded by its name. A function of a notebook or of the script itself is
+written to a module of the project folder that is named after its source, so that workers import it
+without running the script again, and the same source is the same experiment tomorrow. A Keras
+object is recorded by its class and settings.
 """
 
 import ast
@@ -72,7 +72,7 @@ def of_data(value: Any) -> dict[str, Any]:
     Raises
     ------
     RequestError
-        If its source cannot be had: nobody could then tell which data were used.
+        If its source cannot be read: nobody could then know which data were used.
     """
     here_only: list[str] = []
     target, settings = _function_of("data", value, here_only)

@@ -27,7 +27,7 @@ _SHOWN = ("train/", "val/", "gap/", "test/", "test_gap/")
 
 
 class Run:
-    """A run: its figures, history, settings, files and network, read when they are asked for.
+    """A run: its figures, history, settings, files and network, read when they are first used.
 
     Attributes
     ----------
@@ -157,12 +157,12 @@ class Run:
 
 
 class Runs(list[Run]):
-    """Several runs, newest last or in the order they were asked for.
+    """Several runs, the newest last or in the order of the request.
 
     Attributes
     ----------
     failures
-        How many of those that were asked for failed.
+        How many of the requested runs failed.
     """
 
     def __init__(self, runs: Iterable[Run] = (), *, failures: int = 0) -> None:

@@ -154,7 +154,7 @@ class Study:
     ) -> "Race":
         """Train candidates, split by split, until the best of them is decided.
 
-        The same race asked for again goes on where it was, with a larger budget further.
+        The same call again continues the race; a larger budget allows more rounds.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class Study:
         Raises
         ------
         RequestError
-            If the race as asked for can decide nothing; nothing was started then.
+            If the requested race can decide nothing; then nothing was started.
         """
         from fitgap.api.race import Race
         from fitgap.comparison import race_log

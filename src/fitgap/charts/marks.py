@@ -9,7 +9,7 @@ from fitgap.charts.themes import MOST_COLOURED
 
 
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> Any:  # altair's charts have no types here
-    """Return a chart of rows; what layers share of them stands in a picture once.
+    """Return a chart of rows; the rows that layers share are in a picture once.
 
     As a plain mapping with a tuple altair neither checks each value against Vega-Lite's schema
     nor copies the rows for each layer, which took most of a large chart's time.

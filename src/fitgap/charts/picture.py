@@ -1,7 +1,7 @@
 """A picture: a Vega-Lite chart in light, dark or a page's colours, and its ways out to files.
 
 The charts themselves are made by the other modules of this room and by `fitgap.report`; SVG, PNG,
-PDF and an interactive page of its own need neither a browser nor the network.
+PDF and a separate interactive page need neither a browser nor the network.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ class Picture:
         return bytes(vl_convert.vegalite_to_pdf(spec))
 
     def html(self) -> str:
-        """Return a page of its own: hover, zoom, hide groups; light or dark as the reader has it.
+        """Return a separate page: hover, zoom, hide groups; light or dark as the system is.
 
         Its scripts are inside, so that it needs no network.
         """

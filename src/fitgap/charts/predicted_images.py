@@ -21,7 +21,7 @@ LETTER = 6  # units of a letter's width
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """An image and what is said of it; equal only to itself.
+    """An image and the texts beside it; equal only to itself.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ def draw(images: Sequence[Shown], *, per_row: int = PER_ROW, side: int = SIDE) -
     images
         At least one.
     per_row
-        How many stand in a row.
+        How many images a row has.
     side
         Of an image, in units of 1/96 inch.
     """

@@ -1,4 +1,4 @@
-"""What Hydra found wrong with a command, said in a line or two, with the nearest right name."""
+"""What Hydra found wrong with a command, in a line or two, with the nearest right name."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ from fitgap.config.quoting import quoted
 
 
 def is_wrong_request(error: BaseException) -> bool:
-    """Whether an error says that what was asked for cannot be composed."""
+    """Whether an error says that the request cannot be composed."""
     return isinstance(error, HydraException | OmegaConfBaseException) or _has_no_name(error)
 
 
@@ -46,7 +46,7 @@ def describe(error: BaseException) -> str:
 
 
 def _describe_text(text: str) -> str:
-    """Say what Hydra found wrong where its error is of no kind that tells."""
+    """Say what Hydra found wrong if the type of its error does not show it."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     ambiguous = re.match(r"Ambiguous value for argument '(.*)'", lines[0])
     if ambiguous:

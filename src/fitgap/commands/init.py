@@ -1,4 +1,4 @@
-"""``fitgap init``: a small project of one's own that trains at once."""
+"""``fitgap init``: a small project that can be trained at once."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command ``fitgap``: its subcommands, one file each, imported when they are asked for."""
+"""The command ``fitgap``: its subcommands, one file each, imported when they are used."""
 
 import sys
 from importlib import import_module

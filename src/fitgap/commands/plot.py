@@ -119,7 +119,7 @@ def command(
     run RUN        its metrics by epoch, the gap shaded
     confusion RUN  which class of the test set it confuses with which
 
-    Where runs lie on different data, each data set is a picture of its own.
+    If runs are on different data, each dataset gets a separate picture.
     """  # noqa: D301 (click's mark for a paragraph that is not to be wrapped)
     if (run is not None) != (kind in OF_A_RUN):
         needs = "needs the id of a run" if run is None else "takes no run"

@@ -1,4 +1,4 @@
-"""``fitgap predict``: what a run's network says of files of one's own, or of test images."""
+"""``fitgap predict``: what a run's network predicts for your own files, or for test images."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``fitgap server``: MLflow over a PostgreSQL of its own."""
+"""``fitgap server``: MLflow with its own PostgreSQL."""
 
 from pathlib import Path
 

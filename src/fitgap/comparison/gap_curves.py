@@ -18,7 +18,7 @@ from fitgap.store.recorded_metrics import KnownMetric
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What is said of a group's gap.
+    """What the curves show about a group's gap.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def explain(section: Section, *, uri: str, limit: int | None = None) -> list[Exp
 def explain_from(
     section: Section, histories: Histories, *, limit: int | None = None
 ) -> list[Explained]:
-    """Explain gaps from histories of ``val/loss`` and `EPOCHS` that are at hand."""
+    """Explain gaps from given histories of ``val/loss`` and `EPOCHS`."""
     front = front_of(section)
     metric = section.known(section.metric)
     figures = (group.metrics.get(f"val/{metric.name}") for group in section.groups)

@@ -2,7 +2,7 @@
 
 The validation error is how far a figure is from the best possible one. It is fitted by a power law
 (`fitgap.comparison.power_law`), which is only believed under the conditions of `Forecast`;
-otherwise the answer is that it cannot be told.
+otherwise the answer is that it cannot be predicted.
 """
 
 import math
@@ -66,7 +66,7 @@ class Curve:
     Attributes
     ----------
     metric
-        The runs' primary one, by which all is told.
+        The primary metric of the runs, in which all figures are given.
     points
         By number of samples, ascending.
     split_of
@@ -104,7 +104,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What twice the data would be worth, or why that cannot be told.
+    """What twice the data would bring, or why that cannot be predicted.
 
     Attributes
     ----------
@@ -189,7 +189,7 @@ def curve(runs: Mapping[str, Mapping[Hashable, StoredRun]]) -> Curve:
 
 
 def forecast(found: Curve) -> Forecast:
-    """Say what twice the data would be worth, if that can be told.
+    """Say what twice the data would bring, if that can be predicted.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ def _forecast(found: Curve, points: Sequence[Point]) -> Forecast:
 
 
 def _gain(found: Curve, points: Sequence[Point]) -> tuple[Estimate | None, str | None]:
-    """Return what twice the data would bring, or why that cannot be told."""
+    """Return what twice the data would bring, or why that cannot be predicted."""
     samples = [point.samples for point in points]
     if found.splits == 1:
         gain = gain_of_doubling(samples, [point.error for point in points])

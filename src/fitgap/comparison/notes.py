@@ -61,7 +61,7 @@ def notes_on(
     sections
         Of the comparison.
     query, conditions
-        What was asked, and its conditions as read.
+        The request, with its conditions as they were read.
     found
         How many runs there were before the conditions.
     kept
@@ -77,7 +77,7 @@ def notes_on(
 
 
 def _usual_sort(sections: "Sequence[Section]") -> str:
-    """Return what groups are ranked by unless told: the primary metric on validation data."""
+    """Return what groups are ranked by as a default: the primary metric on validation data."""
     return f"val/{sections[0].primary}" if sections else "val/accuracy"
 
 
@@ -170,7 +170,7 @@ def _code_of(run: StoredRun) -> dict[str, str]:
 
 
 def _on_tests(sections: "Sequence[Section]") -> list[str]:
-    """Say what keeps groups from being held against the first of their ranking."""
+    """Say why groups cannot be compared with the first of their ranking."""
     notes = []
     if any(section.is_margin_below_grain for section in sections):
         notes.append(

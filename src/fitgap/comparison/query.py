@@ -1,6 +1,6 @@
 """What a person asks of an experiment: which runs, by what ranked, by what grouped.
 
-Names of settings and metrics are checked against the runs at hand, with the nearest right name.
+Names of settings and metrics are checked against the runs; errors show the nearest right name.
 """
 
 import math

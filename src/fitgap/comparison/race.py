@@ -1,7 +1,7 @@
 """The rule of a race: which candidate is out, and when the race is over. No runs, no training.
 
 Candidates run in rounds, each round the same replicate for all that are still in the race. After
-each round every candidate is held against the best so far. The intervals hold at all rounds at
+each round every candidate is compared with the best so far. The intervals hold at all rounds at
 once, so it does not matter when one looks or stops.
 
 What has to be right is the verdict, so only the true best counts: the intervals of its differences
@@ -27,7 +27,7 @@ _PRIOR = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """By what a race is decided.
+    """The rule that decides a race.
 
     Attributes
     ----------

@@ -38,7 +38,7 @@ class Log:
     names
         Of the candidates: the overrides in which they differ.
     metric
-        By which they are held against each other.
+        The metric by which they are compared.
     covers
         `fitgap.comparison.estimates.SPLITS`: images like these; ``SEEDS``: these images.
     rule

@@ -1,6 +1,6 @@
 """Runs a race: rounds of a sweep, each one replicate of all candidates that are not out yet.
 
-The same race asked for again finds its finished runs in the record and goes on behind them.
+The same race, started again, finds its finished runs in the record and continues after them.
 """
 
 import math
@@ -29,7 +29,7 @@ Train = Callable[[list[Overrides], list[Config]], object]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a race.
+    """A request for a race.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ def run(
     Raises
     ------
     RequestError
-        If the race as asked for can decide nothing; nothing was started then.
+        If the requested race can decide nothing; then nothing was started.
     """
     _check(grid, settings, request)
     planned = [experiment.plan(config) for config in settings]

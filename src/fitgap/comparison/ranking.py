@@ -1,6 +1,6 @@
 """From runs of the record to ranked groups: which runs count, and which of them go together.
 
-How the groups of one ranking are made and held against each other is in
+How the groups of one ranking are made and compared is in
 `fitgap.comparison.sections`. Reading the record belongs to `fitgap.store`.
 """
 

@@ -94,7 +94,7 @@ class Found:
     Attributes
     ----------
     metric
-        The runs' primary metric, by which all is told.
+        The primary metric of the runs, in which all figures are given.
     baseline
         The figures without a remedy.
     effects

@@ -45,7 +45,7 @@ def kind_of_data(run: StoredRun) -> Hashable:
 
 
 def split_of(run: StoredRun) -> Hashable:
-    """Return what tells one split of the data from another: its digest, else its settings."""
+    """Return what distinguishes splits of the data: the digest, or else the settings."""
     digest = run.tags.get("fitgap.split_digest", "")
     return digest or tuple(run.params.get(key) for key in OF_THE_SPLIT)
 

@@ -43,7 +43,7 @@ MOST_BY_IMAGE = 50  # groups whose recorded predictions are read
 
 @dataclass(frozen=True, slots=True)
 class AgainstBest:
-    """A group held against the first one, on the metric of the ranking.
+    """A group compared with the first one, on the metric of the ranking.
 
     Attributes
     ----------
@@ -93,7 +93,7 @@ class AgainstBest:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By what groups are held against the first.
+    """The rule by which groups are compared with the first.
 
     Attributes
     ----------
@@ -179,7 +179,7 @@ def flattery(num_groups: int, standard_error: float) -> float:
     Parameters
     ----------
     num_groups
-        Groups that are not told apart, the first among them.
+        Groups that the runs cannot distinguish, the first one included.
     standard_error
         Of a difference between two of them.
 

@@ -112,7 +112,7 @@ def components_of(section: Section, *, metric: str) -> Components | None:
     -------
     Components or None
         None where no group has two runs that differ, where runs of several settings are averaged,
-        and where seed and split cannot be told apart: one group with one seed a split.
+        and if seed and split cannot be separated: one group with one seed per split.
 
     Notes
     -----

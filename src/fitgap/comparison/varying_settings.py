@@ -1,4 +1,4 @@
-"""Which settings tell runs apart, and how they are named: parameters in, columns out."""
+"""Which settings differ between runs, and how they are named: parameters in, columns out."""
 
 import json
 import math

@@ -56,7 +56,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is said of a group's gap: a word with its reason, and four statements behind it.
+    """The verdict on a group's gap: a word with its reason, and four statements behind it.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Options of a config group that stand for a function: named by its import path, or handed over.
+"""Options of a config group for a function that is named by its import path or given in Python.
 
 They are files of the project folder's own ``.fitgap/options``, so that every process finds them.
 """
@@ -37,7 +37,7 @@ def settings_of(group: str, name: str, function: Mapping[str, Any]) -> dict[str,
 
 
 def names_function(group: str, value: object) -> bool:
-    """Tell whether an option that is asked for is an import path, whatever options there are."""
+    """Tell whether a requested option is an import path, whatever options there are."""
     return group in GROUPS and isinstance(value, str) and bool(_IMPORT_PATH.fullmatch(value))
 
 

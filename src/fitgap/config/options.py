@@ -27,7 +27,7 @@ def read_option(group: str, name: str) -> Mapping[str, Any]:
 
 
 def refuse_shared_names(group: str, wanted: Collection[str]) -> None:
-    """Refuse a name that two options of a group define, whose runs could not be told apart.
+    """Refuse a name that two options of a group define: nothing would distinguish their runs.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class OwnCode:
     data_files
         SHA-256 hex digits of each file that a text in the own code names, by that text.
     unknown
-        What no source can be had of, a phrase each; a run with any cannot be recognised again.
+        What has no readable source, a phrase each; a run with any of it cannot be recognised again.
     """
 
     texts: Mapping[str, str]
@@ -107,7 +107,7 @@ class _Collector:
         )
 
     def add_module(self, module: str) -> None:
-        """Add an own module, the packages it stands in, and what it imports."""
+        """Add one of the user's modules, the packages that contain it, and what it imports."""
         for name in _with_parents(module):
             path = module_file(name)
             if name in self._modules or path is None:
@@ -141,7 +141,7 @@ class _Collector:
                 self._data_files |= file_digests([node.value], folders=(Path.cwd(), beside))
 
     def add_object(self, value: Any, *, name: str) -> None:
-        """Add a function or class that stands in no module, and whatever it names."""
+        """Add a function or class that is in no module, and whatever it names."""
         if id(value) in self._seen:
             return
         self._seen.add(id(value))
@@ -226,7 +226,7 @@ def _with_parents(module: str) -> Iterator[str]:
 
 
 def package_versions(names: Iterable[str], *, known: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the installed packages that some targets stand in.
+    """Return the versions of the installed packages that contain some targets.
 
     fitgap aside, and those that are known already.
     """

@@ -1,7 +1,7 @@
 """Where things lie: the options that come with fitgap, and the project folder of a person's own.
 
 Everything that fitgap writes (runs, artifacts, claims, caches, reports) lands in the project folder
-unless it is told another place; nothing is ever written beside an installed package.
+unless another place is set; nothing is ever written beside an installed package.
 """
 
 import os
@@ -64,14 +64,14 @@ def config_dirs() -> list[Path]:
 
 
 def experiment() -> str:
-    """Return the MLflow experiment that runs belong to unless told: the project folder's name."""
+    """Return the MLflow experiment that runs belong to by default: the project folder's name."""
     here = folder()
     is_own_repository = (here / "conf").resolve() == CONFIG_DIR
     return "fitgap" if is_own_repository else here.name or "fitgap"
 
 
 def given_config_dir() -> Path:
-    """Return the folder of options that stand for functions handed over in Python."""
+    """Return the folder of the options for functions that were given in Python."""
     return state_folder() / "options"
 
 

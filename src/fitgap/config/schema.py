@@ -30,7 +30,7 @@ class PublishedConfig(DatasetConfig):
 
 @dataclass
 class OwnConfig(DatasetConfig):
-    """A dataset of one's own; without a test part, a share of each class is held out for it."""
+    """The user's own dataset; without a test part, a share of each class is held out for it."""
 
     path: str = MISSING  # none of a function
     test_fraction: float = MISSING

@@ -2,7 +2,7 @@
 
 The schema is `fitgap.config.schema`, ranges and combinations `fitgap.config.validation`. None of
 them imports TensorFlow: a wrong request must be answered before that takes its seconds. What needs
-the data or Keras is checked where those are at hand.
+the data or Keras is checked later, when these are loaded.
 """
 
 from collections.abc import Mapping
@@ -86,7 +86,7 @@ def _with_decimals(node: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def dataset_schema(name: str | None) -> type[DatasetConfig]:
-    """Return the class of a dataset's settings; whatever is no kind of one's own is published."""
+    """Return the class of a dataset's settings; what is not the user's own is published."""
     return OWN_DATASETS.get(str(name), PublishedConfig)
 
 

@@ -1,4 +1,4 @@
-"""What a ``_target_`` names: a function or class of a module, or one handed over in Python."""
+"""What a ``_target_`` names: a function or class of a module, or one that was given in Python."""
 
 import importlib
 import linecache

@@ -1,4 +1,4 @@
-"""From named arrays, whatever file they stand in, to the parts of a dataset.
+"""From named arrays, whatever file contains them, to the parts of a dataset.
 
 Which array is which is found out by `fitgap.data.array_roles`, what their values are by
 `fitgap.data.array_values`.

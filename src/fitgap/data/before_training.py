@@ -39,7 +39,7 @@ _FEW_IMAGES = 20_000
 
 
 def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
-    """Say what a person should know before training on data of her own, a line each.
+    """Say what a person should know before training on their own data, a line each.
 
     Parameters
     ----------

@@ -54,10 +54,10 @@ class Dataset:
     source
         Where the bytes came from, for the record.
     digest
-        SHA-256 over all arrays: bytes, shapes and types; of one's own data, over the names of
+        SHA-256 over all arrays: bytes, shapes and types; of the user's own data, over the names of
         the classes too.
     arrays_digest
-        SHA-256 over the arrays alone, which is what older records hold of one's own data.
+        SHA-256 over the arrays alone, which older records hold for the user's own data.
     task
         ``classes``, ``numbers`` or ``label_sets``; see `fitgap.config.tasks`.
     train_names, test_names
@@ -136,7 +136,7 @@ def load(
     config
         Which one, and its settings.
     memory_limit_mb
-        ``training.memory_limit_mb``: images of one's own that are larger in total stay on disk.
+        ``training.memory_limit_mb``: the user's own images that are larger in total stay on disk.
         None: all are taken into memory.
     split
         Its columns ``group`` and ``order`` are read, and decide which rows are held out for
@@ -145,12 +145,12 @@ def load(
     Returns
     -------
     Dataset
-        The same object when asked for again.
+        The same object at the next call.
 
     Raises
     ------
     RequestError
-        If the name is unknown, the data are not to be had, or they are damaged, altered or no
+        If the name is unknown, or the data are missing, damaged, altered or no
         labelled images.
     """
     if config.name not in DATASETS:
@@ -194,7 +194,7 @@ def _load(
 
 
 def _digest(dataset: Dataset, arrays_digest: str) -> str:
-    """Return the digest over all that decides a run: of one's own data the names too.
+    """Return the digest over all that decides a run: for the user's own data, the names too.
 
     Those of published data never change, so that their digest is that of their arrays.
     """

@@ -1,6 +1,6 @@
-"""Arrays too large for memory: rows of a file, read when they are asked for.
+"""Arrays too large for memory: rows of a file, read when they are needed.
 
-What takes images takes these as well, as long as it asks for some rows at a time. The system
+Code that takes images takes these as well, if it reads some rows at a time. The system
 keeps what was read as long as it has memory to spare, and takes it back when it has not.
 """
 

@@ -2,7 +2,7 @@
 
 Exact duplicates are images of the same bytes. One that lies in two partitions is leakage: the
 network is tested on what it learned. Near duplicates, such as the same photograph saved twice,
-are reported but are no error, since a rule cannot tell them from images that are just alike.
+are reported but are no error, because no rule distinguishes them from images that are alike.
 """
 
 import hashlib

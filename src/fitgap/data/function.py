@@ -1,4 +1,4 @@
-"""Data that a function of one's own returns: arrays, or batches or samples that come to an end.
+"""Data that the user's function returns: arrays, or batches or samples that come to an end.
 
 The function is called each time that the data are needed; its values decide what a run is, as
 those of a file do. Its own code counts besides.

@@ -1,4 +1,4 @@
-"""Images of one's own, which `fitgap.data.folder_layout` finds.
+"""The user's own images, which `fitgap.data.folder_layout` finds.
 
 They are decoded once, into a file of the cache; who changes a file, adds one or asks for another
 size has them decoded anew.

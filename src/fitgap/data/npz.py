@@ -1,6 +1,6 @@
-"""Arrays of one's own: a ``.npz`` file, two ``.npy`` files of inputs and labels, a folder of them.
+"""The user's arrays: a ``.npz`` file, two ``.npy`` files of inputs and labels, a folder of them.
 
-What the arrays are called, and what becomes of their values, is `fitgap.data.arrays`'s work.
+`fitgap.data.arrays` finds the arrays by their names and prepares their values.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""What every reader of one's own data hands over: parts, labels, what their columns are."""
+"""What every reader of the user's data returns: parts, labels, what their columns are."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +15,13 @@ RawLabels = NDArray[np.generic]
 
 @dataclass(frozen=True)
 class SplitColumns:
-    """The names of the columns ``split.group`` and ``split.order``, where they are asked for."""
+    """The names of the columns ``split.group`` and ``split.order``, if these are set."""
 
     group: str | None = None
     order: str | None = None
 
     def refuse(self, reason: str) -> None:
-        """Raise a `RequestError` if a column is asked for, for data that have none."""
+        """Raise a `RequestError` if a column is named for data that have no columns."""
         for setting, name in (("group", self.group), ("order", self.order)):
             if name is not None:
                 raise RequestError(f"split.{setting}={name}: {reason}")
@@ -38,7 +38,7 @@ class Words:
     most
         How many of them a network may know.
     column
-        What the texts are called where they stand in a table.
+        What the texts are called if they are in a table.
     """
 
     known: tuple[str, ...]

@@ -140,7 +140,7 @@ def read(name: str, folder: Path | None) -> tuple[Arrays, str]:
 
 
 def data_dir(config: DatasetConfig) -> Path | None:
-    """Return the data directory asked for, if one is, having made sure that it exists."""
+    """Return the data directory that is set, if one is, having made sure that it exists."""
     asked_for = config.data_dir if isinstance(config, PublishedConfig) else None
     for setting, value in (
         ("dataset.data_dir", asked_for),

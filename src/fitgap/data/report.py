@@ -47,7 +47,7 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
 
 
 def find_beside(dataset: Dataset, split: Split) -> Future[DataFindings]:
-    """Begin to look for findings in a thread of its own; NumPy and SciPy leave Python to others."""
+    """Look for findings in a separate thread; NumPy and SciPy leave Python to others."""
     found: Future[DataFindings] = Future()
 
     def look() -> None:

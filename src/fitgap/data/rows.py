@@ -105,7 +105,7 @@ def inputs_of(rows: "pd.DataFrame", model: "keras.Model") -> Inputs:
 
 @contextmanager
 def any_names() -> Iterator[None]:
-    """Have Keras not warn of a column with a slash: it may stand in a key, but not in a name."""
+    """Keep Keras from warning of a column with a slash, which a key may have, but not a name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
         yield

@@ -1,6 +1,6 @@
 """From the training part to a training and a validation partition, by index.
 
-The split has a seed of its own: two runs with different ``seed`` still see the same partitions.
+The split has its own seed: two runs with different ``seed`` still see the same partitions.
 """
 
 import math
@@ -91,7 +91,7 @@ def split(
     test_groups
         The groups of the test part.
     is_own
-        Whether it is data of one's own; published ones are stratified on request only.
+        Whether these are the user's own data; published ones are stratified on request only.
 
     Returns
     -------

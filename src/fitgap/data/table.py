@@ -1,4 +1,4 @@
-"""A table of one's own: its rows are samples, one column or several the target.
+"""The user's own table: its rows are samples, one column or several the target.
 
 Which columns are features, and of which kind, says `fitgap.data.table_columns`. What is missing
 stays missing: what is done about it, and about categories, is learned from the training partition

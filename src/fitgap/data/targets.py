@@ -1,4 +1,4 @@
-"""What a network is to learn of one's own data: the task, and the targets in its form.
+"""What a network learns from the user's data: the task, and the targets in its form.
 
 Classes become numbers (`fitgap.data.labels`); quantities stay what they are; a matrix of 0 and 1
 is a set of labels per row.

@@ -1,4 +1,4 @@
-"""Texts of one's own: a folder of ``.txt`` files for each class, or a column of a table.
+"""The user's own texts: a folder of ``.txt`` files for each class, or a column of a table.
 
 A text is taken as the numbers of its words. Which of them a network knows is learned from the
 training partition (`fitgap.data.preprocessing`); in the saved model Keras's TextVectorization

@@ -1,4 +1,4 @@
-"""What is said of figures beside a baseline: a network no better than it, a misleading share."""
+"""Remarks on figures and their baseline: a network no better than it, a misleading share."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING

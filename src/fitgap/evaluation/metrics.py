@@ -1,7 +1,7 @@
 """Figures besides the loss: what each is, which way it is better, and its value on a partition.
 
 A metric is one YAML file of ``conf/metrics``. What computes it is a function of scikit-learn or
-of one's own, one of scikit-learn's scorers by name, or a class of ``keras.metrics``; each is given
+of the user, one of scikit-learn's scorers by name, or a class of ``keras.metrics``; each is given
 the targets and the network's outputs over the whole partition at once, so no value is an average
 of batches.
 """

@@ -2,7 +2,7 @@
 
 Every figure comes from the same weights, in inference mode, over the whole partition. Keras's
 own training accuracy is another thing, a running average while the weights still change, and
-goes by another name (`running`).
+has another name (`running`).
 """
 
 import math

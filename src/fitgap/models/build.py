@@ -58,7 +58,7 @@ def build(
         Of numbers: the network's last layer gives them in their own units. A whole model of one's
         own goes without.
     say
-        Takes what a person should know of how her model is used.
+        Takes what a person should know of how their model is used.
 
     Returns
     -------

@@ -55,13 +55,13 @@ def make(
         Makes the layers between the scaling and the network.
     head
         Makes the output layer that the task needs; its ``units`` and ``activation`` are what a
-        whole model's output is held against. Each layer draws its seed when it is made, so these
+        whole model's output is compared with. Each layer draws its seed when it is made, so these
         are made in a fixed order: a list's layers, its head, the augmentation.
     takes_logits
-        Whether the loss was told ``from_logits: true``; a whole model may then end without its
+        Whether the loss has ``from_logits: true``; a whole model may then end without its
         activation, which is added.
     say
-        Takes what a person should know of how her model is used.
+        Takes what a person should know of how their model is used.
 
     Returns
     -------

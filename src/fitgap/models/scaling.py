@@ -1,6 +1,6 @@
 """Mean and variance of the training features, for the network's first layer.
 
-Images need none: their uint8 values are divided by 255. Features of one's own come in any unit;
+Images need none: their uint8 values are divided by 255. The user's own features come in any unit;
 they are normalised by what the training partition alone says of them, so that nothing of the
 validation and test partitions reaches the network.
 """
@@ -22,7 +22,7 @@ class FeatureScaling:
     Attributes
     ----------
     axis
-        The axis with a mean of its own per position: -1 for vectors, None for images, whose
+        The axis with one mean per position: -1 for vectors, None for images, whose
         values share one.
     mean, variance
         One number per feature, or one for all; a variance of 0 is replaced by 1, so that a

@@ -16,7 +16,7 @@ _returned: "WeakSet[keras.Model]" = WeakSet()
 
 
 def refuse_unusable(name: str, model: keras.Model) -> None:
-    """Refuse a model that has been given before, or that trains in a way of its own.
+    """Refuse a model that has been given before, or that has its own way of training.
 
     Raises
     ------

@@ -35,7 +35,7 @@ def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Mod
     Raises
     ------
     RequestError
-        If it is not to be had, is damaged, or asks for code to be run.
+        If it is missing or damaged, or would run code.
     """
     with contextlib.suppress(RequestError):  # a notebook may have started it with more threads
         backend.start(1)
@@ -78,7 +78,7 @@ def load_dataset(run: RecordedRun, *, trusted: Collection[str] = ()) -> Dataset:
     Raises
     ------
     RequestError
-        If they are not to be had, are not the same bytes, or a function that a record may not
+        If they are missing, are not the same bytes, or a function that a record may not
         name returns them.
     """
     recorded_code.check_targets(asdict(run.dataset), run, trusted=trusted)

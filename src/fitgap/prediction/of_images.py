@@ -112,7 +112,7 @@ def read_images(
     Raises
     ------
     RequestError
-        Naming every file that is no readable image.
+        Naming every file that is not a readable image.
     """
     images = np.empty((len(files), *shape), np.uint8)
     wrong = []
@@ -144,7 +144,7 @@ def predict_files(
     files, images
         From `find_files` and `read_images`.
     class_names
-        One per class, number or label; numbers stand in for names that the record does not have.
+        One per class, number or label; numbers replace names that the record does not have.
     task
         Of the run.
 

@@ -34,7 +34,7 @@ PACKAGES = ("fitgap", "tensorflow", "keras", "numpy", "scikit-learn", "mlflow")
 
 @dataclass(frozen=True, slots=True)
 class ReportedGroup:
-    """A group and what is said of it.
+    """A group and what the report says about it.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class ReportedSection:
     effects
         Main effects by metric, the largest first.
     variances
-        Where the variance of the same metrics comes from, as far as that can be told.
+        Where the variance of the same metrics comes from, if that can be estimated.
     model
         The selected one; None where groups are only listed.
     histories
@@ -181,7 +181,7 @@ def report_of(
     failures
         Runs to be listed as failed, newest first.
     query
-        What was asked; the report names the command that asks it again.
+        The request; the report names the command that repeats it.
     """
     runs = [run for part in comparison.sections for group in part.groups for run in group.runs]
     return Report(

@@ -107,7 +107,7 @@ def figure_names(section: Section, metrics: Sequence[str] = ()) -> list[str]:
 
 
 def mark_of(section: Section, group: Group) -> str:
-    """Return the mark beside a group's rank: best, tied with it, or not to be told.
+    """Return the mark beside a group's rank: best, tied with it, or undecided.
 
     The first is marked as best only where all others are shown to be worse; where some are not,
     it is one of those.

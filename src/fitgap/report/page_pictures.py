@@ -37,7 +37,7 @@ class PagePicture:
     title
         What a heading and a screen reader say.
     svg
-        As it stands in the page.
+        As the page contains it.
     data
         Its Vega-Lite specification as JSON; empty where it is not to be interactive.
     """

@@ -1,6 +1,6 @@
 """From a recorded group of runs back to the command that repeats it.
 
-A command is only given if composing it anew yields the recorded settings, every one of them.
+A command is only given if composing it again yields all of the recorded settings.
 """
 
 import functools
@@ -113,7 +113,7 @@ def _gives(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
 
 
 def _may_be_copied(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
-    """Tell whether a person may copy a command that a record brings: it would run as her own.
+    """Tell whether a person may copy a command that a record brings: it would run as their own.
 
     What it names is fitgap's, Keras's, or of the project folder's own modules.
     """
@@ -128,7 +128,7 @@ def _may_be_copied(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
 
 
 def _task(wanted: Mapping[str, str]) -> str | None:
-    """Return the task of recorded settings, which the form of the labels tells."""
+    """Return the task of recorded settings, which follows from the form of the labels."""
     form = wanted.get("loss.labels")
     return next((task.name for task in tasks.TASKS.values() if form in task.labels), None)
 

@@ -26,7 +26,7 @@ def draw(
     Raises
     ------
     RequestError
-        If there is no such sweep, or its runs do not tell.
+        If there is no such sweep, or its runs do not show it.
     """
     if kind == "race":
         log = race_log.read(uri=uri, experiment=experiment)

@@ -33,7 +33,7 @@ BETWEEN = "&emsp;"  # columns of the note, which MLflow draws without any room
 
 
 def publish(parent: str, plans: Sequence[Plan]) -> None:
-    """Show at a sweep's parent run what came of the sweep.
+    """Show the outcome of a sweep at its parent run.
 
     What goes wrong is said on stderr: the runs are recorded, and `fitgap report` makes the
     same of them.

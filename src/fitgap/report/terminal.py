@@ -128,7 +128,7 @@ def print_table(
     limit
         Rows per section, the best ones; what is left out is counted. None is all.
     explain
-        Whether how figures and tests are made is said, not only that ``--explain`` says it.
+        Whether to explain how figures and tests are computed, instead of pointing to ``--explain``.
     """
     # Text objects throughout: a setting such as [100] is not Rich's markup.
     for section in comparison.sections:

@@ -48,7 +48,7 @@ def run(
     workers: Workers,
     command: Sequence[str],
 ) -> None:
-    """Search until there are as many trials as asked for.
+    """Search until there are as many trials as requested.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def run(
     compose
         Makes a job's configuration of its overrides.
     workers
-        What runs the trials; their number is that of a batch, unless told.
+        What runs the trials; their number is that of a batch, unless it is set.
     command
-        The words that ask for this search, said if it is stopped.
+        The command line of this search, which is printed if it is stopped.
 
     Raises
     ------

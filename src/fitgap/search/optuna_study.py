@@ -280,7 +280,7 @@ def finished_histories(trials: "Sequence[FrozenTrial]") -> list[dict[int, float]
 def importances(study: "optuna.Study", settings: SearchSettings) -> dict[str, dict[str, float]]:
     """Return, by metric and setting, the share of the metric's variation that a setting explains.
 
-    Empty where too few trials have finished to tell.
+    Empty if too few trials have finished.
 
     References
     ----------

@@ -55,7 +55,7 @@ def summary(
 
 
 def table(study: "optuna.Study", *, settings: SearchSettings, space: Sequence[Dimension]) -> str:
-    """Return a search's trials as CSV: what each tried, and what came of it."""
+    """Return a search's trials as CSV: the settings of each, and its outcome."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names = [dimension.name for dimension in space]

@@ -58,7 +58,7 @@ class StoredRun:
 
     @property
     def ending(self) -> tuple[str, int | None]:
-        """What tells apart the times that a run ended: one that failed can end again."""
+        """What distinguishes the times that a run ended: one that failed can end again."""
         return self.run_id, self.end_time
 
 

@@ -66,7 +66,7 @@ class RecordedRun:
     def dataset(self) -> DatasetConfig:
         """The dataset's settings, without a folder that only another machine has.
 
-        Whether another source has the same data, their digest tells.
+        Their digest shows whether another source has the same data.
         """
         recorded = self.config.dataset
         if not isinstance(recorded, PublishedConfig) or recorded.data_dir is None:
@@ -151,7 +151,7 @@ def model_file(run: RecordedRun) -> Iterator[Path]:
     Raises
     ------
     RequestError
-        If it is not to be had, or damaged.
+        If it is missing or damaged.
     """
     import mlflow
     from mlflow.artifacts import download_artifacts

@@ -1,7 +1,8 @@
 """A person's own code that a recorded run consists of: what it was, and its modules used again.
 
-They run only where they are hers without doubt: modules of the project folder that are as they
-were recorded, and those that she trusts by name, which may come from the record (``code/``).
+Only code that is certainly the person's own is run: modules of the project folder that have not
+changed since the run, and modules that the person trusts by name, which may come from the record
+(``code/``).
 """
 
 import contextlib

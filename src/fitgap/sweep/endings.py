@@ -25,10 +25,10 @@ def figures(metrics: Mapping[str, float], primary: str = "accuracy") -> str:
     Parameters
     ----------
     metrics
-        Of a run, by name. The gap against the test set stands in where there is no validation
+        Of a run, by name. The gap against the test set is taken if there is no validation
         partition.
     primary
-        The metric that is told.
+        The metric that is printed.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A sweep: check the whole grid, train what is not there yet, say what came of it.
+"""A sweep: check the whole grid, train what is not finished yet, report the outcome.
 
 Nothing starts before every job of the grid is known to be right. The runs are children of one
 parent run; those that earlier sweeps finished are not trained again but belong to the answer.
@@ -86,7 +86,7 @@ def run(
     workers
         What runs the jobs; their number decides the order.
     publish
-        Shows at the parent run what came of the sweep, after the last job.
+        Shows the outcome of the sweep at its parent run, after the last job.
     request
         The rest of the command.
 
@@ -176,7 +176,7 @@ def _train(
     request: Request,
     parent: "SweepRecord",
 ) -> list[Outcome]:
-    """Train the jobs that wait, in sight of a person, and return what became of each."""
+    """Train the jobs that wait, show their progress, and return the outcome of each."""
     ordered = same_networks_together(waiting, workers=workers.number)
     if request.fail_fast:  # what failed before does not keep the others from their turn
         failed = failed_before(ordered)
@@ -203,7 +203,7 @@ def _train(
 
 
 def _refuse_if_all_wrong(outcomes: Sequence[Outcome], *, plan: Plan, parent: "SweepRecord") -> None:
-    """Refuse the whole sweep if no job could begin, because of what was asked for."""
+    """Refuse the whole sweep if a wrong request kept every job from starting."""
     tried = [outcome for outcome in outcomes if outcome.failure is not None]
     if not tried or not all(one.is_wrong for one in tried) or any(one.result for one in outcomes):
         return
@@ -310,7 +310,7 @@ def _varying(overrides: Overrides, grid: Sequence[Overrides]) -> list[str]:
 
 
 def _name_of_job(job: Job, jobs: Sequence[Job], grid: Sequence[Overrides]) -> str:
-    """Return a name by which a run is told from the others of its sweep."""
+    """Return a name that distinguishes a run from the others of its sweep."""
     name = job.plan.config.name
     varying = " ".join(_varying(job.overrides, grid))
     if not varying or any(other.plan.config.name != name for other in jobs):

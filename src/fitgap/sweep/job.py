@@ -1,4 +1,4 @@
-"""One Hydra job: a composed configuration in, an experiment run, its outcome said and returned.
+"""One Hydra job: a composed configuration in, an experiment run, its outcome printed and returned.
 
 Alone, a job's error ends the command. In a sweep it must not end the others, so there it becomes
 an outcome, which the sweep counts and lists at its end.
@@ -39,7 +39,7 @@ class Outcome:
         The line that the job printed about it, for a launcher whose jobs print where nobody reads;
         empty where the sweep itself shows its runs.
     is_wrong
-        Whether it failed because of what was asked for, as a network that does not fit the data.
+        Whether it failed because of a wrong request, such as a network that does not fit the data.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Outcome:
 
 
 class JobFailedError(Exception):
-    """A job of a sweep failed; Hydra, its callbacks and launchers are told so by it.
+    """A job of a sweep failed; this tells Hydra, its callbacks and its launchers.
 
     Attributes
     ----------

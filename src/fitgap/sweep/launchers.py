@@ -142,7 +142,7 @@ def _without_main_file() -> Iterator[None]:
     """Hide what program this process runs from those that it starts.
 
     Python would run a script, but for what stands under ``if __name__ == "__main__"``, in each
-    worker anew. What a job needs of it is handed over by other ways.
+    worker again. What a job needs of it reaches the job in other ways.
     """
     main = sys.modules["__main__"].__dict__
     kept: dict[str, Any] = {name: main[name] for name in ("__file__", "__spec__") if name in main}
@@ -155,7 +155,7 @@ def _without_main_file() -> Iterator[None]:
 
 
 def _worker_deaths() -> tuple[type[Exception], ...]:
-    """Return the errors by which joblib and, if it was imported by now, Ray tell of a death."""
+    """Return the errors by which joblib and, if it is imported, Ray report a dead worker."""
     if "ray" in sys.modules:
         return BrokenProcessPool, sys.modules["ray"].exceptions.RayError
     return (BrokenProcessPool,)

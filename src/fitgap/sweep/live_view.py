@@ -79,7 +79,7 @@ def show(watch: Watch) -> Iterator[None]:
     Parameters
     ----------
     watch
-        Of the sweep; looked at about once a second from a thread of its own.
+        Of the sweep; read about once a second by a separate thread.
     """
     from rich.console import Console
     from rich.live import Live

@@ -1,4 +1,4 @@
-"""What a sweep was asked for, as its parent run keeps it: the command's overrides and its jobs.
+"""The request for a sweep, as its parent run keeps it: the command's overrides and its jobs.
 
 Written by `fitgap.sweep.grid` as the artifact ``plan.json`` before anything starts, read by
 `fitgap.sweep.status`.

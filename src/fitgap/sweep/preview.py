@@ -1,4 +1,4 @@
-"""What a sweep would train, said before anything starts: its whole grid, checked."""
+"""What a sweep would train, shown before anything starts: its whole grid, checked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 

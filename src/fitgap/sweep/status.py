@@ -29,7 +29,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class JobState:
-    """A job of a sweep, how far it has come, and the run that tells so (None: not run)."""
+    """A job of a sweep, how far it has come, and the run that shows it (None: not run)."""
 
     name: str
     state: State
@@ -97,7 +97,7 @@ def choose_sweep(uri: str, *, run_id: str | None, experiment: str | None = None)
 
 
 def asked_for(uri: str, sweep: Sweep) -> int | None:
-    """Return how many trials a search was asked for; None if the sweep is a grid."""
+    """Return how many trials a search is to have; None if the sweep is a grid."""
     if SEARCH_TAG not in sweep.parent.tags:
         return None
     try:
@@ -108,7 +108,7 @@ def asked_for(uri: str, sweep: Sweep) -> int | None:
 
 
 def read_plan(uri: str, sweep: Sweep) -> SweepPlan:
-    """Return what a sweep was asked for.
+    """Return the request for a sweep.
 
     Raises
     ------

@@ -143,7 +143,7 @@ def deliver(client: "MlflowClient", box: Outbox) -> int:
 def deliver_waiting(uri: str) -> None:
     """Send what earlier commands could not, as far as their processes have ended; say so.
 
-    Nothing is imported, and nothing asked of the server, where nothing waits.
+    If nothing waits, nothing is imported and the server gets no request.
     """
     for box in outbox.waiting(uri) if kind_of(uri) == "server" else ():
         run_id = box.folder.name

@@ -44,7 +44,7 @@ class ModelDescription:
         Of its run; any text. The model itself is always ``model``, so that
         ``runs:/<run id>/model`` finds it.
     params
-        A few settings that tell it from others.
+        A few settings that distinguish it from others.
     metrics, step
         Names of the run's metrics that belong to its weights, and the step they stand at.
     """
@@ -93,7 +93,7 @@ def run_name(config: Config) -> str:
 
 
 def _telling(config: Config) -> dict[str, str]:
-    """Return the settings that tell a model from others at a glance."""
+    """Return the settings that distinguish a model from others at a glance."""
     return {
         "dataset": config.dataset.name,
         "split": config.split.name,

@@ -1,4 +1,4 @@
-"""A full disk, said as what it is: libraries report it in many ways and far from the cause."""
+"""A full disk, reported as such: libraries report it in many ways and far from the cause."""
 
 import errno
 import shutil

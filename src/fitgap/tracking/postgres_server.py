@@ -1,8 +1,8 @@
-"""An MLflow server over a PostgreSQL of its own, on this machine, for sweeps with many workers.
+"""An MLflow server with its own PostgreSQL, on this machine, for sweeps with many workers.
 
 Everything it keeps lies in one folder: the database's files, the artifacts, the logs. PostgreSQL
 listens on loopback only, under a password that this module makes and hands on in the environment,
-so that it stands in no command line and no log.
+so that no command line and no log contains it.
 """
 
 import importlib.util

@@ -73,7 +73,7 @@ def code_tag(fingerprints: Mapping[str, str]) -> dict[str, str]:
 
 
 def unknown_tag(unknown: Sequence[str]) -> dict[str, str]:
-    """Return the tag that says of what own code no source can be had; none if all is known."""
+    """Return the tag that names own code without a readable source; none if all is known."""
     return {UNKNOWN_TAG: "; ".join(unknown)[:MOST_TAG_LENGTH]} if unknown else {}
 
 

@@ -1,7 +1,7 @@
 """What a training leaves in its run's record.
 
 The model, the figures and the files come first. The report on the data and the pictures are extras,
-which ask more libraries than the training did: one that fails is said, and ends no run.
+which need more libraries than the training: if one fails, a line says so, and the run continues.
 """
 
 import tempfile

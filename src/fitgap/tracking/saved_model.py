@@ -93,7 +93,7 @@ def _tensors(example: "Example") -> list[TensorSpec]:
 
 @functools.cache
 def pip_requirements() -> list[str]:
-    """Return what a recorded model needs to be loaded, in the versions at hand."""
+    """Return what a recorded model needs to be loaded, in the installed versions."""
     import importlib.metadata
 
     names = ("mlflow", "tensorflow", "keras", "numpy")

@@ -1,4 +1,4 @@
-"""What TensorFlow can tell of a training that is being debugged: a trace, the first NaN."""
+"""What TensorFlow shows of a training that is being debugged: a trace, the first NaN."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

@@ -24,7 +24,7 @@ class Start:
     epochs
         How many there will be at most.
     done
-        How many of them an interrupted run has behind it; they are told again.
+        How many of them an interrupted run already has; they are reported again.
     settings
         The resolved settings by their dotted names, without secrets.
     folder

@@ -51,8 +51,8 @@ class GapCallback(keras.callbacks.Callback):
     Raises
     ------
     RequestError
-        If ``train`` or ``val`` is no pair, or its arrays differ in their number of rows; when the
-        training begins, if the model has no validation figures to compare with.
+        If ``train`` or ``val`` is not a pair, or its arrays differ in their number of rows; when
+        the training begins, if the model has no validation figures to compare with.
 
     Examples
     --------

@@ -25,7 +25,7 @@ def make(nodes: Mapping[str, Mapping[str, Any]]) -> list[Observer]:
     Raises
     ------
     RequestError
-        If one is not to be had, or what is made is no `fitgap.training.events.Observer`.
+        If one is missing, or what is made is not a `fitgap.training.events.Observer`.
     """
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -52,7 +52,7 @@ class CsvLogger(Observer):
     """Writes ``reports/csv/<run>.csv``: a line per epoch, as each ends."""
 
     def on_start(self, start: Start) -> None:
-        """Begin the file anew; epochs before an interruption are told again."""
+        """Begin a new file; epochs before an interruption are reported again."""
         self._path = _path(start, "csv").with_suffix(".csv")
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._columns: list[str] = []
@@ -74,7 +74,7 @@ class TensorBoardLogger(Observer):
     """Writes ``reports/tensorboard/<run>/``, which TensorBoard shows while the run trains."""
 
     def on_start(self, start: Start) -> None:
-        """Begin the run's files anew; epochs before an interruption are told again."""
+        """Begin new files of the run; epochs before an interruption are reported again."""
         import tensorflow as tf
 
         folder = _path(start, "tensorboard")

@@ -70,7 +70,7 @@ class Fitted:
     Attributes
     ----------
     epochs
-        In order; fewer than asked for where a callback stopped early.
+        In order; fewer than requested if a callback stopped early.
     train, val
         Exact figures of the weights the model has now.
     restored
@@ -143,13 +143,13 @@ def fit(
     observe
         Called with each epoch's figures, those from before an interruption included.
     save
-        Called after each epoch with all that the rest depends on; not called where nobody knows
-        what a callback remembers (`fitgap.training.callback_state`), which is said.
+        Called after each epoch with all that the rest depends on; not called if a
+        callback does not say what it remembers (`fitgap.training.callback_state`).
     resume
         What `save` was given last, if the training was interrupted; it ends with the same bits
         as if it had not been.
     say
-        Takes what a person should know of her callbacks.
+        Takes what a person should know of their callbacks.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What metrics cost of an epoch, said where it is much: the person decides what becomes of them.
+"""The time that metrics take, printed if it is much: the person decides what to do about it.
 
 Nothing is left out because of a measured time: what a run records may not depend on the machine.
 """

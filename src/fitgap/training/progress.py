@@ -184,7 +184,7 @@ def _is_of(name: str, part: str) -> bool:
 
 
 def _primary(scores: Mapping[str, float]) -> str:
-    """Return the metric that is told besides the loss; the loss where there is none."""
+    """Return the metric that is shown besides the loss; the loss if there is none."""
     return next((name for name in scores if name != "loss"), "loss")
 
 

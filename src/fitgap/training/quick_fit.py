@@ -52,8 +52,8 @@ def fit(
     bits. XLA is used where the model allows it and consists of layers that are fast in its loop.
 
     What cannot go into one compiled epoch is left to ``model.fit``, and a line of the logger
-    ``fitgap`` says why: data that are no arrays or larger than 4 GB, callbacks that act between
-    batches, ``run_eagerly``, numbers of steps, a distribution strategy, another backend.
+    ``fitgap`` says why: data that are not arrays or are larger than 4 GB, callbacks that act
+    between batches, ``run_eagerly``, numbers of steps, a distribution strategy, another backend.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def _train(
     *,
     listeners: keras.callbacks.CallbackList,
 ) -> None:
-    """Train as ``model.fit`` does around its epochs, and tell the listeners."""
+    """Train as ``model.fit`` does around its epochs, and notify the listeners."""
     model.stop_training = False
     listeners.on_train_begin()
     logs: Logs | None = None

@@ -163,7 +163,7 @@ def _is_below(namespace: str, modules: Collection[str]) -> bool:
 
 
 def check(settings: Any, *, what: str, modules: Collection[str] = ()) -> None:
-    """Check whatever a record wants to have made of classes.
+    """Check all classes of which a record would make objects.
 
     Parameters
     ----------

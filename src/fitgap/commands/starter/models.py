@@ -1,4 +1,4 @@
-"""Networks of your own. Change one, and it trains anew; another one needs a file in conf/, too."""
+"""Your own networks. If you change one, it is trained again; a new one needs a file in conf/."""
 
 import keras
 

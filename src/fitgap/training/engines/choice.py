@@ -68,7 +68,7 @@ class EngineChoice:
         Whether the compiled epoch goes through XLA; False for the others. None where the built
         model's layers decide: `resolve` does it then.
     reason
-        In plain words how a run is trained and, where that is no matter of course, why.
+        In plain words how a run is trained and, if that is not obvious, why.
     """
 
     name: str
@@ -159,7 +159,7 @@ def choose(config: Config, *, image_bytes: int) -> EngineChoice:
     Raises
     ------
     RequestError
-        If ``training.engine=numpy`` cannot train the network that is asked for.
+        If ``training.engine=numpy`` cannot train the requested network.
     """
     training = config.training
     if training.engine == "numpy":

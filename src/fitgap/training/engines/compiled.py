@@ -187,7 +187,7 @@ def _graph_key(model: keras.Model, config: Config, *, xla: bool) -> str:
 
 
 def _object_id(made: Any) -> int:
-    """Return what tells the function, or the class of an object, from others of the same name."""
+    """Return what distinguishes a function, or an object's class, from others of its name."""
     return id(inspect.unwrap(made) if inspect.isfunction(made) else type(made))
 
 
@@ -275,7 +275,7 @@ def _batches_of_any_size(step: Step, *, total: int, batch_size: int) -> None:
 
 
 def _batches_of_known_size(step: Step, *, total: int, batch_size: int) -> None:
-    """Loop over batches as XLA needs it: the last, smaller batch is a step of its own."""
+    """Loop over batches as XLA needs it: the last, smaller batch is a separate step."""
 
     def full_step(i: tf.Tensor) -> list[tf.Tensor]:
         step(i * batch_size, batch_size)
