@@ -1,4 +1,4 @@
-"""What can go wrong, by whom it can be mended: the request, or the run itself."""
+"""What can go wrong, by who can fix it: a wrong request, or the run itself."""
 
 
 class RequestError(ValueError):
@@ -9,11 +9,11 @@ class RequestError(ValueError):
 
 
 class StoreAwayError(RequestError):
-    """The tracking server does not answer now; it may later."""
+    """The tracking server does not answer now; it may answer later."""
 
 
 class DivergedError(RuntimeError):
-    """Training met a loss that is not finite; the run ends FAILED (exit code 1)."""
+    """The loss is no longer finite; the run ends as FAILED (exit code 1)."""
 
 
 class DiskFullError(RuntimeError):

@@ -24,11 +24,11 @@ class Best:
     Attributes
     ----------
     settings
-        Those that differ between the groups compared.
+        The settings that differ between the compared groups.
     metrics
         Means over the runs, by name.
     runs
-        Of these settings, one per replicate.
+        The runs with these settings, one for each replicate.
     ties
         Settings of the groups that the runs cannot distinguish from this one.
     """
@@ -48,7 +48,7 @@ class Comparison:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know to believe the ranking."""
+        """Sentences that a reader must know to judge the ranking."""
         return self._found.notes
 
     def to_frame(self, *, everything: bool = False) -> "pd.DataFrame":
@@ -57,9 +57,9 @@ class Comparison:
         Parameters
         ----------
         everything
-            Whether every metric has its columns, with standard deviation, the interval for other
-            images, and the test against the best group; else those of the table: ``_mean``,
-            ``_low`` and ``_high``, the bounds of its interval.
+            True: every metric has columns, also for the standard deviation, the interval for
+            other images, and the test against the best group. False: only the columns of the
+            table, with ``_mean``, and ``_low`` and ``_high``, the bounds of its interval.
         """
         import pandas as pd
 
@@ -105,14 +105,14 @@ class Comparison:
         ----------
         kind
             ``curves``, ``gap``, ``parallel``, ``matrix`` or ``variance``; ``remedies``,
-            ``learning-curve`` or ``race`` of the newest sweep of that kind.
+            ``learning-curve`` or ``race``, from the newest sweep of that kind.
         metrics, x, log, settings, title
-            As ``fitgap plot`` has them.
+            As in ``fitgap plot``.
 
         Returns
         -------
         Picture or list of Picture
-            Several where runs lie on different data.
+            A list if the runs are on different data.
         """
         from fitgap.report import comparison_charts, sweep_charts
 

@@ -19,7 +19,7 @@ class Race:
     best
         The candidate that leads, by the settings in which it differs; None if all failed.
     rounds, runs
-        How many there were, and how many runs they took.
+        Number of rounds, and number of runs that they took.
     """
 
     def __init__(self, log: Log) -> None:
@@ -29,7 +29,7 @@ class Race:
         self.rounds, self.runs = len(log.rounds), log.runs
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a row per candidate, the best first: how far behind it is, with the interval."""
+        """Return a row per candidate, the best first: its distance to the best, with interval."""
         import pandas as pd
 
         rows = [

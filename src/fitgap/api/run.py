@@ -32,7 +32,7 @@ class Run:
     Attributes
     ----------
     id, name, status
-        As MLflow has them.
+        As in MLflow.
     uri, experiment
         Where its record is.
     metrics
@@ -78,31 +78,32 @@ class Run:
     def model(self) -> "keras.Model":
         """The network with the weights that the figures belong to; not compiled.
 
-        It takes what the data hold: its first layer scales.
+        It takes raw data, because its first layer scales them.
         """
         from fitgap import prediction
 
         return prediction.load_model(self._recorded)
 
     def predict(self, x: Any) -> NDArray[np.float32]:
-        """Return what the network says of images or rows.
+        """Return what the network predicts for images or rows.
 
         Parameters
         ----------
         x
-            Of shape (n, ...) as the data had them, not scaled; a single one may stand alone. Of a
-            table, a DataFrame with the columns that count, as they are; or these columns in their
-            order.
+            Shape (n, ...), as in the data, not scaled; a single image or row needs no first axis.
+            For a table: a DataFrame with the raw columns that the network uses, or an array with
+            these columns in their order.
 
         Returns
         -------
         ndarray
-            float32 of shape (n, classes): probabilities. Of regression, (n, targets).
+            float32 of shape (n, classes): probabilities. For regression, numbers of shape
+            (n, targets).
 
         Raises
         ------
         RequestError
-            If the shape is another than the network takes, or a column is missing.
+            If the network takes another shape, or a column is missing.
         """
         import pandas as pd
 
@@ -125,7 +126,7 @@ class Run:
 
     @functools.cached_property
     def artifacts(self) -> Path:
-        """The folder with its files; those of a server are fetched first."""
+        """The folder with the run's files, which are first fetched if they are on a server."""
         if (folder := local_folder(self._artifact_uri)) is not None:
             return folder
         import mlflow
@@ -170,7 +171,7 @@ class Runs(list[Run]):
         self.failures = failures
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a table: a row per run with name, status, settings and figures."""
+        """Return a table with a row for each run: its name, status, settings and figures."""
         import pandas as pd
 
         rows = [
@@ -193,7 +194,7 @@ def find(uri: str, *, experiment: str, identities: Iterable[str] | None = None) 
     uri, experiment
         Where they are.
     identities
-        Those of the runs to be returned, in that order; None: all runs, the oldest first.
+        Identities of the runs to return, in that order. None: all runs, the oldest first.
     """
     found = store.find_runs(
         uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags={"fitgap.role": "run"}

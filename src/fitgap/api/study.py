@@ -1,6 +1,6 @@
 """``fitgap.Study``: an experiment of the record and its data, to be run from Python.
 
-It composes the settings as the command does, so a run that one of them made answers the other.
+It composes the settings as the command does, so each finds the runs that the other finished.
 """
 
 import os
@@ -31,15 +31,16 @@ class Study:
     Parameters
     ----------
     name
-        Of the MLflow experiment; None: that of the project folder, which the command uses.
+        Name of the MLflow experiment. None: the name of the project folder, as for the command.
     data
         A dataset's name (``"fashion_mnist"``) or settings (``{"name": "csv", "path": ...}``),
         arrays ``(x, y)`` or ``(x, y, x_test, y_test)``, a DataFrame, or a path.
     label
-        Name of the column of labels, of a DataFrame or a table's file; several, where each row
-        has several targets.
+        Name of the column of labels, for a DataFrame or a table's file. A list of names, if each
+        row has several targets.
     uri
-        Where the record is; None: ``$MLFLOW_TRACKING_URI``, else the project folder's.
+        Where the record is. None: ``$MLFLOW_TRACKING_URI`` if it is set, otherwise ``mlflow.db``
+        in the project folder.
     project
         The project folder; None: the nearest one from the working directory upwards.
 
@@ -71,18 +72,18 @@ class Study:
             self._data = own_data.overrides(data, label=label)
 
     def run(self, *, overrides: Sequence[str] = (), **given: Any) -> Run:
-        """Train, evaluate and record one experiment; a finished run of the same answers for it.
+        """Train, evaluate and record one experiment, or return the run that already did.
 
         Parameters
         ----------
         overrides
-            In Hydra's language, as after ``fitgap train``.
+            Settings in Hydra's language, as on the command line after ``fitgap train``.
         **given
             Settings by their config names: an option's name for a group, a mapping for a section
             (``split={"stratify": True}``). ``epochs``, ``batch_size`` and ``learning_rate`` are
-            short for theirs. ``architecture``, ``optimizer`` and ``loss`` may be functions, classes
-            or import paths, optimizer and loss also objects of Keras's; one of ``metrics`` may be a
-            mapping with its ``name``, and what its file in ``conf/metrics`` would hold.
+            short names. ``architecture``, ``optimizer`` and ``loss`` may be functions, classes or
+            import paths; optimizer and loss may also be Keras objects. An element of ``metrics``
+            may be a mapping with its ``name`` and what its file in ``conf/metrics`` would contain.
 
         Returns
         -------
@@ -120,18 +121,18 @@ class Study:
         Parameters
         ----------
         workers
-            How many processes train at once; 1: this one.
+            How many processes train at the same time. 1: only this process.
         overrides
-            In Hydra's language, as after ``fitgap train -m``.
+            Settings in Hydra's language, as on the command line after ``fitgap train -m``.
         **given
-            As of `run`. A list, a range or another iterable is a choice of values; a tuple is one
+            As in `run`. A list, a range or another iterable is a choice of values; a tuple is one
             value, and so is a list of metrics.
 
         Returns
         -------
         Runs
-            One per combination, in the grid's order, those that were finished before among them.
-            What failed is among them too, with its reason.
+            One run per combination, in the order of the grid. This includes runs that were
+            finished before, and failed runs with their reasons.
 
         Raises
         ------
@@ -159,16 +160,16 @@ class Study:
         Parameters
         ----------
         margin
-            Differences within it are of no interest; None: half a point, of an accuracy.
+            Smaller differences do not matter. None: 0.005 for an accuracy.
         budget
-            Runs that may be used, those found in the record among them.
+            Largest number of runs, including those that are already recorded.
         alpha
-            Probability of a false verdict, at most.
+            Largest probability of a false verdict.
         workers, overrides
-            As of `sweep`.
+            As in `sweep`.
         **given
-            As of `sweep`; what is given as a list makes the candidates. ``seed`` and the split's
-            are chosen round by round.
+            As in `sweep`; each combination of the listed values is a candidate. The race itself
+            chooses ``seed`` and the seed of the split, round by round.
 
         Returns
         -------
@@ -213,13 +214,14 @@ class Study:
         Parameters
         ----------
         sort, where, by, metrics
-            As ``fitgap compare`` has them: the metric to rank by, conditions
+            As in ``fitgap compare``: the metric to rank by, conditions
             (``["optimizer=adam"]``), the settings to group by, the metrics to show.
         margin
-            Differences within it are of no interest, in the unit of the metric; None: half a
-            point of an accuracy, none for all else.
+            Smaller differences do not matter, in the unit of the metric. None: 0.005 for an
+            accuracy, 0 for other metrics.
         these_images
-            Whether intervals and tests are about these images and splits only.
+            Whether intervals and tests are about these images and splits only, not about others
+            like them.
 
         Raises
         ------

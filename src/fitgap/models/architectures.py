@@ -1,7 +1,7 @@
-"""Architectures of fitgap's own: the layers between the scaled input and the output layer.
+"""fitgap's own architectures: the layers between the scaled input and the output layer.
 
-Keras is imported where layers are made, since `fitgap.models` is imported by those who only name
-an architecture.
+Keras is imported only when layers are made, because code that only names an architecture imports
+`fitgap.models`, too.
 """
 
 from collections.abc import Sequence
@@ -30,18 +30,18 @@ def dense(
     image_shape
         Shape of one image; images are flattened first.
     units
-        Width of each hidden layer, from the input on; empty for softmax regression.
+        Width of each hidden layer, starting at the input; empty for softmax regression.
     activation
         A Keras activation's name.
     dropout
-        Share of each hidden layer's outputs dropped in training, in [0, 1).
+        Share of each hidden layer's outputs that is dropped in training, in [0, 1).
     batch_norm
-        Whether batch normalisation (Ioffe and Szegedy 2015) stands between a hidden layer and
+        Whether there is batch normalisation (Ioffe and Szegedy 2015) between a hidden layer and
         its activation.
     l2
-        Factor of the squared weights added to the loss, for every hidden kernel.
+        Factor of the squared weights that are added to the loss, for every hidden kernel.
     l1
-        The same of the weights' absolute values.
+        Factor of the absolute weights that are added in the same way.
     """
     import keras
 
@@ -66,7 +66,7 @@ def dense(
 
 
 def sequential(*, image_shape: tuple[int, ...], layers: "Sequence[keras.layers.Layer]") -> "Layers":
-    """Return any Keras layers as given; a grey image gets the channel axis convolutions need.
+    """Return the given Keras layers; a grey image gets the channel axis that convolutions need.
 
     Parameters
     ----------

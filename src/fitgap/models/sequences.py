@@ -1,4 +1,4 @@
-"""Architectures for sequences of token ids, of texts or of your own; 0 is padding.
+"""Architectures for sequences of token ids, from texts or from your own data; 0 is padding.
 
 Each begins with an Embedding and ends with one vector for the whole sequence.
 """
@@ -21,9 +21,9 @@ def average(
     num_tokens
         How many ids there are.
     width
-        Of an embedding.
+        Length of the vector of a token.
     dropout
-        Share of the average dropped in training, in [0, 1).
+        Share of the average that is dropped in training, in [0, 1).
     """
     import keras
 
@@ -48,7 +48,7 @@ def convolution(
     x, num_tokens, width, dropout
         See `average`.
     filters
-        Their number.
+        Number of filters.
     kernel_size
         How many tokens a filter sees.
     """
@@ -65,14 +65,14 @@ def convolution(
 def transformer(
     x: "keras.KerasTensor", *, num_tokens: int, width: int, heads: int, dropout: float
 ) -> "keras.KerasTensor":
-    """Let each token attend to all, once (Vaswani et al. 2017), and average what comes of it.
+    """Let each token attend to all tokens once (Vaswani et al. 2017), and average the result.
 
     Parameters
     ----------
     x, num_tokens, width, dropout
         See `average`.
     heads
-        Of the attention; they share the width.
+        Number of attention heads; they share the width.
     """
     from keras import layers, ops
 

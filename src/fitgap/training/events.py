@@ -1,7 +1,7 @@
-"""The events of a run, and who hears of them: the record, the progress line, pruning, loggers.
+"""The events of a run, and what follows them: the record, the progress line, pruning, loggers.
 
-A run begins, ends epochs, and ends. Whatever wants to follow it is an `Observer`; none of them
-changes what is trained.
+A run begins, ends epochs, and ends. A class that follows it is an `Observer`; observers do not
+change what is trained.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Start:
-    """What is known of a run as it begins.
+    """What is known about a run when it begins.
 
     Attributes
     ----------
@@ -41,13 +41,13 @@ class Start:
 
 
 class Observer:
-    """Hears of a run's events; a subclass takes those that it wants."""
+    """Is notified of a run's events; a subclass defines methods for those that it needs."""
 
     def on_start(self, start: Start) -> None:
-        """Hear that the run begins, or goes on."""
+        """Handle the beginning or the continuation of the run."""
 
     def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Hear of an epoch's figures.
+        """Handle the figures of an epoch.
 
         Parameters
         ----------
@@ -59,20 +59,20 @@ class Observer:
         """
 
     def on_end(self, metrics: Mapping[str, float] | None, step: int) -> None:
-        """Hear that the training is over.
+        """Handle the end of the training.
 
         Parameters
         ----------
         metrics
-            Of the saved weights, test partition included; None where the run failed or was
-            stopped.
+            Figures of the saved weights, also on the test partition. None if the run failed or
+            was stopped.
         step
-            At which the record has them: after the last epoch where they are an earlier one's.
+            Their step in the record: after the last epoch if they belong to an earlier one.
         """
 
 
 class Events(Observer):
-    """Tells several observers, in their order."""
+    """Notifies several observers, in their order."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
@@ -80,18 +80,18 @@ class Events(Observer):
         self._is_over = False
 
     def on_start(self, start: Start) -> None:
-        """Tell all that the run begins."""
+        """Notify all observers that the run begins."""
         for observer in self._observers:
             observer.on_start(start)
             self._told.append(observer)
 
     def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
-        """Tell all of an epoch."""
+        """Notify all observers of an epoch."""
         for observer in self._told:
             observer.on_epoch(number, metrics)
 
     def on_end(self, metrics: Mapping[str, float] | None, step: int) -> None:
-        """Tell all that heard of the run's beginning that it is over, once."""
+        """Notify, once, all observers that were notified of its beginning that the run is over."""
         if not self._is_over:
             self._is_over = True
             for observer in self._told:
@@ -100,7 +100,7 @@ class Events(Observer):
 
 @contextmanager
 def told(observers: Sequence[Observer], start: Start) -> Iterator[Events]:
-    """Tell observers of a run within the block, and of its end also where it fails."""
+    """Notify observers of a run within the block, and of its end even if it fails."""
     events = Events(observers)
     try:
         events.on_start(start)

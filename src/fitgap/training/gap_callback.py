@@ -29,24 +29,24 @@ class GapCallback(keras.callbacks.Callback):
     """Put the exact figures of the training data, and the gap, into each epoch's ``logs``.
 
     Keras's own training figures are averages over the epoch, while the weights still change and
-    with dropout at work. This callback scores the weights of the epoch's end in inference mode,
-    on the whole of both parts: ``train_<metric>``, ``val_<metric>`` and ``gap_<metric>`` for the
-    loss and every compiled metric. A gap is positive where the unseen data fare worse, whatever
-    the metric's direction.
+    dropout is active. At the end of each epoch, this callback scores the weights in inference
+    mode on both whole parts: ``train_<metric>``, ``val_<metric>`` and ``gap_<metric>`` for the
+    loss and every compiled metric. A gap is positive if the figure on unseen data is worse,
+    whatever the metric's direction.
 
-    Let it stand first in the list: CSVLogger, MLflow's autolog, early stopping and all others
-    behind it then see its figures.
+    Put it first in the list: CSVLogger, MLflow's autolog, early stopping and all other callbacks
+    after it then see its figures.
 
     Parameters
     ----------
     train
-        ``(x, y)`` that the model learns from.
+        ``(x, y)``, the data that the model is trained on.
     val
-        ``(x, y)`` that it does not. None: the ``val_`` figures of ``validation_data`` serve.
+        ``(x, y)``, unseen data. None: the ``val_`` figures of ``validation_data`` are used.
     lower_is_better
-        Names of the person's own metrics of which less is better. Keras's are known.
+        Names of your own metrics for which lower is better. Those of Keras are known.
     batch_size
-        Rows of one step of the evaluation.
+        Number of rows that the evaluation computes at once.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Loggers by option (``loggers=[csv,tensorboard]``): figures beside the record, epoch by epoch.
 
-They follow a run by its events, decide none of its bits, and are no part of its identity. What
+They follow the events of a run, do not change its bits, and are not part of its identity. What
 they write is in ``reports/`` of the project folder, which all runs share.
 """
 
@@ -107,9 +107,9 @@ class WandbLogger(Observer):
     Parameters
     ----------
     project
-        Of W&B; None: the name of the MLflow experiment.
+        Project of W&B. None: the name of the MLflow experiment.
     **settings
-        More for ``wandb.init``, such as ``entity`` and ``mode``.
+        Other arguments of ``wandb.init``, such as ``entity`` and ``mode``.
     """
 
     def __init__(self, project: str | None = None, **settings: Any) -> None:
@@ -119,7 +119,7 @@ class WandbLogger(Observer):
         self._settings = settings
 
     def on_start(self, start: Start) -> None:
-        """Begin a run of W&B, or go on with it, under the id of the MLflow run."""
+        """Begin or continue a run of W&B, under the id of the MLflow run."""
         import wandb
 
         start.folder.mkdir(parents=True, exist_ok=True)

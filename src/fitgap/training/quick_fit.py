@@ -1,4 +1,4 @@
-"""``fitgap.fit``: in the place of ``model.fit``, an epoch at a time in one compiled function.
+"""``fitgap.fit``: instead of ``model.fit``, each epoch in one compiled function.
 
 It takes whatever Keras model a person has compiled, with its arguments, its callbacks and its
 History. The engine of an experiment's runs is `fitgap.training.engines.compiled`.
