@@ -137,7 +137,12 @@ def test_a_class_missing_from_the_training_partition_is_refused():
         split(labels, holdout(), num_classes=2)
     message = str(caught.value)
     assert "split.validation_fraction=0.2 leaves no sample of class 1 to train on" in message
-    assert "split.stratify=true" in message
+    assert "take more samples of it: it has 1 (2 classes in 100 samples)" in message
+    labels[split(one_class(100), holdout(), num_classes=1).val[1:3]] = [1, 2]
+    with pytest.raises(
+        RequestError, match=r"of class 1 .*\(and of 1 other classes\).* split\.stratify"
+    ):
+        split(labels, holdout(), num_classes=3)
 
 
 def test_a_class_missing_from_the_dataset_is_not_put_down_to_the_split():

@@ -279,10 +279,14 @@ def _refuse_missing_classes(
     if missing.size:
         way = {"group": "more groups of it", "order": "a smaller fraction"}
         by = "group" if config.group else "order" if config.order else ""
+        others = f" (and of {missing.size - 1} other classes)" if missing.size > 1 else ""
+        taken = way[by] if by else "a smaller fraction or split.stratify=true"
+        if (labels == missing[0]).sum() == 1:  # no fraction divides it
+            count = f"{len(class_names)} classes in {len(labels)} samples"
+            taken = f"more samples of it: it has 1 ({count})"
         raise RequestError(
             f"split.validation_fraction={config.validation_fraction} leaves no sample of class "
-            f"{class_names[missing[0]]} to train on; take "
-            + (way[by] if by else "a smaller fraction or split.stratify=true")
+            f"{class_names[missing[0]]} to train on{others}; take {taken}"
         )
 
 
