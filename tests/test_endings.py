@@ -72,7 +72,7 @@ def test_a_stopped_run_says_what_is_kept(compose, tracking_uri, monkeypatch, cap
     command = f"  {program.name()} train training.epochs=60 'tags.why=a b'\n"
     for epochs, said in (
         (0, "stopped before an epoch had ended, so nothing is kept; the same command starts again"),
-        (4, "kept: 4 of 60 epochs; the same command goes on from there"),
+        (4, "kept: 4 of 60 epochs; the same command continues from there"),
     ):
         monkeypatch.setattr(endings.checkpoints, "epochs_done", lambda _path, n=epochs: n)
         endings.say_run_stopped(planned, ["training.epochs=60", "tags.why=a b"])

@@ -82,7 +82,7 @@ def refuse_unknown(flag: str) -> None:
     if flag.partition("=")[0] not in known:
         raise RequestError(
             f"{flag}: there is no such option{did_you_mean(flag, known)}\n"
-            "A setting is written without dashes, as training.epochs=3"
+            "A setting is written without dashes, for example training.epochs=3"
         )
 
 

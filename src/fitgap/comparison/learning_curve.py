@@ -239,10 +239,10 @@ def _gain(found: Curve, points: Sequence[Point]) -> tuple[Estimate | None, str |
 
 def _too_little(found: Sequence[Point]) -> str | None:
     if len(found) < MIN_SIZES:
-        return f"{len(found)} sizes are too few for a law; it takes {MIN_SIZES}"
+        return f"{len(found)} sizes are too few: a power law needs {MIN_SIZES}"
     span = found[-1].samples / found[0].samples
     if span < MIN_SPAN:
-        return f"the sizes span a factor of {span:.1f}; it takes {MIN_SPAN:.0f}"
+        return f"the sizes span a factor of {span:.1f}; a power law needs {MIN_SPAN:.0f}"
     if lost := sum(not math.isfinite(error) for point in found for error in point.errors.values()):
         return f"runs whose validation error is not a finite number: {lost}"
     if any(point.error <= 0 for point in found):

@@ -116,8 +116,8 @@ def _on_the_choice_of_runs(
         notes.append(f"Only runs with {' and '.join(query.where)}: {kept} of {found}.")
     if any(one.is_metric for one in conditions):
         notes.append(
-            "Runs were left out by what they scored, so means, intervals and ties hold for the "
-            "kept runs only and flatter them."
+            "Runs were left out because of their figures. Means, intervals and ties hold only for "
+            "the kept runs, whose figures look better than those of all runs."
         )
     if query.by:
         notes.append(
@@ -228,8 +228,8 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
     if failed:
         notes.append(
             f"Groups with failed runs: {len(failed)} of {len(groups)} ({sum(failed)} runs). Their "
-            "means are over what finished and flatter them, so they rank after the complete "
-            "groups; their n says how many failed."
+            "means are over the finished runs only and may look too good, so they rank after the "
+            "complete groups; their n says how many failed."
         )
     notes += _on_figures(sections, by=by, groups=len(groups))
     others = [one for group in groups if (one := _other_differences(group.runs))]

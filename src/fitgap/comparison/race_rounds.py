@@ -181,7 +181,9 @@ def _check(grid: Sequence[Overrides], settings: Sequence[Config], request: Reque
                 f"got {', '.join(sorted(given))}"
             )
     if len(grid) < 2:
-        raise RequestError("race needs at least two candidates, as optimizer=sgd,adam; got one")
+        raise RequestError(
+            "race needs at least two candidates, such as optimizer=sgd,adam; got one"
+        )
     if request.margin is not None and not 0 < request.margin < math.inf:
         raise RequestError(f"the margin must be above 0, got {request.margin:g}")
     if not 0 < request.alpha < 0.5:

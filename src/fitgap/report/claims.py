@@ -81,7 +81,7 @@ def coverage(section: Section) -> list[str]:
         )
     if SEEDS in kinds:
         told.append(
-            f"Intervals of {metric} take in seeds only: they hold for these data and this split."
+            f"Intervals of {metric} include seeds only: they hold for these data and this split."
         )
     return told
 

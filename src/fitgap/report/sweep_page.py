@@ -196,8 +196,8 @@ def _summary(section: Section) -> str:
     tied = sum(mark_of(section, group) == TIE for group in section.groups)
     if tied:
         return (
-            f"{compared}\n**First by {section.sort}: {first}; groups not told apart from it: "
-            f"{tied - 1}**\n"
+            f"{compared}\n**First by {section.sort}: {first}; groups that the runs do not "
+            f"distinguish from it: {tied - 1}**\n"
         )
     best = mark_of(section, section.groups[0]) == BEST
     return f"{compared}\n**{'Best' if best else 'First'} by {section.sort}: {first}**\n"

@@ -109,7 +109,7 @@ def said_if_stopped(say: Callable[[], None]) -> Iterator[None]:
 
 
 def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
-    """Say on stderr what a stopped run has kept, and the command that goes on with it."""
+    """Say on stderr what a stopped run has kept, and the command that continues it."""
     config = planned.config
     path = checkpoints.path_for(
         planned.identity, uri=planned.uri, experiment=config.tracking.experiment
@@ -117,7 +117,7 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
     done = checkpoints.epochs_done(path)
     of = config.training.epochs
     said = (
-        f"kept: {done} of {of} epochs; the same command goes on from there"
+        f"kept: {done} of {of} epochs; the same command continues from there"
         if done
         else "stopped before an epoch had ended, so nothing is kept; the same command starts again"
     )
@@ -126,22 +126,22 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
 
 
 def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
-    """Say on stderr how much of a stopped search is done, and the command that goes on with it."""
+    """Say on stderr how much of a stopped search is done, and the command that continues it."""
     print(
         f"\nkept: {done} of {of} trials, and the ended epochs of those in training; the same "
-        f"command goes on from there:\n  {program.name()} sweep {shlex.join(command)}",
+        f"command continues from there:\n  {program.name()} sweep {shlex.join(command)}",
         file=sys.stderr,
     )
 
 
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
-    """Say on stderr how much of a stopped sweep is done, and the command that goes on with it."""
+    """Say on stderr how much of a stopped sweep is done, and the command that continues it."""
     identities = {plan.identity for plan in plans}
     uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
     finished = _finished(identities, store.find_runs(uri, experiment=experiment))
     print(
         f"\nkept: {len(finished)} of {len(identities)} runs, and the ended epochs of those in "
-        f"training\ngo on with:\n  {resume_command(uri, parent)}",
+        f"training\ncontinue with:\n  {resume_command(uri, parent)}",
         file=sys.stderr,
     )
 

@@ -28,14 +28,14 @@ SILENT_SECONDS = 300.0
 
 
 def show_status(uri: str, sweep: Sweep) -> None:
-    """Print what has become of a sweep, and how to go on with it."""
+    """Print the state of a sweep, and how to continue it."""
     parent = sweep.parent
     if (trials := asked_for(uri, sweep)) is not None:
         print(f"{parent.name}: {status_of(sweep)}")
         print(f"  run {parent.run_id} in experiment {sweep.experiment}")
         print(f"  {_counted_trials(uri, sweep, trials)}")
         if not sweep.is_running and parent.status != "FINISHED":
-            print("go on with it: give the search's command again")
+            print("to continue, give the search's command again")
         return
     plan = read_plan(uri, sweep)
     jobs = job_states(uri, sweep, plan)
@@ -53,7 +53,7 @@ def show_status(uri: str, sweep: Sweep) -> None:
         if host := _silent_host(uri, sweep, jobs):
             print(f"if {host} is gone: {resume_command(uri, parent.run_id)} --assume-dead {host}")
     elif left or parent.status != "FINISHED":
-        print(f"go on with it: {resume_command(uri, parent.run_id)}")
+        print(f"to continue: {resume_command(uri, parent.run_id)}")
 
 
 def show_all(uri: str, *, experiment: str | None = None) -> None:

@@ -60,7 +60,7 @@ def resume_arguments(
     for override in overrides:
         if not override.lstrip("+~").startswith(("hydra/", "hydra.")):
             raise RequestError(
-                "resume takes Hydra's own settings only, as hydra.launcher.n_jobs=4, "
+                "resume takes only settings of Hydra, such as hydra.launcher.n_jobs=4, "
                 f"got {override!r}\nOther runs are another sweep: {program.name()} train -m ..."
             )
     recorded = [o for o in plan.hydra if not o.lstrip("+").startswith(_NOT_RESUMED)]

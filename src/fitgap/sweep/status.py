@@ -120,7 +120,7 @@ def read_plan(uri: str, sweep: Sweep) -> SweepPlan:
     if SEARCH_TAG in sweep.parent.tags:
         raise RequestError(
             f"{run_id[:SHORT_ID]} is a search, which has no list of jobs\n"
-            "Give its command again: it goes on from the trials that have ended"
+            "Give its command again: it continues after the trials that have ended"
         )
     text = store.artifact_text(sweep.parent, sweep_plan.FILE_NAME, uri=uri)
     if text is None:

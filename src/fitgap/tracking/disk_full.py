@@ -36,7 +36,7 @@ def named_when_full(folder: Path) -> Iterator[None]:
         least = min(folders, key=lambda place: shutil.disk_usage(place).free)
         raise DiskFullError(
             f"the disk of {least} is full ({shutil.disk_usage(least).free // 1024} KiB free); "
-            "with room again, the same command goes on from the last checkpoint"
+            "when there is room again, the same command continues from the last checkpoint"
         ) from error
 
 
