@@ -226,6 +226,51 @@ def test_wrong_requests_are_refused(data):
         fitgap.fit("model", x, y)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number from 1 on, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1 on, got 0"),
+        ({"batch_size": "8"}, "batch_size must be a whole number"),
+        ({"class_weight": "balanced"}, "class_weight must be a mapping"),
+        ({"validation_data": np.ones((3, 6))}, r"validation_data must be a pair \(x, y\)"),
+        ({"callbacks": [3]}, "callbacks must be Keras's, got 3"),
+    ],
+)
+def test_arguments_without_a_meaning_are_refused(arguments, said, data):
+    x, y = data
+    with pytest.raises(fitgap.RequestError, match=said):
+        fitgap.fit(functional(), x, y, **arguments)
+
+
+def test_a_model_that_does_not_fit_the_data_is_refused_in_a_line(data):
+    x, y = data
+    unfit = "model, loss and data do not fit each other: "
+    for inputs, targets, said in (
+        (x[:, :3], y, "incompatible"),
+        (x, y + 90, "label value of 9. which is outside the valid range"),
+        (x[:0], y[:0], "must have rows, got none"),
+    ):
+        with pytest.raises(fitgap.RequestError, match=said) as caught:
+            fitgap.fit(functional(), inputs, targets, verbose=0)
+        assert len(str(caught.value).splitlines()) == 1
+        assert unfit in str(caught.value) or "rows" in said
+    gap = fitgap.GapCallback(train=(x, y), val=(x[:, :3], y))
+    with pytest.raises(fitgap.RequestError, match=f"GapCallback, val: {unfit}"):
+        functional().fit(x, y, verbose=0, callbacks=[gap])
+
+
+def test_wrong_settings_of_the_gap_are_refused(data):
+    part = data
+    with pytest.raises(fitgap.RequestError, match="lower_is_better must be a list of names"):
+        fitgap.GapCallback(train=part, val=part, lower_is_better="accuracy")
+    with pytest.raises(fitgap.RequestError, match="batch_size must be a whole number"):
+        fitgap.GapCallback(train=part, val=part, batch_size=0)
+    gap = fitgap.GapCallback(train=part, val=part, lower_is_better=["acuracy"])
+    with pytest.raises(fitgap.RequestError, match=r"names acuracy, but the model measures loss"):
+        functional().fit(*part, verbose=0, callbacks=[gap])
+
+
 def test_a_model_and_its_compiled_functions_are_given_back(data):
     import gc
     import weakref

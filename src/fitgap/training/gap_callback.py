@@ -51,8 +51,9 @@ class GapCallback(keras.callbacks.Callback):
     Raises
     ------
     RequestError
-        If ``train`` or ``val`` is not a pair, or its arrays differ in their number of rows; when
-        the training begins, if the model has no validation figures to compare with.
+        If ``train`` or ``val`` is not a pair, or its arrays differ in their number of rows; at the
+        end of the first epoch, if the model has no validation figures to compare with, if
+        ``lower_is_better`` names no metric of it, or if it does not fit the data.
 
     Examples
     --------
@@ -69,6 +70,14 @@ class GapCallback(keras.callbacks.Callback):
         batch_size: int = EVALUATION_BATCH,
     ) -> None:
         super().__init__()
+        if isinstance(lower_is_better, str):
+            raise RequestError(
+                f"GapCallback: lower_is_better must be a list of names, got {lower_is_better!r}"
+            )
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise RequestError(
+                f"GapCallback: batch_size must be a whole number from 1 on, got {batch_size!r}"
+            )
         self._train = _pair("train", train)
         self._val = None if val is None else _pair("val", val)
         self._lower_is_better = frozenset(lower_is_better)
@@ -78,9 +87,14 @@ class GapCallback(keras.callbacks.Callback):
         """Score both parts and add the figures to ``logs``."""
         if logs is None:
             return
-        train = self._evaluate(self._train)
+        train = self._evaluate("train", self._train)
+        if unknown := sorted(self._lower_is_better - train.keys()):
+            raise RequestError(
+                f"GapCallback: lower_is_better names {unknown[0]}, but the model measures "
+                f"{', '.join(train)}"
+            )
         if self._val is not None:
-            val = self._evaluate(self._val)
+            val = self._evaluate("val", self._val)
         else:
             val = {name: logs[f"val_{name}"] for name in train if f"val_{name}" in logs}
             if not val and epoch == 0:
@@ -96,8 +110,9 @@ class GapCallback(keras.callbacks.Callback):
             for name, unseen in val.items()
         }
 
-    def _evaluate(self, part: tuple[Any, Any]) -> dict[str, float]:
-        return quick_fit.evaluate(self.model, *part, batch_size=self._batch_size)
+    def _evaluate(self, name: str, part: tuple[Any, Any]) -> dict[str, float]:
+        with quick_fit.refused_if_unfit(f"GapCallback, {name}"):
+            return quick_fit.evaluate(self.model, *part, batch_size=self._batch_size)
 
     def _less_is_better(self, name: str) -> bool:
         if name in self._lower_is_better:

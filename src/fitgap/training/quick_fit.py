@@ -6,7 +6,9 @@ History. The engine of an experiment's runs is `fitgap.training.engines.compiled
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -21,6 +23,9 @@ from fitgap.training.quick_program import Logs
 
 MEMORY_LIMIT_BYTES = 2**32  # as training.memory_limit_mb has it
 DEFAULT_BATCH_SIZE = 32  # model.fit's
+
+# Beginnings of lines in errors of Keras and TensorFlow that say nothing of what is wrong.
+_WITHOUT_MEANING = ("Exception encountered", "Graph execution error", "[[", "<stack traces")
 
 _logger = logging.getLogger("fitgap")
 
@@ -72,7 +77,8 @@ validation_batch_size, validation_freq
     Raises
     ------
     RequestError
-        If the model is not compiled, or arrays differ in their number of rows.
+        If the model is not compiled, an argument has no meaning, arrays differ in their number of
+        rows, or model, loss and data do not fit each other.
     """
     arguments = {key: value for key, value in locals().items() if key != "model"}
     if not isinstance(model, keras.Model):
@@ -80,6 +86,7 @@ validation_batch_size, validation_freq
     if not model.compiled:
         raise RequestError("fitgap.fit needs a compiled model; call model.compile(...) first")
     validation = () if validation_data is None else validation_data
+    _check(arguments)
     reason = _why_not(model, arguments, of_arrays=(x, y, sample_weight, validation))
     if reason:
         _logger.warning("fitgap.fit: model.fit trains here, since %s", reason)
@@ -88,9 +95,10 @@ validation_batch_size, validation_freq
     size = batch_size or DEFAULT_BATCH_SIZE
     data = _tensors(train)
     validation_tensors = _tensors(validation) if validation else None
-    program = quick_program.program_of(
-        model, batch_size=size, evaluation_size=validation_batch_size or size, make_for=data
-    )
+    with refused_if_unfit("fitgap.fit"):
+        program = quick_program.program_of(
+            model, batch_size=size, evaluation_size=validation_batch_size or size, make_for=data
+        )
     count = _rows(train)
     order_of_epoch = _orders(count, shuffle=bool(shuffle))
 
@@ -107,11 +115,15 @@ validation_batch_size, validation_freq
     def epoch_logs(epoch: int) -> Logs:
         model.reset_metrics()
         listeners.on_epoch_begin(epoch)
-        logs = quick_program.epoch_logs(model, program.run_epoch(data, order_of_epoch()))
+        with refused_if_unfit("fitgap.fit"):
+            last_step = program.run_epoch(data, order_of_epoch())
+        logs = quick_program.epoch_logs(model, last_step)
         if validation_tensors is not None and _is_due(epoch + 1, validation_freq):
             listeners.on_test_begin()
             model.reset_metrics()
-            found = quick_program.epoch_logs(model, program.evaluate(validation_tensors))
+            with refused_if_unfit("fitgap.fit, validation_data"):
+                last_step = program.evaluate(validation_tensors)
+            found = quick_program.epoch_logs(model, last_step)
             listeners.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         return logs
@@ -160,6 +172,47 @@ def evaluate(model: keras.Model, x: Any, y: Any, *, batch_size: int) -> dict[str
     program = quick_program.program_of(model, batch_size=batch_size, evaluation_size=batch_size)
     model.reset_metrics()
     return quick_program.epoch_logs(model, program.evaluate(data))
+
+
+@contextmanager
+def refused_if_unfit(what: str) -> Iterator[None]:
+    """Say in a line what Keras and TensorFlow say on many of a model that does not fit its data.
+
+    Raises
+    ------
+    RequestError
+        In the place of their error.
+    """
+    try:
+        yield
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        plain = re.sub(r"\x1b\[\d*m", "", str(error))  # Keras writes parts of it bold
+        lines = [line.strip() for line in plain.splitlines()]
+        telling = [line for line in lines if line and not line.startswith(_WITHOUT_MEANING)]
+        # TensorFlow's reason stands behind the operation's stack, Keras's before its arguments.
+        from_tensorflow = isinstance(error, tf.errors.OpError)
+        reason = (telling[-1] if from_tensorflow else telling[0]) if telling else str(error)
+        raise RequestError(
+            f"{what}: model, loss and data do not fit each other: {reason}"
+        ) from error
+
+
+def _check(arguments: Mapping[str, Any]) -> None:
+    """Raise `RequestError` if an argument has no meaning, which Keras may not notice."""
+    for name, least in (("epochs", 1), ("batch_size", 1), ("validation_batch_size", 1)):
+        value = arguments[name]
+        if value is not None and (not isinstance(value, int | np.integer) or value < least):
+            raise RequestError(f"{name} must be a whole number from {least} on, got {value!r}")
+    class_weight, validation = arguments["class_weight"], arguments["validation_data"]
+    if class_weight is not None and not isinstance(class_weight, Mapping):
+        raise RequestError(
+            f"class_weight must be a mapping from class numbers to weights, got {class_weight!r}"
+        )
+    if _is_array(validation):
+        raise RequestError("validation_data must be a pair (x, y), got one array")
+    for callback in keras.tree.flatten(arguments["callbacks"] or []):
+        if not isinstance(callback, keras.callbacks.Callback | keras.callbacks.CallbackList):
+            raise RequestError(f"callbacks must be Keras's, got {callback!r}")
 
 
 def _why_not(
@@ -233,6 +286,8 @@ def _rows(arrays: Any) -> int:
 
 def _require_equal_lengths(name: str, arrays: Any) -> None:
     lengths = [int(a.shape[0]) for a in keras.tree.flatten(arrays) if a is not None]
+    if 0 in lengths:
+        raise RequestError(f"{name} must have rows, got none")
     if len(set(lengths)) > 1:
         raise RequestError(
             f"{name} must have as many rows each, got {', '.join(map(str, lengths))}"
