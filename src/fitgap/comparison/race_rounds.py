@@ -21,6 +21,7 @@ from fitgap.config.settings import to_plain
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric
+from fitgap.sweep.plan import varying
 
 Overrides = list[str]
 # Trains what is not there yet of a grid: the overrides of each job, and the settings they make.
@@ -79,7 +80,7 @@ def run(
         alpha=request.alpha,
         higher_is_better=planned[0].config.metrics[primary].direction == "higher",
     )
-    names = tuple(_name(overrides, grid) for overrides in grid)
+    names = tuple(" ".join(varying(overrides, grid)) for overrides in grid)
     race = Race(rule)
     rounds: list[Round] = []
     runs = 0
@@ -217,7 +218,3 @@ def _margin(given: float | None, node: MetricConfig, *, metric: str) -> float:
 def _without_replicate(overrides: Overrides) -> Overrides:
     keys = tuple(f"{key}=" for key in REPLICATE_KEYS)
     return [word for word in overrides if not word.lstrip("+").startswith(keys)]
-
-
-def _name(overrides: Overrides, grid: Sequence[Overrides]) -> str:
-    return " ".join(word for word in overrides if not all(word in others for others in grid))

@@ -23,11 +23,10 @@ def find_leakage(dataset: Dataset, split: Split) -> str:
         return ""
     owner = duplicates.owners(dataset, split)
     matches = duplicates.exact(dataset, owner, duplicates.equal_groups(dataset))
-    found = [f"{count} {pair}" for pair, count in matches.across.items() if count]
-    if not found:
+    if not matches.counted:
         return ""
     first, second = matches.examples[0]
-    return f"{', '.join(found)} (first: {first} is {second})"
+    return f"{matches.counted} (first: {first} is {second})"
 
 
 # What makes a note of nearly equal rows: of the unseen ones at least this share have some rows of
@@ -61,9 +60,8 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
     owner, groups = duplicates.owners(dataset, split), duplicates.equal_groups(dataset)
     if _is_table(dataset):
         exact = duplicates.exact(dataset, owner, groups)
-        repeated = [f"{count} {pair}" for pair, count in exact.across.items() if count]
-        if repeated:
-            found.append(f"rows with the same values (duplicates): {', '.join(repeated)}")
+        if exact.counted:
+            found.append(f"rows with the same values (duplicates): {exact.counted}")
         if exact.conflicting:
             found.append(
                 f"{exact.conflicting} rows have the same values as a row with another label"
@@ -81,9 +79,8 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
             )
     elif is_image(dataset) and len(owner) <= _FEW_IMAGES:
         near = duplicates.near(dataset, owner, groups)
-        alike = [f"{count} {pair}" for pair, count in near.across.items() if count]
-        if alike:
-            found.append(f"near duplicates: {', '.join(alike)}; see the data report")
+        if near.counted:
+            found.append(f"near duplicates: {near.counted}; see the data report")
     return tuple(found)
 
 

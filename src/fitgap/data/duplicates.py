@@ -52,6 +52,11 @@ class Matches:
     conflicting: int
     examples: Sequence[tuple[str, str]]
 
+    @property
+    def counted(self) -> str:
+        """How many are across each pair of partitions, in words; empty if none are."""
+        return ", ".join(f"{count} {pair}" for pair, count in self.across.items() if count)
+
 
 # Below, images are numbered from the first of the training part to the last of the test part.
 # ``owner`` holds each one's partition (its place in `PARTITIONS`), ``partners`` of shape (n, 4)

@@ -300,19 +300,14 @@ def same_networks_together(jobs: Sequence[Job], *, workers: int) -> list[Job]:
 
 
 def _name_of_sweep(grid: Sequence[Overrides]) -> str:
-    varying = [override.partition("=")[0] for override in _varying(grid[0], grid)]
+    varying = [override.partition("=")[0] for override in sweep_plan.varying(grid[0], grid)]
     return f"sweep over {', '.join(varying)}" if varying else "sweep"
-
-
-def _varying(overrides: Overrides, grid: Sequence[Overrides]) -> list[str]:
-    """Return those of a job's overrides that not every job of the grid has."""
-    return [o for o in overrides if not all(o in others for others in grid)]
 
 
 def _name_of_job(job: Job, jobs: Sequence[Job], grid: Sequence[Overrides]) -> str:
     """Return a name that distinguishes a run from the others of its sweep."""
     name = job.plan.config.name
-    varying = " ".join(_varying(job.overrides, grid))
+    varying = " ".join(sweep_plan.varying(job.overrides, grid))
     if not varying or any(other.plan.config.name != name for other in jobs):
         return descriptions.run_name(job.plan.config)
     return f"{name}: {varying}" if name else varying

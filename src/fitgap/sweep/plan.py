@@ -110,6 +110,11 @@ def _each(texts: object) -> list[object]:
     return texts
 
 
+def varying(overrides: Sequence[str], grid: Sequence[Sequence[str]]) -> list[str]:
+    """Return those of a job's overrides that not every job of the grid has."""
+    return [o for o in overrides if not all(o in others for others in grid)]
+
+
 def _redacted(override: str) -> str:
     key, sign, value = override.partition("=")
     if sign and key.lstrip("+") == "tracking.uri":

@@ -19,13 +19,12 @@ from fitgap.store import moved_database
 from fitgap.tracking import delivery, mlflow_ui, outbox
 
 FAILURE_TAG = "fitgap.failure"
-ACCURACY = {"accuracy": MetricConfig(direction="higher")}
 
 
-def prepare(uri: str, experiment: str, *, metrics: Mapping[str, MetricConfig] = ACCURACY) -> str:
+def prepare(uri: str, experiment: str, *, metrics: Mapping[str, MetricConfig] = {}) -> str:
     """Make sure that store and experiment exist, and return the experiment's id.
 
-    MLflow's UI shows a new experiment by the first of the metrics.
+    MLflow's UI shows a new experiment by the first of the metrics, if there are any.
 
     The first use of an empty database migrates its schema, which several processes at once
     would break; a lock lets one do it.
@@ -141,7 +140,9 @@ def _create_or_restore(
     location = None  # a tracking server knows best
     if store.kind_of(uri) != "server":
         location = (project.record_folder(uri) / moved_database.FOLDER).as_uri()
-    metric, described = next(iter(metrics.items()))
-    shown = mlflow_ui.view(metric, higher_is_better=described.direction == "higher")
-    tags = mlflow_ui.KIND_TAG | {mlflow_ui.VIEW_TAG: shown}
+    tags = dict(mlflow_ui.KIND_TAG)
+    if metrics:
+        metric, described = next(iter(metrics.items()))
+        higher = described.direction == "higher"
+        tags[mlflow_ui.VIEW_TAG] = mlflow_ui.view(metric, higher_is_better=higher)
     return str(client.create_experiment(name, artifact_location=location, tags=tags))
