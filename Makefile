@@ -55,7 +55,7 @@ setup-extras: $(READY) ## add what Ray, Slurm, PostgreSQL and Optuna need
 	@$(PYTHON) -m compileall -q src
 
 # extras.txt holds everything; lock.txt is the part of it, in the same versions, that all need.
-lock: $(READY) ## resolve the dependencies anew into requirements/
+lock: $(READY) ## resolve the dependencies again into requirements/
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 		--output-file requirements/uv.txt requirements/uv.in
@@ -92,11 +92,11 @@ sweep: $(READY) ## train a sweep: make sweep optimizer=sgd,adam seed=0,1,2
 data-report: $(READY) ## look at data before training: make data-report dataset=mnist
 	@$(FITGAP) data-report $(SETTINGS) $(ARGS)
 
-remedies: $(READY) ## what each remedy against overfitting brings: make remedies dataset=mnist
+remedies: $(READY) ## show what each remedy against overfitting changes: make remedies dataset=mnist
 	$(FITGAP) train sweep=remedies tracking.experiment=remedies $(SETTINGS) $(ARGS)
 	@$(FITGAP) remedies --experiment remedies
 
-learning-curve: $(READY) ## what more training images would be worth
+learning-curve: $(READY) ## predict what more training images would bring
 	$(FITGAP) train sweep=learning_curve tracking.experiment=learning_curve $(SETTINGS) $(ARGS)
 	@$(FITGAP) learning-curve --experiment learning_curve
 
@@ -127,7 +127,7 @@ rerun: $(READY) ## repeat a run and compare the bits: make rerun RUN=<run id>
 register: $(READY) ## register the best run's model: make register NAME=digits
 	@$(FITGAP) register --register "$(NAME)" $(ARGS)
 
-verify: $(READY) ## hold every operation against the NumPy reference
+verify: $(READY) ## compare every operation with the NumPy reference
 	$(PYTHON) scripts/verify.py $(ARGS)
 
 bench: $(READY) ## measure the engines and the sweep against plain Keras
@@ -136,7 +136,7 @@ bench: $(READY) ## measure the engines and the sweep against plain Keras
 bench-short: $(READY) ## run each part of the benchmark once on little data; its times say nothing
 	$(PYTHON) scripts/bench.py --short --output reports/bench-short.json $(ARGS)
 
-bench-compare: $(READY) ## measure compare and report on 100, 1,000 and 10,000 made-up runs
+bench-compare: $(READY) ## measure compare and report on 100, 1,000 and 10,000 artificial runs
 	$(PYTHON) scripts/measure_growth.py $(ARGS)
 
 bench-naive: $(READY) ## measure naive loops against NumPy and Keras
@@ -145,7 +145,7 @@ bench-naive: $(READY) ## measure naive loops against NumPy and Keras
 chaos: $(READY) ## kill a sweep 30 times and compare it with an undisturbed one
 	$(PYTHON) scripts/chaos.py $(ARGS)
 
-calibrate: $(READY) ## simulate what comparisons claim where the truth is known
+calibrate: $(READY) ## check by simulation what comparisons claim
 	$(PYTHON) scripts/calibrate.py
 
 test: $(READY) ## run the tests, without the slow ones
@@ -155,12 +155,12 @@ fuzz: $(READY) ## try FUZZ=2000 damaged files on each reader
 	FITGAP_FUZZ_EXAMPLES=$(FUZZ) $(PYTHON) -m pytest -q tests/test_fuzz.py $(ARGS)
 
 # Exceptions: --ignore-vuln ID, each with its reason in a comment here. There are none.
-audit: $(READY) ## ask for known weaknesses of the locked dependencies (needs a network)
+audit: $(READY) ## look for known vulnerabilities of the locked dependencies (needs a network)
 	$(UV) tool run --from pip-audit pip-audit --disable-pip --require-hashes \
 		--requirement requirements/extras.txt $(ARGS)
 
 # The list holds what lock.txt does: each package with its version and hashes.
-release: $(READY) ## build the wheel into dist/, and the list of what it runs on (CycloneDX)
+release: $(READY) ## build the wheel into dist/, with the list of its dependencies (CycloneDX)
 	$(UV) build --quiet --wheel --no-build-isolation --python $(PYTHON) --out-dir dist
 	$(UV) tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements requirements/lock.txt \
 		--pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
@@ -179,7 +179,7 @@ format: $(READY) ## mend style and formatting
 types: $(READY) ## check types
 	$(PYTHON) -m mypy
 
-check: lint types test ## what must pass before a commit
+check: lint types test ## run what must pass before a commit
 
 clean: ## remove caches and build leftovers; runs, reports and .venv stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info

@@ -80,48 +80,54 @@ def _parse() -> argparse.Namespace:
         type=_parts,
         default=DEFAULT_PARTS,
         metavar="LIST",
-        help=f"parts, of {','.join(PARTS)} (all but grid)",
+        help=f"parts to measure: {','.join(PARTS)} (all but grid)",
     )
     parser.add_argument(
-        "--rounds", type=count, default=3, metavar="N", help="per comparison (%(default)s)"
+        "--rounds",
+        type=count,
+        default=3,
+        metavar="N",
+        help="rounds of each comparison (%(default)s)",
     )
-    parser.add_argument("--images", type=count, metavar="N", help="of epochs and grid (48000)")
+    parser.add_argument(
+        "--images", type=count, metavar="N", help="images of epochs and grid (48000)"
+    )
     parser.add_argument(
         "--sweep-rounds",
         type=count,
         default=3,
         metavar="N",
-        help="of the sweep (%(default)s)",
+        help="rounds of the sweep (%(default)s)",
     )
     parser.add_argument(
         "--sweep-runs",
         type=count,
         default=3,
         metavar="N",
-        help="of 24 that the plain loops do, the rest is scaled up (%(default)s)",
+        help="runs of the plain loops; their time is scaled up to 24 (%(default)s)",
     )
     parser.add_argument(
         "--memory-runs",
         type=count,
         default=1000,
         metavar="N",
-        help="in one process (%(default)s)",
+        help="runs in one process (%(default)s)",
     )
     parser.add_argument(
-        "--jax-python", metavar="PATH", help="an interpreter that has JAX (this one)"
+        "--jax-python", metavar="PATH", help="a Python interpreter with JAX (this one)"
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("reports/bench.json"),
         metavar="FILE",
-        help="parts measured now replace those in it (%(default)s)",
+        help="file of results; new parts replace old ones (%(default)s)",
     )
-    parser.add_argument("--docs", action="store_true", help=f"write {DOCS.name} from it, too")
+    parser.add_argument("--docs", action="store_true", help=f"write {DOCS.name} from the results")
     parser.add_argument(
         "--short",
         action="store_true",
-        help="each part once on little data: whether it works, not how long it takes",
+        help="run each part once on little data, to see whether it works",
     )
     arguments = parser.parse_args()
     if arguments.short:

@@ -67,18 +67,19 @@ def _markdown(speeds: Sequence[Speed]) -> str:
     lines = [
         "# Naive loops against vectorised NumPy and Keras",
         "",
-        "`python scripts/bench_naive.py`: the processor's time for one call, the median of five "
-        f"samples, on one thread ({platform.machine()}, Python {platform.python_version()}, "
-        f"{versions}), float32.",
+        "This page compares the time that one operation takes as a Python loop, in NumPy and in "
+        "Keras. The figures are processor time for one call, the median of five samples, on one "
+        "thread, in float32. `python scripts/bench_naive.py` measured them "
+        f"({platform.machine()}, Python {platform.python_version()}, {versions}).",
         "",
         "The loops are those of `fitgap_lab.verification.naive`. All three ways give the same "
-        "result up to rounding. Each turn of a Python loop makes an object of each number it "
-        "touches and looks up what `*` means for it; NumPy does that once for the whole array and "
-        "leaves the rest to compiled code that multiplies several numbers at a time. Keras, "
-        "called from Python one operation at a time, pays for its own bookkeeping with every "
-        "call, about a millisecond for some: on arrays of this size it is slower than NumPy, and "
-        "on two short vectors even than the loop. Inside a compiled training step that cost is "
-        "gone.",
+        "result up to rounding. In each step of a loop, Python makes an object for each number "
+        "and looks up what `*` means for it. NumPy does this once for the whole array; compiled "
+        "code then multiplies several numbers at a time. Keras is called from Python here, one "
+        "operation at a time, and each call also costs Keras's own bookkeeping, about a "
+        "millisecond for some operations. So on arrays of this size Keras is slower than NumPy, "
+        "and on two short vectors even slower than the loop. Inside a compiled training step this "
+        "cost does not exist.",
         "",
         "| " + " | ".join(HEADERS) + " |",
         "| :-- | :-- | --: | --: | --: | --: | --: |",

@@ -22,11 +22,17 @@ def main() -> int:
     """Read the command line, disturb, compare, show and keep what came out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--kills", type=count, default=30, metavar="N", help="in total (%(default)s)"
+        "--kills",
+        type=count,
+        default=30,
+        metavar="N",
+        help="number of kills in total (%(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the schedule (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the schedule (%(default)s)")
     parser.add_argument(
-        "--server", action="store_true", help="kill the MLflow server instead, which comes back"
+        "--server",
+        action="store_true",
+        help="kill the MLflow server instead, which is started again",
     )
     parser.add_argument(
         "--output",
@@ -35,7 +41,7 @@ def main() -> int:
         metavar="FILE",
         help="the result is added to it (reports/chaos.json)",
     )
-    parser.add_argument("--docs", action="store_true", help="write docs/CHAOS.md too")
+    parser.add_argument("--docs", action="store_true", help="also write docs/CHAOS.md")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
 

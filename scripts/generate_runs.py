@@ -1,4 +1,4 @@
-"""Write made-up runs into a fresh database, to measure what a comparison of many runs costs."""
+"""Write artificial runs into a new database, to measure what a comparison of many runs costs."""
 
 import argparse
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Record made-up runs by many workers at once, to see how many a tracking server takes.
+"""Record artificial runs by many workers at once, to see how many a tracking server can take.
 
-Without --uri, a server over a PostgreSQL of its own is started in a temporary folder, as
-`fitgap server` does, and what it cost the processor is measured too.
+Without --uri, a server with its own PostgreSQL is started in a temporary folder, as `fitgap server`
+does, and its processor time is measured, too.
 """
 
 import argparse
@@ -38,21 +38,31 @@ EXPERIMENT = generated_runs.EXPERIMENT
 def main() -> None:
     """Read the command line, record, and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=count, default=64, metavar="N", help="(%(default)s)")
-    parser.add_argument("--runs", type=count, default=2000, metavar="N", help="(%(default)s)")
     parser.add_argument(
-        "--seconds", type=count, default=600, metavar="N", help="at most (%(default)s)"
-    )
-    parser.add_argument("--uri", help="of a store that is there already")
-    parser.add_argument(
-        "--server-workers", type=count, default=2, metavar="N", help="MLflow's (%(default)s)"
+        "--workers", type=count, default=64, metavar="N", help="threads (%(default)s)"
     )
     parser.add_argument(
-        "--filled", type=int, default=0, metavar="N", help="runs that are there before (0)"
+        "--runs", type=count, default=2000, metavar="N", help="in all (%(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=count, default=600, metavar="N", help="longest time (%(default)s)"
+    )
+    parser.add_argument("--uri", help="an existing store, instead of a new server")
+    parser.add_argument(
+        "--server-workers",
+        type=count,
+        default=2,
+        metavar="N",
+        help="processes of MLflow (%(default)s)",
+    )
+    parser.add_argument(
+        "--filled", type=int, default=0, metavar="N", help="runs that the store has before (0)"
     )
     arguments = parser.parse_args()
     if arguments.filled and arguments.uri:
-        raise RequestError("--filled fills the server that is started; it goes without --uri")
+        raise RequestError(
+            "--filled fills the server that is started; it cannot be used with --uri"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
     with contextlib.ExitStack() as stack:
         server = None

@@ -24,10 +24,14 @@ def main() -> None:
         help="(%(default)s)",
     )
     parser.add_argument(
-        "--rounds", type=int, default=3, metavar="N", help="the fastest of so many (%(default)s)"
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="rounds, of which the fastest counts (%(default)s)",
     )
     parser.add_argument(
-        "--docs", type=Path, metavar="PATH", help="document whose table is to be replaced"
+        "--docs", type=Path, metavar="PATH", help="document whose table is replaced"
     )
     arguments = parser.parse_args()
     if min(*arguments.runs, arguments.rounds) < 1:

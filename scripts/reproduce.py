@@ -1,4 +1,4 @@
-"""Run the published experiments over several seeds, and set published beside measured figures."""
+"""Run the published experiments over several seeds, and compare published and measured figures."""
 
 import argparse
 import os
@@ -32,14 +32,18 @@ def main() -> int:
     """Read the command line, train what is not there yet, collect, judge, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--seeds", type=exit_codes.count, default=3, metavar="N", help="0 to N-1 (%(default)s)"
+        "--seeds",
+        type=exit_codes.count,
+        default=3,
+        metavar="N",
+        help="number of seeds, from 0 on (%(default)s)",
     )
     parser.add_argument(
         "--output",
         type=Path,
         default=Path("reports/reproduction"),
         metavar="DIR",
-        help="for reproduction.md and .json (%(default)s)",
+        help="folder for reproduction.md and .json (%(default)s)",
     )
     parser.add_argument(
         "--experiment",
@@ -51,7 +55,7 @@ def main() -> int:
         "--against",
         type=Path,
         metavar="FILE.json",
-        help="compare with what scripts/plain_keras.py wrote",
+        help="also compare with the runs that scripts/plain_keras.py wrote",
     )
     arguments = parser.parse_args()
 

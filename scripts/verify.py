@@ -1,4 +1,4 @@
-"""Hold Keras against the NumPy reference: every operation once, then whole epochs of training."""
+"""Compare Keras with the NumPy reference: every operation once, then whole epochs of training."""
 
 import argparse
 from pathlib import Path
@@ -17,12 +17,12 @@ REAL, BUNDLED = "fashion_mnist", "digits"
 
 
 def main() -> int:
-    """Read the command line, verify, print, write; 1 if anything is out of tolerance."""
+    """Read the command line, verify, print, write; return 1 if anything is out of tolerance."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--dataset",
         choices=(REAL, BUNDLED),
-        help=f"of the epochs ({REAL}, or {BUNDLED} where that is not to be had)",
+        help=f"dataset of the epochs ({REAL}, or {BUNDLED} if that is missing)",
     )
     parser.add_argument(
         "--output",
@@ -32,7 +32,7 @@ def main() -> int:
         help="for verification.md and .json (%(default)s)",
     )
     parser.add_argument(
-        "--docs", action="store_true", help="write docs/VERIFICATION.md as well, on the real data"
+        "--docs", action="store_true", help="also write docs/VERIFICATION.md, from the real data"
     )
     arguments = parser.parse_args()
     if arguments.docs and arguments.dataset == BUNDLED:
@@ -62,7 +62,7 @@ def _best_dataset(*, may_fall_back: bool) -> str:
     except RequestError as error:
         if not may_fall_back:
             raise
-        print(f"{error}\nGoing on with dataset={BUNDLED}.")
+        print(f"{error}\nThe check continues with dataset={BUNDLED}.")
         return BUNDLED
     return REAL
 

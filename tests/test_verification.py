@@ -187,12 +187,12 @@ def test_disagreement_ends_with_1_and_names_the_check(run_verify):
 
 def test_without_the_real_data_the_digits_are_used_and_it_says_so(run_verify, monkeypatch):
     def load(_):
-        raise RequestError("dataset=fashion_mnist is not to be had")
+        raise RequestError("dataset=fashion_mnist is missing")
 
     monkeypatch.setattr(datasets, "load", load)
     code, said = run_verify()
     assert code == 0
-    assert "dataset=fashion_mnist is not to be had\nGoing on with dataset=digits" in said.out
+    assert "dataset=fashion_mnist is missing\nThe check continues with dataset=digits" in said.out
     code, said = run_verify("--docs")
     assert code == 2
     assert said.err.startswith("error: dataset=fashion_mnist")
