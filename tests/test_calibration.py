@@ -1,11 +1,15 @@
 """What a comparison claims, where the truth is known: the short form of `make calibrate`."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from fitgap.store import StoredRun
-from fitgap_lab.calibration import paired_images, real_data
+from fitgap_lab.calibration import paired_images, real_data, report
 from fitgap_lab.calibration.simulate import Design, simulate
+
+PAGE = Path(__file__).parents[1] / "docs" / "COMPARISON.md"
 
 
 def most(rankings, share=0.05):
@@ -40,6 +44,16 @@ def test_the_interval_on_one_split_holds_the_truth_and_that_over_seeds_does_not(
     design = Design(1, 1, 5, of_split=0.02)  # what 300 images leave of an accuracy of 0.85
     assert 1 - simulate(design, rankings=400).covered <= most(400)
     assert simulate(design, rankings=400, these_images=True).covered < 0.6
+
+
+@pytest.mark.parametrize("name", [*report.TABLES, "real data"])
+def test_the_page_has_a_place_for_every_table(name):
+    text = PAGE.read_text(encoding="utf-8")
+    _, start, rest = text.partition(f"<!-- {name}: start -->")
+    table, end, _ = rest.partition(f"<!-- {name}: end -->")
+    assert start
+    assert end
+    assert table.strip().startswith("| ")
 
 
 def test_a_large_difference_is_shown():

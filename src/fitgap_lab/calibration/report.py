@@ -1,5 +1,6 @@
 """The tables of what the simulations found, written into docs/COMPARISON.md (make calibrate)."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fitgap.report import text_tables
@@ -26,18 +27,20 @@ def table() -> str:
     return text_tables.to_markdown(HEADER, rows)
 
 
+TABLES: dict[str, Callable[[], str]] = {
+    "calibration": table,
+    "paired images": paired_images.table,
+    "races": races.table,
+    "equal races": races.equal_table,
+    "effects": effects.table,
+    "remedies": effects.remedies_table,
+    "learning curves": learning_curves.table,
+}
+
+
 def write(page: Path) -> None:
     """Put the tables between their marks of the page."""
-    tables = {
-        "calibration": table,
-        "paired images": paired_images.table,
-        "races": races.table,
-        "equal races": races.equal_table,
-        "effects": effects.table,
-        "remedies": effects.remedies_table,
-        "learning curves": learning_curves.table,
-    }
-    for name, of in tables.items():
+    for name, of in TABLES.items():
         write_table(page, name, of())
 
 
