@@ -138,7 +138,10 @@ def test_the_gap_picture_names_the_groups_and_marks_the_front():
 
 
 def test_parallel_coordinates_go_through_each_setting_and_both_figures():
-    spec = settings_charts.parallel_coordinates(SECTION, metric="accuracy").spec()
+    picture = settings_charts.parallel_coordinates(SECTION, metric="accuracy")
+    # The two parts of a name below each other, and no whole name that would meet the next one.
+    assert re.search(r">val</\w+>\s*<\w+[^>]*>accuracy<", picture.svg())
+    spec = picture.spec()
     columns = [row["column"] for row in values_of(spec)[0]]
     assert columns == ["optimizer", "training.epochs", "val/accuracy", "gap/accuracy"]
     lines = values_of(spec)[1]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -64,7 +64,14 @@ def parallel_coordinates(
         title=None,
         scale=alt.Scale(type="point", padding=0.25),
         axis=alt.Axis(
-            orient="top", labelAngle=0, labelLimit=170, domain=False, ticks=False, labelPadding=14
+            orient="top",
+            labelAngle=0,
+            labelLimit=170,
+            # The last part of a name on a line of its own: whole names meet on a narrow page.
+            labelExpr="split(datum.label, regexp('[./](?=[^./]*$)'))",
+            domain=False,
+            ticks=False,
+            labelPadding=27,
         ),
     )
     up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
@@ -76,7 +83,7 @@ def parallel_coordinates(
             x=across,
             y=up,
             detail="line:N",
-            color=_by_score(section, score),
+            color=_by_score(section, score, orient="bottom"),
             opacity=alt.condition(chosen, alt.value(0.85), alt.value(0.08)),
             tooltip=[alt.Tooltip("group:N"), alt.Tooltip("text:N", title="mean")],
         )
@@ -158,7 +165,7 @@ def matrix(
         y=alt.Y("y:N", sort=levels[1], title=wanted[1]),
     )
     rects = base.mark_rect().encode(
-        color=_by_score(section, score),
+        color=_by_score(section, score, orient="right"),
         tooltip=[
             alt.Tooltip("x:N", title=wanted[0]),
             alt.Tooltip("y:N", title=wanted[1]),
@@ -174,9 +181,10 @@ def matrix(
     return Picture(alt.layer(rects, texts).properties(width=width, height=height))
 
 
-def _by_score(section: Section, score: str) -> Any:
+def _by_score(section: Section, score: str, *, orient: Literal["right", "bottom"]) -> Any:
     scale = alt.Scale(scheme="viridis", reverse=not section.is_better_high(score))
-    return alt.Color("score:Q", title=score, scale=scale, legend=alt.Legend(format=".4~r"))
+    legend = alt.Legend(format=".4~r", orient=orient)
+    return alt.Color("score:Q", title=score, scale=scale, legend=legend)
 
 
 def _levels(values: Iterable[str]) -> list[str]:
