@@ -1,1 +1,1 @@
-"""Every picture's hand, and the pictures of one run."""
+"""What all pictures have in common, and the pictures of one run."""

@@ -1,4 +1,4 @@
-"""Where the names beside points and lines go, so that none lies on another.
+"""Where the names beside points and lines go, so that they do not cover each other.
 
 Worked out before the picture is drawn, in its own units, which a chart's data can then hold.
 """
@@ -19,7 +19,7 @@ def width_of(text: str) -> float:
 
 
 def shortened(text: str, *, most: int = 36) -> str:
-    """Return a text without its middle where it is longer than ``most`` characters.
+    """Return a text, without its middle if it is longer than ``most`` characters.
 
     >>> shortened("dense_relu_100, adam", most=9)
     'dens…adam'
@@ -29,7 +29,7 @@ def shortened(text: str, *, most: int = 36) -> str:
 
 
 def spread(wanted: Sequence[float], *, distance: float = LINE) -> list[float]:
-    """Move positions on a line apart, each as little as may be, in their order.
+    """Move positions on a line apart, each as little as possible, in their order.
 
     Parameters
     ----------

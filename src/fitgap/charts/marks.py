@@ -18,7 +18,7 @@ def of_rows(rows: Sequence[Mapping[str, Any]]) -> Any:  # altair's charts have n
 
 
 def group_colours(names: Sequence[str], *, field: str, legend: Any) -> Any:
-    """Return the colours of groups by name: the first ones' own, one for all others."""
+    """Return the colours of groups by name: one for each of the first, one for all others."""
     roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(names), range=roles), legend=legend)
 

@@ -68,7 +68,7 @@ class Picture:
         return coloured
 
     def svg(self, theme: Theme = LIGHT) -> str:
-        """Return the picture as SVG, whose letters are the reader's fonts."""
+        """Return the picture as SVG, whose texts use the reader's fonts."""
         import vl_convert
 
         return str(vl_convert.vegalite_to_svg(self.spec(theme, font=FONT)))

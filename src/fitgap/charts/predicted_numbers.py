@@ -1,4 +1,4 @@
-"""What a model of numbers predicts of the test samples, against what is true."""
+"""What a regression model predicts for the test samples, against the true values."""
 
 import altair as alt
 import numpy as np

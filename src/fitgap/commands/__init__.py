@@ -1,1 +1,1 @@
-"""What a person types: one subcommand a file, its options, and how it ends."""
+"""The command line: one file for each subcommand, the shared options, the exit codes."""

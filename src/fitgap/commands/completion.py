@@ -76,7 +76,7 @@ class _Bash(BashComplete):
     _begins_with = ""
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """Return the words before the one to be completed, and what there is of it."""
+        """Return the words before the one to be completed, and the beginning of that word."""
         words = split_arg_string(os.environ["COMP_WORDS"])
         number = int(os.environ["COMP_CWORD"])
         current = words[number] if number < len(words) else ""
@@ -98,5 +98,5 @@ class _Bash(BashComplete):
 
 
 def register() -> None:
-    """Have click complete for bash so."""
+    """Complete words in bash."""
     add_completion_class(_Bash)

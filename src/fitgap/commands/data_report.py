@@ -1,4 +1,4 @@
-"""``fitgap data-report``: the data of an experiment, looked at before training."""
+"""``fitgap data-report``: a check of the data of an experiment before training."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``fitgap learning-curve``: what more training data would be worth."""
+"""``fitgap learning-curve``: what more training data would bring."""
 
 from pathlib import Path
 

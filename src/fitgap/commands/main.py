@@ -36,7 +36,7 @@ class Subcommands(click.Group):
     """Lists the subcommands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        """Return the names of those whose file is there."""
+        """Return the names of the subcommands whose file exists."""
         here = Path(__file__).parent
         return [name for name in COMMANDS if (here / f"{_module(name)}.py").exists()]
 

@@ -124,7 +124,7 @@ def sweep_of(preset: str) -> Decorator:
 
 
 def query(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what says which runs are compared; the command gets a `Query` of it."""
+    """Add the options that choose the compared runs; the command gets a `Query`."""
 
     @functools.wraps(command)
     def with_query(

@@ -1,4 +1,4 @@
-"""What a person types after ``fitgap train``, made into what Hydra reads.
+"""What a person types after ``fitgap train``, rewritten so that Hydra reads it.
 
 Hydra's flags must come before its overrides, and its language of values has no room for a path
 with parentheses or a name in Korean unless they are quoted.
@@ -70,7 +70,7 @@ def for_hydra(words: Sequence[str]) -> list[str]:
 
 
 def refuse_unknown(flag: str) -> None:
-    """Refuse a flag that Hydra does not have, whose own answer is a page.
+    """Refuse a flag that Hydra does not have; Hydra itself would print a page.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def importable(override: str) -> str | None:
 
 
 def added_where_needed(override: str, of_functions: Collection[str] = ()) -> str:
-    """Let a setting that Keras's optimizers take be added where an option does not list it.
+    """Allow settings that Keras's optimizers take, even if an option does not list them.
 
     So are the parameters of a function that is named by its import path. Whether what is chosen
     takes it is checked with the settings.

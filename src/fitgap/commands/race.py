@@ -1,4 +1,4 @@
-"""``fitgap race``: replicates where they decide most, until the best is known."""
+"""``fitgap race``: train replicates of candidates until the best is decided."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``fitgap remedies``: what each remedy of a sweep=remedies brought."""
+"""``fitgap remedies``: the effect of each remedy of a sweep=remedies."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -14,7 +14,7 @@ class _SweepGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Have everything that is no subcommand be an override or a flag of Hydra."""
+        """Treat every word that is not a subcommand as an override or a flag of Hydra."""
         if args[0] in self.commands:
             return super().resolve_command(ctx, args)
         if "=" not in args[0] and not args[0].startswith("-"):

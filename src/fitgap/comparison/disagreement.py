@@ -27,7 +27,7 @@ class Disagreement:
 
 
 def compare(first: StoredPredictions, second: StoredPredictions) -> Disagreement:
-    """Hold two models' predictions of the same test images against each other.
+    """Compare two models' predictions of the same test images.
 
     Raises
     ------

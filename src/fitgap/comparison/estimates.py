@@ -1,4 +1,4 @@
-"""What a handful of numbers says: mean, spread, interval. Statistics only, no runs, no settings."""
+"""Mean, spread and interval of a few numbers. Only statistics: no runs, no settings."""
 
 import functools
 import math
@@ -55,7 +55,7 @@ class Estimate:
 
     @property
     def is_constant(self) -> bool:
-        """Whether several values are all the same but for rounding."""
+        """Whether several values are all the same except for rounding."""
         return self.sd is not None and self.sd <= ROUNDING_SHARE * abs(self.mean)
 
     def with_interval(self) -> str:

@@ -108,7 +108,7 @@ class Section:
     primary: str = "accuracy"
 
     def is_better_high(self, metric: str) -> bool:
-        """Whether a metric is better the higher it is, as its runs say."""
+        """Whether higher values of a metric are better, as its runs say."""
         return higher_is_better(metric, (run for group in self.groups for run in group.runs))
 
     def known(self, name: str) -> KnownMetric:
@@ -147,7 +147,7 @@ class Section:
 
     @property
     def has_winner(self) -> bool:
-        """Whether the order is by what a person may choose by.
+        """Whether the order is by a metric by which a person may choose.
 
         That is a figure of validation data of which it is known whether higher is better.
         """

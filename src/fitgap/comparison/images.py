@@ -1,4 +1,4 @@
-"""How many images a figure is measured on, and what their number leaves open."""
+"""How many images a figure is measured on, and how uncertain that makes it."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +53,7 @@ def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
 
 
 def images_of(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
-    """Return how many images each partition has, where all runs agree, or the fewest."""
+    """Return how many images each partition has if all runs agree, or the fewest."""
     images: dict[str, int] = {}
     for name in PARTITIONS:
         found = {run.params.get(f"{name}_samples", "") for run in runs}
@@ -66,7 +66,7 @@ def images_of(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
 def image_variance(
     runs: Sequence[StoredRun], shares: Iterable[str], *, images: Mapping[str, int]
 ) -> float:
-    """Return what the number of images leaves of the variance of shares of them, added up."""
+    """Return the variance that the number of images gives to the sum of some shares."""
     total = 0.0
     for share in shares:
         part = share.partition("/")[0]

@@ -1,4 +1,4 @@
-"""Would more data help? Scores against the number of training samples, and a law to go further.
+"""Would more data help? Scores by the number of training samples, and a power law beyond it.
 
 The validation error is how far a figure is from the best possible one. It is fitted by a power law
 (`fitgap.comparison.power_law`), which is only believed under the conditions of `Forecast`;

@@ -1,4 +1,4 @@
-"""What a learning curve says of more data, as sentences and as Markdown."""
+"""What a learning curve says about more data, as sentences and as Markdown."""
 
 from fitgap.comparison.estimates import SPLITS, Estimate
 from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
@@ -81,7 +81,7 @@ def to_markdown(found: Curve, told: Forecast, *, title: str, missing: int) -> st
 
 
 def notes(found: Curve, *, missing: int) -> list[str]:
-    """Return what a reader must know of the figures."""
+    """Return what a reader must know about the figures."""
     told = [
         "Figures: mean ± half the width of its 95 % interval (Student's t) over n seeds. All sizes "
         "share the validation samples, and each smaller training set is part of every larger one; "

@@ -1,4 +1,4 @@
-"""A power law fitted to errors by the number of samples, and what it says of twice as many.
+"""A power law fitted to errors by the number of samples, and its forecast for twice as many.
 
 err(n) = a + b · n^-c with a >= 0 (Hestness et al. 2017, arXiv:1712.00409), with and without the
 floor a.

@@ -1,4 +1,4 @@
-"""What a person asks of an experiment: which runs, by what ranked, by what grouped.
+"""A request for a comparison: which runs, by which metric ranked, by which settings grouped.
 
 Names of settings and metrics are checked against the runs; errors show the nearest right name.
 """

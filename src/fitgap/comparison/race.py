@@ -49,7 +49,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a candidate stands.
+    """The standing of a candidate.
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Race:
 
     @property
     def word(self) -> str:
-        """What the race says by now.
+        """The present verdict of the race.
 
         `BETTER`: one is left. `EQUIVALENT`: all that are left lie within the margin of each other,
         so of the best. `FAILED`: none is left. `UNDECIDED`: it has to go on.
@@ -106,7 +106,7 @@ class Race:
         return EQUIVALENT if are_close else UNDECIDED
 
     def add_round(self, values: Mapping[int, float], *, overlap: float = 0.0) -> list[Standing]:
-        """Take in a round; return those that are out by it.
+        """Add a round; return the candidates that drop out with it.
 
         Parameters
         ----------

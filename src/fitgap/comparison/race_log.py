@@ -31,7 +31,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What a race was, and what came in.
+    """The rule of a race, and the values of its rounds.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Log:
 
 
 def write(log: Log, *, uri: str, experiment: str) -> None:
-    """Write the log of an experiment's newest race, in place of the one before."""
+    """Write the log of an experiment's newest race, which replaces the earlier one."""
     path = _path(uri, experiment)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")

@@ -1,4 +1,4 @@
-"""What each remedy against overfitting brought: changes against the baseline, within replicates.
+"""The effect of each remedy against overfitting: changes from the baseline, within replicates.
 
 The same replicate gives baseline and remedy the same split and batch order, so that much of what
 scatters between replicates cancels out in their difference.
@@ -119,7 +119,7 @@ ByReplicate = Mapping[Hashable, StoredRun]
 
 
 def effects(runs: Mapping[str, ByReplicate]) -> Found:
-    """Return what every remedy brought, by the runs' primary metric.
+    """Return the effect of every remedy on the runs' primary metric.
 
     Parameters
     ----------
@@ -234,7 +234,7 @@ def to_markdown(found: Found, *, title: str, missing: int) -> str:
 
 
 def notes(found: Found, *, missing: int) -> list[str]:
-    """Return what a reader must know of the figures, a sentence or two each."""
+    """Return what a reader must know about the figures, in one or two sentences each."""
     wanted = "higher" if found.metric.direction > 0 else "lower"
     phrase = f" ({found.metric.phrase})" if found.metric.phrase else ""
     shared, scope = (

@@ -18,7 +18,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Return items by a key of theirs, in the order in which the keys come.
+    """Return items by their key, in the order in which the keys first occur.
 
     >>> grouped([3, 1, 4], lambda number: number % 2)
     {1: [3, 1], 0: [4]}

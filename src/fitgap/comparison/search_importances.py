@@ -1,4 +1,4 @@
-"""What the searches of an experiment found of their settings, from their parent runs' record."""
+"""The importances that the searches of an experiment found, from their parent runs' record."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ IMPORTANCE = "importance/"  # metrics of a search's parent run: importance/<metr
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a search found of its settings.
+    """What a search found about its settings.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Search:
 
 
 def searches_of(uri: str, *, experiment: str) -> tuple[Search, ...]:
-    """Return the searches that had trials enough to tell importances, newest first.
+    """Return the searches with enough trials for importances, newest first.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def searches_of(uri: str, *, experiment: str) -> tuple[Search, ...]:
 
 
 def in_words(searches: Iterable[Search]) -> list[str]:
-    """Return a line per search and metric: the share of each setting in what moved it."""
+    """Return a line for each search and metric: the share of each setting in its changes."""
     return [
         f"Search {search.name!r}, what mattered for {metric} by Optuna: "
         + ", ".join(f"{setting} {share:.2f}" for setting, share in settings)

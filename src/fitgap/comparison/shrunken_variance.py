@@ -11,7 +11,7 @@ from fitgap.comparison.significance import NO_SPREAD
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What all groups say of the variance of a difference between two of them.
+    """The variance of a difference between two groups, estimated from all groups.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Prior:
     degrees: float = 0.0
 
     def shrunk(self, own: float, *, degrees: float) -> float:
-        """Return a pair's own variance, drawn towards this one by the degrees of both."""
+        """Return a pair's own variance, shrunk towards this one by the degrees of freedom."""
         return (self.degrees * self.variance + degrees * own) / (self.degrees + degrees)
 
 

@@ -21,7 +21,7 @@ NO_SPREAD = 1e-4  # of the largest difference
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """What differences within pairs say of the mean difference.
+    """What differences within pairs say about the mean difference.
 
     Attributes
     ----------
@@ -119,7 +119,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def wilson(accuracy: float, *, images: int) -> tuple[float, float]:
-    """Return the 95 % interval that the number of images alone leaves an accuracy.
+    """Return the 95 % interval of an accuracy that follows from the number of images alone.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the runs say of each group against the first of a ranking: worse, equivalent, undecided.
+"""Each group compared with the first of a ranking: worse, equivalent or undecided.
 
 The first was picked by the same runs, so every interval holds for all pairs of groups at once: in
 95 of 100 rankings no group at all is wrongly called worse. The groups that are not called worse are
@@ -125,7 +125,7 @@ class Terms:
 
 
 def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[AgainstBest | None]:
-    """Hold every group's runs against the first group's.
+    """Compare every group's runs with those of the first group.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[Ag
 
 
 def flattery(num_groups: int, standard_error: float) -> float:
-    """Return by how much, at most, the best of so many equal groups looks better than it is.
+    """Return how much better than it is the best of several equal groups looks, at most.
 
     Parameters
     ----------

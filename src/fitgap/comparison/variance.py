@@ -1,4 +1,4 @@
-"""Where the variance of a figure comes from: the seed, the split, and how few images there are.
+"""Where the variance of a figure comes from: seed, split and number of images.
 
 A figure is its group's mean, plus what a split does to all groups, plus what it does to one group,
 plus what the seed adds. The last three are random; their variances are estimated together, by

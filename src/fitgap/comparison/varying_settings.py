@@ -82,7 +82,7 @@ def value_of(run: StoredRun, name: str) -> str | None:
 
 
 def others_than(varied: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
-    """Return those columns that are neither among ``varied`` nor come with an option in it.
+    """Return the columns that are not in ``varied`` and do not belong to an option in it.
 
     >>> others_than(["optimizer"], ["optimizer", "optimizer.learning_rate", "training.epochs"])
     ('training.epochs',)

@@ -1,4 +1,4 @@
-"""What the gap of a group of runs amounts to: curves over seeds, a verdict, the Pareto front.
+"""The gap of a group of runs, explained: curves over seeds, a verdict, the Pareto front.
 
 Arithmetic on numbers only; reading the record and drawing belong elsewhere.
 """
@@ -83,7 +83,7 @@ class Verdict:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """The four, without those that are not known."""
+        """The four statements, without those that are not known."""
         return tuple(filter(None, (self.gap, self.convergence, self.learned, self.baseline)))
 
 

@@ -40,7 +40,7 @@ def is_number(value: object) -> bool:
 
 
 def has_target(node: object) -> bool:
-    """Tell whether a setting names what is to be made."""
+    """Tell whether a setting has a ``_target_``."""
     return isinstance(node, Mapping) and isinstance(node.get("_target_"), str)
 
 

@@ -1,4 +1,4 @@
-"""Notice own code that was edited after this process imported it: what runs is what it was."""
+"""Notice own code that was edited after this process imported it, which still runs as before."""
 
 import contextlib
 import sys

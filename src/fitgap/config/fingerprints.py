@@ -1,4 +1,4 @@
-"""What counts of a source and of the files that it names, as SHA-256 hex digits."""
+"""What counts in a source and in the files that it names, as SHA-256 hex digits."""
 
 import ast
 import functools

@@ -17,7 +17,7 @@ def is_group(path: str) -> bool:
 
 
 def read_option(group: str, name: str) -> Mapping[str, Any]:
-    """Return an option of ``conf/`` as it stands there, without what composing would add."""
+    """Return an option of ``conf/`` as its file has it, without what composing would add."""
     folders = [*project.config_dirs(), project.given_config_dir()]
     candidates = [folder / group / f"{name}.yaml" for folder in folders]
     found = next((path for path in candidates if path.is_file()), None)

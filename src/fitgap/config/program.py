@@ -1,4 +1,4 @@
-"""How the command is called where a person reads about it."""
+"""How messages call the command ``fitgap``."""
 
 import functools
 import shlex

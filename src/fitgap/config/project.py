@@ -1,4 +1,4 @@
-"""Where things lie: the options that come with fitgap, and the project folder of a person's own.
+"""Where files are: the options that come with fitgap, and the user's project folder.
 
 Everything that fitgap writes (runs, artifacts, claims, caches, reports) lands in the project folder
 unless another place is set; nothing is ever written beside an installed package.
@@ -34,7 +34,7 @@ def folder() -> Path:
 
 
 def use(chosen: Path) -> None:
-    """Have this process, and those that it starts, work in a project folder."""
+    """Make this process, and those that it starts, work in a project folder."""
     os.environ[VARIABLE] = str(chosen.absolute())
 
 
@@ -81,7 +81,7 @@ def given_code_dir() -> Path:
 
 
 def make_importable() -> None:
-    """Have the project's own modules importable, as if Python were started in its folder."""
+    """Make the project's own modules importable, as if Python were started in its folder."""
     for path in (given_code_dir(), folder()):
         if str(path) not in sys.path and path.is_dir():
             sys.path.insert(0, str(path))

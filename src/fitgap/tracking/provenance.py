@@ -78,7 +78,7 @@ def unknown_tag(unknown: Sequence[str]) -> dict[str, str]:
 
 
 def uncommitted() -> str | None:
-    """Return what of this process's code is in no commit; see `Checkout.diff`."""
+    """Return the part of this process's code that is in no commit; see `Checkout.diff`."""
     state = _project_checkout()
     return state.diff if state is not None else None
 

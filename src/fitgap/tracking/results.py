@@ -1,4 +1,4 @@
-"""What a training leaves in its run's record.
+"""What a training writes into its run's record.
 
 The model, the figures and the files come first. The report on the data and the pictures are extras,
 which need more libraries than the training: if one fails, a line says so, and the run continues.
@@ -38,7 +38,7 @@ def write(
     code: Mapping[str, str],
     findings: Future[DataFindings],
 ) -> None:
-    """Write all that a training came to into its record.
+    """Write all results of a training into its record.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What must be there before a run can be recorded: the store, the experiment, no dead runs."""
+"""What is needed before a run can be recorded: the store, the experiment, no dead runs."""
 
 import logging
 import os

@@ -49,7 +49,7 @@ class SweepRecord:
         self._delivery.send(Operation("batch", {"metrics": entries}))
 
     def fail(self, reason: str) -> None:
-        """Have the run end FAILED, with the reason as a tag."""
+        """End the run as FAILED, with the reason as a tag."""
         self.failure = reason
         self._delivery.send(Operation("batch", {"tags": {FAILURE_TAG: reason}}))
 
@@ -127,6 +127,6 @@ def _reopen(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -
 
 
 def stop_sweep(uri: str, parent: str) -> None:
-    """Have the jobs of a sweep that have not started not start."""
+    """Keep jobs of a sweep that have not started from starting."""
     client = delivery.client_for(uri)
     delivery.retry_while_away(lambda: client.set_tag(parent, STOPPED_TAG, "true"), uri=uri)

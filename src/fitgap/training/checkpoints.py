@@ -1,4 +1,4 @@
-"""Where an interrupted run goes on: its claim, and its state after the last whole epoch.
+"""Where an interrupted run continues: its claim, and its state after the last whole epoch.
 
 Both lie beside the store, under a name made of store, experiment and identity. The claim is a
 lock of the operating system, which the death of its holder releases, however it died. The

@@ -61,7 +61,7 @@ class Data:
 
     @property
     def most_frequent_class_share(self) -> float | None:
-        """What always saying the most frequent training class would score on validation."""
+        """The validation score of always predicting the most frequent training class."""
         labels = self.dataset.y_train
         is_of_classes = labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer)
         if not len(self.split.val) or not is_of_classes:

@@ -59,7 +59,7 @@ class Epoch:
 
     @property
     def is_finite(self) -> bool:
-        """Whether every loss is a number to go on with."""
+        """Whether every loss is finite."""
         return all(scores.is_finite for scores in self.scores.values())
 
 

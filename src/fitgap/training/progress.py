@@ -51,7 +51,7 @@ class Lines(Observer):
     """A line per epoch."""
 
     def on_start(self, start: Start) -> None:
-        """Say after which epoch an interrupted run goes on."""
+        """Say after which epoch an interrupted run continues."""
         self._start, self._began = start, time.perf_counter()
         if start.done:
             print(f"goes on after epoch {start.done} of {start.epochs}", flush=True)
@@ -87,7 +87,7 @@ class Display:
         self._handle: Any = None
 
     def bar(self, number: int, total: int, text: str) -> None:
-        """Show how many of the epochs are behind, and a text beside the bar."""
+        """Show how many epochs are done, and a text beside the bar."""
         self._show(
             {
                 "text/plain": f"epoch {number}/{total}  {text}",

@@ -13,7 +13,7 @@ from fitgap.training.events import Observer
 
 
 class PrunedError(Exception):
-    """A run was stopped on purpose, since trials before it were better at the same epoch."""
+    """A run was stopped on purpose, because earlier trials were better at the same epoch."""
 
 
 def bounds(

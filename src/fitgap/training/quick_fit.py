@@ -176,7 +176,7 @@ def evaluate(model: keras.Model, x: Any, y: Any, *, batch_size: int) -> dict[str
 
 @contextmanager
 def refused_if_unfit(what: str) -> Iterator[None]:
-    """Say in a line what Keras and TensorFlow say on many of a model that does not fit its data.
+    """Say in one line, where Keras and TensorFlow use many, that a model does not fit its data.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Which way a network is trained: the rule, and the one seam that all ways share.
+"""Which engine trains a network: the rule, and the interface that all engines share.
 
 An engine runs one epoch over a given order of the training images and evaluates a partition;
 the loop around it (`fitgap.training.loop`) is the same for all. The choice is a rule over the
@@ -50,7 +50,7 @@ class Engine(Protocol):
         """Return all that further training depends on: weights, optimizer, random states."""
 
     def set_state(self, state: Sequence[NDArray[Any]]) -> None:
-        """Go back to what `state` returned at some time."""
+        """Restore what `state` returned at an earlier time."""
 
     def predict(self, x: Images) -> NDArray[np.float32]:
         """Return probabilities or numbers, as `fitgap.evaluation.scores.network_outputs` does."""

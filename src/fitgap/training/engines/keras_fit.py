@@ -104,7 +104,7 @@ class _KeepLearning(keras.callbacks.Callback):
 
 
 class FitEngine(KerasState):
-    """Train by ``model.fit``: the slowest way, and the one that serves whatever Keras does.
+    """Train by ``model.fit``: the slowest way, and the one that supports everything Keras does.
 
     Parameters
     ----------
