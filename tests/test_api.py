@@ -170,6 +170,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
         ((np.zeros((2, 1), "M8[D]"), [0, 1]), "must hold numbers or text, got datetime64"),
         ((np.ma.masked_equal([[0.0], [1.0]], 0), [0, 1]), "x_train has masked values"),
         (pd.DataFrame({"a": [1]}), "label must name a column"),
+        (pd.DataFrame({("a", "b"): [1]}), "names of several levels; join them"),
     ],
     ids=[
         "rows",
@@ -182,6 +183,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
         "dates",
         "masked",
         "label",
+        "levels",
     ],
 )
 @pytest.mark.usefixtures("folder")
@@ -240,6 +242,14 @@ def test_a_label_is_of_a_table_alone(folder):
     (folder / "a.npz").write_bytes(b"")
     with pytest.raises(RequestError, match=r"label names a column of a table, and data=.*a\.npz"):
         own_data.overrides(folder / "a.npz", label="kind")
+
+
+@pytest.mark.usefixtures("folder")
+def test_columns_of_a_frame_may_be_numbers_and_cells_may_not_be_lists():
+    frame = pd.DataFrame({0: [1.5, 2.5], 1: ["a", "b"]})
+    assert "dataset.label='1'" in " ".join(own_data.overrides(frame, label=1)).replace('"', "'")
+    with pytest.raises(RequestError, match="cells of the column '2' are lists or structs"):
+        own_data.overrides(frame.assign(**{"2": [[1], [2]]}), label="1")
 
 
 def test_a_project_folder_must_exist(tmp_path):

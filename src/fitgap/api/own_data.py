@@ -18,7 +18,7 @@ from fitgap.api import own_functions
 from fitgap.api.hydra_language import literal
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
-from fitgap.data import disk_arrays
+from fitgap.data import disk_arrays, table_file
 from fitgap.data.images import SUFFIXES
 from fitgap.errors import RequestError
 
@@ -68,17 +68,35 @@ def overrides(data: Any, *, label: str | Sequence[str] | None) -> list[str]:
     if isinstance(data, str | Path):
         return _of_name_or_path(data, label=label)
     if _is_frame(data):
-        named = [label] if isinstance(label, str) else [*(label or ())]
-        if not named or not set(named) <= set(data.columns):
-            columns = ", ".join(map(str, data.columns))
-            raise RequestError(f"label must name a column of the table, got {label}\n{columns}")
-        return _of_settings({"name": "csv", "path": _save_table(data), "label": label})
+        return _of_frame(data, label=label)
     if isinstance(data, tuple | list) and len(data) == 2 and _are_paths(data):
         path, label_path = (Path(each).expanduser().absolute() for each in data)
         return _of_settings({"name": "npz", "path": path, "label_path": label_path})
     if isinstance(data, tuple | list) and len(data) in (2, 4):
         return _of_settings({"name": "npz", "path": _save_arrays(data)})
     raise RequestError(f"data must be {FORMS}, got {type(data).__name__}")
+
+
+def _of_frame(frame: "pd.DataFrame", *, label: Any) -> list[str]:
+    if frame.columns.nlevels > 1:
+        raise RequestError(
+            "data: the columns of the DataFrame have names of several levels; join them: "
+            "frame.columns = ['_'.join(map(str, name)) for name in frame.columns]"
+        )
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    several = isinstance(label, list | tuple)
+    names = [str(name) for name in label] if several else [str(label)]
+    if not names or not set(names) <= set(frame.columns):
+        columns = ", ".join(frame.columns)
+        raise RequestError(f"label must name a column of the table, got {label}\n{columns}")
+    for i, name in enumerate(frame.columns):
+        if frame.iloc[:, i].map(table_file.is_nested).any():
+            raise RequestError(
+                f"data: the cells of the column {name!r} are lists or structs; make a column of "
+                "each number in them, or drop the column"
+            )
+    path = _save_table(frame)
+    return _of_settings({"name": "csv", "path": path, "label": names if several else names[0]})
 
 
 def _of_settings(settings: dict[str, Any]) -> list[str]:

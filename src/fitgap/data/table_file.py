@@ -287,7 +287,7 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> tuple[C
         frame = pd.read_parquet(path)
     except Exception as error:  # a damaged file may trip Arrow anywhere
         raise RequestError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
-    nested = [name for name in frame.columns if frame[name].map(_is_nested).any()]
+    nested = [name for name in frame.columns if frame[name].map(is_nested).any()]
     cells = {str(name): texts_of(frame[name]) for name in frame.columns if name not in nested}
     return _emptied(cells, config, targets), [
         f"column {str(name)!r} is left out: its cells are lists or structs; make a column of each "
@@ -296,5 +296,6 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> tuple[C
     ]
 
 
-def _is_nested(cell: object) -> bool:
+def is_nested(cell: object) -> bool:
+    """Tell whether a cell of a DataFrame holds several values."""
     return isinstance(cell, list | tuple | dict | np.ndarray)
