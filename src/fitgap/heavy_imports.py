@@ -39,7 +39,7 @@ def paused_garbage_collection() -> Iterator[None]:
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Drop what TensorFlow's libraries say of the machine while they load.
+    """Hide the lines that TensorFlow's libraries print about the machine while they load.
 
     They write to the file descriptor before any setting of theirs is read.
     """
@@ -75,7 +75,7 @@ class _AtFirstUse(importlib.abc.MetaPathFinder):
 
 @contextmanager
 def seldom_used_later() -> Iterator[None]:
-    """Import Keras without executing what few of its users need before they use it."""
+    """Import Keras, but execute its rarely used parts only when they are used."""
     finder = _AtFirstUse()
     sys.meta_path.insert(0, finder)
     try:

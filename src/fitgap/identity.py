@@ -59,7 +59,7 @@ _KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-07, "image_data_format": "
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What a run's identity and its engine need to know of the data.
+    """What a run's identity and its engine need to know about the data.
 
     Attributes
     ----------
@@ -185,7 +185,7 @@ def data_facts(config: Config) -> DataFacts:
 def identity(
     config: Config, *, facts: DataFacts, choice: EngineChoice, sources: Sources | None = None
 ) -> str:
-    """Return the SHA-256 over all that decides a run's bits, as hex digits.
+    """Return the SHA-256 over everything that decides a run's bits, as hex digits.
 
     Parameters
     ----------

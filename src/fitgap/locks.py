@@ -1,4 +1,4 @@
-"""Locks between processes, which the operating system lets go when their holder dies."""
+"""Locks between processes, which the operating system releases when their holder dies."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which process a run belongs to, whether it is still there, and whose end is its end."""
+"""Which process a run belongs to, whether it still exists, and when a worker must end."""
 
 import functools
 import json
@@ -58,13 +58,13 @@ def is_gone(tags: Mapping[str, str]) -> bool:
 
 
 def can_be_seen(tags: Mapping[str, str]) -> bool:
-    """Tell whether the process that a run's tags name could be looked at from here."""
+    """Tell whether this process can see the process that a run's tags name."""
     on_this_host = tags.get(HOST_TAG) == socket.gethostname()
     return on_this_host and tags.get(MACHINE_TAG, _machine()) == _machine()
 
 
 def begin_sweep() -> None:
-    """Let the workers that this process starts from now on know whose they are."""
+    """Tell the workers that this process starts from now on which sweep they belong to."""
     os.environ[_SWEEP] = json.dumps(this_process())
 
 
@@ -74,12 +74,12 @@ def end_sweep() -> None:
 
 
 def is_in_sweep() -> bool:
-    """Tell whether this process has a sweep under way, or is a worker of one."""
+    """Tell whether this process runs a sweep, or is a worker of one."""
     return _SWEEP in os.environ
 
 
 def end_with_sweep() -> None:
-    """Have this process end soon after its sweep's, if it is one of joblib's workers.
+    """Make this process end soon after its sweep's process, if it is a worker of joblib.
 
     They would go on with the jobs they were handed, and then wait for more for five minutes. A
     run that is interrupted so ends KILLED.
@@ -90,7 +90,7 @@ def end_with_sweep() -> None:
 
 @functools.cache
 def watch_sweep() -> None:
-    """Have this process end soon after the sweep's that its environment names."""
+    """Make this process end soon after the sweep's process that its environment names."""
     sweep = json.loads(os.environ.get(_SWEEP, "{}"))
     if not sweep:
         return

@@ -20,7 +20,7 @@ RUN_TAG = "fitgap.run"
 
 @dataclass(frozen=True)
 class Choice:
-    """A run, and the group it stands for."""
+    """A run, and the group that it represents."""
 
     run: StoredRun
     group: Group

@@ -30,7 +30,7 @@ ABSENT = "not recorded"
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that was otherwise when a run was recorded.
+    """Something that was different when a run was recorded.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
 
 
 def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
-    """Return what is not as it was when a run was recorded: code, versions, data, machine."""
+    """Return what has changed since a run was recorded: code, versions, data, machine."""
     now = provenance.tags() | processes.this_process()
     now[provenance.SOURCE_TAG] = planned.sources.digest
     code = _code(run, planned)

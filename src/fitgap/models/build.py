@@ -135,7 +135,7 @@ def _loss(node: dict[str, Any]) -> Any:
 
 
 def try_loss(model: keras.Model, config: Config, y: NDArray[np.generic]) -> None:
-    """Have a network's loss compute on a few targets, before anything is trained.
+    """Compute a network's loss on a few targets, before anything is trained.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def state(model: keras.Model) -> list[keras.Variable]:
 
 
 def swap_averages(model: keras.Model) -> None:
-    """Exchange the weights that learn with their moving averages, if the optimizer keeps any.
+    """Exchange the trained weights with their moving averages, if the optimizer keeps any.
 
     Done twice, it changes no bit: `keras.callbacks.SwapEMAWeights` adds and subtracts instead,
     which rounds. Keras has no public name for the averages. Statistics of batch normalisation

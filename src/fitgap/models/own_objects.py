@@ -29,7 +29,7 @@ def own_layers(model: keras.Model) -> dict[str, Any]:
 
 @contextmanager
 def without_own_training_parts(model: keras.Model) -> Iterator[None]:
-    """Have a network saved without loss and optimizer where one of them is not Keras's.
+    """Save a network without loss and optimizer if one of them is not a Keras class.
 
     Whoever opens the network may lack their code, and prediction needs neither.
     """
@@ -46,7 +46,7 @@ def without_own_training_parts(model: keras.Model) -> Iterator[None]:
 
 @contextmanager
 def only_registered(wanted: Iterable[ModuleType]) -> Iterator[None]:
-    """Have Keras know only the registered classes of some modules.
+    """Let Keras know only the registered classes of some modules.
 
     MLflow saves all that are registered beside a network: in a sweep, also those of other runs,
     whose modules nobody has where the network is opened.

@@ -1,4 +1,4 @@
-"""What stands before a network that learned from rows: from named columns to its features.
+"""The layers before a network that was trained on rows: from named columns to its features.
 
 Keras's own layers and operations alone, so that the saved model needs no code besides Keras. They
 do what `fitgap.data.preprocessing.encode` does, which made the features that it was trained on.
@@ -40,7 +40,7 @@ def as_recorded(
 def takes_rows(
     network: keras.Model, preprocessing: Preprocessing, config: DatasetConfig
 ) -> keras.Model:
-    """Put before a network what makes its features of a table's rows.
+    """Put layers before a network that make its features from a table's rows.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Whole models of a person's own: what they take, how they begin and end, whether they will do."""
+"""The user's whole models: what they take, how they begin and end, whether they are suitable."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -58,7 +58,7 @@ def fitted_to(
 
 
 def own_scaling(model: keras.Model) -> str | None:
-    """Return the kind of layer with which a model scales its input; None if it does not begin so.
+    """Return the kind of layer with which a model scales its input; None if there is none.
 
     Models within models are looked into; one that is no graph of layers cannot be.
     """
@@ -84,7 +84,7 @@ def _inputs_of(layer: keras.layers.Layer) -> Sequence[Any]:
 
 
 def last_activation(model: keras.Model) -> str | None:
-    """Return the name of the activation in which a model ends; None where it cannot be seen."""
+    """Return the name of the activation at the end of a model; None if it cannot be seen."""
     outputs = getattr(model, "outputs", None)
     history = getattr(outputs[0], "_keras_history", None) if outputs else None
     last = history.operation if history else None
@@ -99,7 +99,7 @@ def last_activation(model: keras.Model) -> str | None:
 
 
 def check_probabilities(name: str, model: keras.Model, *, wanted: str, ends_in: str | None) -> None:
-    """Refuse a model that ends in no probabilities.
+    """Refuse a model whose outputs are not probabilities.
 
     Parameters
     ----------

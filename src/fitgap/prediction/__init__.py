@@ -1,4 +1,4 @@
-"""What a recorded run's network says of test samples of its data, or of a person's files.
+"""What a recorded run's network predicts for its test samples, or for a person's files.
 
 The saved model takes images of uint8, or a table's rows, as they are: nothing is scaled, filled or
 encoded here.

@@ -1,4 +1,4 @@
-"""What a network says of test samples of its data, or of a person's image files."""
+"""What a network predicts for its test samples, or for a person's image files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +73,7 @@ def predict_test_images(
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
-    """Return image files: those named, and in the place of a folder those in it, by name.
+    """Return image files: those that are named, and those in a named folder, sorted by name.
 
     Raises
     ------

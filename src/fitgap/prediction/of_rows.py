@@ -1,4 +1,4 @@
-"""What a run's network says of a person's rows: of a table, of texts, of an array."""
+"""What a run's network predicts for a person's rows: of a table, texts or an array."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path

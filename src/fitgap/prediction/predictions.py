@@ -1,4 +1,4 @@
-"""What a network says of some images or rows."""
+"""What a network predicts for some images or rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Images or rows, and what a network says of them.
+    """Images or rows, and what a network predicts for them.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Predictions:
 
 
 def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32]:
-    """Return what a network says of images, or of a table's rows.
+    """Return what a network predicts for images, or for a table's rows.
 
     Of two classes it is a probability for each, also where the network has one output only.
 

@@ -16,7 +16,7 @@ MOST_NAMED = 3  # groups in one sentence
 
 
 def method(comparison: Comparison) -> list[str]:
-    """Say how the figures, intervals and tests of a ranking are made, a paragraph each."""
+    """Say how the figures, intervals and tests of a ranking are computed, a paragraph each."""
     sections = comparison.sections
     told = []
     if any(_kinds(section) for section in sections):
@@ -28,7 +28,7 @@ def method(comparison: Comparison) -> list[str]:
 
 
 def method_in_short(comparison: Comparison) -> list[str]:
-    """Say in a line what ± is, and which option says the rest; nothing where there is none."""
+    """Say in a line what ± is, and which option explains the rest; nothing without a ±."""
     of_kind = {
         SEEDS: "seeds, on these images",
         IMAGES: "seeds and images, on one split",
@@ -65,7 +65,7 @@ def _kinds(section: Section) -> set[str]:
 
 
 def coverage(section: Section) -> list[str]:
-    """Say what the intervals of a section take in, and what they do not."""
+    """Say what the intervals of a section include, and what they do not."""
     metric = section.sort or f"val/{section.primary}"
     kinds = _kinds(section)
     told = []
@@ -87,7 +87,7 @@ def coverage(section: Section) -> list[str]:
 
 
 def decision(section: Section) -> list[str]:
-    """Say of the first group and its nearest rival how sure their order is, and what to run."""
+    """Say how sure the order of the first group and its nearest rival is, and what to run."""
     if not section.has_winner or len(section.groups) < 2:
         return []
     rivals = [group for group in section.groups if group.against_best is not None]

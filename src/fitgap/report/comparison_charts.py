@@ -1,4 +1,4 @@
-"""The pictures of a comparison by their kinds; each kind's chart is a module of its own.
+"""The pictures of a comparison by their kinds; each kind's chart has a separate module.
 
 Where the runs have not what a picture shows, `RequestError` says so.
 """

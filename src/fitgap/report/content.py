@@ -152,7 +152,7 @@ class Report:
 
 
 def report_on(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Report:
-    """Compare an experiment's finished runs and gather what the report shows of them.
+    """Compare an experiment's finished runs and collect what the report shows.
 
     Takes and raises what `fitgap.comparison.ranking.compare_experiment` does.
     """
@@ -170,7 +170,7 @@ def report_of(
     failures: Sequence[StoredRun],
     query: Query = EVERYTHING,
 ) -> Report:
-    """Gather what the report shows of a comparison.
+    """Collect what the report shows of a comparison.
 
     Parameters
     ----------

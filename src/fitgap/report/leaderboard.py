@@ -95,7 +95,7 @@ def columns_of(section: Section, *, metrics: Sequence[str] = ()) -> dict[str, tu
 
 
 def figure_names(section: Section, metrics: Sequence[str] = ()) -> list[str]:
-    """Return the metrics worth a column: the one ranked by, then those asked for or the usual."""
+    """Return the metrics with a column: that of the ranking, then the requested or usual ones."""
     present = {name for group in section.groups for name in group.metrics}
     name = section.primary
     usual = [f"val/{name}", f"gap/{name}", "val/loss"]

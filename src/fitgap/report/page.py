@@ -201,7 +201,7 @@ def errors_of_numbers(model: SelectedModel) -> list[Markup]:
 
 
 def next_step(part: ReportedSection) -> str:
-    """Say what to do with the answer; empty where nothing follows from it."""
+    """Say what to do with the answer; empty if nothing follows from it."""
     if part.selected is None or part.selected.verdict is None:
         return ""
     word = part.selected.verdict.word

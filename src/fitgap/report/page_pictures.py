@@ -101,7 +101,7 @@ _numbers = itertools.count(1)
 
 
 def inline(svg: str, *, title: str) -> Markup:
-    """Return an SVG file's text to stand within a page.
+    """Return an SVG file's text in the form that a page can contain.
 
     Its names (of clipping areas, say) become the page's own, without namespaces; a screen reader
     says the title and passes over the single lines.

@@ -1,4 +1,4 @@
-"""What a network says of images or rows, for terminals, as JSON and as a picture."""
+"""What a network predicts for images or rows, for terminals, as JSON and as a picture."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def to_table(predictions: Predictions) -> "Table":
-    """Return one row per image or row: source, true class if known, what the network says."""
+    """Return one row per image or row: source, true class if known, and the prediction."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

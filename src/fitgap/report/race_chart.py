@@ -1,4 +1,4 @@
-"""The picture of a race's log: how far each candidate lay behind the best, round by round."""
+"""The picture of a race's log: how far each candidate was behind the best, round by round."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The picture of what remedies brought: a row each, its two changes with their intervals."""
+"""The picture of the effects of remedies: a row each, with two changes and their intervals."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What settings come to: parallel coordinates through all of them, a matrix over two."""
+"""The results of settings: parallel coordinates through all of them, a matrix over two."""
 
 import math
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The pictures of what asks one question: remedies, the learning curve, a race."""
+"""The pictures of sweeps with one question: remedies, the learning curve, a race."""
 
 from fitgap.charts.picture import Picture
 from fitgap.comparison import learning_curve, race_log, remedies, sweep_results

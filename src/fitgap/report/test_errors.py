@@ -55,7 +55,7 @@ class WrongImage:
 
 @dataclass(frozen=True, eq=False)
 class SelectedModel:
-    """The model a person would take: of the selected group, the run best by the same metric.
+    """The model that a person would take: the best run of the selected group by the same metric.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ def _without_classes(run: StoredRun, *, uri: str) -> SelectedModel:
 
 
 def mcnemar_tests(section: Section, *, uri: str) -> list[Tested | None]:
-    """Hold one model of each of the first groups against one of the best group.
+    """Compare one model of each of the first groups with one of the best group.
 
     The models are those of the first seed that both groups have: a rule that looks at no result.
     Counts of several seeds are not added up, since all seeds share the same images.

@@ -17,7 +17,7 @@ DIRECTIONS = ("maximize", "minimize")
 
 
 def check(settings: SearchSettings) -> None:
-    """Check the settings as far as that goes without an experiment.
+    """Check the settings as far as is possible without an experiment.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def resolve(settings: SearchSettings, config: Config) -> SearchSettings:
 
 
 def check_experiment(settings: SearchSettings, config: Config) -> None:
-    """Check that an experiment has what is sought.
+    """Check that an experiment has the metrics of the search.
 
     Raises
     ------

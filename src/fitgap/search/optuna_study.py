@@ -57,7 +57,7 @@ class Ended:
 
 
 def require_optuna() -> None:
-    """Check that Optuna is installed, and have it speak only of what is wrong.
+    """Check that Optuna is installed, and let it print only warnings and errors.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def _drop_unfinished_line(path: Path) -> None:
 def check_same(
     study: "optuna.Study", *, settings: SearchSettings, space: Sequence[Dimension]
 ) -> None:
-    """Check that a named search seeks what it sought, where it sought it; note it in a new one.
+    """Check that a named search has the same metrics and space as before; note them in a new one.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def check_same(
 
 
 def batch_of(trials: "Sequence[FrozenTrial]", *, size: int) -> range:
-    """Return the numbers of the batch that the next trial is of.
+    """Return the numbers of the trials in the batch of the next trial.
 
     That may be one of which an earlier invocation has written down a part.
     """
@@ -250,7 +250,7 @@ def remember(
     parameters: Parameters,
     space: Sequence[Dimension],
 ) -> None:
-    """Write a trial down, as complete, pruned or failed."""
+    """Record a trial as complete, pruned or failed."""
     from optuna.trial import TrialState, create_trial
 
     state, values = TrialState.FAIL, None

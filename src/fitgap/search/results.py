@@ -1,4 +1,4 @@
-"""What a search has found: in lines, and as a table of its trials."""
+"""The result of a search: in lines, and as a table of its trials."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def summary(
     study: "optuna.Study", *, settings: SearchSettings, space: Sequence[Dimension]
 ) -> list[str]:
-    """Return what came out, in lines."""
+    """Return the result, in lines."""
     from optuna.trial import TrialState
 
     metrics = list(settings.metrics)

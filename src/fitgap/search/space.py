@@ -116,7 +116,7 @@ def parse(overrides: Sequence[Override]) -> tuple[list[str], list[Dimension]]:
 
 
 def shortly(override: str) -> str:
-    """Return an override as a run's name says it: four digits of a float.
+    """Return an override as a run's name shows it: four digits of a float.
 
     >>> shortly("optimizer.learning_rate=0.054024335514105515"), shortly("optimizer=adam")
     ('optimizer.learning_rate=0.05402', 'optimizer=adam')

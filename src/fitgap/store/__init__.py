@@ -189,7 +189,7 @@ def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str
 
 
 def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
-    """Return a text file of a run's artifacts, or None if it has none of that name.
+    """Return a text file of a run's artifacts, or None if there is no such file.
 
     Raises
     ------

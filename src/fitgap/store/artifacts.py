@@ -1,4 +1,4 @@
-"""The files of a run: where they lie on this machine, or fetched from elsewhere."""
+"""The files of a run: where they are on this machine, or fetched from elsewhere."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a record of runs is and where it lies, for the modules that read one."""
+"""What a record of runs is and where it is, for the modules that read one."""
 
 import math
 import os
@@ -71,7 +71,7 @@ def resolve_uri(uri: str | None) -> str:
 
 
 def use_in_mlflow(uri: str) -> None:
-    """Have MLflow use a record in this process, without the variable that it sets for others.
+    """Make MLflow use a record in this process, without the variable that it sets for others.
 
     By it, the next study would take this record for the one that the person chose for all.
     """

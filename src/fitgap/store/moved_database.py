@@ -27,7 +27,7 @@ _LOCK_SECONDS = 30.0
 
 @functools.lru_cache(maxsize=64)
 def follow(database: Path) -> None:
-    """Have the places in a database name the files beside it, if those are its own.
+    """Correct the paths in a database so that they name the files beside it, if these are its own.
 
     Parameters
     ----------

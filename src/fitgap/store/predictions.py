@@ -37,7 +37,7 @@ class NoClassesError(RequestError):
 
 @dataclass(frozen=True, eq=False)
 class StoredOutputs:
-    """What a network says of test samples that have no single class; equal only to itself.
+    """What a network predicts for test samples without a single class; equal only to itself.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class StoredOutputs:
         return -(-len(self.true) // MOST_DRAWN)
 
     def by_label(self) -> list[tuple[int, int, int, int]]:
-        """Return each label's number, how many have it, how many lack it or get it wrongly."""
+        """Return each label's number, how many samples have it, lack it, or wrongly get it."""
         true, given = self.true > 0, self.outputs > LABEL_THRESHOLD
         counts = (true.sum(0), (true & ~given).sum(0), (~true & given).sum(0))
         return [
@@ -149,7 +149,7 @@ def save(
 
 
 def save_outputs(folder: Path, *, true: NDArray[np.generic], outputs: NDArray[np.float32]) -> None:
-    """Write what a network says of test samples that have no single class.
+    """Write what a network predicts for test samples without a single class.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A person's own code that a recorded run consists of: what it was, and its modules used again.
+"""The user's own code in a recorded run: what it was, and its modules used again.
 
 Only code that is certainly the person's own is run: modules of the project folder that have not
 changed since the run, and modules that the person trusts by name, which may come from the record

@@ -31,7 +31,7 @@ CLIENT_SETTINGS = {
 
 
 def check(uri: str) -> None:
-    """Raise `RequestError` unless an MLflow server answers there, soon.
+    """Raise `RequestError` unless an MLflow server answers there within seconds.
 
     `StoreAwayError` where it may be one that does not answer just now.
     """
@@ -74,13 +74,13 @@ def _without_credentials(address: str) -> str:
 
 
 def set_up_client() -> None:
-    """Have MLflow's client give up soon and talk less, unless the environment says otherwise."""
+    """Make MLflow's client give up soon and print less, unless the environment says otherwise."""
     for name, value in CLIENT_SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
 def is_away(error: Exception) -> bool:
-    """Tell whether an error says that a server was not there, and not that it refused.
+    """Tell whether an error says that a server did not answer, and not that it refused.
 
     An answer of 500 and above counts as absence: it is what a server says whose database is away.
     """

@@ -1,4 +1,4 @@
-"""Before a sweep starts: whether its jobs are right, and what of them is there already."""
+"""Before a sweep starts: whether its jobs are right, and which of them are finished."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,7 +16,7 @@ STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
 
 
 def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
-    """Return the grid's jobs, each checked as far as that goes without TensorFlow.
+    """Return the grid's jobs, each checked as far as is possible without TensorFlow.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
 
 
 def identity_of(jobs: Sequence[Job]) -> str:
-    """Return what a sweep is the same by: its set of jobs."""
+    """Return the identity of a sweep, which is that of its set of jobs."""
     return sweep_plan.sweep_identity(job.plan.identity for job in jobs)
 
 

@@ -1,4 +1,4 @@
-"""What a run or a sweep says as it ends: its figures, where it lies, and what to do next."""
+"""What a run or a sweep prints at its end: its figures, its place, and what to do next."""
 
 import shlex
 import sys
@@ -82,12 +82,12 @@ def _of_experiment(plan: Plan) -> str:
 
 
 def resume_command(uri: str, parent: str) -> str:
-    """Return the command that goes on with a sweep."""
+    """Return the command that continues a sweep."""
     return f"{program.name()} sweep resume {parent[:SHORT_ID]}{store.option(uri)}"
 
 
 def artifact_folder(planned: Plan, run_id: str) -> Path | None:
-    """Return the folder of a run's files where it is on this machine, else None."""
+    """Return the folder of a run's files if it is on this machine, else None."""
     try:
         found = store.find_runs(planned.uri, experiment=planned.config.tracking.experiment)
     except StoreAwayError:

@@ -2,7 +2,7 @@
 
 Nothing starts before every job of the grid is known to be right. The runs are children of one
 parent run; those that earlier sweeps finished are not trained again but belong to the answer.
-A sweep that ended before its time goes on in its parent run.
+A sweep that was interrupted continues in its parent run.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ Publish = Callable[[str, Sequence[Plan]], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What a sweep's command says besides its grid.
+    """What the command of a sweep gives besides its grid.
 
     Attributes
     ----------

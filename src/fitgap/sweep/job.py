@@ -83,7 +83,7 @@ def outcome_of(job: JobReturn) -> Outcome:
 
 
 def run_job(composed: DictConfig) -> Outcome | Result:
-    """Run one job and say what came out.
+    """Run one job and print its outcome.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Hand a sweep's jobs to a launcher until each has an outcome, whatever becomes of the workers."""
+"""Give a sweep's jobs to a launcher until each has an outcome, even if workers die."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

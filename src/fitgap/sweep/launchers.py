@@ -1,4 +1,4 @@
-"""Hydra's launchers seen alike: what they need, how many jobs at once, how a dead worker shows.
+"""Hydra's launchers in one form: what they need, how many jobs at once, how a dead worker shows.
 
 What a launcher does is its plugin's business; see ``conf/hydra/launcher/``.
 """
@@ -116,7 +116,7 @@ class Workers:
             loky.get_reusable_executor(reuse=True).shutdown(kill_workers=True)
 
     def launch(self, jobs: Sequence[Sequence[str]], first: int = 0) -> Sequence[JobReturn]:
-        """Hand out jobs, numbered from the first on; return their returns when all ended.
+        """Launch jobs, numbered from the first on; return their returns when all have ended.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""A sweep's progress in words: its jobs, the time that is left, how to go on with it."""
+"""A sweep's progress in words: its jobs, the time that is left, how to continue it."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""Going on with a sweep that ended before its time."""
+"""Continue a sweep that was interrupted."""
 
 from collections.abc import Collection, Sequence
 
@@ -13,7 +13,7 @@ from fitgap.trust import overrides as trust
 
 
 def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
-    """End what says RUNNING in a sweep's experiment on a host that a person knows to be gone.
+    """End runs of a sweep's experiment that say RUNNING on a host that a person knows to be gone.
 
     Raises
     ------
@@ -38,7 +38,7 @@ def resume_arguments(
     overrides: Sequence[str] = (),
     modules: Collection[str] = (),
 ) -> list[str]:
-    """Return the words after `fitgap train` that goes on with a sweep.
+    """Return the words after `fitgap train` that continue a sweep.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What has become of a sweep: read from the record alone."""
+"""The state of a sweep, read from the record alone."""
 
 import json
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ def find_sweeps(uri: str, *, experiment: str | None = None) -> list[Sweep]:
 
 
 def choose_sweep(uri: str, *, run_id: str | None, experiment: str | None = None) -> Sweep:
-    """Return the sweep of a parent run's id or its beginning; the last one for None.
+    """Return the sweep with this id of its parent run, or its beginning; None: the last sweep.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How far a sweep is, read while it runs: from the record, and from the checkpoints beside it.
+"""The progress of a running sweep, from the record and from the checkpoints beside it.
 
 Whatever launches the jobs, and wherever they run, nothing has to be sent here. Where a run's
 checkpoint lies on another machine, its last recorded figures tell.

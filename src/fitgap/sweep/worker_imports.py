@@ -1,4 +1,4 @@
-"""What a run imports, imported: joblib's workers are forked from a process that has done so."""
+"""Import what a run needs: joblib's workers are forked from a process that has done this."""
 
 import os
 from importlib import import_module

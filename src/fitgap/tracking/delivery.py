@@ -1,4 +1,4 @@
-"""Getting a run's record to MLflow, also where its server goes away in the meantime.
+"""Sending a run's record to MLflow, even if its server is unavailable for a while.
 
 A record is a sequence of operations. Whether one that was not answered has arrived cannot be
 known, so each is such that doing it again changes nothing: MLflow drops a metric that is equal in
@@ -69,7 +69,7 @@ class Delivery:
         self._next_attempt = 0.0
 
     def send(self, operation: Operation) -> None:
-        """Send an operation, or keep it where the server is away.
+        """Send an operation, or keep it if the server is unavailable.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class Delivery:
             self._keep(self._outbox, operation)
 
     def close(self) -> None:
-        """Try once more to deliver what waits, and say so where it has to wait on."""
+        """Try once more to deliver what waits, and say so if it must wait longer."""
         if self._outbox is None or not self._outbox.lock.is_locked:
             return
         self._next_attempt = 0.0
@@ -165,7 +165,7 @@ def deliver_waiting(uri: str) -> None:
 
 
 def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
-    """Return what ``action`` returns, trying again for a while where the server is away.
+    """Return what ``action`` returns, trying again for a while if the server is unavailable.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
 def create_run(
     client: "MlflowClient", *, uri: str, experiment_id: str, tags: Mapping[str, str], name: str
 ) -> str:
-    """Create a run, one, however often that has to be tried, and return its id."""
+    """Create exactly one run, however often that has to be tried, and return its id."""
     # By it, a run whose creation was not answered is found instead of created again.
     request = {REQUEST_TAG: uuid.uuid4().hex} if kind_of(uri) == "server" else {}
     tried = False

@@ -1,4 +1,4 @@
-"""What the record says of a run and its model besides figures and files."""
+"""What the record says about a run and its model besides figures and files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What is known of a run before it starts.
+    """What is known about a run before it starts.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class ModelDescription:
 def of_run(
     planned: "Plan", *, data: "Data", choice: "EngineChoice", model: "keras.Model"
 ) -> RunDescription:
-    """Return what is known of an experiment's run before it trains."""
+    """Return what is known about an experiment's run before it trains."""
     config, partitions = planned.config, data.partitions
     parameters = {
         "engine": engine_name(choice),

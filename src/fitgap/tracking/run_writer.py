@@ -89,7 +89,7 @@ class RunRecord(Observer):
         self._logged |= {(row[0], step): row for row in rows}
 
     def log_dataset(self, dataset: Dataset, *, digest: str) -> None:
-        """Add the dataset as what is trained on, under the digest of all its bytes.
+        """Add the dataset as training data, under the digest of all its bytes.
 
         MLflow's own digest looks at the first few images only, and its field holds 36
         characters; the whole digest is in the run's tags.
@@ -110,7 +110,7 @@ class RunRecord(Observer):
         self._delivery.send(Operation("dataset", {"dataset": entity, "context": "training"}))
 
     def take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
-        """Go on with a run that was interrupted, and return what it lacks of its parameters.
+        """Continue a run that was interrupted, and return the parameters that it lacks.
 
         What was sent before is not sent again: a metric has one value per step, a parameter
         cannot change.
@@ -146,7 +146,7 @@ class RunRecord(Observer):
         code: Mapping[str, str],
         about: ModelDescription | None = None,
     ) -> None:
-        """Add a Keras model that takes what the data hold, with signature and input example.
+        """Add a Keras model that takes raw data, with signature and input example.
 
         Parameters
         ----------
@@ -215,7 +215,7 @@ def open_run(
     experiment_id: str,
     interrupted: str | None = None,
 ) -> Iterator[RunRecord]:
-    """Create a run, or go on with an interrupted one, and end it as the block is left.
+    """Create a run, or continue an interrupted one, and end it when the block is left.
 
     FINISHED without an exception, KILLED on Ctrl-C or SIGTERM or where a search pruned it (the
     tag ``fitgap.pruned`` says so), else FAILED with the reason in the tag ``fitgap.failure``. The
