@@ -304,10 +304,21 @@ def _name_of_sweep(grid: Sequence[Overrides]) -> str:
     return f"sweep over {', '.join(varying)}" if varying else "sweep"
 
 
+def _unquoted(override: str) -> str:
+    """Return an override without the quotes that Hydra's grammar needs around some values.
+
+    >>> _unquoted("architecture='작은_망'"), _unquoted("seed=0"), _unquoted("tags={a:'b'}")
+    ('architecture=작은_망', 'seed=0', "tags={a:'b'}")
+    """
+    key, _, value = override.partition("=")
+    is_quoted = len(value) > 1 and value[0] == value[-1] == "'"
+    return f"{key}={value[1:-1]}" if is_quoted else override
+
+
 def _name_of_job(job: Job, jobs: Sequence[Job], grid: Sequence[Overrides]) -> str:
     """Return a name that distinguishes a run from the others of its sweep."""
     name = job.plan.config.name
-    varying = " ".join(sweep_plan.varying(job.overrides, grid))
+    varying = " ".join(map(_unquoted, sweep_plan.varying(job.overrides, grid)))
     if not varying or any(other.plan.config.name != name for other in jobs):
         return descriptions.run_name(job.plan.config)
     return f"{name}: {varying}" if name else varying
