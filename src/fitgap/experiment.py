@@ -1,4 +1,4 @@
-"""One experiment, top to bottom: settings, data, split, network, training, scores, record."""
+"""One experiment from start to end: settings, data, split, network, training, scores, record."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment that has been checked as far as that goes without TensorFlow.
+    """An experiment that has been checked as far as is possible without TensorFlow.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What came out of an experiment.
+    """The result of an experiment.
 
     Attributes
     ----------

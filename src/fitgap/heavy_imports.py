@@ -1,4 +1,4 @@
-"""Importing large libraries: quickly, and without what they say meanwhile."""
+"""Importing large libraries quickly, without the lines that they print."""
 
 import gc
 import importlib.abc

@@ -84,7 +84,7 @@ def _failed(target: str, error: Exception) -> RequestError:
 
 
 def describe_failure(error: BaseException) -> str:
-    """Return an exception in one line, with the person's own line in which it arose."""
+    """Return an exception in one line, with the line of the user's code that raised it."""
     kind = type(error).__name__
     described = f"{kind}: {first_line(error)}" if str(error).strip() else kind
     place = _own_line(error)

@@ -16,7 +16,7 @@ AUTO = "auto"  # the loss, or the form of its labels, that follows from the task
 
 @dataclass(frozen=True)
 class Task:
-    """One kind of target and what follows from it where a person named nothing else.
+    """One kind of target, and what follows from it unless a person names something else.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""Data: published and a person's own, checked, split."""
+"""Data: published datasets and the user's own, checked and split."""

@@ -27,7 +27,7 @@ _WRITTEN_TOGETHER = re.compile(
 
 
 def role_of(name: str) -> str | None:
-    """Return what an array is by its name, if it is a common one.
+    """Return the role of an array, if its name is a common one.
 
     >>> [role_of(name) for name in ("X", "train_labels", "y_val", "testImages", "Xtr", "ids")]
     ['x_train', 'y_train', 'y_val', 'x_test', 'x_train', None]
@@ -92,7 +92,7 @@ def find_roles(names: Sequence[str], keys: Mapping[str, str] | None) -> dict[str
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return the names of arrays as a message shows them: some, and none at length.
+    """Return the names of arrays as a message shows them: the first few, shortened.
 
     >>> listed(["X", "y" * 50]), listed([])
     ('X, yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy…', 'no array')

@@ -137,7 +137,7 @@ class Form:
 
 
 def form_of(inputs: Mapping[str, Stored], config: ArraysConfig, roles: Mapping[str, str]) -> Form:
-    """Find out what the values are, of all parts alike."""
+    """Find out what the values of all parts are."""
     float32 = Form(np.dtype(np.float32), channels_first=config.layout == "channels_first")
     uint8 = replace(float32, dtype=np.dtype(np.uint8))
     rank = len(next(iter(inputs.values())).shape)
@@ -204,7 +204,7 @@ def _range_of(name: str, each: Stored) -> _Range:
 
 
 def loaded(each: Stored, form: Form, *, name: str, key: str) -> Images:
-    """Return the values in memory, or as they lie in their file."""
+    """Return the values in memory, or as they are in their file."""
     del name, key
     if each.mapped is not None and form.is_as_stored(each):
         return disk_arrays.DiskRows(each.mapped)

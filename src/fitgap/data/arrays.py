@@ -27,7 +27,7 @@ def to_parts(
     key: str,
     columns: SplitColumns,
 ) -> Parts:
-    """Make a dataset's parts of named arrays.
+    """Make a dataset's parts from named arrays.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from fitgap.data.splits import Split
 
 
 def find_leakage(dataset: Dataset, split: Split) -> str:
-    """Say in a phrase which images lie in two partitions; empty if none does.
+    """Say in a phrase which images are in two partitions; empty if there are none.
 
     Rows of features may well repeat, above all those of few categories: `notes` counts them.
 

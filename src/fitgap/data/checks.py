@@ -1,4 +1,4 @@
-"""What the data report says: each partition in figures, duplicates, and what to know of them."""
+"""What the data report says: figures of each partition, duplicates, and how to read them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

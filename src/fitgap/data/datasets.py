@@ -114,7 +114,7 @@ class Dataset:
 
     @property
     def num_tokens(self) -> int | None:
-        """How many token ids there are, from 0; None of other data."""
+        """How many token ids there are, from 0; None for other data."""
         if self.value_type != "int32":
             return None
         if self.words:

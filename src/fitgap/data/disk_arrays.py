@@ -54,7 +54,7 @@ class DiskRows:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape, as of an array."""
+        """The shape, as for an array."""
         return (len(self._rows), *self._array.shape[1:])
 
     @property
@@ -83,7 +83,7 @@ class DiskRows:
 
 
 def select(x: Images, rows: NDArray[Any]) -> Images:
-    """Return some rows: a copy where they are in memory, indices where they are on disk."""
+    """Return some rows: a copy if they are in memory, indices if they are on disk."""
     selected: Images = x.select(rows) if isinstance(x, DiskRows) else x[rows]
     return selected
 

@@ -37,7 +37,7 @@ def files(config: FunctionConfig) -> list[Path]:
 def read(
     config: FunctionConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
 ) -> Parts:
-    """Call the function and make parts of what it returns; see `fitgap.data.arrays.to_parts`.
+    """Call the function and make parts from what it returns; see `fitgap.data.arrays.to_parts`.
 
     Raises
     ------

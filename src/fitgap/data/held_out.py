@@ -1,4 +1,4 @@
-"""Which samples are held out as a test part, or dealt as whole groups, or are the newest."""
+"""Which samples are held out: a share of each class, whole groups, or the newest samples."""
 
 import math
 import warnings
@@ -15,7 +15,7 @@ from fitgap.errors import RequestError
 def hold_out(
     part: NumberedPart, *, fraction: float, seed: int, class_names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose a test part of what the data do not bring as their validation part.
+    """Choose a test part from all samples except a validation part that the data bring.
 
     Of each class the share that is asked for, at random. With groups: whole groups, about as many
     rows, each class where that is possible. With an order: the newest rows.
@@ -79,7 +79,7 @@ def _of_each_class(
 def whole_groups(
     y: Labels, groups: RawLabels, *, fraction: float, seed: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose whole groups for an unseen part, with the classes in like proportions.
+    """Choose whole groups for an unseen part, with the classes in similar proportions.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def quietly(folds: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
 
 
 def newest(order: RawLabels, *, fraction: float) -> NDArray[np.int64]:
-    """Choose the newest rows; rows of one time stay together.
+    """Choose the newest rows; rows with the same time stay together.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""IDX files, as MNIST's: a folder of images and labels, packed by gzip or not."""
+"""IDX files, such as MNIST's: a folder of images and labels, with or without gzip."""
 
 import gzip
 import math

@@ -73,7 +73,7 @@ def read_image(path: Path, *, shape: tuple[int, ...], bits: int | None = None) -
 
 
 def brightest(path: Path) -> int | None:
-    """Return the largest value of an image of 16 bits; None for another, or a damaged one."""
+    """Return the largest value of an image of 16 bits; None for any other or damaged image."""
     from PIL import Image
 
     try:
@@ -84,7 +84,7 @@ def brightest(path: Path) -> int | None:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the images that lie in a folder itself, sorted by name; hidden ones are left out.
+    """Return the images directly in a folder, sorted by name; hidden files are left out.
 
     Raises
     ------

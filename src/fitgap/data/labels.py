@@ -68,7 +68,7 @@ def number_classes(
 
 
 def natural_key(label: Any) -> tuple[Any, ...]:
-    """Return what sorts labels, and numbers within text by their value.
+    """Return a key that sorts labels, and numbers within text by their value.
 
     >>> sorted(["10", "2", "b", "a10", "a9"], key=natural_key)
     ['2', '10', 'a9', 'a10', 'b']

@@ -207,5 +207,5 @@ class NumberedPart:
 
 
 def row_names(array: str, n: int) -> list[str]:
-    """Return what images are called that have no names: by array and row, as ``x_train[3]``."""
+    """Return names for images without names: array and row, such as ``x_train[3]``."""
     return [f"{array}[{row}]" for row in range(n)]

@@ -1,4 +1,4 @@
-"""Which module reads a dataset, and what stands for its files as they are now."""
+"""Which module reads a dataset, and the state of its files, as a key."""
 
 import hashlib
 import importlib.metadata

@@ -145,7 +145,7 @@ _FEW_IMAGES, _EVEN_RATIO = 10_000, 2
 
 
 def stratifies(labels: Labels, config: SplitConfig, *, is_own: bool = True) -> bool:
-    """Tell whether a split takes each class in proportion.
+    """Tell whether a split keeps the proportions of the classes.
 
     Parameters
     ----------

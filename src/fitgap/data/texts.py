@@ -132,7 +132,7 @@ def read_files(paths: Iterable[Path]) -> list[str]:
 
 
 def read_rows(path: Path, config: TextsConfig) -> "pd.DataFrame":
-    """Return the column of text of a table, whose other columns are not looked at.
+    """Return the text column of a table; its other columns are not read.
 
     Raises
     ------

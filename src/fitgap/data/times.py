@@ -1,4 +1,4 @@
-"""Times that order rows, of whatever kind they come in."""
+"""Times that order rows: numbers, dates or text."""
 
 from collections.abc import Sequence
 

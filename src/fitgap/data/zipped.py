@@ -11,7 +11,7 @@ from fitgap.errors import RequestError
 
 
 def is_zip(path: str) -> bool:
-    """Tell whether a path names a zip file, by its name."""
+    """Tell whether a path names a zip file, from its name."""
     return path.lower().endswith(".zip")
 
 

@@ -1,4 +1,4 @@
-"""What one would score without looking at the data: the bar that a network has to clear."""
+"""The score of one prediction for every sample, which a network must exceed."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -17,7 +17,7 @@ _RULES = {
 
 
 def misleading(metric: str, bar: float) -> str | None:
-    """Say where a share of the samples says little, since guessing alone comes near 1.
+    """Say where a share of the samples means little, because guessing alone comes near 1.
 
     Parameters
     ----------

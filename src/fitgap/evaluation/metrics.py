@@ -1,4 +1,4 @@
-"""Figures besides the loss: what each is, which way it is better, and its value on a partition.
+"""Figures besides the loss: what each is, its direction, and its value on a partition.
 
 A metric is one YAML file of ``conf/metrics``. What computes it is a function of scikit-learn or
 of the user, one of scikit-learn's scorers by name, or a class of ``keras.metrics``; each is given
@@ -84,7 +84,7 @@ class Metric:
 
 
 class UndefinedError(Exception):
-    """A metric has no value on some targets: one class only, say."""
+    """A metric has no value on some targets, for example those of one class only."""
 
 
 def metrics_of(config: Config) -> tuple[Metric, ...]:
@@ -106,12 +106,12 @@ def _metric(name: str, node: MetricConfig) -> Metric:
 
 
 def higher_is_better(config: Config) -> frozenset[str]:
-    """Return the names of an experiment's metrics that are better the higher they are."""
+    """Return the names of an experiment's metrics for which higher is better."""
     return frozenset(name for name, node in config.metrics.items() if node.direction == "higher")
 
 
 def describe(metrics: Sequence[Metric]) -> list[dict[str, Any]]:
-    """Return what a record says of its metrics, so that readers need not guess a direction."""
+    """Return what a record says about its metrics, so that readers need not guess a direction."""
     return [
         {
             "name": metric.name,
@@ -141,7 +141,7 @@ def compute(
 
 
 def check(metrics: Sequence[Metric], y: Array, *, task: str, num_outputs: int) -> None:
-    """Try the metrics before anything is trained, on the given targets and made-up outputs.
+    """Try the metrics before anything is trained, on the given targets and artificial outputs.
 
     Parameters
     ----------

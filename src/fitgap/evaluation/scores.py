@@ -63,12 +63,12 @@ class Scores(Mapping[str, float]):
 
     @property
     def loss(self) -> float:
-        """The loss, which every scores have."""
+        """The loss, which all scores have."""
         return self._values["loss"]
 
     @property
     def is_finite(self) -> bool:
-        """Whether the loss is a number to go on with."""
+        """Whether the loss is finite."""
         return math.isfinite(self.loss)
 
 
@@ -138,7 +138,7 @@ def partition(dataset: Dataset, split: Split) -> Partitions:
 
 
 def gap(train: Scores, unseen: Scores, *, higher_is_better: Collection[str]) -> Scores:
-    """Return how much worse a network does on unseen data than on what it learned from.
+    """Return how much worse a network is on unseen data than on its training data.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def encode_labels(
 
 
 def network_outputs(outputs: NDArray[np.float32], label_format: str) -> NDArray[np.float32]:
-    """Return what a network says of each sample, of shape (n, outputs).
+    """Return a network's outputs for each sample; shape (n, outputs).
 
     Of classes and label sets, probabilities: a softmax gives them as they are; one sigmoid unit
     for two classes gives that of class 1. Of numbers, the numbers.
