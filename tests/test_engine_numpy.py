@@ -179,6 +179,10 @@ def test_a_diverging_run_is_reported_as_such(make_engine):
 NAMED_LOSS = "loss=sparse_categorical_crossentropy"
 REFUSED = [
     (["architecture=cnn_small"], r"architecture must be fitgap.models.dense .*sequential"),
+    (
+        ["dataset=table", "dataset.path=a.csv", "dataset.text=note"],
+        r"dataset.text must be null under training.engine=numpy, got 'note'",
+    ),
     (["architecture.dropout=0.5"], r"architecture.dropout must be off .* got 0.5"),
     (["architecture.batch_norm=true"], r"architecture.batch_norm must be off"),
     (["architecture.l2=0.01"], r"architecture.l2 must be off"),

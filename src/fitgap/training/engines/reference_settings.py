@@ -59,8 +59,9 @@ def check(config: Config) -> None:
     _loss(config)
     _optimizer(config.optimizer)
     if isinstance(config.dataset, TableConfig):
-        embed = config.dataset.embed
-        require("dataset.embed", embed, f"null {_UNDER}", when=not embed)
+        for setting in ("embed", "text"):
+            value = getattr(config.dataset, setting)
+            require(f"dataset.{setting}", value, f"null {_UNDER}", when=not value)
     for key, plain in (("class_weight", None), ("precision", "float32")):
         value = getattr(config.training, key)
         require(f"training.{key}", value, f"{plain or 'null'} {_UNDER}", when=value == plain)
