@@ -100,7 +100,10 @@ def run_job(composed: DictConfig) -> Outcome | Result:
 
 def _run_alone(composed: DictConfig) -> Result:
     planned = experiment.plan(settings.from_hydra(composed))
-    print(f"{descriptions.run_name(planned.config)}: {planned.choice.reason}", flush=True)
+    # Whether a network of a person's own compiles is known only when it is built.
+    engine = "compiled, if all its layers are known to compile; otherwise Keras's model.fit"
+    reason = engine if planned.choice.xla is None else planned.choice.reason
+    print(f"{descriptions.run_name(planned.config)}: {reason}", flush=True)
     for note in planned.facts.notes:
         print(f"data: {note}", flush=True)
     store.check(planned.uri)
