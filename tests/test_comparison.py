@@ -735,7 +735,7 @@ def test_a_name_of_a_setting_and_a_metric_is_refused_with_the_setting():
 
 @pytest.mark.parametrize(
     ("condition", "words"),
-    [("test/accuracy>0.1", "choosing on the test set"), ("val/accuracy>0.1", "flatter")],
+    [("test/accuracy>0.1", "choosing on the test set"), ("val/accuracy>0.1", "look better")],
 )
 def test_leaving_runs_out_by_their_results_is_said(condition, words):
     run = make_run(metrics={"val/accuracy": 0.5, "test/accuracy": 0.5})
