@@ -240,7 +240,7 @@ def test_two_npy_files_are_inputs_and_labels(folder):
 
 def test_a_label_is_of_a_table_alone(folder):
     (folder / "a.npz").write_bytes(b"")
-    with pytest.raises(RequestError, match=r"label names a column of a table, and data=.*a\.npz"):
+    with pytest.raises(RequestError, match=r"label names a column of a table, but data=.*a\.npz"):
         own_data.overrides(folder / "a.npz", label="kind")
 
 
