@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -91,6 +92,12 @@ def matlab_7_3():
     return file.getvalue()
 
 
+def parquet():
+    file = io.BytesIO()
+    pd.DataFrame({"a": np.arange(12.0), "b": list("xyz") * 4, "label": [0, 1] * 6}).to_parquet(file)
+    return file.getvalue()
+
+
 TRUE = np.arange(6) % 3
 ABOUT = json.dumps({"epochs": [{"number": 1}], "callbacks": [{}], "stopped": False})
 PLAN = sweep_plan.to_json(
@@ -124,6 +131,7 @@ VALID = {
     ),
     "mat": matlab(),
     "mat_7_3": matlab_7_3(),
+    "parquet": parquet(),
     "zip": archive(**{f"{name}/{i}.png": png() for name in "ab" for i in range(2)}),
     "metadata": b"file_name,label\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n",
     "journal": b'{"op_code": 0, "worker_id": "x", "study_name": "s", "directions": [2]}\n',
@@ -137,6 +145,12 @@ FOUND = {
         archive(test_true__npy=header((10**14,))),
         archive(test_true__npy=header((3,), "|O") + b"cos\nsystem\n(S'true'\ntR."),
         npz(test_true=TRUE, test_predicted=TRUE, test_confidence=np.array(["a"] * 6)),
+        # A table of which class was taken for which would fill the memory.
+        npz(test_true=TRUE + 2**60, test_predicted=TRUE, test_confidence=np.ones(6)),
+        npz(test_true=TRUE, test_predicted=TRUE + 10**9, test_confidence=np.ones(6)),
+        # Headers that are no Python: NumPy's own error for them is none of a value.
+        archive(test_true__npy=b"\x93NUMPY\x01\x00\x10\x00{'descr': '<i8', \n"),
+        archive(test_true__npy=b"\x93NUMPY\x01\x00\x06\x00  (\n (\n"),
     ],
     "checkpoint": [
         archive(about__npy=header((10**14,))),
@@ -144,12 +158,16 @@ FOUND = {
         npz(about=np.array('{"epochs": 3}')),
         npz(about=np.array(ABOUT), **{"callback.7.x.0": np.zeros(3)}),
         npz(about=np.array(ABOUT), nothing=np.zeros(3)),
+        npz(about=np.array([ABOUT])),
+        npz(about=np.zeros((), "V8")),
+        archive(about__npy=b"\x93NUMPY\x01\x00\x10\x00{'descr': '<i8', \n"),
     ],
     "npz": [
         archive(x_train__npy=header((10**14, 4)), y_train__npy=header((10**14,), "<i8")),
         archive(x_train__npy=b"\x93NUMPY\x01\x00\xff\xff{", y_train__npy=b""),
     ],
     "idx": [gzip.compress(struct.pack(">HBB", 0, 8, 255) + b"\xff" * 4 * 255)],
+    "own_idx": [gzip.compress(struct.pack(">HBB", 0, 8, 255) + b"\xff" * 4 * 255)],
     "model": [
         archive(config__json="[" * 100_000, model__weights__h5=b"x"),
         archive(config__json=b"\xff\xfe", model__weights__h5=b"x"),
@@ -157,8 +175,20 @@ FOUND = {
     ],
     "settings": [b"a: " + b"[" * 5_000, b"? [a]\n: b", b"a: 2001-99-99", b"\xff"],
     "plan": [b"[" * 100_000, b'{"jobs": [{"name": 3}]}', b"\xff", b'{"jobs": null}'],
-    "journal": [b"[]\n", b'{"op_code": 99}\n', b'{"op_code": 0}\n', b"3\n", b"\xff\n"],
-    "csv": [b"a,label\n" + b'"' * 1_000, b"\x00" * 100, b"a,a,label\n1,2,3\n"],
+    "journal": [
+        b"[]\n",
+        b'{"op_code": 99}\n',
+        b'{"op_code": 0}\n',
+        b"3\n",
+        b"\xff\n",
+        b"[" * 3_000 + b"\n",
+    ],
+    "csv": [
+        b"a,label\n" + b'"' * 1_000,
+        b"\x00" * 100,
+        b"a,a,label\n1,2,3\n",
+        b"a,b\r1,label\n1,2,3\n",
+    ],
     "outbox": [b"[]", b"{}", b'{"kind": 3, "content": 4}'],
     "mat": [matlab()[:150], b"\x00" * 30],
     "mat_7_3": [b"\x01" + matlab_7_3()[1:], matlab_7_3()[:700]],
@@ -245,7 +275,14 @@ def read_metadata(path: Path) -> None:
 
 
 def read_csv(path: Path) -> None:
-    path = path.rename(path.with_suffix(".csv"))
+    read_table(path.rename(path.with_suffix(".csv")))
+
+
+def read_parquet(path: Path) -> None:
+    read_table(path.rename(path.with_suffix(".parquet")))
+
+
+def read_table(path: Path) -> None:
     config = TableConfig(name="csv", path=str(path), test_fraction=0.25, test_seed=0, label="label")
     datasets.load(config)
 
@@ -281,17 +318,39 @@ READERS = {
     "zip": read_zip,
     "metadata": read_metadata,
     "csv": read_csv,
+    "parquet": read_parquet,
     "image": read_picture,
     "model": read_model,
     "journal": read_journal,
 }
 
 
+def unpacked(whole):
+    """Return the parts of a packed file, each by its name, and what packs them again."""
+    if whole.startswith(b"PK\x03"):
+        with zipfile.ZipFile(io.BytesIO(whole)) as opened:
+            parts = {name.replace(".", "__"): opened.read(name) for name in opened.namelist()}
+        return parts, lambda parts: archive(**parts)
+    if whole.startswith(b"\x1f\x8b"):
+        return {"": gzip.decompress(whole)}, lambda parts: gzip.compress(parts[""])
+    return {"": whole}, lambda parts: parts[""]
+
+
 @st.composite
 def damaged(draw, whole):
-    """Give bytes, most of them nearly those of a file that can be read."""
+    """Give bytes, most of them nearly those of a file that can be read.
+
+    Of packed files what is inside, so that their checksums are right.
+    """
     if draw(st.integers(0, 4)) == 0:
         return draw(st.binary(max_size=300))
+    parts, pack = unpacked(whole) if draw(st.booleans()) else ({"": whole}, lambda it: it[""])
+    name = draw(st.sampled_from(sorted(parts)))
+    return pack(parts | {name: draw(changed(parts[name]))})
+
+
+@st.composite
+def changed(draw, whole):
     content = bytearray(whole)
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(len(content) - 1, 0)))

@@ -1,5 +1,6 @@
 """What comes out of a store runs nothing, reads nothing and writes nothing that it should not."""
 
+import contextlib
 import inspect
 import io
 import json
@@ -7,7 +8,9 @@ import os
 import pickle
 import runpy
 import shutil
+import sqlite3
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +18,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fitgap import experiment, store
+from fitgap import experiment, processes, store
 from fitgap.config import project
 from fitgap.errors import RequestError
-from fitgap.store import recorded
+from fitgap.store import recorded, recorded_code
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep import resume, status
 from fitgap.trust import archives, models, overrides, settings, targets
+from fitgap.trust.text import without_secrets
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
 SCRIPTS = project.CHECKOUT / "scripts"
@@ -194,7 +198,6 @@ def test_a_package_that_is_trusted_offers_nothing_that_it_imports():
 def test_what_is_installed_below_the_project_folder_is_nobodys_own(trained, monkeypatch):
     uri, run_id = trained
     from fitgap.config import fingerprints, modules
-    from fitgap.store import recorded_code
 
     run = recorded.open_run(run_id, uri=uri)
     path = modules.module_file("joblib.numpy_pickle")
@@ -342,6 +345,32 @@ HARMFUL = (
     "+training.callbacks.x=choice({_target_: os.system})",
     "--config-dir=/tmp",
     "-cn=x",
+    # An option is a file: these lie outside of conf/.
+    "architecture=../../evil",
+    "optimizer='../evil'",
+    "dataset=/tmp/evil",
+    "experiment=..\\evil",
+    "training/schedule=../../evil",
+    "callbacks=[none,../../evil]",
+    "architecture=dense,../evil",
+    "hydra.sweeper.params.architecture='dense,../../evil'",
+    # The record's address is the command's to say, and may hold a password.
+    "hydra.sweeper.params.tracking.uri='sqlite:////tmp/elsewhere.db'",
+    "hydra.sweeper.params.tracking=server",
+    "hydra.sweeper.params.hydra.sweeper.params.seed=1",
+    "name=${tracking.uri}",
+    # A line of its own in a job's script.
+    "hydra.launcher.constraint='a\ntouch /tmp/evil'",
+    "hydra.launcher.partition='$(touch /tmp/evil)'",
+    "hydra.launcher.n_jobs={_target_: keras.layers.Dense}",
+    # A vocabulary by its place.
+    "architecture.layers=[{_target_: keras.layers.StringLookup, _args_: [null, 1, null, a, /x]}]",
+    # More than a plan has.
+    "seed=" + "{a:" * 300 + "1" + "}" * 300,
+    "seed=" + "9" * 200_000,
+    "seed=range(1,1000000000)",
+    "seed=range(1,inf)",
+    "seed=range(1,nan)",
     "no override",
     "",
 )  # fmt: skip
@@ -356,6 +385,13 @@ def test_a_plan_brings_along_the_experiments_settings(override):
 def test_a_plan_brings_along_nothing_else(override):
     with pytest.raises(RequestError, match=r"^plan\.json"):
         overrides.check([override], what="plan.json")
+
+
+def test_a_plans_grid_is_bounded_as_a_whole():
+    many = [f"{key}=range(100)" for key in ("seed", "split.seed", "training.epochs")]
+    overrides.check(many[:2], what="plan.json")
+    with pytest.raises(RequestError, match="more than 100000 jobs"):
+        overrides.check(many, what="plan.json")
 
 
 def test_resuming_refuses_a_plan_that_brings_a_callback_of_hydras(train, tmp_path):
@@ -404,8 +440,9 @@ def test_a_text_of_a_record_is_a_file_of_bounded_size(kind, trained, tmp_path, m
         ("a: &x [1]\nb: *x", "refers to itself"),
         ("[1, 2]", "holds no settings"),
         ("3: 4", "holds no settings"),
-        ("a: [" * 10_000, "cannot be read"),
+        ("a: [" * 10_000, "cannot be read|nested deeper"),
         ("a: " + "9" * 5_000, "cannot be read"),
+        ("[" * 999_000, "nested deeper than 64 levels"),
         ("x: y\n" * 300_000, "more than 1000000 characters"),
         ("a: \x00", "cannot be read"),
         ("", "holds no settings"),
@@ -454,15 +491,27 @@ def keras_file(path, *, description, weights=None, **members):
 SEQUENTIAL = {"module": "keras", "class_name": "Sequential", "config": {"layers": []}}
 
 
-def layer(name, **config):
-    return SEQUENTIAL | {
-        "config": {"layers": [{"module": "keras.layers", "class_name": name, "config": config}]}
-    }
+ABSENT = "absent"
+
+
+def layer(name, *, module="keras.layers", taken=None, **config):
+    described = {"module": module, "class_name": name, "config": taken or config}
+    if module == ABSENT:
+        del described["module"]
+    return SEQUENTIAL | {"config": {"layers": [described]}}
 
 
 def test_a_networks_file_of_kerass_layers_is_taken(tmp_path):
     compiled = {"metrics": [{"module": "keras.metrics", "class_name": "MeanMetricWrapper"}]}
-    for description in (layer("Dense", units=3), SEQUENTIAL | {"compile_config": compiled}):
+    for description in (
+        layer("Dense", units=3),
+        layer("Functional", module="keras.src.models.functional"),
+        layer("Multiply", module="keras.src.ops.numpy"),
+        layer("function", module="builtins", taken="relu"),
+        layer("Own", module=None, registered_name="mine>Own"),
+        layer("__tensor__", module=ABSENT, value=1),
+        SEQUENTIAL | {"compile_config": compiled},
+    ):
         models.check(keras_file(tmp_path / "model.keras", description=description))
 
 
@@ -485,11 +534,21 @@ def keep_elsewhere(file):
     [
         (layer("Lambda", function="x"), None, "has a Lambda"),
         (layer("TFSMLayer", filepath="/tmp/x"), None, "has a TFSMLayer"),
+        (layer("Lambda", module="keras.src.layers.core.lambda_layer"), None, "has a Lambda"),
+        (layer("TFSMLayer", module="keras.src.export.tfsm_layer"), None, "has a TFSMLayer"),
+        (layer("layers.TFSMLayer", module="keras"), None, "has a layers.TFSMLayer"),
+        (layer("function", module="keras.utils", taken="get_file"), None, "has a function"),
+        (layer("Lambda", module=ABSENT, function="x"), None, "has a Lambda"),
+        (layer("__lambda__", module=ABSENT), None, "has a __lambda__"),
         (layer("TextVectorization", vocabulary="/etc/passwd"), None, "from a file"),
         (SEQUENTIAL, link_elsewhere, "lies in another file"),
         (SEQUENTIAL, keep_elsewhere, "lies in another file"),
     ],
-    ids=["lambda", "saved model", "vocabulary", "link", "external array"],
+    ids=[
+        *("lambda", "saved model", "lambda of its file", "saved model of its file"),
+        *("saved model by a path", "download", "older form", "pickled code"),
+        *("vocabulary", "link", "external array"),
+    ],
 )
 def test_a_networks_file_brings_no_code_and_reads_no_other_file(
     description, weights, expected, tmp_path
@@ -509,3 +568,75 @@ def test_an_archive_that_would_unpack_to_much_more_is_refused(tmp_path):
     path.write_bytes(content)
     with path.open("rb") as file, pytest.raises(ValueError, match="would unpack to 2147483648"):
         archives.read_arrays(file)
+
+
+def test_settings_that_no_experiment_can_have_are_named(trained, recorded_settings, script):
+    uri, run_id = trained
+    recorded_settings("training.batch_size", 0)
+    code, said = script("rerun.py", run_id, "--uri", uri)
+    assert (code, len(said.err.splitlines())) == (2, 1)
+    assert "training.batch_size must be an integer >= 1" in said.err
+
+
+@pytest.mark.usefixtures("recorded_settings")
+def test_settings_that_are_a_pipe_keep_nobody_waiting(trained):
+    uri, run_id = trained
+    run = store.find_run(uri, run_id)
+    file = Path(run.artifact_uri.removeprefix("file://")) / "config.yaml"
+    file.unlink()
+    os.mkfifo(file)
+    try:
+        with pytest.raises(RequestError, match=r"config\.yaml of run .* is no file"):
+            recorded.open_run(run_id, uri=uri)
+    finally:
+        file.unlink()
+
+
+DEEP = "[" * 5_000
+HOSTILE = {
+    "deep code": ("tags", "fitgap.code", DEEP),
+    "deep metrics": ("tags", "fitgap.metrics", DEEP),
+    "impossible files": (
+        *("tags", "fitgap.code"),
+        json.dumps({f"own code {name}.py": "0" * 12 for name in ("../x", "fitgap/" + "a" * 5_000)}),
+    ),
+    "deep list": ("params", "metrics", DEEP),
+    "no names": ("params", "metrics", "[1, 2]"),
+    "no list": ("params", "metrics", "accuracy"),
+    "many digits": ("params", "train_samples", "9" * 5_000),
+    "other seed": ("params", "seed", "9" * 5_000),
+    "other folds": ("params", "split.folds", "9" * 5_000),
+    "file of options": ("params", "architecture.name", "../../../../etc/hostname"),
+    "start": ("tags", "fitgap.process_start", "then"),
+    "process": ("tags", "fitgap.pid", "9" * 50),
+    "terminal": ("params", "optimizer.name", "\x1b[2J\u202e"),
+    "megabyte": ("params", "architecture.title", "a" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_a_record_says_of_a_run_is_read_whatever_it_is(kind, trained, script, tmp_path):
+    table, key, value = HOSTILE[kind]
+    uri, run_id = trained
+    path = shutil.copy(uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"delete from {table} where key = ?", (key,))
+        row = f"insert into {table} (key, value, run_uuid) values (?, ?, ?)"
+        connection.execute(row, (key, value, run_id))
+    page = str(tmp_path / "page.html")
+    for command in (["compare.py"], ["report.py", "--output", page]):
+        code, said = script(*command, "--experiment", "fitgap", "--uri", f"sqlite:///{path}")
+        assert code == 0, said.err
+        assert not {"\x1b", "\u202e"} & {*said.out}
+    if table == "tags":
+        run = replace(store.find_run(f"sqlite:///{path}", run_id), status="RUNNING")
+        assert not recorded_code.unchanged(run)
+        processes.is_gone(run.tags)
+        processes.started(run.tags)
+
+
+@pytest.mark.parametrize("text", ["a", "a-", "?sig", "://a:", "password", "eyJaaaaaaaa."])
+def test_text_of_a_megabyte_is_searched_for_secrets_at_once(text):
+    started = time.perf_counter()
+    without_secrets(text * (300_000 // len(text)))
+    assert time.perf_counter() - started < 20  # hours, where each place is looked at for each

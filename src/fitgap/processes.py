@@ -48,13 +48,21 @@ def is_gone(tags: Mapping[str, str]) -> bool:
         process = psutil.Process(int(tags[PID_TAG]))
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        started = process.create_time()
+        created = process.create_time()
         since_boot = _since_boot(process.pid)
-    except (psutil.NoSuchProcess, KeyError, ValueError):
+    except (psutil.NoSuchProcess, KeyError, ValueError, OverflowError):  # or of no process
         return True
     if SINCE_BOOT_TAG in tags and since_boot:
         return tags[SINCE_BOOT_TAG] != since_boot
-    return abs(started - float(tags.get(START_TAG, "nan"))) > 1
+    return bool(began := started(tags)) and abs(created - began) > 1
+
+
+def started(tags: Mapping[str, str]) -> float:
+    """Return when the process that a run's tags name started, in seconds; 0 if they do not say."""
+    try:
+        return float(tags.get(START_TAG, "0"))
+    except ValueError:
+        return 0.0
 
 
 def can_be_seen(tags: Mapping[str, str]) -> bool:

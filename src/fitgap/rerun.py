@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from fitgap import experiment, identity, processes, store
 from fitgap.config import settings as config
 from fitgap.config.parameters import to_text
+from fitgap.config.validation import validate
 from fitgap.experiment import Plan
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.tracking import descriptions, provenance
+from fitgap.trust.text import plain
 
 RERUN_TAG = "fitgap.rerun_of"
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
@@ -96,6 +98,7 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
     )
     without_loggers = replace(run.config, tracking=tracking)
     recorded_code.check_targets(config.to_plain(without_loggers), run, trusted=modules)
+    validate(run.config)
     with recorded.model_file(run):
         pass  # before anything is trained that could then not be compared
     settings = replace(
@@ -130,7 +133,7 @@ def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
         for key, value in run.unknown_settings.items()
     }
     return [*code] + [
-        Difference(what, _shown(then), _shown(today))
+        Difference(plain(what), _shown(then), _shown(today))
         for what, (then, today) in pairs.items()
         if then != today
     ]
@@ -143,7 +146,9 @@ def _code(run: RecordedRun, planned: Plan) -> list[Difference]:
         name: value[: recorded_code.SHORT] for name, value in planned.sources.fingerprints.items()
     }
     return [
-        Difference(name, then.get(name, "there was none"), now.get(name, "there is none"))
+        Difference(
+            plain(name), plain(then.get(name, "there was none")), now.get(name, "there is none")
+        )
         for name in dict.fromkeys([*then, *now])
         if then and then.get(name) != now.get(name)
     ]
@@ -203,7 +208,7 @@ def _shown(value: str | None) -> str:
     if value is None:
         return ABSENT
     is_digest = len(value) >= 40 and all(c in "0123456789abcdef" for c in value)
-    return value[:12] if is_digest else value
+    return value[:12] if is_digest else plain(value)
 
 
 def _of_histories(first: Mapping[int, float], second: Mapping[int, float]) -> str:

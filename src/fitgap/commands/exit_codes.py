@@ -19,6 +19,7 @@ LEAST_FILES = 128  # that a process must be allowed to have open; training needs
 INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
 
 # Asked before `run_command` sets it for Hydra's sake.
+_MOST_OF_MESSAGE = 2_000  # characters: names of a record or of data can be endless
 _MOST_OF_TRACEBACK = 1_000_000  # characters
 _SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
@@ -107,7 +108,7 @@ def report(error: BaseException) -> int:
 
 def _say(word: str, message: str) -> None:
     """Print a message on stderr, its first word red where a terminal shows colours."""
-    message = without_secrets(plain(message))
+    message = plain(without_secrets(plain(message)), most=_MOST_OF_MESSAGE)
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.text import Text

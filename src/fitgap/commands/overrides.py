@@ -110,6 +110,8 @@ def refuse_repeated(overrides: Sequence[str]) -> None:
             )
         listed = [option.strip() for option in value[1:-1].split(",")] if is_list else []
         for option in listed:
+            if re.fullmatch(r"[\d.]+|null|true|false", option):
+                raise RequestError(f"{key} needs the names of options, got {override}")
             if listed.count(option) > 1:
                 raise RequestError(f"{key} names {option} twice, got {override}")
         if key in given and is_group(key):

@@ -7,6 +7,7 @@ from statistics import fmean
 from fitgap.comparison.significance import wilson
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric
+from fitgap.trust.text import whole_number
 
 PARTITIONS = ("train", "val", "test")
 # Whose images a figure depends on.
@@ -45,11 +46,11 @@ def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
         None for other metrics, and where the share or the number of images is not known.
     """
     partition, _, quantity = metric.partition("/")
-    images = run.params.get(f"{partition}_samples", "")
+    images = whole_number(run.params.get(f"{partition}_samples"))
     share = run.metrics.get(metric, math.nan)
-    if not known_metric(quantity, [run]).is_share or not images.isdecimal() or not int(images):
+    if not known_metric(quantity, [run]).is_share or not images:
         return None
-    return wilson(share, images=int(images)) if 0 <= share <= 1 else None
+    return wilson(share, images=images) if 0 <= share <= 1 else None
 
 
 def images_of(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
@@ -57,7 +58,7 @@ def images_of(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
     images: dict[str, int] = {}
     for name in PARTITIONS:
         found = {run.params.get(f"{name}_samples", "") for run in runs}
-        numbers = [int(text) for text in found if text.isdecimal() and int(text)]
+        numbers = [number for text in found if (number := whole_number(text))]
         if len(numbers) == len(found) and (fewest or len(found) == 1):
             images[name] = min(numbers)
     return images

@@ -22,6 +22,7 @@ from fitgap.comparison.replicates import OF_THE_SPLIT, grouped, overlap_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import KnownMetric, known_metric, primary_metric
+from fitgap.trust.text import whole_number
 
 SETTING = "split.train_fraction"  # that such a sweep varies
 START = "train sweep=learning_curve"  # after the program's name
@@ -156,7 +157,8 @@ def curve(runs: Mapping[str, Mapping[Hashable, StoredRun]]) -> Curve:
     # Folds of different sizes leave training sets that differ by a sample: one size all the same.
     by_size: dict[int, dict[Hashable, StoredRun]] = {}
     for of_part in runs.values():
-        samples = round(fmean([int(run.params["train_samples"]) for run in of_part.values()]))
+        counts = [whole_number(run.params.get("train_samples")) or 0 for run in of_part.values()]
+        samples = round(fmean(counts))
         by_size.setdefault(samples, {}).update(of_part)
     largest = by_size[max(by_size)].values()
     empty = Curve(

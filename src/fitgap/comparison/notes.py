@@ -164,7 +164,7 @@ def _other_differences(runs: Sequence[StoredRun]) -> list[str]:
 def _code_of(run: StoredRun) -> dict[str, str]:
     try:
         found = json.loads(run.tags.get("fitgap.code", "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}  # another program's tag
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 

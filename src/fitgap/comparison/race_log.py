@@ -109,7 +109,7 @@ def read(*, uri: str, experiment: str) -> Log:
             f"experiment {experiment!r} had no race on this machine; make one with: "
             f"{program.name()} race optimizer=sgd,adam"
         ) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RequestError(f"the log of the race cannot be read: {error}") from error
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
 from fitgap.store import StoredRun
+from fitgap.trust.text import whole_number
 
 OF_THE_SPLIT = ("split.seed", "split.fold")
 REPLICATE_KEYS = ("seed", *OF_THE_SPLIT)
@@ -73,7 +74,7 @@ def overlap_of(runs: Iterable[StoredRun]) -> float:
     splits overlap, so that the mean over J splits varies by (1/J + this) times their variance.
     """
     train, val = (
-        [int(text) for run in runs if (text := run.params.get(name, "")).isdecimal()]
+        [n for run in runs if (n := whole_number(run.params.get(name))) is not None]
         for name in ("train_samples", "val_samples")
     )
     return sum(val) / sum(train) if sum(train) and len(train) == len(val) else 0.0

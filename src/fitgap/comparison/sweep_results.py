@@ -16,6 +16,7 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import plan
 from fitgap.sweep.plan import PlannedJob
+from fitgap.trust.text import whole_number
 
 if TYPE_CHECKING:
     from fitgap.charts.picture import Picture
@@ -182,7 +183,9 @@ def title(results: SweepResults) -> str:
     run = next(iter(next(iter(results.runs.values())).values()))
     names = [run.params.get(f"{group}.name", "") for group in ("dataset", "architecture")]
     most = max(
-        int(run.params["train_samples"]) for by in results.runs.values() for run in by.values()
+        whole_number(run.params.get("train_samples")) or 0
+        for by in results.runs.values()
+        for run in by.values()
     )
     epochs = run.params.get("training.epochs")
     return f"{names[0]}, {most:,} training samples, {names[1]}, up to {epochs} epochs"

@@ -127,7 +127,7 @@ def parse(value: str) -> Setting:
     ([100], 0.001, 'relu', None)
     """
     if value in ("null", "true", "false") or value.startswith("["):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             return cast(Setting, json.loads(value))
     # Text that merely can be read as a number, as 1_000 or nan, stays text.
     if "_" not in value:

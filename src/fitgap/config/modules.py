@@ -5,6 +5,7 @@ find that out: looking must neither run code nor wait for TensorFlow.
 """
 
 import ast
+import contextlib
 import functools
 import importlib.metadata
 import importlib.util
@@ -77,7 +78,7 @@ def _exists(module: str) -> bool:
 def _top_spec(name: str) -> Any:
     try:
         return importlib.util.find_spec(name)  # imports nothing: a name without a dot
-    except (ImportError, ValueError):
+    except (ImportError, ValueError, OSError):
         return None
 
 
@@ -85,8 +86,9 @@ def _below(folders: list[Path], parts: list[str]) -> Path | None:
     for folder in folders:
         path = folder.joinpath(*parts)
         for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py")):
-            if candidate.is_file():
-                return candidate
+            with contextlib.suppress(OSError):  # a name that no file can have
+                if candidate.is_file():
+                    return candidate
     return None
 
 

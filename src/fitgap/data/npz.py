@@ -18,6 +18,7 @@ from fitgap.data import array_values, arrays, disk_arrays, zip_bombs
 from fitgap.data.array_values import Stored
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError, first_line
+from fitgap.trust.text import plain
 
 
 def files(config: NpzConfig) -> list[Path]:
@@ -80,7 +81,8 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str, columns: Spli
             raise RequestError(f"dataset.path={config.path}: {error}") from error
         except zipfile.BadZipFile as error:
             raise RequestError(
-                f"dataset.path={config.path} is no .npz file, or a damaged one: {error}"
+                f"dataset.path={config.path} is no .npz file, or a damaged one: "
+                f"{plain(str(error), most=200)}"  # zipfile repeats what it read
             ) from error
         except Exception as error:
             # A damaged file can raise nearly anything: zlib.error, EOFError, ValueError.

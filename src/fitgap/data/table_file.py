@@ -72,7 +72,10 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
     except (OSError, EOFError, zlib.error, UnicodeError, LookupError) as error:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
     separator = config.separator or said_separator or _separator(text, path)
-    header = [name.strip() for name in next(filter(None, _rows(text, separator)), [])]
+    try:
+        header = [name.strip() for name in next(filter(None, _rows(text, separator)), [])]
+    except csv.Error as error:
+        raise RequestError(f"{path} cannot be read as CSV: {error}") from error
     if header and all(re.fullmatch("'.+'", name) for name in header):
         header = [name[1:-1] for name in header]
     has_header = _has_header(header, config, targets, path)

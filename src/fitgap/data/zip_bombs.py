@@ -7,6 +7,7 @@ from fitgap.errors import RequestError
 # Images hardly shrink, and deflate makes a thousandth of zeros. What is small unpacked may shrink
 # as it likes: an array that is mostly zeros does.
 MUCH_BYTES, MOST_RATIO = 2**30, 500
+MOST_SHOWN = 2**60  # bytes; a header of few bytes can promise a number of a thousand digits
 
 
 def refuse(path: Path, unpacked: int) -> None:
@@ -21,7 +22,8 @@ def refuse(path: Path, unpacked: int) -> None:
     """
     packed = path.stat().st_size
     if unpacked > MUCH_BYTES and unpacked > MOST_RATIO * packed:
+        shown = min(unpacked, MOST_SHOWN) / 2**20
         raise RequestError(
-            f"{path.name} of {packed / 2**20:.1f} MB would unpack to {unpacked / 2**20:.0f} MB: "
+            f"{path.name} of {packed / 2**20:.1f} MB would unpack to {shown:.0f} MB: "
             "a bomb, which is not unpacked"
         )

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from fitgap.data import disk_arrays, zip_bombs
 from fitgap.errors import RequestError
+from fitgap.trust.text import plain
 
 
 def is_zip(path: str) -> bool:
@@ -51,7 +52,8 @@ def unpacked(path: Path) -> Path:
             reason = error.strerror or error
             raise RequestError(f"dataset.path={path} cannot be unpacked: {reason}") from error
         except Exception as error:  # a damaged archive trips zipfile, zlib, bz2 or lzma anywhere
-            raise RequestError(f"dataset.path={path} is no readable .zip file: {error}") from error
+            reason = plain(str(error), most=200)  # zipfile repeats what it read
+            raise RequestError(f"dataset.path={path} is no readable .zip file: {reason}") from error
     while True:
         inside = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
         if len(inside) != 1 or not inside[0].is_dir():

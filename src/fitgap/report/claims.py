@@ -1,6 +1,7 @@
 """What a ranking may claim, as sentences: what intervals cover, who may be best, what to run."""
 
 import math
+from collections.abc import Iterable
 from statistics import fmean
 
 from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
@@ -9,6 +10,8 @@ from fitgap.comparison.significance import wilson
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, flattery
 from fitgap.evaluation.baseline_remarks import PREFIX, misleading
 from fitgap.report.leaderboard import label_of
+from fitgap.store import StoredRun
+from fitgap.trust.text import whole_number
 
 OUTPERFORMS = 0.75  # Bouthillier et al. 2021: below that a difference is of no use in practice
 SPLITS_ADVISED = 5
@@ -158,25 +161,26 @@ def _held_against(section: Section, group: Group) -> str:
     )
 
 
+def _first(runs: Iterable[StoredRun], key: str) -> int:
+    """Return the smallest seed of runs; 0 if they do not say."""
+    seeds = [whole_number(run.params.get(key)) for run in runs]
+    return min((seed for seed in seeds if seed is not None), default=0)
+
+
 def _what_to_run(section: Section, of_what: str, needed: float | None) -> str:
     runs = [run for group in section.groups for run in group.runs]
     if needed is None:
         return ""
     if math.isfinite(needed):
         key = "split.seed" if of_what == "split" else "seed"
-        start = min(
-            (int(text) for run in runs if (text := run.params.get(key, "")).isdecimal()), default=0
-        )
+        start = _first(runs, key)
         return (
             f"About {needed:.0f} {of_what}s in all would likely decide: repeat the sweep with "
             f"{key}=range({start},{start + int(needed)})."
         )
     if of_what == "split":
         return "More splits will not decide it: that takes more images, or a larger --margin."
-    start = min(
-        (int(text) for run in runs if (text := run.params.get("split.seed", "")).isdecimal()),
-        default=0,
-    )
+    start = _first(runs, "split.seed")
     return (
         "More seeds will not help: sweep the split, repeating the sweep with "
         f"split.seed=range({start},{start + SPLITS_ADVISED})."

@@ -19,6 +19,7 @@ from fitgap.comparison.verdicts import Curve
 from fitgap.errors import RequestError
 from fitgap.report.leaderboard import label_of
 from fitgap.store import EPOCHS, Histories
+from fitgap.trust.text import whole_number
 
 Axis = Literal["epochs", "images", "seconds"]
 AXES: tuple[Axis, ...] = ("epochs", "images", "seconds")
@@ -201,7 +202,7 @@ def _along(
     if x == "epochs":
         return tuple(map(float, epochs))
     if x == "images":
-        counts = [float(run.params.get("train_samples", "nan")) for run in group.runs]
+        counts = [whole_number(run.params.get("train_samples")) or math.nan for run in group.runs]
         each = fmean(counts)
     else:
         seconds = [

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS
+from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS, parse
 from fitgap.config import project, tasks
 from fitgap.config import settings as config
 from fitgap.config.modules import is_own_module, split_target
@@ -53,8 +53,7 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
         if not _gives([*chosen, *_overrides(changed)], wanted):
             changed = _changed(chosen, wanted)
         words = [*chosen, *_overrides(changed)]
-        is_whole = _gives(words, wanted) and _may_be_copied(words, wanted)
-        commands.append(_command(words, runs) if is_whole else None)
+        commands.append(_command(words, runs) if _gives(words, wanted) else None)
     return commands
 
 
@@ -62,9 +61,9 @@ def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
     """Return the overrides that choose a group's option, and metrics besides the task's own."""
     chosen = [f"{name}={wanted[f'{name}.name']}" for name in GROUPS if f"{name}.name" in wanted]
     task = _task(wanted)
-    names = json.loads(wanted.get(METRICS, "[]"))
+    names = parse(wanted.get(METRICS, "[]"))
     if task is not None and names and names != list(tasks.TASKS[task].metrics):
-        chosen.append(f"metrics=[{','.join(names)}]")
+        chosen.append(f"metrics={wanted[METRICS]}")
     for name, options in _training_options().items():
         parts = {k: v for k, v in wanted.items() if k.startswith(f"training.{name}.")}
         if parts:
@@ -112,19 +111,15 @@ def _gives(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
     return composed == wanted
 
 
-def _may_be_copied(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
-    """Tell whether a person may copy a command that a record brings: it would run as their own.
+def _check(overrides: Sequence[str]) -> None:
+    """Check that a record may bring overrides: they are composed, and a person may copy them.
 
-    What it names is fitgap's, Keras's, or of the project folder's own modules.
+    What they name is fitgap's, Keras's, or of the project folder's own modules.
     """
-    named = [value for key, value in wanted.items() if key.endswith("_target_")]
+    named = [text.partition("=")[2] for text in overrides if "_target_=" in text]
     modules = {split_target(target)[0] for target in named}
     own = [module for module in modules if module is not None and is_own_module(module)]
-    try:
-        trust.check(words, what="the record", modules=own)
-    except RequestError:
-        return False
-    return True
+    trust.check(overrides, what="the record", modules=own)
 
 
 def _task(wanted: Mapping[str, str]) -> str | None:
@@ -134,7 +129,7 @@ def _task(wanted: Mapping[str, str]) -> str | None:
 
 
 def _command(words: Sequence[str], runs: Sequence[StoredRun]) -> str:
-    seeds = [run.params["seed"] for run in runs if "seed" in run.params]
+    seeds = [seed for run in runs if (seed := run.params.get("seed", "")).isdecimal()]
     words = [*words, *([f"seed={','.join(seeds)}"] if seeds else [])]
     many = " -m" if len(seeds) > 1 else ""
     return f"{SCRIPT}{many} {' '.join(map(shlex.quote, words))}"
@@ -167,8 +162,9 @@ def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
     Raises
     ------
     RequestError
-        If there is no such option or setting.
+        If there is no such option or setting, or a record may not bring it.
     """
+    _check(overrides)
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -179,7 +175,7 @@ def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
         (settings,) = composition.configs([list(overrides)], _composed, in_processes=False)
         if task is not None:
             settings = tasks.resolve(settings, task)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
         raise RequestError(str(error)) from error
     flat = config.recorded(settings)
     return _settings({key: to_text(value) for key, value in flat.items()})
@@ -205,6 +201,6 @@ def _quoted(value: str) -> str:
     """Return a recorded value as Hydra's grammar takes it."""
     try:
         json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value if _WORD.fullmatch(value) else quoted(value)
     return value

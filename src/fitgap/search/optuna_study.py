@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 Parameters = Mapping[str, Any]
+# What Optuna's reader of journals raises on a line that is none of its own.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError)
 BATCH = "batch"  # a trial's attribute: the numbers of the first trial of its batch and of the next
 
 
@@ -134,8 +136,7 @@ def _study(path: Path, settings: SearchSettings) -> "optuna.Study":
         )
     except OSError as error:
         raise _unusable(path, error) from error
-    # What Optuna's reader of journals raises on a line that is none of its own.
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except _DAMAGE as error:
         raise RequestError(
             f"the search's file {path} is damaged: {first_line(error)}\n"
             "If you move it away, the search starts again; recorded trials are not trained again"

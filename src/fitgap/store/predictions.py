@@ -24,6 +24,7 @@ FILE_NAME = "predictions.npz"
 VALIDATION_RIGHT = "validation_right"
 LABEL_THRESHOLD = 0.5  # a label is given above it
 MOST_DRAWN = 500  # samples
+MOST_CLASSES = 10_000  # a table of which was taken for which has the square of it
 # What reading a file that is no such archive raises; a plain .npy has no arrays by name.
 DAMAGE = (
     OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, RuntimeError,
@@ -234,6 +235,10 @@ def _checked(
     whole = all(np.issubdtype(array.dtype, np.integer) for array in (true, predicted))
     if not whole or true.ndim != 1 or not true.shape == predicted.shape == confidence.shape:
         raise ValueError("its arrays do not belong together")
+    if not np.issubdtype(confidence.dtype, np.floating):
+        raise ValueError("its confidence is no number")
     if not len(true) or min(true.min(), predicted.min()) < 0:
         raise ValueError("it holds no class numbers")
+    if max(true.max(), predicted.max()) >= MOST_CLASSES:
+        raise ValueError(f"it has a class number of {MOST_CLASSES} or more")
     return StoredPredictions(true.astype(np.int64), predicted.astype(np.int64), confidence)

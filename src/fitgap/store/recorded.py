@@ -24,6 +24,8 @@ from fitgap.errors import RequestError, first_line
 from fitgap.trust import models, text
 from fitgap.trust import settings as trust
 
+_OF_ANOTHER_FORM = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
+
 
 @dataclass(frozen=True)
 class RecordedRun:
@@ -97,7 +99,6 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
     if len(run_id) < store.RUN_ID_LENGTH:
         run_id = store.find_run(uri, run_id).run_id
     import mlflow
-    from mlflow.artifacts import load_text
     from mlflow.exceptions import MlflowException
 
     client = mlflow.MlflowClient(uri)
@@ -112,7 +113,11 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
     try:
         what = f"config.yaml of run {run_id}"
-        plain = trust.read(load_text(f"{run.info.artifact_uri}/config.yaml"), what=what)
+        stored = store.StoredRun(run_id, "", "", 0, {}, {}, {}, artifact_uri=run.info.artifact_uri)
+        written = store.artifact_text(stored, "config.yaml", uri=uri)
+        if written is None:
+            raise RequestError(f"run {run_id} has no config.yaml")
+        plain = trust.read(written, what=what)
         known, unknown = _split_off_unknown(plain)
         trust.check_types(known, what=what)
         settings = config.from_plain(known)
@@ -123,7 +128,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         class_names = tuple(text.plain(str(name)) for name in profile.get("classes", ()))
     except RequestError:
         raise
-    except (MlflowException, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (MlflowException, OSError, *_OF_ANOTHER_FORM) as error:
         raise _unreadable(run_id, error) from error
     flat = parameters.flatten(config.to_plain(settings))
     if lacking := [key for key, value in flat.items() if value == MISSING]:

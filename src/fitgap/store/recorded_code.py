@@ -31,7 +31,7 @@ def fingerprints(run: RecordedRun) -> dict[str, str]:
     """Return the fingerprints of a run's code, shortened, by what each is of; empty if unknown."""
     try:
         plain = json.loads(run.tags.get(CODE_TAG, "{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return {str(key): str(value) for key, value in plain.items()} if isinstance(plain, dict) else {}
 

@@ -14,6 +14,7 @@ from fitgap.store.recorded_metrics import known_metric, primary_metric
 from fitgap.sweep import endings
 from fitgap.sweep.status import STATUSES
 from fitgap.training import checkpoints
+from fitgap.trust.text import whole_number
 
 PRUNED_TAG = "fitgap.pruned"
 
@@ -135,7 +136,7 @@ class Watch:
         )
 
     def _training(self, run: StoredRun) -> Training:
-        epochs = int(run.params.get("training.epochs", "0"))
+        epochs = whole_number(run.params.get("training.epochs")) or 0
         path = checkpoints.path_for(
             run.tags.get("fitgap.identity", ""), uri=self._uri, experiment=self._experiment
         )

@@ -132,6 +132,8 @@ def _checkpoint(arrays: dict[str, NDArray[Any]]) -> Checkpoint:
 
 
 def _about(array: NDArray[Any]) -> dict[str, Any]:
+    if array.dtype.kind != "U" or array.ndim:
+        raise ValueError("its description is no text")
     about = json.loads(str(array))
     are_lists = all(
         isinstance(about[key], list) and all(isinstance(item, dict) for item in about[key])

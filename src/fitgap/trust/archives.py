@@ -10,6 +10,7 @@ import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -19,6 +20,10 @@ MOST_MEMBERS = 10_000
 # Arrays of zeros are packed to a thousandth; a bomb says a million.
 MOST_RATIO = 2_000
 SMALL = 1_000_000  # bytes that any member may have
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def check(archive: zipfile.ZipFile) -> None:
@@ -87,12 +92,12 @@ def _places_in_the_file() -> Iterator[None]:
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(member) as file:
         version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
+        if version not in _READ_HEADER:
             raise ValueError(f"an array has a format of its own: {version}")
+        try:
+            shape, _, dtype = _READ_HEADER[version](file)
+        except (TokenError, SyntaxError) as error:  # NumPy reads it as Python's source
+            raise ValueError(f"the header of {member.filename[:80]!r} is damaged") from error
     # NumPy makes the array before it reads it: its header must not promise more than there is.
     if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
         raise ValueError(f"the header of {member.filename[:80]!r} is not that of its array")

@@ -9,6 +9,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,18 @@ DAMAGE = (
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+# What Keras makes itself of a description, by module and name; of other packages' classes it makes
+# only those that somebody registered in this process.
+KERAS = ("keras", "keras_hub", "keras_cv", "keras_nlp")
+CLASSES = targets.ALLOWED | {
+    "keras": frozenset(["DTypePolicy", "Functional", "Model", "Sequential"]),
+    "keras.models": frozenset(["Functional", "Model", "Sequential"]),
+    "keras.src.models.functional": frozenset(["Functional"]),
+    "keras.src.models.sequential": frozenset(["Sequential"]),
+    "keras.dtype_policies": frozenset(["DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy"]),
+    "keras.random": frozenset(["SeedGenerator"]),
+}
+COMPUTING = ("keras.activations", "keras.ops", "keras.src.activations", "keras.src.ops")
 
 
 def check(path: Path) -> None:
@@ -60,13 +73,27 @@ def _check_classes(node: Any) -> None:
         if isinstance(one, list):
             waiting += one
         elif isinstance(one, dict):
-            module, name = str(one.get("module")), str(one.get("class_name"))
-            if module in targets.ALLOWED and name not in targets.ALLOWED[module]:
+            if "class_name" in one and not _may_be_made(one):
+                name = str(one["class_name"])
                 raise ValueError(f"it has a {name[:80]}, which a record may not have made")
             if isinstance(one.get("vocabulary"), str):
                 raise ValueError("a layer reads its vocabulary from a file")
             # How it was compiled is not read: it is loaded for inference.
             waiting += (value for key, value in one.items() if key != "compile_config")
+
+
+def _may_be_made(described: Mapping[str, Any]) -> bool:
+    """Tell whether Keras may make a class, or take a function, that a description names."""
+    name = str(described["class_name"])
+    if "module" not in described:  # arrays and the like; a layer's would be Keras's older form
+        return name.startswith("__") and name != "__lambda__"
+    module = str(described["module"])
+    if module.partition(".")[0] not in KERAS:
+        return True
+    if name == "function":
+        name = str(described.get("config"))
+    is_computing = any(module == one or module.startswith(f"{one}.") for one in COMPUTING)
+    return is_computing or name in CLASSES.get(module, ())
 
 
 def _check_arrays(content: bytes) -> None:

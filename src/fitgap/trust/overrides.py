@@ -5,11 +5,12 @@ its own is code that runs and files that appear. So a plan brings the experiment
 by name those of the launcher and the sweeper that decide how many jobs run where.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterable
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
 from fitgap.config import function_options
@@ -38,9 +39,15 @@ PRESETS = ("experiment", "sweep", "remedy", "callbacks", "loggers")
 TRACKING = ("tracking", "tracking.uri", "tracking.experiment", "tracking.reuse")
 PARAMS = "hydra.sweeper.params."  # the experiment's settings that a preset sweeps over
 
-# `${seed}`: another setting of the experiment. No resolver but the number of the job.
+# `${seed}`: another setting of the experiment. No resolver but the number of the job, and not the
+# store's address, which may hold a password.
 _INTERPOLATION = re.compile(r"\$\{([^${}]*)\}")
-_PLAIN_REFERENCE = re.compile(r"(?!hydra\b)\w+(\.\w+)*|hydra[.:]job\.(num|id)")
+_PLAIN_REFERENCE = re.compile(r"(?!(hydra|tracking)\b)\w+(\.\w+)*|hydra[.:]job\.(num|id)")
+
+MOST_CHARACTERS = 100_000  # of one override
+MOST_JOBS = 100_000  # of the grid that they make
+# submitit writes these into a script, one a line: a line break would add commands to it.
+_WORDS_OF_LAUNCHER = re.compile(r"[\w .,:;@%+&|*()\[\]\-]{0,200}")
 
 
 def check(overrides: Iterable[str], *, what: str, modules: Collection[str] = ()) -> None:
@@ -60,15 +67,19 @@ def check(overrides: Iterable[str], *, what: str, modules: Collection[str] = ())
     RequestError
         Naming the first one that a record may not bring.
     """
+    jobs = 1
     for text in overrides:
-        if not isinstance(text, str) or text.startswith("-"):
+        if not isinstance(text, str) or text.startswith("-") or len(text) > MOST_CHARACTERS:
             raise _refused(what, text)
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
-        except HydraException as error:
+        except (HydraException, ValueError, RecursionError) as error:
             raise _refused(what, text) from error
         if not (_is_of_hydra(override) or _is_of_experiment(override)):
             raise _refused(what, text)
+        jobs *= _values(override)
+        if jobs > MOST_JOBS:
+            raise RequestError(f"{what} asks for more than {MOST_JOBS} jobs")
         for inside in _INTERPOLATION.findall(text):
             if not _PLAIN_REFERENCE.fullmatch(inside):
                 raise _refused(what, text)
@@ -78,6 +89,8 @@ def check(overrides: Iterable[str], *, what: str, modules: Collection[str] = ())
             value = override.value()
             assigned = value if isinstance(value, str) else override.get_value_element_as_str()
             becomes = f"{override.key_or_group.removeprefix(PARAMS)}={assigned}"
+            if becomes.startswith(("hydra", "tracking")):
+                raise _refused(what, text)
             check([becomes], what=what, modules=modules)
         else:
             _check_values(override, what=what, modules=modules)
@@ -93,14 +106,44 @@ def _is_of_hydra(override: Override) -> bool:
         return value in SWEEPERS
     if key.startswith(PARAMS):
         return True  # checked as the override that it becomes
-    return key in HYDRA_SETTINGS and "${" not in str(value)
+    is_plain = not isinstance(value, dict | list) and "${" not in str(value)
+    if key.startswith("hydra.launcher."):
+        is_plain = is_plain and bool(
+            _WORDS_OF_LAUNCHER.fullmatch(str(getattr(value, "text", value)))
+        )
+    return key in HYDRA_SETTINGS and is_plain
 
 
 def _is_of_experiment(override: Override) -> bool:
     key = override.key_or_group
     if key == "tracking" and override.value() not in ("local", "server"):
         return False
+    if "." not in key and key != "name" and not all(map(_may_be_option, _options(override))):
+        return False
     return override.package is None and _is_experiments_name(key)
+
+
+def _options(override: Override) -> list[object]:
+    """Return what an override may choose: of a sweep all values, of a list its members."""
+    value = override.value()
+    choices = list(getattr(value, "list", None) or [value])
+    return [one for each in choices for one in (each if isinstance(each, list) else [each])]
+
+
+def _may_be_option(value: object) -> bool:
+    """Tell whether a value, of an option or a setting, is no file outside of conf/."""
+    parts = re.split(r"[/\\]", str(getattr(value, "text", value)))
+    return ".." not in parts and (len(parts) == 1 or bool(parts[0]))
+
+
+def _values(override: Override) -> int:
+    """Return how many values of a grid an override gives."""
+    sweep = override.value()
+    if isinstance(sweep, RangeSweep):
+        start, stop, step = (float(each or 0) for each in (sweep.start, sweep.stop, sweep.step))
+        count = abs((stop - start) / (step or 1))
+        return int(min(max(count, 1), MOST_JOBS + 1)) if math.isfinite(count) else MOST_JOBS + 1
+    return len(sweep.list) if isinstance(sweep, ChoiceSweep) else 1
 
 
 def _is_experiments_name(key: str) -> bool:

@@ -34,10 +34,17 @@ def read(text: str, *, what: str) -> dict[str, Any]:
     if len(text) > MOST_CHARACTERS:
         raise RequestError(f"{what} has more than {MOST_CHARACTERS} characters")
     try:
-        events = yaml.parse(text, Loader=yaml.CSafeLoader)
-        if any(isinstance(event, yaml.AliasEvent) for event in events):
-            raise RequestError(f"{what} refers to itself, which settings do not")
+        depth = 0  # libyaml takes minutes for a text of a hundred thousand brackets
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise RequestError(f"{what} refers to itself, which settings do not")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > targets.MOST_DEPTH:
+                raise RequestError(f"{what} is nested deeper than {targets.MOST_DEPTH} levels")
         plain = yaml.load(text, Loader=yaml.CSafeLoader)
+    except RequestError:
+        raise
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RequestError(f"{what} cannot be read: {reason}") from error

@@ -106,8 +106,10 @@ ALLOWED = {
     "keras.constraints": frozenset(_CONSTRAINTS.split()),
 }
 
-# Settings by which Keras's layers read a file, and Keras's own way to name a class in a setting.
+# Settings by which Keras's layers read a file, the layers that have one, and Keras's own way to
+# name a class in a setting.
 _FILES = ("vocabulary", "idf_weights")
+_READ_FILES = ("IntegerLookup", "StringLookup", "TextVectorization")
 _FREE_TEXT = ("name", "architecture.title")
 _SERIALIZED = ("class_name", "registered_name", "module")
 
@@ -194,6 +196,12 @@ def check(settings: Any, *, what: str, modules: Collection[str] = ()) -> None:
             raise RequestError(
                 f"{what} names a class in Keras's own form, which is not taken: {place}"
             )
+        if (
+            isinstance(value, Mapping)
+            and "_args_" in value
+            and str(value.get("_target_")).rpartition(".")[2] in _READ_FILES
+        ):
+            raise RequestError(f"{what} must give this layer's settings by their names: {place}")
         if key in _FILES and isinstance(value, str):
             raise RequestError(f"{what} names a file where a list must be: {place}={shown(value)}")
         if isinstance(value, str) and "${" in value and place not in _FREE_TEXT:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST_CHARACTERS = 10_000
+MOST_DIGITS = 19  # of a whole number of 64 bits
 HIDDEN = "***"
 
 # C0 and C1 controls but tab and newline; marks that change the direction of what follows; line
@@ -22,14 +23,15 @@ _SECRET_NAME = re.compile(
     r"access[_\-]?key([_\-]id)?|private[_\-]?key|credentials?|authorization)$"
 )
 _ASSIGNED = re.compile(
-    r"(?i)([\w\-]*(?:password|passwd|passphrase|secret|token|api[_\-]?key|secret[_\-]?key|"
+    r"(?i)((?:password|passwd|passphrase|secret|token|api[_\-]?key|secret[_\-]?key|"
     r"access[_\-]?key|private[_\-]?key)[\"']?\s*[:=]\s*)"
     r"(\"[^\"\n]{4,}\"|'[^'\n]{4,}'|[^\s\"',;&()\[\]{}]{4,}(?=[\s\"',;&)\]}]|$))"
 )
-_IN_QUERIES = r"[\w\-]*(?:sig|signature|token|credential|secret|password|key)[\w\-]*"
+_IN_QUERIES = r"[\w\-]{0,40}(?:sig|signature|token|credential|secret|password|key)[\w\-]{0,40}"
 _PRIVATE_KEY = r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+# No pattern takes longer than the text is long: a difference may hold a line of a megabyte.
 _LOOKS_SECRET = (
-    (re.compile(r"(?<=://)[^\s/?#\"'@]*:\S*@"), f"{HIDDEN}@"),  # user:password@host
+    (re.compile(r"(?<=://)[^\s/?#\"'@]{0,400}:\S{0,400}@"), f"{HIDDEN}@"),  # user:password@host
     (re.compile(rf"(?i)([?&]{_IN_QUERIES}=)[^&\s\"'#]+"), rf"\1{HIDDEN}"),  # a signed address
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{12,}"), rf"\1 {HIDDEN}"),
     # Tokens that tell by their beginning what they are: AWS's, GitHub's, GitLab's, Hugging Face's,
@@ -67,6 +69,15 @@ def cell(value: object) -> object:
     except ValueError:
         return f"'{value}"
     return value
+
+
+def whole_number(value: str | None) -> int | None:
+    """Return a recorded number of things; None where a record has none, or an absurd one.
+
+    >>> whole_number("60000"), whole_number("many"), whole_number(None)
+    (60000, None, None)
+    """
+    return int(value) if value and len(value) < MOST_DIGITS and value.isdecimal() else None
 
 
 def without_secrets(text: str) -> str:
