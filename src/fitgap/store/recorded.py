@@ -116,7 +116,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         stored = store.StoredRun(run_id, "", "", 0, {}, {}, {}, artifact_uri=run.info.artifact_uri)
         written = store.artifact_text(stored, "config.yaml", uri=uri)
         if written is None:
-            raise RequestError(f"run {run_id} has no config.yaml")
+            raise RequestError(f"the record of run {run_id} cannot be read: no config.yaml")
         plain = trust.read(written, what=what)
         known, unknown = _split_off_unknown(plain)
         trust.check_types(known, what=what)
