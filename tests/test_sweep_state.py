@@ -412,7 +412,7 @@ def test_resuming_gives_the_recorded_command_to_the_store_it_is_in() -> None:
     elsewhere = resume.resume_arguments(uri, sweep, PLAN, overrides=["hydra/launcher=basic"])
     assert "hydra/launcher=joblib" not in elsewhere
     assert "hydra.launcher.n_jobs=2" not in elsewhere
-    with pytest.raises(RequestError, match=r"Hydra's own settings only.*got 'seed=3'"):
+    with pytest.raises(RequestError, match=r"only settings of Hydra.*got 'seed=3'"):
         resume.resume_arguments(uri, sweep, PLAN, overrides=["seed=3"])
 
 
