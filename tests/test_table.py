@@ -203,7 +203,9 @@ def test_categories_that_the_training_partition_lacks_are_counted(tmp_path):
     assert said in preprocessing.encoded(dataset, split)[0].notes
 
 
-@pytest.mark.parametrize("date", ["3 Jan 2024", "03-Mar-24", "January 3, 2024 12:30"])
+@pytest.mark.parametrize(
+    "date", ["3 Jan 2024", "3 JANUARY 2024", "03-Mar-24", "January 3, 2024 12:30"]
+)
 def test_dates_with_names_of_months_are_dates(tmp_path, date):
     with pytest.raises(RequestError, match="column 'day' holds dates"):
         table(tmp_path, csv([f'"{date}"'] * N, WIDTH, KIND, names="day,width,kind"))
@@ -220,9 +222,29 @@ def test_another_separator_in_later_lines_is_named(tmp_path):
     assert len(table(tmp_path, quoted, name="b.csv").columns) == 2
 
 
+def test_a_text_of_any_length_is_read(tmp_path):
+    long = "word " * 30_000  # more than Python's own reader of CSV takes
+    text = csv(WIDTH, [long.strip(), *SHAPE[1:]], [*KIND[1:], ""], names="width,shape,kind")
+    found = table(tmp_path, text, text="shape", length=3, skip_unreadable=True)
+    assert found.columns[-1].words.known == ("bent", "flat", "round", "word")
+
+
+def test_a_short_row_with_separators_in_a_quoted_cell_is_a_row(tmp_path):
+    text = csv(SHAPE, KIND, names="shape,kind") + '"round, flat"\n'
+    found = table(tmp_path, text, skip_unreadable=True)
+    assert len(found.x_train) + len(found.x_test) == N
+
+
+def test_lines_keep_their_numbers_behind_a_line_that_names_the_separator(tmp_path):
+    with pytest.raises(RequestError, match="line 4 has 3"):
+        table(tmp_path, "sep=;\nwidth;kind\n1;a\n2;b;c\n")
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        (b"\n\n", "has no line of column names"),
+        (b"a" * 200_000 + b",label\n1,2\n", "has no line of column names"),
         (b"PK\x03\x04\x00\x00plain.csv", "is no text: save it as CSV, unpack it"),
         (b"# of a device\n# 2\na,b,label\n1,2,x\n", "line 3 has 3 cells, those before 1"),
         (b"2,3,label\n1,2,x,y\n3,4,x,y\n", "first line has 3 cells, line 2 has 4; .*header=false"),

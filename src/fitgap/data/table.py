@@ -237,11 +237,11 @@ def _labels(each: File, targets: Sequence[str]) -> RawLabels:
 
 def _signs_left_out(each: File, kinds: Sequence[Column]) -> list[str]:
     """Say which columns of numbers have signs that `numbers_of` leaves out."""
-    found = {}
+    found, signs = {}, {*SIGNS, ","}
     for column in kinds:
         cells = each.cells[column.name].tolist()
-        if column.is_number and any(sign in "".join(cells) for sign in (*SIGNS, ",")):
-            found[column.name] = next(cell for cell in cells if {*cell} & {*SIGNS, ","})
+        if column.is_number and not signs.isdisjoint("".join(cells)):
+            found[column.name] = next(cell for cell in cells if not signs.isdisjoint(cell))
     if not found:
         return []
     shown = ", ".join(f"{name} ({cell})" for name, cell in [*found.items()][:6])

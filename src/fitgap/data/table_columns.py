@@ -20,7 +20,7 @@ from fitgap.errors import RequestError
 _FEW_TEXTS = 0.1
 _MOST_CATEGORIES = 1000  # of a column that is not embedded
 _FEWEST_ROWS = 20  # below, "different in every row" says nothing
-_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_MONTH = r"(?i:(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)"
 _DAY = (
     r"\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}"
     rf"|\d{{1,2}}[ -]{_MONTH}[ -]\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}}"

@@ -4,15 +4,16 @@ What was found is said, and each has a setting that says otherwise. Parquet file
 themselves.
 """
 
+import contextlib
 import csv
 import gzip
 import io
 import re
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from fitgap.data.rows import MISSING, texts_of
 from fitgap.errors import RequestError, first_line
 
 if TYPE_CHECKING:
-    import _csv
+    import pandas as pd
 
 Cells = dict[str, NDArray[np.str_]]
 
@@ -72,11 +73,10 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
     except (OSError, EOFError, zlib.error, UnicodeError, LookupError) as error:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
     separator = config.separator or said_separator or _separator(text, path)
-    try:
-        header = [name.strip() for name in next(filter(None, _rows(text, separator)), [])]
-    except csv.Error as error:
-        raise RequestError(f"{path} cannot be read as CSV: {error}") from error
-    if header and all(re.fullmatch("'.+'", name) for name in header):
+    header = [name.strip() for name in next((row for _, row in _rows(text, separator) if row), [])]
+    if not header:
+        raise RequestError(f"{path} cannot be read as CSV: it has no line of column names")
+    if all(re.fullmatch("'.+'", name) for name in header):
         header = [name[1:-1] for name in header]
     has_header = _has_header(header, config, targets, path)
     names = header if has_header else [f"column_{i}" for i in range(1, len(header) + 1)]
@@ -148,14 +148,20 @@ def _lines_of(text: str) -> tuple[str, str | None]:
         text = text.replace("\r", "\n")
     first, _, others = text.partition("\n")
     if found := re.fullmatch(r'"?sep=(.)"?\r?', first):
-        return others, found[1]
+        return f"\n{others}", found[1]  # the other lines keep their numbers
     return text, None
 
 
-def _rows(text: str, separator: str) -> "_csv.Reader":
-    """Return a reader of the cells of each line, which skips spaces behind a separator."""
+def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of each line; skip spaces behind a separator.
+
+    They end before a cell that is longer than Python's reader takes; pandas takes it.
+    """
     skips = separator in _SEPARATORS and separator != "\t"
-    return csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=skips)
+    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=skips)
+    with contextlib.suppress(csv.Error):
+        for row in reader:
+            yield reader.line_num, row
 
 
 def _refuse_mixed_separators(text: str, separator: str, cells: Cells, path: Path) -> None:
@@ -163,13 +169,13 @@ def _refuse_mixed_separators(text: str, separator: str, cells: Cells, path: Path
     *others, last = cells
     if not others or not is_missing(cells[last]).any():
         return
-    rows = _rows(text, separator)
-    for row in rows:
-        found = [sign for sign in _SEPARATORS if "".join(row).count(sign) == len(others)]
-        if len(row) == 1 and found:
+    signs = [sign for sign in _SEPARATORS if sign != separator]
+    for line, row in _rows(text, separator):
+        found = [sign for sign in signs if len(row) == 1 and row[0].count(sign) == len(others)]
+        if found:
             raise RequestError(
                 f"{path}: the first line is separated by {_NAMES.get(separator, separator)}, but "
-                f"line {rows.line_num} by {_NAMES[found[0]]} ({row[0][:40]!r}); use one separator"
+                f"line {line} by {_NAMES[found[0]]} ({row[0][:40]!r}); use one separator"
             )
 
 
@@ -237,11 +243,10 @@ def _parsed(
 
 def _longer_row(text: str, separator: str, names: Sequence[str]) -> str | None:
     """Say which is the first row of more cells than there are names."""
-    rows = _rows(text, separator)
-    for row in rows:
+    for line, row in _rows(text, separator):
         if len(row) > len(names):
             return (
-                f"the first line has {len(names)} cells, line {rows.line_num} has {len(row)}; name "
+                f"the first line has {len(names)} cells, line {line} has {len(row)}; name "
                 f"all {len(row)} columns in the first line, or remove it and say "
                 "dataset.header=false, which names them column_1, column_2, ..."
             )
@@ -290,7 +295,7 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> tuple[C
         frame = pd.read_parquet(path)
     except Exception as error:  # a damaged file may trip Arrow anywhere
         raise RequestError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
-    nested = [name for name in frame.columns if frame[name].map(is_nested).any()]
+    nested = nested_columns(frame)
     cells = {str(name): texts_of(frame[name]) for name in frame.columns if name not in nested}
     return _emptied(cells, config, targets), [
         f"column {str(name)!r} is left out: its cells are lists or structs; make a column of each "
@@ -299,6 +304,14 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> tuple[C
     ]
 
 
-def is_nested(cell: object) -> bool:
-    """Tell whether a cell of a DataFrame holds several values."""
-    return isinstance(cell, list | tuple | dict | np.ndarray)
+def nested_columns(frame: "pd.DataFrame") -> list[Any]:
+    """Return the names of the columns in which some cell holds several values."""
+
+    def is_nested(cell: object) -> bool:
+        return isinstance(cell, list | tuple | dict | np.ndarray)
+
+    return [
+        name
+        for name, column in frame.items()
+        if column.dtype == object and column.map(is_nested).any()
+    ]
