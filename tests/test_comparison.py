@@ -8,6 +8,7 @@ import statistics
 import numpy as np
 import pytest
 import scipy.stats
+from omegaconf import MISSING
 
 from fitgap.comparison.estimates import estimate, t_quantile
 from fitgap.comparison.images import image_interval
@@ -16,6 +17,7 @@ from fitgap.comparison.ranking import compare
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import parse, show
 from fitgap.config.parameters import to_text
+from fitgap.config.schema import TableConfig
 from fitgap.errors import RequestError
 from fitgap.report.leaderboard import label_of
 from fitgap.report.terminal import to_markdown
@@ -97,6 +99,16 @@ def test_runs_that_differ_only_in_seed_are_one_group():
 def test_what_decides_no_bits_separates_no_groups(changes):
     runs = [make_run(), make_run(changes | {"seed": 1})]
     assert settings_of(runs) == [{}]
+
+
+def test_tables_recorded_before_a_setting_existed_are_of_the_same_group_as_todays():
+    first = ("classes", "image_shape")  # those of the first edition are in every record
+    today = {
+        f"dataset.{field.name}": to_text(field.default)
+        for field in dataclasses.fields(TableConfig)
+        if field.default != MISSING and field.name not in first
+    }
+    assert settings_of([make_run(), make_run(today | {"seed": 1})]) == [{}]
 
 
 def test_an_option_is_shown_by_its_name_without_what_comes_with_it():

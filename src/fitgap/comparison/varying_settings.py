@@ -29,21 +29,15 @@ BEFORE = {
             f"dataset.{name}"
             for name in (
                 *("task", "keys", "layout", "label_path", "val_path", "columns", "drop"),
-                *(
-                    "categories",
-                    "embed",
-                    "missing",
-                    "separator",
-                    "decimal",
-                    "encoding",
-                    "header",
-                    "bits",
-                ),
+                *("categories", "embed", "text", "missing", "separator", "decimal", "encoding"),
+                *("header", "bits"),
             )
         ],
         "null",
     ),
     "dataset.embed_dim": "8",
+    "dataset.length": "200",
+    "dataset.vocabulary": "10000",
     "dataset.skip_unreadable": "false",
     **dict.fromkeys([f"split.{name}" for name in ("folds", "fold", "group", "order")], "null"),
     "split.train_fraction": "1.0",

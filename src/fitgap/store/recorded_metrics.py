@@ -126,7 +126,7 @@ def direction_is_known(metric: str, runs: Iterable[StoredRun]) -> bool:
     >>> direction_is_known("val/loss", []), direction_is_known("val/novelty", [])
     (True, False)
     """
+    if not (_HIGHER | _LOWER).isdisjoint(re.split(r"[/_.\s]+", metric)):
+        return True
     name = metric.rpartition("/")[2]
-    words = set(re.split(r"[/_.\s]+", metric))
-    recorded = any(known.name == name for run in runs for known in metrics_of(run))
-    return recorded or not words.isdisjoint(_HIGHER | _LOWER)
+    return any(known.name == name for run in runs for known in metrics_of(run))
