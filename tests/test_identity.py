@@ -205,6 +205,16 @@ def test_a_change_counts_for_the_components_that_use_the_module(
     assert {name for name in before if before[name] != after[name]} == changed_components
 
 
+@pytest.mark.parametrize("module", ["config/data_checks", "config/tasks", "trust/text"])
+def test_checks_and_messages_are_no_part_of_a_reader(package, plain_settings, module):
+    arrays = {"name": "npz", "path": "own.npz", "test_fraction": 0.2, "test_seed": 42}
+    before = components_of(plain_settings | {"dataset": arrays})
+    path = package / f"{module}.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    after = components_of(plain_settings | {"dataset": arrays})
+    assert after["reader"] == before["reader"]
+
+
 def test_comments_and_docstrings_do_not_count(package, plain_settings):
     before = components_of(plain_settings)
     for module in ("training/loop", "models/build", "data/splits"):

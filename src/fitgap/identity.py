@@ -45,8 +45,13 @@ _COUNTED_AS_VALUES = (
     "fitgap.errors",
     "fitgap.heavy_imports",
 )
-# `readers` knows all readers; the others lock files and print.
-_DECIDE_NOTHING = (readers.__name__, "fitgap.locks", "fitgap.training.metric_cost")
+# `readers` knows all readers; the others lock files, and make texts to be printed.
+_DECIDE_NOTHING = (
+    readers.__name__,
+    "fitgap.locks",
+    "fitgap.training.metric_cost",
+    "fitgap.trust.text",
+)
 _ENGINES = "fitgap.training.engines"
 _ENGINE_MODULES = {
     "compiled": (f"{_ENGINES}.compiled",),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fitgap.config.checks import check_seed, has_target, is_number, require
 from fitgap.config.schema import (
+    ARRAY_ROLES,
     ArraysConfig,
     DatasetConfig,
     FunctionConfig,
@@ -62,8 +63,6 @@ def check_dataset(dataset: DatasetConfig) -> None:
                 require(f"dataset.{setting}", value, "null for images", when=not value)
 
 
-PARTS = ("train", "val", "test")
-ARRAY_ROLES = tuple(f"{kind}_{part}" for part in PARTS for kind in ("x", "y"))
 _LAYOUTS = ("channels_last", "channels_first", "sequences", "tokens")
 
 

@@ -8,6 +8,9 @@ from omegaconf import MISSING, OmegaConf
 
 from fitgap.config import project
 
+PARTS = ("train", "val", "test")
+ARRAY_ROLES = tuple(f"{kind}_{part}" for part in PARTS for kind in ("x", "y"))
+
 
 @dataclass
 class DatasetConfig:
@@ -41,7 +44,7 @@ class OwnConfig(DatasetConfig):
 class ArraysConfig(OwnConfig):
     """Arrays that have names; see :mod:`fitgap.data.arrays`."""
 
-    keys: Any = None  # the names of arrays by role: x_train, y_train, x_val, ...
+    keys: Any = None  # the names of arrays by role, one of `ARRAY_ROLES`
     layout: str | None = None  # channels_last, channels_first, sequences, tokens
 
 

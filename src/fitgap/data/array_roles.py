@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from fitgap.config.checks import did_you_mean
-from fitgap.config.data_checks import ARRAY_ROLES, PARTS
+from fitgap.config.schema import ARRAY_ROLES, PARTS
 from fitgap.errors import RequestError
 
 _PART_WORDS = {

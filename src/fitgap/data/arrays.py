@@ -9,8 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fitgap.config.checks import did_you_mean
-from fitgap.config.data_checks import PARTS
-from fitgap.config.schema import ArraysConfig
+from fitgap.config.schema import PARTS, ArraysConfig
 from fitgap.data import array_values
 from fitgap.data.array_roles import find_roles, listed
 from fitgap.data.array_values import Stored

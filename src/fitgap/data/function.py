@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config import targets
-from fitgap.config.data_checks import PARTS
-from fitgap.config.schema import FunctionConfig
+from fitgap.config.schema import PARTS, FunctionConfig
 from fitgap.data import array_values, arrays
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError

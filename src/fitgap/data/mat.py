@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config.data_checks import PARTS
-from fitgap.config.schema import MatConfig
+from fitgap.config.schema import PARTS, MatConfig
 from fitgap.data import array_roles, array_values, arrays, zip_bombs
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError, first_line
