@@ -79,6 +79,12 @@ def test_a_stopped_run_says_what_is_kept(compose, tracking_uri, monkeypatch, cap
         assert capsys.readouterr().err == f"\n{said}:\n{command}"
 
 
+def test_a_stopped_search_says_its_own_command_whose_batches_are_the_same(capsys):
+    endings.say_search_stopped(3, of=20, command=["hydra/sweeper=optuna", "name=a b"])
+    command = f"  {program.name()} train -m hydra/sweeper=optuna 'name=a b'\n"
+    assert capsys.readouterr().err.endswith(f"the same command continues from there:\n{command}")
+
+
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])
 def test_an_errors_first_word_is_red_on_a_terminal(monkeypatch, no_color, coloured):
     monkeypatch.delenv("NO_COLOR", raising=False)

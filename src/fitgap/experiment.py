@@ -17,6 +17,7 @@ from fitgap.errors import DivergedError, RequestError
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.store import StoredRun
 from fitgap.tracking import delivery, descriptions, disk_full
+from fitgap.tracking.tag_names import PRUNED_TAG
 from fitgap.training import (
     backend,
     checkpoints,
@@ -215,7 +216,7 @@ def interrupted(planned: Plan) -> str | None:
     parent = planned.config.tracking.parent
     for stored in runs:
         of_parent = stored.tags.get("mlflow.parentRunId")
-        if "fitgap.pruned" not in stored.tags or parent in (None, of_parent):
+        if PRUNED_TAG not in stored.tags or parent in (None, of_parent):
             return stored.run_id
     return None
 

@@ -21,8 +21,6 @@ from fitgap.trust.text import whole_number
 if TYPE_CHECKING:
     from fitgap.charts.picture import Picture
 
-ANY_STATUS = ("FINISHED", "FAILED", "KILLED", "RUNNING")
-
 
 @dataclass(frozen=True)
 class SweepResults:
@@ -71,7 +69,7 @@ def read(
         If there is no such sweep, it varies something else too, or no run of it has finished.
     """
     parents = store.find_runs(
-        uri, experiment=experiment, statuses=ANY_STATUS, tags={"fitgap.role": "sweep"}
+        uri, experiment=experiment, statuses=store.ANY_STATUS, tags={"fitgap.role": "sweep"}
     )
     for parent in parents:
         if sweep is not None and parent.run_id != sweep:

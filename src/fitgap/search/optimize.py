@@ -29,8 +29,9 @@ from fitgap.sweep.composition import Compose, Overrides
 from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Job, Launch, launch_all
 from fitgap.sweep.launchers import Workers
-from fitgap.sweep.status import SEARCH_FILE, SEARCH_TAG, STATUSES
+from fitgap.sweep.status import SEARCH_FILE, SEARCH_TAG
 from fitgap.sweep.watching import Watch, done_by
+from fitgap.tracking.tag_names import PRUNED_TAG
 from fitgap.training import pruning
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class _Search:
         runs = store.find_runs(
             self._base.uri,
             experiment=experiment_name,
-            statuses=STATUSES,
+            statuses=store.ANY_STATUS,
             tags={"fitgap.sweep": parent},
         )
         watch.answered = max(len(self.trials) - len(done_by(runs)), 0)
@@ -379,7 +380,7 @@ class _Search:
             job.plan.uri,
             experiment=job.plan.config.tracking.experiment,
             statuses=("KILLED",),
-            tags={"fitgap.identity": job.plan.identity, "fitgap.pruned": "true"},
+            tags={"fitgap.identity": job.plan.identity, PRUNED_TAG: "true"},
         )
         return runs[0].run_id if runs else None
 

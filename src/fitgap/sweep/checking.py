@@ -12,8 +12,6 @@ from fitgap.sweep.composition import Overrides
 from fitgap.sweep.launch import Job
 from fitgap.tracking import delivery
 
-STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED")
-
 
 def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
     """Return the grid's jobs, each checked as far as is possible without TensorFlow.
@@ -56,7 +54,7 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
     found = store.find_runs(
         plan.uri,
         experiment=plan.config.tracking.experiment,
-        statuses=STATUSES,
+        statuses=store.ANY_STATUS,
         tags={"fitgap.role": "sweep", sweep_plan.IDENTITY_TAG: identity_of(jobs)},
     )
     if resume is None:

@@ -127,11 +127,9 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
 
 def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
     """Say on stderr how much of a stopped search is done, and the command that continues it."""
-    print(
-        f"\nkept: {done} of {of} trials, and the ended epochs of those in training\n"
-        f"the same command continues from there:\n  {program.name()} sweep {shlex.join(command)}",
-        file=sys.stderr,
-    )
+    said = f"kept: {done} of {of} trials, and the ended epochs of those in training"
+    again = f"{program.name()} train -m {shlex.join(command)}"  # `sweep` would choose a launcher
+    print(f"\n{said}\nthe same command continues from there:\n  {again}", file=sys.stderr)
 
 
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:

@@ -23,7 +23,6 @@ from fitgap.sweep import endings, live_view
 from fitgap.sweep import launch as sweep_launch
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.checking import (
-    STATUSES,
     checked,
     earlier_parent,
     failed_before,
@@ -210,7 +209,7 @@ def _refuse_if_all_wrong(outcomes: Sequence[Outcome], *, plan: Plan, parent: "Sw
     begun = store.find_runs(
         plan.uri,
         experiment=plan.config.tracking.experiment,
-        statuses=STATUSES,
+        statuses=store.ANY_STATUS,
         tags={"fitgap.sweep": parent.run_id},
     )
     if begun:

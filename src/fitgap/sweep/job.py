@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from fitgap import experiment, processes, store
 from fitgap.config import project, settings
-from fitgap.errors import RequestError, first_line
+from fitgap.errors import RequestError, StoreAwayError, first_line
 from fitgap.experiment import Plan, Result
 from fitgap.sweep import endings
 from fitgap.tracking import delivery, descriptions
@@ -141,7 +141,7 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             from fitgap.tracking import sweep_writer
 
             sweep_writer.stop_sweep(planned.uri, planned.config.tracking.parent)
-        is_wrong = isinstance(error, RequestError)
+        is_wrong = isinstance(error, RequestError) and not isinstance(error, StoreAwayError)
         outcome = Outcome(name, result=None, failure=failure, said=said, is_wrong=is_wrong)
         raise JobFailedError(outcome) from error
     seconds = time.perf_counter() - started

@@ -116,7 +116,7 @@ def show(watch: Watch) -> Iterator[None]:
 
 def follow(uri: str, sweep: Sweep) -> None:
     """Show a sweep or a search that another process runs, until it ends or Ctrl-C."""
-    total, finished = status.asked_for(uri, sweep), []
+    total, finished = status.number_of_trials(uri, sweep), []
     if total is None:
         plan = status.read_plan(uri, sweep)
         states = status.job_states(uri, sweep, plan)

@@ -11,16 +11,15 @@ from fitgap.store import StoredRun
 from fitgap.sweep.endings import resume_command
 from fitgap.sweep.status import (
     SHORT_ID,
-    STATUSES,
     JobState,
     State,
     Sweep,
-    asked_for,
     find_sweeps,
     job_states,
+    number_of_trials,
     read_plan,
 )
-from fitgap.sweep.watching import PRUNED_TAG
+from fitgap.tracking.tag_names import PRUNED_TAG
 
 # A run on another host that has been silent for so long is worth a word. A healthy one logs an
 # epoch's figures every few seconds, but an epoch of a large network takes minutes.
@@ -30,7 +29,7 @@ SILENT_SECONDS = 300.0
 def show_status(uri: str, sweep: Sweep) -> None:
     """Print the state of a sweep, and how to continue it."""
     parent = sweep.parent
-    if (trials := asked_for(uri, sweep)) is not None:
+    if (trials := number_of_trials(uri, sweep)) is not None:
         print(f"{parent.name}: {status_of(sweep)}")
         print(f"  run {parent.run_id} in experiment {sweep.experiment}")
         print(f"  {_counted_trials(uri, sweep, trials)}")
@@ -60,7 +59,7 @@ def show_all(uri: str, *, experiment: str | None = None) -> None:
     """Print a line for each sweep."""
     for sweep in find_sweeps(uri, experiment=experiment):
         try:
-            trials = asked_for(uri, sweep)
+            trials = number_of_trials(uri, sweep)
             said = (
                 _counted(job_states(uri, sweep, read_plan(uri, sweep)))
                 if trials is None
@@ -86,12 +85,12 @@ def _counted_trials(uri: str, sweep: Sweep, trials: int) -> str:
     runs = store.find_runs(
         uri,
         experiment=sweep.experiment,
-        statuses=STATUSES,
+        statuses=store.ANY_STATUS,
         tags={"fitgap.sweep": sweep.parent.run_id, "fitgap.role": "run"},
     )
     numbers = Counter("pruned" if PRUNED_TAG in run.tags else run.status.lower() for run in runs)
     counted = ", ".join(f"{number} {state}" for state, number in sorted(numbers.items()))
-    return f"{trials} trials: {counted or 'none has started'}"
+    return f"{trials or ''} trials: {counted or 'none has started'}".lstrip()
 
 
 def _counted(jobs: Sequence[JobState]) -> str:

@@ -13,7 +13,6 @@ from fitgap.sweep.plan import SweepPlan
 
 SEARCH_TAG = "fitgap.search"  # on a search's parent run: the name of its study
 SEARCH_FILE = "search.json"
-STATUSES = ("RUNNING", "FINISHED", "FAILED", "KILLED", "SCHEDULED")
 SHORT_ID = 8  # characters of a run id that are shown; more than that also name it
 
 
@@ -61,7 +60,7 @@ def find_sweeps(uri: str, *, experiment: str | None = None) -> list[Sweep]:
         Sweep(name, parent)
         for name in store.experiments(uri)
         for parent in store.find_runs(
-            uri, experiment=name, statuses=STATUSES, tags={"fitgap.role": "sweep"}
+            uri, experiment=name, statuses=store.ANY_STATUS, tags={"fitgap.role": "sweep"}
         )
     ]
     if not found:
@@ -96,15 +95,15 @@ def choose_sweep(uri: str, *, run_id: str | None, experiment: str | None = None)
     return named[0]
 
 
-def asked_for(uri: str, sweep: Sweep) -> int | None:
-    """Return how many trials a search is to have; None if the sweep is a grid."""
+def number_of_trials(uri: str, sweep: Sweep) -> int | None:
+    """Return how many trials a search is to have, 0 if it does not say; None for a grid."""
     if SEARCH_TAG not in sweep.parent.tags:
         return None
     try:
         described = json.loads(store.artifact_text(sweep.parent, SEARCH_FILE, uri=uri) or "{}")
         return int(described.get("n_trials", 0))
-    except (ValueError, TypeError, AttributeError, RecursionError):  # a record can hold anything
-        return 0
+    except (ArithmeticError, ValueError, TypeError, AttributeError, RecursionError):
+        return 0  # a record can hold anything
 
 
 def read_plan(uri: str, sweep: Sweep) -> SweepPlan:
@@ -153,7 +152,7 @@ def job_states(uri: str, sweep: Sweep, plan: SweepPlan) -> list[JobState]:
 def runs_by_identity(uri: str, experiment: str) -> dict[str, list[StoredRun]]:
     """Return an experiment's runs of every status by their identity, the newest first."""
     runs: dict[str, list[StoredRun]] = {}
-    for run in store.find_runs(uri, experiment=experiment, statuses=STATUSES):
+    for run in store.find_runs(uri, experiment=experiment, statuses=store.ANY_STATUS):
         runs.setdefault(run.tags.get("fitgap.identity", ""), []).append(run)
     return runs
 

@@ -12,11 +12,9 @@ from fitgap.evaluation.scores import Scores, gap
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric, primary_metric
 from fitgap.sweep import endings
-from fitgap.sweep.status import STATUSES
+from fitgap.tracking.tag_names import PRUNED_TAG
 from fitgap.training import checkpoints
 from fitgap.trust.text import whole_number
-
-PRUNED_TAG = "fitgap.pruned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +129,7 @@ class Watch:
         return store.find_runs(
             self._uri,
             experiment=self._experiment,
-            statuses=STATUSES,
+            statuses=store.ANY_STATUS,
             tags={"fitgap.sweep": self._parent, "fitgap.role": "run"},
         )
 

@@ -27,6 +27,7 @@ from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.descriptions import ModelDescription, RunDescription
 from fitgap.tracking.outbox import Operation
 from fitgap.tracking.setup import FAILURE_TAG
+from fitgap.tracking.tag_names import PRUNED_TAG
 from fitgap.tracking.termination import Terminated, sigterm_raises
 from fitgap.training.events import Observer
 from fitgap.training.pruning import PrunedError
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
-PRUNED_TAG = "fitgap.pruned"
 
 
 class RunRecord(Observer):
