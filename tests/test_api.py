@@ -63,6 +63,7 @@ def arrays():
         ({"name": "two, words"}, ["name='two, words'"]),
         ({"name": "it's 3"}, ["name='it\\'s 3'"]),
         ({"name": "null"}, ["name='null'"]),
+        ({"name": "실험"}, ["name='실험'"]),
         ({"tags": {"question": "width"}}, ["++tags={question:width}"]),
         ({"metrics": ["accuracy", "f1_macro"]}, ["metrics=[accuracy,f1_macro]"]),
         ({"seed": np.int64(4)}, ["seed=4"]),
@@ -166,6 +167,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
         (3, "data must be a dataset's name"),
         (([object()], [1]), "x_train holds Python objects"),
         ((np.ones((2, 1)), ["a", None]), r"y_train holds Python objects \(NoneType, str\)"),
+        (([[1], [2**70]], [0, 1]), "x_train must hold numbers or text, got object"),
         (([[1], [1, 2]], [0, 1]), "x_train must have rows of one length"),
         ((np.zeros((2, 1), "M8[D]"), [0, 1]), "must hold numbers or text, got datetime64"),
         ((np.ma.masked_equal([[0.0], [1.0]], 0), [0, 1]), "x_train has masked values"),
@@ -179,6 +181,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
         "kind",
         "objects",
         "mixed",
+        "large",
         "ragged",
         "dates",
         "masked",
@@ -463,6 +466,20 @@ def test_a_function_that_its_module_does_not_hold_is_refused(study, monkeypatch,
     sys.modules.pop("wrapped")
 
 
+@pytest.mark.usefixtures("study")
+def test_a_method_of_a_class_is_called_by_its_name(monkeypatch, folder):
+    source = "class Nets:\n    @classmethod\n    def small(cls, x):\n        return x\n"
+    (folder / "my_nets.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(folder)
+    import my_nets
+
+    replaced, here_only = own_functions.with_options({"architecture": my_nets.Nets.small})
+    option = folder / ".fitgap" / "options" / "architecture" / f"{replaced['architecture']}.yaml"
+    assert "_target_: my_nets.Nets.small" in option.read_text(encoding="utf-8")
+    assert here_only == ()
+    sys.modules.pop("my_nets")
+
+
 def test_a_schedule_belongs_to_its_own_setting(study):
     falling = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10))
     with pytest.raises(RequestError, match="schedule is a separate setting"):
@@ -510,6 +527,10 @@ def test_an_import_path_is_an_architecture_at_both_doors(folder, tracking_uri, m
     assert run.config.architecture["name"] == "small"
     words_of_command = overrides.for_hydra(["architecture=paths.small", "architecture.width=4"])
     assert words_of_command == ["architecture=paths.small", "++architecture.width=4"]
+    assert overrides.for_hydra(["architecture=망.작은"]) == ["architecture='망.작은'"]
+    assert {"paths.small.yaml", "망.작은.yaml"} <= {
+        path.name for path in (folder / ".fitgap" / "options" / "architecture").iterdir()
+    }
     with pytest.raises(RequestError, match="there is no module nowhere"):
         flat.run(architecture="nowhere.small", epochs=1)
     sys.modules.pop("paths")
@@ -583,13 +604,14 @@ print("same", runs[0].id == one.id, "failed", runs.failures, "of", len(runs))
 def test_a_script_without_a_main_guard_is_not_run_by_its_workers(tmp_path):
     script = tmp_path / "study.py"
     script.write_text(textwrap.dedent(SCRIPT))
-    for _ in range(2):  # the second time, all is there
+    for is_first in (True, False):  # the second time, all is there
         done = subprocess.run(
             [sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path, check=False
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("script runs") == 1
         assert "same True failed 0 of 4" in done.stdout
+        assert ("[4/4] " in done.stdout) == is_first
     assert "4 finished before, 0 to train" in done.stdout
 
 

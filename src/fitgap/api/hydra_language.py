@@ -130,5 +130,6 @@ def _key(name: object, *, key: str) -> str:
 
 def _text(text: str) -> str:
     # What reads as a number or a word of Hydra's own is text all the same, since it was text.
-    is_plain = text.isidentifier() and text.lower() not in ("null", "true", "false", "nan", "inf")
+    is_word = text.lower() in ("null", "true", "false", "nan", "inf")
+    is_plain = text.isascii() and text.isidentifier() and not is_word
     return text if is_plain else quoted(text)

@@ -8,11 +8,9 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
-from hydra.errors import HydraException
 from hydra.version import VersionBase
-from omegaconf.errors import OmegaConfBaseException
 
-from fitgap.commands.hydra_errors import describe
+from fitgap.commands import hydra_errors
 from fitgap.config.project import CONFIG_DIR
 from fitgap.errors import RequestError
 
@@ -37,11 +35,9 @@ def session() -> Iterator["Hydra"]:
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             yield hydra
-    except (HydraException, OmegaConfBaseException) as error:
-        raise RequestError(describe(error)) from error
-    except ValueError as error:
-        if str(error).startswith("Config group override"):  # Hydra does not say which
-            raise RequestError(f"a group needs an option's name ({error})") from error
+    except Exception as error:
+        if hydra_errors.is_wrong_request(error):
+            raise RequestError(hydra_errors.describe(error)) from error
         raise
     finally:
         for kind, instance in kept.items():

@@ -11,7 +11,7 @@ from fitgap.errors import DivergedError, RequestError
 from fitgap.training import progress
 
 # The beginnings of those of its lines that are progress.
-_SHOWN = ("epoch ", "round ", "goes on ", "#", "sweep of ")
+_SHOWN = ("epoch ", "round ", "goes on ", "continues ", "sweep of ", "[")
 
 
 def can_train_here(threads: int, here_only: Sequence[str]) -> bool:

@@ -89,12 +89,11 @@ def _of_frame(frame: "pd.DataFrame", *, label: Any) -> list[str]:
     if not names or not set(names) <= set(frame.columns):
         columns = ", ".join(frame.columns)
         raise RequestError(f"label must name a column of the table, got {label}\n{columns}")
-    for i, name in enumerate(frame.columns):
-        if frame.iloc[:, i].map(table_file.is_nested).any():
-            raise RequestError(
-                f"data: the cells of the column {name!r} are lists or structs; make a column of "
-                "each number in them, or drop the column"
-            )
+    if nested := table_file.nested_columns(frame):
+        raise RequestError(
+            f"data: the cells of the column {nested[0]!r} are lists or structs; make a column of "
+            "each number in them, or drop the column"
+        )
     path = _save_table(frame)
     return _of_settings({"name": "csv", "path": path, "label": names if several else names[0]})
 
@@ -190,12 +189,12 @@ def _array(name: str, given: Any) -> NDArray[Any]:
         kinds = {type(value) for value in array.flat}
         if kinds == {str}:
             return array.astype(str)
-        if kinds and all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds):
-            return np.array(array.tolist())
-        foreign = sorted(kind.__name__ for kind in kinds)
-        raise RequestError(
-            f"data: {name} holds Python objects ({', '.join(foreign)}); give numbers or text"
-        )
+        if not all(issubclass(kind, int | float | np.number | np.bool_) for kind in kinds):
+            foreign = sorted(kind.__name__ for kind in kinds)
+            raise RequestError(
+                f"data: {name} holds Python objects ({', '.join(foreign)}); give numbers or text"
+            )
+        array = np.array(array.tolist())  # still objects, if a number is too large
     if array.dtype.kind not in "biufcSU":
         raise RequestError(f"data: {name} must hold numbers or text, got {array.dtype}")
     return array

@@ -182,7 +182,7 @@ def _target(function: Callable[..., Any], here_only: list[str]) -> str:
     """Return the name by which a function is imported; one that cannot be is known here only."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<")
     if module and module != "__main__" and "<" not in name:
-        if targets.locate(f"{module}.{name}") is not function:
+        if targets.locate(f"{module}.{name}") != function:  # of a class method, each is new
             raise RequestError(
                 f"{module}.{name} is not the function that was given: define it with def at the "
                 "top of a module, and give that one"

@@ -49,7 +49,7 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     Raises
     ------
     RequestError
-        If there are two options of one group: Hydra would take the last one and say nothing.
+        If a flag does not exist, or as `refuse_repeated` does.
     """
     flags: list[str] = []
     others: list[str] = []
@@ -65,7 +65,7 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     refuse_repeated(others)
     is_sweep = bool(_MULTIRUN & set(flags))
     quoted_words = [quoted_where_needed(word, is_sweep=is_sweep) for word in others]
-    of_functions = {group for word in quoted_words if (group := importable(word))}
+    of_functions = {group for word in others if (group := importable(word))}
     return [*flags, *(added_where_needed(word, of_functions) for word in quoted_words)]
 
 
@@ -87,11 +87,11 @@ def refuse_unknown(flag: str) -> None:
 
 
 def refuse_repeated(overrides: Sequence[str]) -> None:
-    """Refuse two options of one group, of which Hydra would take the last one.
+    """Refuse options that Hydra would leave out without a word.
 
-    So it would of a list of options, except where a run may have several; and of the same option
-    twice in such a list, it would leave out the second. Of a setting, too, the last value counts,
-    as in every application of Hydra's.
+    Of two options of one group it would use the last one, and so of a list of options, unless a run
+    may have several of them. In such a list it would use the same option once. A setting may be
+    given twice: its last value counts, as in every application of Hydra.
 
     Raises
     ------
@@ -130,7 +130,8 @@ def importable(override: str) -> str | None:
         The group, if there were any.
     """
     group, _, values = override.partition("=")
-    offered = [function_options.offer_importable(group, value) for value in values.split(",")]
+    paths = [value.strip("'\"") for value in values.split(",")]
+    offered = [function_options.offer_importable(group, path) for path in paths]
     return group if any(offered) else None
 
 

@@ -6,7 +6,7 @@ They are files of the project folder's own ``.fitgap/options``, so that every pr
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -91,12 +91,11 @@ def write_text(path: Path, text: str) -> None:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Of a name of its own: another process may write the same file now.
-        with NamedTemporaryFile(
-            "w", dir=path.parent, prefix=".", encoding="utf-8", delete=False
-        ) as file:
-            file.write(text)
-        Path(file.name).replace(path)
+        # In a folder of its own: another process may write the same file now.
+        with TemporaryDirectory(dir=path.parent, prefix=".") as unfinished:
+            new = Path(unfinished) / path.name
+            new.write_text(text, encoding="utf-8")
+            new.replace(path)
     except OSError as error:
         raise RequestError(
             f"the project folder {project.folder()} cannot be written: {error.strerror}"

@@ -12,5 +12,5 @@ def quoted(text: str) -> str:
     'a\b' 'it\'s' 'x\\'
     """
     escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
-    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    escaped = re.sub(r"(\\+)\Z", r"\1\1", escaped)
     return f"'{escaped}'"
