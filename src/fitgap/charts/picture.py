@@ -94,7 +94,7 @@ class Picture:
 
         Its scripts are inside, so that it needs no network.
         """
-        spec = json.dumps(self.spec(PAGE, font=FONT), ensure_ascii=False).replace("</", "<\\/")
+        spec = json.dumps(self.spec(PAGE, font=FONT), ensure_ascii=False).replace("<", "\\u003c")
         style = f":root {{ color-scheme: light dark; {variables(LIGHT)} }}"
         style += f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(DARK)} }} }}"
         style += "@media print { :root { color-scheme: light; " + variables(LIGHT) + " } }"

@@ -102,7 +102,7 @@ def _check_metrics(metrics: Mapping[str, MetricConfig]) -> None:
     for name, node in metrics.items():
         what = f"metrics.{name}"
         if name == "loss" or "/" in name:
-            raise RequestError(f"{what}: a metric cannot have this name; it is the loss's")
+            raise RequestError(f"{what}: a metric's name must have no slash and must not be loss")
         given = node.function if node.scorer is None else node.scorer
         holds = (node.function is None) != (node.scorer is None)
         require(what, given, "given with one of function and scorer", when=holds)
