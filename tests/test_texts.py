@@ -198,6 +198,8 @@ def test_files_that_are_no_texts_of_a_class_are_counted_and_a_pipe_is_refused(tm
     os.mkfifo(tmp_path / "a" / "pipe.txt")
     with pytest.raises(RequestError, match=r"pipe\.txt is no regular file"):
         datasets.load(config)
+    with pytest.raises(RequestError, match=r"none\.txt cannot be read: No such file"):
+        texts.read_files([tmp_path / "none.txt"])
 
 
 def test_a_row_of_texts_without_a_target_is_named_with_the_way_to_leave_it_out(tmp_path):

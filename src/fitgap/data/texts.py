@@ -119,7 +119,7 @@ def read_files(paths: Iterable[Path]) -> list[str]:
     texts = []
     for path in paths:
         try:
-            if not path.is_file():  # a pipe would be waited for
+            if path.exists() and not path.is_file():  # a pipe would be waited for
                 raise RequestError(f"{path} is no regular file")
             content = path.read_bytes()
         except OSError as error:
