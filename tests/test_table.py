@@ -222,6 +222,15 @@ def test_another_separator_in_later_lines_is_named(tmp_path):
     assert len(table(tmp_path, quoted, name="b.csv").columns) == 2
 
 
+def test_only_what_cannot_be_decoded_names_the_encoding(tmp_path):
+    text = csv(WIDTH, SHAPE, KIND)
+    with pytest.raises(RequestError, match="cannot be read") as caught:
+        table(tmp_path, gzip.compress(text.encode())[:-9], name="own.csv.gz")
+    assert "encoding" not in str(caught.value)
+    with pytest.raises(RequestError, match=r"unknown encoding: klingon \(dataset\.encoding\)"):
+        table(tmp_path, text, encoding="klingon")
+
+
 def test_a_text_of_any_length_is_read(tmp_path):
     long = "word " * 30_000  # more than Python's own reader of CSV takes
     text = csv(WIDTH, [long.strip(), *SHAPE[1:]], [*KIND[1:], ""], names="width,shape,kind")

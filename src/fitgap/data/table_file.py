@@ -63,15 +63,18 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
         return _parquet(path, config, targets)
     try:
         content = _content(path)
-        if config.encoding is None and not content.startswith(_UTF_16) and b"\0" in content[:4096]:
-            raise RequestError(
-                f"{path} is no text: save it as CSV, unpack it, or say how its text is written, as "
-                "dataset.encoding=utf-16-le"
-            )
+    except (OSError, EOFError, zlib.error) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from error
+    if config.encoding is None and not content.startswith(_UTF_16) and b"\0" in content[:4096]:
+        raise RequestError(
+            f"{path} is no text: save it as CSV, unpack it, or say how its text is written, as "
+            "dataset.encoding=utf-16-le"
+        )
+    try:
         text, encoding = _decoded(content, config.encoding)
-        text, said_separator = _lines_of(text)
-    except (OSError, EOFError, zlib.error, UnicodeError, LookupError) as error:
+    except (UnicodeError, LookupError) as error:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
+    text, said_separator = _lines_of(text)
     separator = config.separator or said_separator or _separator(text, path)
     header = [name.strip() for name in next((row for _, row in _rows(text, separator) if row), [])]
     if not header:
