@@ -89,7 +89,11 @@ def resume_command(uri: str, parent: str) -> str:
 def artifact_folder(planned: Plan, run_id: str) -> Path | None:
     """Return the folder of a run's files if it is on this machine, else None."""
     try:
-        found = store.find_runs(planned.uri, experiment=planned.config.tracking.experiment)
+        found = store.find_runs(
+            planned.uri,
+            experiment=planned.config.tracking.experiment,
+            tags={"fitgap.identity": planned.identity},
+        )
     except StoreAwayError:
         return None  # the run has ended well; what waits for the server was said
     location = next((run.artifact_uri for run in found if run.run_id == run_id), "")
