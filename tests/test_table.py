@@ -461,6 +461,15 @@ def test_rows_without_a_target_can_be_left_out(tmp_path):
         table(tmp_path, csv(WIDTH, SHAPE, [""] * N), skip_unreadable=True)
 
 
+def test_whole_numbers_are_no_row_numbers_because_most_rows_are_left_out(tmp_path):
+    rows = range(300)
+    weight, width = [7 * i % 211 for i in rows], [f"{i % 7}.5" for i in rows]
+    kind = ["" if i % 10 else KIND[i // 10] for i in rows]
+    text = csv(weight, width, kind, names="weight,width,kind")
+    dataset = table(tmp_path, text, skip_unreadable=True)
+    assert [column.name for column in dataset.columns] == ["weight", "width"]
+
+
 def test_a_class_is_left_out_where_it_says_that_the_target_is_missing(tmp_path):
     rows = csv(WIDTH, SHAPE, ["NA", *KIND[1:-1], "NA"])
     dataset = table(tmp_path, rows, skip_unreadable=True)

@@ -123,7 +123,8 @@ def _why_not(name: str, each: File, targets: Sequence[str], *, embeds: bool) -> 
         return f"{reason}{way_out}"
     if len(np.unique(numbers)) == len(column):
         # Rows without a target may be left out between them.
-        if np.ptp(numbers) < each.rows[-1] and (np.diff(np.sort(numbers)) % 1 == 0).all():
+        counts_rows = len(np.unique(numbers - each.rows)) == 1
+        if counts_rows or (np.diff(np.sort(numbers)) == 1).all():
             return "it is a row number, different in every row"
         if name.strip().lower() in ("id", "index", ""):
             return "it is an index, different in every row"
