@@ -290,9 +290,8 @@ def test_what_is_undecided_comes_with_the_runs_that_would_likely_decide():
         "undecided. With another seed the first is better with a probability of about 0.60" in told
     )
     assert "The smallest difference that 3 seeds could show is 0.0300." in told
-    assert (
-        "About 12 seeds in all would likely decide: repeat the sweep with seed=range(0,12)." in told
-    )
+    command = "repeat the sweep with 'seed=range(0,12)'."
+    assert f"About 12 seeds in all would likely decide: {command}" in told
 
 
 def test_where_no_number_of_seeds_would_decide_the_split_is_to_be_swept():

@@ -176,14 +176,14 @@ def _what_to_run(section: Section, of_what: str, needed: float | None) -> str:
         start = _first(runs, key)
         return (
             f"About {needed:.0f} {of_what}s in all would likely decide: repeat the sweep with "
-            f"{key}=range({start},{start + int(needed)})."
+            f"'{key}=range({start},{start + int(needed)})'."
         )
     if of_what == "split":
         return "More splits will not decide it: that takes more images, or a larger --margin."
     start = _first(runs, "split.seed")
     return (
         "More seeds will not help: sweep the split, repeating the sweep with "
-        f"split.seed=range({start},{start + SPLITS_ADVISED})."
+        f"'split.seed=range({start},{start + SPLITS_ADVISED})'."
     )
 
 

@@ -83,7 +83,7 @@ def refuse_empty(overrides: Sequence[Override]) -> None:
         if override.is_sweep_override() and not any(True for _ in override.sweep_string_iterator()):
             raise RequestError(
                 f"{override.input_line}: there is no value to sweep over; "
-                "give values that exist, such as optimizer=sgd,adam or seed=range(0,3)"
+                "give values that exist, such as optimizer=sgd,adam or 'seed=range(0,3)'"
             )
 
 
