@@ -237,7 +237,8 @@ def _labels(each: File, targets: Sequence[str]) -> RawLabels:
 
 def _signs_left_out(each: File, kinds: Sequence[Column]) -> list[str]:
     """Say which columns of numbers have signs that `numbers_of` leaves out."""
-    found, signs = {}, {*SIGNS, ","}
+    found = {}
+    signs = {*SIGNS, ","}
     for column in kinds:
         cells = each.cells[column.name].tolist()
         if column.is_number and not signs.isdisjoint("".join(cells)):
