@@ -82,7 +82,15 @@ def test_a_search_counts_pruned_trials_and_those_that_earlier_runs_answer(record
 
 
 @pytest.mark.parametrize(
-    ("text", "trials"), [('{"n_trials": 5}', 5), (None, 0), ("[", 0), ("[1]", 0)]
+    ("text", "trials"),
+    [
+        ('{"n_trials": 5}', "5 trials"),
+        (None, "  trials"),
+        ("[", "  trials"),
+        ("[1]", "  trials"),
+        ('{"n_trials": 1e999}', "  trials"),
+        ('{"n_trials": null}', "  trials"),
+    ],
 )
 def test_a_search_is_watched_and_its_state_told_without_a_plan(
     record, monkeypatch, capsys, text, trials
@@ -95,7 +103,7 @@ def test_a_search_is_watched_and_its_state_told_without_a_plan(
     live_view.follow("sqlite:////nowhere/m.db", search)
     progress.show_status("sqlite:////nowhere/m.db", search)
     said = capsys.readouterr().out
-    assert f"{trials} trials: 1 finished, 1 running" in said
+    assert f"{trials}: 1 finished, 1 running" in said
     assert "give the search's command again" in said
     with pytest.raises(RequestError, match="is a search"):
         status.read_plan("sqlite:////nowhere/m.db", search)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -395,19 +394,6 @@ def test_a_plan_comes_back_as_it_was_written_but_for_passwords() -> None:
     assert (back.hydra, back.workers, back.reuse) == (PLAN.hydra, 2, True)
     assert back.task == [*PLAN.task[:2], "tracking.uri=postgresql://***@db/mlflow"]
     assert back.jobs[0].identity == "a"
-
-
-@pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize("text", ["{}", '{"n_trials": 1e999}', '{"n_trials": null}', "[]", "x"])
-def test_a_search_that_does_not_say_how_many_trials_is_counted_all_the_same(
-    uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
-) -> None:
-    (tmp_path / sweep_state.SEARCH_FILE).write_text(text)
-    parent = replace(
-        stored("FINISHED", **{sweep_state.SEARCH_TAG: "s"}), artifact_uri=str(tmp_path)
-    )
-    progress.show_status(uri, Sweep("fitgap", parent))
-    assert "\n  trials: none has started\n" in capsys.readouterr().out
 
 
 def test_resuming_gives_the_recorded_command_to_the_store_it_is_in() -> None:
