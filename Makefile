@@ -145,7 +145,7 @@ bench-naive: $(READY) ## measure naive loops against NumPy and Keras
 chaos: $(READY) ## kill a sweep 30 times and compare it with an undisturbed one
 	$(PYTHON) scripts/chaos.py $(ARGS)
 
-calibrate: $(READY) ## check by simulation what comparisons claim
+calibrate: $(READY) ## check what comparisons claim where the truth is known
 	$(PYTHON) scripts/calibrate.py
 
 test: $(READY) ## run the tests, without the slow ones

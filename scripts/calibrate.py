@@ -1,25 +1,43 @@
 """Check what comparisons claim; writes the tables of COMPARISON.md.
 
-Without an option where the truth is known by simulation, with ``--real`` on trainings over further
-splits.
+Without an option where the truth is known, by simulation and by training on data from a known
+distribution; with ``--real`` on real data, by training over further splits.
 """
 
 import argparse
 from pathlib import Path
 
 from fitgap.commands.exit_codes import run_command
-from fitgap_lab.calibration import real_data, report
+from fitgap_lab.calibration import real_data, report, trained
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "COMPARISON.md"
 
 
 def main() -> None:
-    """Simulate or train, and write."""
+    """Simulate and train, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--real", action="store_true", help="train on real data instead")
-    if parser.parse_args().real:
-        report.write_table(PAGE, "real data", real_data.table(ROOT / "build" / "calibrate"))
+    some = parser.add_mutually_exclusive_group()
+    some.add_argument(
+        "--trained",
+        type=int,
+        metavar="DATASETS",
+        help="only the table of trained networks, from so many data sets of each size",
+    )
+    some.add_argument(
+        "--real",
+        nargs="?",
+        type=Path,
+        const=Path("real"),
+        metavar="FOLDER",
+        help="train on real data instead; FOLDER (real): the packages of docs/REAL_FILES.md",
+    )
+    options = parser.parse_args()
+    if options.trained is not None:
+        report.write_table(PAGE, "trained networks", trained.table(options.trained))
+    elif options.real is not None:
+        text = real_data.table(ROOT / "build" / "calibrate", options.real)
+        report.write_table(PAGE, "real data", text)
     else:
         report.write(PAGE)
     print(f"written: {PAGE}")

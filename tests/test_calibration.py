@@ -1,12 +1,15 @@
 """What a comparison claims, where the truth is known: the short form of `make calibrate`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fitgap.errors import RequestError
 from fitgap.store import StoredRun
-from fitgap_lab.calibration import paired_images, real_data, report
+from fitgap.training import backend
+from fitgap_lab.calibration import paired_images, real_data, report, trained
 from fitgap_lab.calibration.simulate import Design, simulate
 
 PAGE = Path(__file__).parents[1] / "docs" / "COMPARISON.md"
@@ -105,3 +108,61 @@ def test_intervals_are_held_against_the_further_splits():
     assert (accuracies.all, gaps.all, differences.all) == (26, 0, 13)  # equal gaps have none
     assert accuracies.held >= 20
     assert differences.held == 13
+
+
+def test_the_table_of_real_data_takes_the_complete_rows_and_names_a_missing_file(tmp_path):
+    path = tmp_path / "resources/rdata/csv/MASS/biopsy.csv"
+    with pytest.raises(RequestError, match=r"biopsy\.csv: not found; docs/REAL_FILES\.md"):
+        real_data.DATA["biopsy, a table of 683 rows"](tmp_path, tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text('"","ID","V1","V2","class"\n"1","17",5,1,"benign"\n"2","18",5,NA,"benign"\n')
+    real_data.DATA["biopsy, a table of 683 rows"](tmp_path, tmp_path)
+    assert (tmp_path / "biopsy.csv").read_text().split() == ["V1,V2,class", "5,1,benign"]
+
+
+@pytest.fixture(scope="module")
+def datasets():
+    """Return the trainings on 4 data sets, and their networks' accuracy on 20,000 fresh points."""
+    backend.start(1)
+    return [trained.train_all(number, samples=300, fresh=20_000) for number in range(4)]
+
+
+@pytest.mark.parametrize("design", [trained.ONE_SPLIT, trained.SEVERAL_SPLITS])
+def test_intervals_of_trained_networks_hold_what_fresh_points_say(datasets, design):
+    like_these = trained.truths_of(datasets)
+    found = np.array([trained.judged(one, design, like_these) for one in datasets])
+    # Intervals of one data set go together, so data sets are counted: at most what one in a
+    # thousand such tests exceeds by chance.
+    missed, false = (found[:, :4] < 0.5).sum(0), (found[:, 4] > 0).sum()
+    assert max(*missed, false) <= 4 * most(4)
+
+
+def test_the_truth_of_a_training_set_comes_from_seeds_that_its_intervals_do_not_know(datasets):
+    dataset = dict(datasets[0])
+    before = trained.truths_of_training_set(dataset)
+    known = trained.Place("sgd", 0, 0)
+    dataset[known] = replace(dataset[known], fresh=0.0)
+    assert trained.truths_of_training_set(dataset) == before
+    further = trained.Place("sgd", 0, trained.SEEDS)
+    dataset[further] = replace(dataset[further], fresh=0.0)
+    assert trained.truths_of_training_set(dataset)["sgd"].accuracy < before["sgd"].accuracy
+
+
+def test_the_accuracy_on_fresh_points_is_that_of_the_network():
+    backend.start(1)
+    import keras
+
+    x, y = trained.draw(5000, np.random.default_rng(0))
+    model = keras.Sequential(
+        [keras.Input((x.shape[1],)), keras.layers.Dense(7, "relu"), keras.layers.Dense(2)]
+    )
+    right = model.predict(x, verbose=0).argmax(1) == y
+    assert trained.accuracy_of(model, x, y) == right.mean()
+
+
+def test_the_points_of_trained_networks_can_be_told_apart_but_not_all():
+    x, y = trained.draw(3000, np.random.default_rng(3))
+    from sklearn.neighbors import KNeighborsClassifier
+
+    share = KNeighborsClassifier(25).fit(x[:2000], y[:2000]).score(x[2000:], y[2000:])
+    assert 0.7 < share < 0.95

@@ -14,6 +14,7 @@ from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import Paired, wilson
 from fitgap.comparison.ties import AgainstBest, flattery
+from fitgap.report import page
 from fitgap.report.claims import decision
 from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
 from fitgap.store import StoredRun
@@ -176,6 +177,23 @@ def test_figures_are_rounded_to_their_uncertainty():
     assert "0.8712 ± 0.0012" in text
     assert "0.871 ± 0.012" in table_text(make_comparison(make_group(half_width=0.0123)))
     assert "0.9 ± 1.2" in table_text(make_comparison(make_group(half_width=1.23)))
+
+
+def test_very_large_figures_have_four_digits_and_an_exponent_in_every_form():
+    diverged = {"val/loss": Estimate(1.2344e29, 4e28, 1.1344e29, 1.3344e29, 3)}
+    usual = {"val/loss": Estimate(0.4567, 0.01, 0.4467, 0.4667, 3)}
+    comparison = make_comparison(
+        make_group({"optimizer": "adam"}, metrics=usual),
+        make_group({"optimizer": "sgd"}, metrics=diverged),
+        sort="val/loss",
+    )
+    for text in (table_text(comparison), to_markdown(comparison)):
+        assert "1.234e+29 ± 1.000e+28" in text
+        assert "0.46 ± 0.01" in " ".join(text.split())
+    assert page.figure(1.2344e29) == "1.234e+29"
+    assert page.figure(-1.2344e29) == "−1.234e+29"
+    assert "1.234e+29 [1.134e+29, 1.334e+29]" in diverged["val/loss"].with_interval()
+    assert page.figure(9.9e9) == "9900000000.0000"
 
 
 def test_a_group_of_one_seed_has_no_interval():

@@ -8,6 +8,8 @@ from statistics import fmean
 
 from scipy.special import stdtrit  # scipy.stats has the same and takes a second to import
 
+from fitgap.comparison.figures import figure_text
+
 CONFIDENCE = 0.95
 # What an interval takes in: how the figure would differ with other seeds, on other images of the
 # same kind, with other splits.
@@ -61,8 +63,9 @@ class Estimate:
     def with_interval(self) -> str:
         """Return the mean in four digits with its interval, if it has one."""
         if self.low is None or self.high is None:
-            return f"{self.mean:.4f}"
-        return f"{self.mean:.4f} [{self.low:.4f}, {self.high:.4f}]"
+            return figure_text(self.mean)
+        low, high = figure_text(self.low), figure_text(self.high)
+        return f"{figure_text(self.mean)} [{low}, {high}]"
 
 
 def estimate(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fitgap.comparison.estimates import Estimate, t_quantile
+from fitgap.comparison.figures import figure_text
 from fitgap.store.recorded_metrics import KnownMetric
 
 # Conventions, not laws: no number separates fitting from overfitting on every data set. They are
@@ -212,32 +213,35 @@ def judge(
     if falls_short:
         word = UNDERFITTING
         reason = (
-            f"training {metric.name} is worse by {missed:.4f} than the best group's validation "
-            f"{metric.name}"
+            f"training {metric.name} is worse by {figure_text(missed)} than the best group's "
+            f"validation {metric.name}"
         )
     elif not val_beats and not train_beats:
         word, reason = UNDERFITTING, "it is not shown to beat the baseline"
     elif is_real and span is not None and gap.mean > LARGE_GAP * span:
-        word, reason = OVERFITTING, f"the gap is {gap.mean:.4f}"
+        word, reason = OVERFITTING, f"the gap is {figure_text(gap.mean)}"
     elif is_real and rise > LARGE_RISE:
         word, reason = OVERFITTING, f"validation loss is {rise:.0%} above its lowest"
     elif is_real and not val_beats:
         word, reason = OVERFITTING, "what it learned does not beat the baseline"
     elif falling > STILL_FALLING:
         word, reason = NOT_CONVERGED, f"validation loss still fell by {falling:.1%} per epoch"
+    shown_gap, shown_low, shown_high = (
+        figure_text(value, sign="+") for value in (gap.mean, gap_low, gap_high)
+    )
     one = " (of the images alone)" if gap.low is None else ""
     return Verdict(
         word,
         reason,
-        gap=f"gap {gap.mean:+.4f} [{gap_low:+.4f}, {gap_high:+.4f}]{one}: "
+        gap=f"gap {shown_gap} [{shown_low}, {shown_high}]{one}: "
         + ("real" if is_real else "may be chance"),
         convergence=_convergence(loss, falling=falling, rise=rise),
-        learned=f"training {metric.name} {train.mean:.4f}, the best group's validation "
-        f"{metric.name} {best.mean:.4f}: "
+        learned=f"training {metric.name} {figure_text(train.mean)}, the best group's validation "
+        f"{metric.name} {figure_text(best.mean)}: "
         + ("falls short of it" if falls_short else "not shown to fall short"),
         baseline=""
         if baseline is None
-        else f"baseline {baseline:.4f}: " + ("beaten" if val_beats else "not beaten"),
+        else f"baseline {figure_text(baseline)}: " + ("beaten" if val_beats else "not beaten"),
     )
 
 

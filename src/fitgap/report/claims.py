@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
+from fitgap.comparison.figures import figure_text
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, flattery
@@ -114,7 +115,9 @@ def against_baseline(section: Section) -> list[str]:
     if not scored:
         return []
     usual = fmean(bar for *_, bar in scored)
-    told = [f"The baseline, one prediction for every sample: val/{metric.name} {usual:.4f}."]
+    told = [
+        f"The baseline, one prediction for every sample: val/{metric.name} {figure_text(usual)}."
+    ]
     behind = [group for group, own, bar in scored if metric.direction * (own - bar) <= 0]
     if behind:
         named = "; ".join(map(label_of, behind[:MOST_NAMED]))
@@ -135,10 +138,8 @@ def _held_against(section: Section, group: Group) -> str:
         return ""
     found = against.difference
     first = label_of(section.groups[0])
-    told = (
-        f"{first} against {label_of(group)}: {found.mean:+.4f} [{found.low:+.4f}, "
-        f"{found.high:+.4f}] in {section.sort}, "
-    )
+    mean, low, high = (figure_text(one, sign="+") for one in (found.mean, found.low, found.high))
+    told = f"{first} against {label_of(group)}: {mean} [{low}, {high}] in {section.sort}, "
     if against.word == EQUIVALENT:
         return f"{told}equivalent within the margin of {section.margin:g}."
     of_what = "split" if against.covers == SPLITS else "seed"
@@ -155,9 +156,10 @@ def _held_against(section: Section, group: Group) -> str:
     )
     if against.word != UNDECIDED:
         return f"{told}better. {chance}"
+    assert against.smallest is not None  # whoever tells the chance tells this
     return (
         f"{told}undecided. {chance} The smallest difference that {number} {of_what}s could show is "
-        f"{against.smallest:.4f}. {_what_to_run(section, of_what, against.needed)}"
+        f"{figure_text(against.smallest)}. {_what_to_run(section, of_what, against.needed)}"
     )
 
 
@@ -200,6 +202,6 @@ def _flattered(section: Section, undecided: list[Group]) -> str:
     number = len(undecided) + 1
     return (
         f"The first is the best of {number} groups that these runs do not distinguish. Choosing it "
-        f"makes its {section.sort} look better by up to {flattery(number, error):.4f}; fresh "
-        "splits show its true value."
+        f"makes its {section.sort} look better by up to "
+        f"{figure_text(flattery(number, error))}; fresh splits show its true value."
     )

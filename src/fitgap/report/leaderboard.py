@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.figures import DECIMALS, figure_text
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
 from fitgap.comparison.varying_settings import GROUPS, OF_CLASS, show_shortly
@@ -23,7 +24,6 @@ from fitgap.comparison.varying_settings import GROUPS, OF_CLASS, show_shortly
 FIT_SECONDS = "time/fit_seconds"
 SECONDS_HEADER = "median fit\nseconds"
 BEST, EQUAL, TIE, UNTESTED = "*", "~", "=", "?"
-MOST_DECIMALS = 4  # one image of 10,000
 GUTTER = 2  # cells between columns
 WIDEST_SETTING = 24  # cells; a longer value wraps
 NARROWEST_MERGED = 16  # cells for the settings once they share a column, and a word more than that
@@ -262,9 +262,10 @@ def _figures(section: Section, name: str) -> _Column:
     ]
     decimals = _decimals([half_width for half_width in half_widths if half_width])
     means = [
-        f"{one.mean:.{decimals}f}" if one and math.isfinite(one.mean) else ABSENT for one in found
+        figure_text(one.mean, decimals) if one and math.isfinite(one.mean) else ABSENT
+        for one in found
     ]
-    spreads = ["" if half is None else f" ± {half:.{decimals}f}" for half in half_widths]
+    spreads = ["" if half is None else f" ± {figure_text(half, decimals)}" for half in half_widths]
     left, right = max(map(len, means)), max(map(len, spreads))
     cells = (
         f"{mean:>{left}}{spread:>{right}}" for mean, spread in zip(means, spreads, strict=True)
@@ -278,8 +279,8 @@ def _decimals(half_widths: Sequence[float]) -> int:
     The usual half width gets two significant digits, and the smallest at least one.
     """
     if not half_widths:
-        return MOST_DECIMALS
+        return DECIMALS
     in_order = sorted(half_widths)
     usual, smallest = in_order[len(in_order) // 2], in_order[0]
     wanted = max(1 - math.floor(math.log10(usual)), -math.floor(math.log10(smallest)))
-    return min(max(wanted, 0), MOST_DECIMALS)
+    return min(max(wanted, 0), DECIMALS)

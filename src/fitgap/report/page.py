@@ -14,6 +14,7 @@ from fitgap.charts import picture, predicted_images, predicted_numbers, themes
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.figures import DECIMALS, figure_text
 from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import Group
 from fitgap.comparison.images import image_interval
@@ -37,7 +38,6 @@ from fitgap.report.leaderboard import (
     BEST,
     EQUAL,
     FIT_SECONDS,
-    MOST_DECIMALS,
     TIE,
     UNTESTED,
     count_of,
@@ -144,12 +144,15 @@ def _digest(script: str) -> str:
 
 
 def figure(value: float | None, metric: str = "") -> str:
-    """Return a number as the report writes it; seconds with two decimals, all else with four."""
+    """Return a number as the report writes it; seconds with two decimals, all else with four.
+
+    Very large ones have an exponent, see `figure_text`.
+    """
     if value is None or not math.isfinite(value):
         return ABSENT
-    decimals = 2 if metric == FIT_SECONDS else MOST_DECIMALS
+    decimals = 2 if metric == FIT_SECONDS else DECIMALS
     sign = "+" if metric.startswith(("gap/", "test_gap/")) else ""
-    return f"{value:{sign}.{decimals}f}".replace("-", "−")
+    return figure_text(value, decimals, sign=sign).replace("-", "−")
 
 
 def interval(found: Estimate, metric: str = "") -> str:

@@ -5,6 +5,7 @@ are made that ``fitgap compare`` would print; the others say what they should ha
 """
 
 import csv
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from fitgap import store
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.ranking import compare
 from fitgap.comparison.significance import Paired
+from fitgap.errors import RequestError
 from fitgap.report import text_tables
 from fitgap.store import StoredRun, predictions
 
@@ -26,6 +28,7 @@ HEADER = ("data", "images", "from", "accuracies held", "gaps held", "differences
 FURTHER = 8
 SEVERAL = 5
 SPLITS = SEVERAL + FURTHER
+FEWEST_ICONS = 20  # a class of two or four has none in some partition
 SETTINGS = (
     "optimizer=adam,rmsprop",
     f"split.seed=range(0,{SPLITS})",
@@ -52,7 +55,7 @@ class Held:
         return f"{self.held} of {self.all}"
 
 
-def _table(folder: Path) -> list[str]:
+def _table(folder: Path, _: Path) -> list[str]:
     """Write scikit-learn's breast cancer data as a table: 569 rows of 30 numbers."""
     from sklearn.datasets import load_breast_cancer
 
@@ -68,11 +71,11 @@ def _table(folder: Path) -> list[str]:
     return ["dataset=csv", f"dataset.path={path}", "dataset.label=diagnosis", "training.epochs=15"]
 
 
-def _digits(_: Path) -> list[str]:
+def _digits(_: Path, __: Path) -> list[str]:
     return ["dataset=digits", "training.epochs=10"]
 
 
-def _fashion(folder: Path) -> list[str]:
+def _fashion(folder: Path, _: Path) -> list[str]:
     """Write 4,000 of Fashion-MNIST's training images, and 1,000 test images."""
     from hydra import compose, initialize_config_dir
 
@@ -94,27 +97,69 @@ def _fashion(folder: Path) -> list[str]:
     return ["dataset=npz", f"dataset.path={path}", "training.epochs=10"]
 
 
-DATA: Mapping[str, Callable[[Path], list[str]]] = {
+def _biopsy(folder: Path, packages: Path) -> list[str]:
+    """Write the 683 complete rows of R's table biopsy, without the patients' numbers."""
+    with _existing(packages / "resources/rdata/csv/MASS/biopsy.csv").open(encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    path = folder / "biopsy.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header[2:], *(row[2:] for row in rows if "NA" not in row)])
+    words = ["dataset=table", f"dataset.path={path}", "dataset.label=class"]
+    # Nine marks from 1 to 10: different patients can have the same.
+    return [*words, "dataset.allow_duplicates=true", "training.epochs=15"]
+
+
+def _icons(folder: Path, packages: Path) -> list[str]:
+    """Copy the icons of the kinds of which there are at least `FEWEST_ICONS`."""
+    path = folder / "icons"
+    found = _existing(packages / "oxygen-icon-theme/usr/share/icons/oxygen/base/16x16")
+    for kind in found.iterdir():
+        if len(list(kind.iterdir())) >= FEWEST_ICONS:
+            shutil.copytree(kind, path / kind.name, dirs_exist_ok=True)
+    words = ["dataset=image_folder", f"dataset.path={path}", "dataset.image_size=[16,16]"]
+    return [*words, "dataset.allow_duplicates=true", "training.epochs=10"]
+
+
+def _existing(path: Path) -> Path:
+    """Return a path if it exists; docs/REAL_FILES.md says how the packages get there."""
+    if not path.exists():
+        raise RequestError(
+            f"{path}: not found; docs/REAL_FILES.md says how to unpack the packages, and "
+            "--real FOLDER where they are"
+        )
+    return path
+
+
+DATA: Mapping[str, Callable[[Path, Path], list[str]]] = {
     "breast cancer, a table": _table,
+    "biopsy, a table of 683 rows": _biopsy,
     "digits": _digits,
+    "icons, a folder": _icons,
     "Fashion-MNIST, a part": _fashion,
 }
 
 
-def table(folder: Path) -> str:
+def table(folder: Path, packages: Path) -> str:
     """Train in a folder, hold the intervals against further splits, and return Markdown.
 
     Parameters
     ----------
     folder
         Is made where there is none; what was trained there before is not trained again.
+    packages
+        The folder in which the packages of docs/REAL_FILES.md are unpacked.
+
+    Raises
+    ------
+    RequestError
+        If the table or the icons are not there.
     """
     rows = []
     for name, words in DATA.items():
         own = (folder / name.partition(",")[0].replace(" ", "_")).resolve()
         own.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{own / 'mlflow.db'}"
-        command = [sys.executable, "-m", "fitgap", "train", "-m", *words(own), *SETTINGS]
+        command = [sys.executable, "-m", "fitgap", "train", "-m", *words(own, packages), *SETTINGS]
         subprocess.run([*command, f"tracking.uri={uri}"], cwd=own, check=True)
         runs = store.find_runs(uri, experiment="real", tags={"fitgap.role": "run"})
         images = runs[0].params["val_samples"]

@@ -1,10 +1,10 @@
-"""The tables of what the simulations found, written into docs/COMPARISON.md (make calibrate)."""
+"""The tables of what simulations and trainings found, for docs/COMPARISON.md (make calibrate)."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from fitgap.report import text_tables
-from fitgap_lab.calibration import effects, learning_curves, paired_images, races
+from fitgap_lab.calibration import effects, learning_curves, paired_images, races, trained
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate
 
 HEADER = (
@@ -35,6 +35,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "effects": effects.table,
     "remedies": effects.remedies_table,
     "learning curves": learning_curves.table,
+    "trained networks": trained.table,
 }
 
 

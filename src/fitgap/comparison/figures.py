@@ -1,0 +1,22 @@
+"""How a figure is written in tables and sentences."""
+
+DECIMALS = 4  # one image of 10,000
+LARGE = 1e10  # from here on, digits before the point say less than the exponent
+
+
+def figure_text(value: float, decimals: int = DECIMALS, *, sign: str = "") -> str:
+    """Return a number with so many decimals; a very large one in four significant digits.
+
+    Parameters
+    ----------
+    value
+        Any number.
+    decimals
+        Digits behind the point.
+    sign
+        ``"+"``: a number above zero has a sign, too.
+
+    >>> figure_text(0.91234), figure_text(0.5, 2, sign="+"), figure_text(1.23449e29)
+    ('0.9123', '+0.50', '1.234e+29')
+    """
+    return f"{value:{sign}.3e}" if abs(value) >= LARGE else f"{value:{sign}.{decimals}f}"
