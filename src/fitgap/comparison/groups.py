@@ -5,6 +5,7 @@ different data, or split by another rule, are never in one ranking. How runs bec
 `fitgap.comparison.ranking`; showing them belongs to `fitgap.report.terminal`.
 """
 
+import functools
 from dataclasses import dataclass, field
 
 from fitgap.comparison.estimates import Estimate
@@ -58,7 +59,7 @@ class Group:
         return not self.failed and (found is None or not found.not_finite)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that what is asked for each group is kept
 class Section:
     """Groups on the same data, split by one rule: one ranking.
 
@@ -120,7 +121,7 @@ class Section:
         partition, _, name = metric.partition("/")
         return partition in PARTITIONS and self.known(name).is_share
 
-    @property
+    @functools.cached_property
     def metric(self) -> str:
         """What texts and pictures are about, without a partition: the metric ranked by, if any.
 
@@ -145,7 +146,7 @@ class Section:
         """Whether groups hold runs of different settings."""
         return not set(self.differing) <= {*self.keys}
 
-    @property
+    @functools.cached_property
     def has_winner(self) -> bool:
         """Whether the order is by a metric by which a person may choose.
 

@@ -7,19 +7,15 @@ statsmodels' restricted maximum likelihood, as if they were the same in all grou
 
 import math
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
 
 from fitgap.comparison.estimates import CONFIDENCE
 from fitgap.comparison.groups import Section
 from fitgap.comparison.images import image_variance, shares_behind
 from fitgap.comparison.replicates import split_of
 from fitgap.comparison.significance import ROUNDING
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SEED, IMAGES, SPLIT = "seed", "images", "split"
 MOST_GROUPS = 50  # the first of a ranking: beyond that the fit takes long and hardly changes
@@ -136,13 +132,14 @@ def components_of(section: Section, *, metric: str) -> Components | None:
     degrees = len(rows) - cells if seeds_apart else len(rows) - members - splits + 1
     if not rows or degrees < 1 or section.averages:
         return None
-    import pandas as pd
-
-    table = [(place, numbers[split], value) for place, split, value in rows]
-    frame = pd.DataFrame(table, columns=["group", "split", "value"])
-    if _differences_of_seeds(frame) <= ROUNDING:
+    from_mean = _from_mean(rows, by_split=seeds_apart)
+    if max(map(abs, from_mean)) <= ROUNDING:
         return None
-    found = _within_split(frame) if splits == 1 else _fit(frame, seeds_apart=seeds_apart)
+    if splits == 1:
+        found: Variances | None = (math.fsum(one**2 for one in from_mean) / degrees, 0.0, 0.0)
+    else:
+        table = [(place, numbers[split], value) for place, split, value in rows]
+        found = _fit(table, seeds_apart=seeds_apart)
     if found is None:
         return None
     seed, common, single = found
@@ -164,26 +161,23 @@ def components_of(section: Section, *, metric: str) -> Components | None:
     )
 
 
-def _differences_of_seeds(frame: "pd.DataFrame") -> float:
-    """Return the largest distance from the mean of a group and, if it has several seeds, split."""
-    cells = ["group", "split"] if frame.duplicated(["group", "split"]).any() else ["group"]
-    middle = frame.groupby(cells)["value"].transform("mean")
-    return float((frame["value"] - middle).abs().max())
-
-
 Variances = tuple[float, float, float]  # of seed, split, and split within a group
 
 
-def _within_split(frame: "pd.DataFrame") -> Variances:
-    groups = frame.groupby("group")["value"]
-    squares = ((frame["value"] - groups.transform("mean")) ** 2).sum()
-    return float(squares / (len(frame) - groups.ngroups)), 0.0, 0.0
+def _from_mean(rows: Iterable[tuple[int, Hashable, float]], *, by_split: bool) -> list[float]:
+    """Return each value's distance from the mean of its group, or of its group on its split."""
+    cells: dict[Hashable, list[float]] = {}
+    for place, split, value in rows:
+        cells.setdefault((place, split if by_split else None), []).append(value)
+    return [value - fmean(values) for values in cells.values() for value in values]
 
 
-def _fit(frame: "pd.DataFrame", *, seeds_apart: bool) -> Variances | None:
+def _fit(rows: list[tuple[int, int, float]], *, seeds_apart: bool) -> Variances | None:
     import numpy as np
+    import pandas as pd
     from statsmodels.regression.mixed_linear_model import MixedLM
 
+    frame = pd.DataFrame(rows, columns=["group", "split", "value"])
     several = frame["group"].nunique() > 1
     spread = float(frame["value"].std())
     frame = frame.assign(value=(frame["value"] - frame["value"].mean()) / spread)

@@ -1,6 +1,9 @@
 """Arrays of MATLAB: one ``.mat`` file, of version 4 to 7.2 or of 7.3, which is HDF5."""
 
 import math
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import PARTS, MatConfig
-from fitgap.data import array_roles, array_values, arrays, zip_bombs
+from fitgap.data import array_roles, array_values, arrays, mat_file, zip_bombs
 from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError, first_line
 
 Arrays = dict[str, NDArray[Any]]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-# Of a value, by what SciPy calls its type; of others 8.
-_BYTES = {"single": 4, "int32": 4, "uint32": 4, "int16": 2, "uint16": 2, "int8": 1, "uint8": 1}
-_BYTES |= {"logical": 1}
 _MOST_CHARACTERS = 10_000  # of a label
 
 
@@ -70,33 +70,22 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def _of_older(path: Path) -> Arrays:
-    from scipy.io import loadmat, whosmat
+    """Return the arrays of a version before 7.3, read by another process.
 
-    sizes = [math.prod(shape) * _BYTES.get(kind, 8) for _, shape, kind in whosmat(path)]
-    zip_bombs.refuse(path, sum(sizes))
-    loaded = loadmat(path, struct_as_record=True)
-    found = {name: value for name, value in loaded.items() if not name.startswith("__")}
-    only = next(iter(found.values()), None)
-    if len(found) == 1 and isinstance(only, np.ndarray) and only.dtype.names and only.size == 1:
-        found = {name: only[name].item() for name in only.dtype.names}  # of a single struct
-    return {name: _plain(path, value) for name, value in found.items()}
-
-
-def _plain(path: Path, value: Any) -> NDArray[Any]:
-    """Return a cell array of texts as an array of text, a sparse matrix as one of all values."""
-    if hasattr(value, "toarray"):
-        zip_bombs.refuse(path, math.prod(value.shape) * value.dtype.itemsize)
-        value = value.toarray()
-    array: NDArray[Any] = np.asarray(value)
-    if array.dtype.kind == "U":  # MATLAB fills the rows of a matrix of characters with spaces
-        return np.char.rstrip(array)
-    if array.dtype == object and all(
-        isinstance(cell, np.ndarray) and cell.dtype.kind == "U" and cell.size <= 1
-        for cell in array.reshape(-1)
-    ):
-        cells = ["".join(cell.reshape(-1).tolist()) for cell in array.reshape(-1)]
-        return np.array(cells, np.str_)
-    return array
+    SciPy's reader is compiled code without bounds: some damaged files end the process.
+    """
+    with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
+        copy = Path(folder) / "arrays.npz"
+        command = [sys.executable, "-m", mat_file.__name__, path, copy]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == mat_file.REFUSED:
+            raise RequestError(done.stderr.strip())
+        if done.returncode == mat_file.UNREADABLE:
+            raise ValueError(done.stderr.strip())
+        if done.returncode:
+            raise ValueError("it is damaged, SciPy cannot read it to its end")
+        with np.load(copy, allow_pickle=False) as read:
+            return {name.removeprefix(mat_file.PREFIX): read[name] for name in read.files}
 
 
 def _of_hdf5(path: Path) -> Arrays:

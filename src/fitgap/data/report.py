@@ -4,6 +4,7 @@ The checks look at every pixel, which takes seconds. Their findings are kept und
 data and split, so that a sweep's runs, which all log them, pay for them once.
 """
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -14,12 +15,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fitgap import locks
 from fitgap.config import project
 from fitgap.data import before_training, checks, duplicates
 from fitgap.data.checks import DataFindings, PartitionFacts
 from fitgap.data.datasets import Dataset
 from fitgap.data.duplicates import NEAR_RULE, Matches
 from fitgap.data.splits import Split
+from fitgap.errors import RequestError
 
 
 def findings(dataset: Dataset, split: Split) -> DataFindings:
@@ -31,18 +34,25 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
     named = json.dumps([dataset.name, dataset.source, dataset.class_names, *dataset.train_names])
     key = hashlib.sha256(f"{dataset.digest} {split.digest} {named}".encode() + source).hexdigest()
     path = project.state_folder() / "data_reports" / f"{key}.json"
+    with contextlib.ExitStack() as stack:
+        # A sweep's workers ask for the same at once: one looks, the others wait for what it finds.
+        with contextlib.suppress(RequestError):  # where nothing can be kept, each run looks
+            stack.enter_context(locks.held(path.with_suffix(".lock")))
+        return _remembered(path) or _kept(path, checks.check(dataset, split))
+
+
+def _remembered(path: Path) -> DataFindings | None:
     try:
         return from_plain(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
-        found = checks.check(dataset, split)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            unfinished = Path(folder) / path.name
-            unfinished.write_text(to_json(found), encoding="utf-8")
-            unfinished.replace(path)
-    except OSError:
-        pass  # a read-only checkout checks each time
+        return None
+
+
+def _kept(path: Path, found: DataFindings) -> DataFindings:
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        unfinished = Path(folder) / path.name
+        unfinished.write_text(to_json(found), encoding="utf-8")
+        unfinished.replace(path)
     return found
 
 
