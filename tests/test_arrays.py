@@ -186,6 +186,16 @@ def test_matlab_files_with_samples_last_and_labels_in_a_row(tmp_path):
         datasets.load(MatConfig("mat", path=str(tmp_path / "own.mat"), **HELD_OUT))
 
 
+def test_a_damaged_matlab_file_that_ends_scipys_process_is_refused(tmp_path):
+    path = tmp_path / "own.mat"
+    savemat(path, {"X": np.arange(24.0).reshape(8, 3), "y": np.arange(8)[:, None] % 2})
+    damaged = bytearray(path.read_bytes())
+    damaged[425] = 127  # of a length: SciPy 1.17 reads beyond its memory
+    path.write_bytes(damaged)
+    with pytest.raises(RequestError, match=r"is no \.mat file"):
+        datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
+
+
 def matlab_7_3(path, **arrays):
     """Write a file as MATLAB's version 7.3: HDF5 with the axes turned, behind 512 bytes."""
     with h5py.File(path, "w", userblock_size=512) as file:

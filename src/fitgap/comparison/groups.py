@@ -6,6 +6,7 @@ different data, or split by another rule, are never in one ranking. How runs bec
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fitgap.comparison.estimates import Estimate
@@ -44,7 +45,7 @@ class Group:
 
     settings: dict[str, Setting]
     runs: tuple[StoredRun, ...]
-    metrics: dict[str, Estimate]
+    metrics: Mapping[str, Estimate]
     against_best: AgainstBest | None = None
     failed: int = 0
 

@@ -1,7 +1,8 @@
 """One ranking: runs on the same data become groups, with their estimates and their order."""
 
+import functools
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from fitgap.comparison.estimates import (
@@ -198,17 +199,38 @@ def _group(
         value = value_of(by_seed[0], key)
         if value is not None:
             settings[key] = value if key in GROUPS or key.endswith(".name") else parse(value)
-    metrics = {
-        name: _estimate(
-            by_seed,
-            name,
-            images=section.images,
-            overlap=section.overlap,
-            these_images=these_images,
-        )
-        for name in sorted({name for run in by_seed for name in run.metrics})
-    }
+    metrics = _Estimates(by_seed, section, these_images=these_images)
     return Group(settings, tuple(by_seed), metrics, failed=failed)
+
+
+class _Estimates(Mapping[str, Estimate]):
+    """What a group's runs say of each metric, computed when asked for: most never are."""
+
+    def __init__(self, runs: Sequence[StoredRun], section: Section, *, these_images: bool) -> None:
+        self._names = sorted({name for run in runs for name in run.metrics})
+        self._estimate = functools.cache(
+            functools.partial(
+                _estimate,
+                runs,
+                images=section.images,
+                overlap=section.overlap,
+                these_images=these_images,
+            )
+        )
+
+    def __getitem__(self, name: str) -> Estimate:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._estimate(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _estimate(

@@ -76,7 +76,7 @@ def _of_older(path: Path) -> Arrays:
     """
     with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
         copy = Path(folder) / "arrays.npz"
-        command = [sys.executable, "-m", mat_file.__name__, path, copy]
+        command = [sys.executable, "-m", mat_file.__name__, str(path), str(copy)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == mat_file.REFUSED:
             raise RequestError(done.stderr.strip())

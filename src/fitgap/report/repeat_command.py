@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # Where own data lie: this does not count when runs are compared, yet a command must say it.
 PATHS = tuple(f"dataset.{name}" for name in ("path", "label_path", "val_path", "test_path"))
+_TARGET = re.compile(r"_target_\s*[=:]\s*([\w.]+)")  # of a setting, or within a mapping
 _WORD = re.compile(r"[A-Za-z0-9_./:@-]+")  # which Hydra takes without quotes
 METRICS = "metrics"  # their names; what decides how they are counted is a tag
 SCRIPT = "fitgap train"  # in pages that are read on other machines, too
@@ -116,7 +117,7 @@ def _check(overrides: Sequence[str]) -> None:
 
     What they name is fitgap's, Keras's, or of the project folder's own modules.
     """
-    named = [text.partition("=")[2] for text in overrides if "_target_=" in text]
+    named = [target for text in overrides for target in _TARGET.findall(text)]
     modules = {split_target(target)[0] for target in named}
     own = [module for module in modules if module is not None and is_own_module(module)]
     trust.check(overrides, what="the record", modules=own)

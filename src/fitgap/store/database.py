@@ -4,10 +4,11 @@ Only SELECTs on columns that have been the same since MLflow 1.x: MLflow's own c
 objects run by run, and importing it takes longer than the whole answer should.
 """
 
+import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -232,31 +233,43 @@ def _read(
 def _fill(runs: Mapping[str, StoredRun], connection: Connection, *, chosen: sa.Select[Any]) -> None:
     """Give the runs their settings, tags and metrics."""
     shared = _Shared()
-
-    def pages(table: sa.TableClause, *columns: str) -> Iterator[Any]:
-        statement = sa.select(
-            table.c.run_uuid, table.c.key, *(table.c[name] for name in columns)
-        ).where(table.c.run_uuid.in_(chosen))
-        # The driver's own tuples: SQLAlchemy's rows take longer to make than these to read. No
-        # `yield_per`, which puts the first of them into a buffer of its own.
-        cursor = connection.execute(statement).cursor
-        while page := cursor.fetchmany(PAGE):
-            yield page
-
     # A run that ends between two of the queries has rows, but no head: it is not part of this.
     for table, texts in (
         (_PARAMS, {run_id: run.params for run_id, run in runs.items()}),
         (_TAGS, {run_id: run.tags for run_id, run in runs.items()}),
     ):
-        for page in pages(table, "value"):
-            for run_id, key, value in page:
-                if run_id in texts:
-                    texts[run_id][shared[key]] = shared[value]
+        for run_id, of_run in _texts(connection, table, chosen=chosen):
+            if run_id in texts:
+                texts[run_id].update((shared[key], shared[value]) for key, value in of_run)
     numbers = {run_id: run.metrics for run_id, run in runs.items()}
-    for page in pages(_METRICS, "value", "is_nan"):
-        for run_id, key, value, is_nan in page:
-            if run_id in numbers:
-                numbers[run_id][shared[key]] = math.nan if is_nan else number_of(value)
+    wanted = (_METRICS.c[name] for name in ("run_uuid", "key", "value", "is_nan"))
+    statement = sa.select(*wanted).where(_METRICS.c.run_uuid.in_(chosen))
+    for run_id, key, value, is_nan in _rows(connection, statement):
+        if run_id in numbers:
+            numbers[run_id][shared[key]] = math.nan if is_nan else number_of(value)
+
+
+def _texts(
+    connection: Connection, table: sa.TableClause, *, chosen: sa.Select[Any]
+) -> Iterator[tuple[str, Iterable[tuple[str, str]]]]:
+    """Yield runs with keys and values of a table; a run may come several times."""
+    run_id, key, value = table.c.run_uuid, table.c.key, table.c.value
+    if connection.dialect.name != "sqlite":
+        statement = sa.select(run_id, key, value).where(run_id.in_(chosen))
+        yield from ((row[0], (row[1:],)) for row in _rows(connection, statement))
+        return
+    # A row for each run instead of each text takes a little more than half the time.
+    together = sa.select(run_id, sa.func.json_group_object(key, value)).where(run_id.in_(chosen))
+    for run, texts in _rows(connection, together.group_by(run_id)):
+        yield run, json.loads(texts).items()
+
+
+def _rows(connection: Connection, statement: sa.Select[Any]) -> Iterator[Any]:
+    # The driver's own tuples: SQLAlchemy's rows take longer to make than these to read. No
+    # `yield_per`, which puts the first of them into a buffer of its own.
+    cursor = connection.execute(statement).cursor
+    while page := cursor.fetchmany(PAGE):
+        yield from page
 
 
 class _Shared(dict[str, str]):
