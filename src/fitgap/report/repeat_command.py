@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PATHS = tuple(f"dataset.{name}" for name in ("path", "label_path", "val_path", "test_path"))
 _TARGET = re.compile(r"_target_\s*[=:]\s*([\w.]+)")  # of a setting, or within a mapping
 _WORD = re.compile(r"[A-Za-z0-9_./:@-]+")  # which Hydra takes without quotes
+_TARGET = re.compile(r"_target_\s*[:=]\s*'?([\w.]+)")  # alone, or within a mapping
 METRICS = "metrics"  # their names; what decides how they are counted is a tag
 SCRIPT = "fitgap train"  # in pages that are read on other machines, too
 
