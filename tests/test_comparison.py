@@ -19,6 +19,7 @@ from fitgap.comparison.varying_settings import parse, show
 from fitgap.config.parameters import to_text
 from fitgap.config.schema import TableConfig
 from fitgap.errors import RequestError
+from fitgap.report import claims
 from fitgap.report.leaderboard import label_of
 from fitgap.report.terminal import to_markdown
 from fitgap.store import StoredRun
@@ -278,6 +279,17 @@ def test_splits_of_one_kind_are_replicates_in_one_ranking():
     section = only_section(runs)
     assert (section.splits, section.split_digest, section.keys) == (3, "", ("optimizer",))
     assert [len(group.runs) for group in section.groups] == [3, 3]
+
+
+@pytest.mark.parametrize(("seeds", "said"), [((0, 0, 0), True), ((0, 1, 2), False)])
+def test_what_a_single_seed_of_all_splits_leaves_out_is_said(seeds, said):
+    runs = [
+        make_run({"split.seed": i, "seed": seed}, split=f"s{i}", metrics={"val/accuracy": 0.9 + i})
+        for i, seed in enumerate(seeds)
+    ]
+    told = claims.coverage(only_section(runs))
+    assert any("over the splits' means" in text for text in told)
+    assert any("have the same seed" in text for text in told) is said
 
 
 def test_splits_of_another_kind_are_ranked_apart():

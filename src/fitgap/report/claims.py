@@ -78,6 +78,11 @@ def coverage(section: Section) -> list[str]:
             f"Intervals of {metric} are for data like these: over the splits' means, corrected "
             "for training sets that overlap (Nadeau and Bengio)."
         )
+        if _have_one_seed(section):
+            told.append(
+                "All splits have the same seed: what another seed would change in all of them is "
+                "not in the intervals (seed=0,1,2)."
+            )
     if IMAGES in kinds:
         told.append(
             f"Intervals of {metric} are for data like these: seeds and the number of samples; "
@@ -88,6 +93,11 @@ def coverage(section: Section) -> list[str]:
             f"Intervals of {metric} include seeds only: they hold for these data and this split."
         )
     return told
+
+
+def _have_one_seed(section: Section) -> bool:
+    """Tell whether each group has a single seed, which its splits share."""
+    return all(len({run.params.get("seed") for run in one.runs}) == 1 for one in section.groups)
 
 
 def decision(section: Section) -> list[str]:
