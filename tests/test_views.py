@@ -60,7 +60,8 @@ def test_links_are_printed_for_our_experiments_without_importing_mlflow(said):
 def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     from mlflow import MlflowClient
 
-    number = setup.prepare(tracking_uri, "fitgap")
+    accuracy = {"accuracy": MetricConfig(direction="higher")}
+    number = setup.prepare(tracking_uri, "fitgap", metrics=accuracy)
     tags = MlflowClient(tracking_uri).get_experiment(number).tags
     view = json.loads(tags[f"mlflow.sharedViewState.{mlflow_ui.VIEW_KEY}"])
     assert "metrics.`gap/accuracy`" in view["selectedColumns"]
