@@ -1,6 +1,7 @@
 """Imports between the rooms of the package run one way."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def sources(folder: str) -> list[Path]:
 
 def test_every_room_has_its_place_in_the_order():
     assert {room_of(path) for path in sources("fitgap")} - {"__init__"} == set(HEIGHT)
+
+
+def test_the_page_on_the_architecture_lists_the_rooms_in_their_order():
+    text = (SOURCE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("| folder or module |")[2].partition("\n\n")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+    listed = [name for cell in first_cells for name in re.findall(r"`(\w+)", cell)]
+    assert set(listed) == set(HEIGHT) - {"__main__"}
+    assert [HEIGHT[name] for name in listed] == sorted(HEIGHT[name] for name in listed)
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids="-".join)
