@@ -111,6 +111,29 @@ def test_a_file_is_predicted_as_the_run_recorded_it(trained, tmp_path):
         assert_as_recorded(predicted.outputs[tested], run)
 
 
+def test_a_file_without_a_decimal_sign_is_predicted_with_that_of_the_training(
+    compose, template_database, tmp_path
+):
+    import shutil
+
+    uri = f"sqlite:///{shutil.copy(template_database, tmp_path / 'mlflow.db')}"
+    numbers = ["1.234,5", "2.345", "7,5", "901"]
+    lines = [f"{numbers[i % 4]};{'high' if i % 4 < 2 else 'low'}" for i in range(60)]
+    (tmp_path / "own.csv").write_text("\n".join(["size;kind", *lines]))
+    settings = compose(
+        *("dataset=table", f"dataset.path={tmp_path}/own.csv", "dataset.label=kind"),
+        *("training.epochs=1", f"tracking.uri={uri}"),
+        task=None,
+    )
+    run = recorded.open_run(experiment.run(experiment.plan(settings)).run_id, uri=uri)
+    for name, written in (("a.csv", "2.345"), ("b.csv", "2345")):
+        (tmp_path / name).write_text(f"size;other\n{written};0\n")
+    one, other = (
+        prediction.predict_rows(run, tmp_path / name).outputs for name in ("a.csv", "b.csv")
+    )
+    np.testing.assert_array_equal(one, other)
+
+
 def test_pyfunc_takes_rows_of_any_index_and_form(trained):
     run, frame = trained
     tested = rows_tested(run)

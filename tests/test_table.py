@@ -169,6 +169,17 @@ def test_points_of_thousands_are_left_out_beside_decimal_commas(tmp_path):
     assert sorted(set(x.tolist())) == [7.5, 1234.5, 2345]
 
 
+def test_a_file_that_shows_no_decimal_sign_has_that_of_the_training_file(tmp_path):
+    widths = [["1.234,5", "2.345", "7,5"][i % 3] for i in range(N)]
+    later = csv(["2.345", "3.456"], SHAPE[:2], KIND[:2], separator=";")
+    (tmp_path / "val.csv").write_text(later)
+    dataset = table(
+        tmp_path, csv(widths, SHAPE, KIND, separator=";"), val_path=str(tmp_path / "val.csv")
+    )
+    assert dataset.x_train[dataset.is_val][:, 0].tolist() == [2345, 3456]
+    assert dataset.decimal == ","
+
+
 @pytest.mark.parametrize(
     "changed",
     [

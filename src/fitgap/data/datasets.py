@@ -68,6 +68,8 @@ class Dataset:
         Of a table: what the columns of ``x_train`` are; see `fitgap.data.preprocessing`.
     words
         Of texts: what the numbers in ``x_train`` stand for; see `fitgap.data.texts`.
+    decimal
+        Of a table: the decimal sign of the file that was read.
     is_own
         Whether a person brought it; else it is published.
     is_val
@@ -90,6 +92,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     words: Words | None = None
+    decimal: str = "."
     is_own: bool = False
     is_val: NDArray[np.bool_] | None = None
     train_groups: RawLabels | None = None
@@ -257,6 +260,7 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
         notes=found.notes,
         columns=found.train.columns,
         words=found.words,
+        decimal=found.decimal,
         **_fields(train, test),
     )
 

@@ -158,12 +158,15 @@ class Parts:
         What a person should know of how the data were read, a line each.
     words
         Of texts: what the numbers in ``x`` stand for.
+    decimal
+        Of a table: the decimal sign of its file.
     """
 
     train: Part
     test: Part | None
     notes: tuple[str, ...] = ()
     words: "Words | None" = None
+    decimal: str = "."
 
     def with_notes(self, notes: Sequence[str]) -> "Parts":
         """Return the same parts with further notes."""

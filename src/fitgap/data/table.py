@@ -71,12 +71,13 @@ def read(
     del memory_limit, key
     targets = [config.label] if isinstance(config.label, str) else list(config.label)
     notes: list[str] = []
-    read_files = {}
+    read_files, decimal = {}, "."
     for setting, path in zip(_paths(config), files(config), strict=True):
-        cells, said = table_file.read(path, config, targets=targets)
-        count = len(next(iter(cells.values()), ()))
-        read_files[setting] = File(path, cells, np.arange(1, count + 1))
-        notes += said
+        found = table_file.read(path, config, targets=targets, usual_decimal=decimal)
+        count = len(next(iter(found.cells.values()), ()))
+        read_files[setting] = File(path, found.cells, np.arange(1, count + 1))
+        notes += found.notes
+        decimal = found.decimal if setting == "path" else decimal
     first = read_files["path"]
     try:
         for each in read_files.values():
@@ -116,11 +117,13 @@ def read(
             f"missing values: {', '.join(said[:6])}{', ...' if len(said) > 6 else ''}; filled by "
             "the training partition's median, or a category of their own"
         )
-    return Parts(train, parts.get("test_path"), tuple(notes))
+    return Parts(train, parts.get("test_path"), tuple(notes), decimal=decimal)
 
 
-def read_rows(path: Path, config: TableConfig) -> "pd.DataFrame":
+def read_rows(path: Path, config: TableConfig, *, usual_decimal: str = ".") -> "pd.DataFrame":
     """Read the rows of a file whose targets nobody knows, as `read` does: text by column.
+
+    ``usual_decimal`` is the decimal sign of the file that the network learned from.
 
     Raises
     ------
@@ -129,7 +132,7 @@ def read_rows(path: Path, config: TableConfig) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    cells, _ = table_file.read(path, config, targets=())
+    cells = table_file.read(path, config, targets=(), usual_decimal=usual_decimal).cells
     return pd.DataFrame({name: column.astype(object) for name, column in cells.items()})
 
 

@@ -13,7 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +32,32 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # the marks with which such a file begins
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _NAMES = {**_SEPARATORS, " ": "spaces"}
 _SIGN = r"[-+−$€£¥₩%\s]*"  # before and behind a number; `numbers_of` leaves it out
+_GROUPED = (
+    rf"{_SIGN}\d{{1,3}}(\.\d{{3}})+(,\d+)?{_SIGN}"  # by thousands, where the comma is decimal
+)
 
 
-def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Cells, list[str]]:
+class Table(NamedTuple):
+    """What a file holds.
+
+    Attributes
+    ----------
+    cells
+        Text by column, stripped; numbers with a decimal point; "" for what is missing.
+    notes
+        What was found out, a line each.
+    decimal
+        The file's decimal sign.
+    """
+
+    cells: Cells
+    notes: list[str]
+    decimal: str
+
+
+def read(
+    path: Path, config: TableConfig, *, targets: Sequence[str], usual_decimal: str = "."
+) -> Table:
     """Read a file.
 
     Parameters
@@ -46,13 +69,8 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
         ``missing`` names further cells that hold nothing.
     targets
         The columns of ``dataset.label``, whose cells stay as they are.
-
-    Returns
-    -------
-    cells
-        Text by column, stripped; numbers with a decimal point; "" for what is missing.
-    notes
-        What was found out, a line each.
+    usual_decimal
+        The decimal sign of a file that shows none: 1.234 alone may be more than one thousand.
 
     Raises
     ------
@@ -88,7 +106,7 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
         raise RequestError(f"{path} cannot be read as CSV: there are two columns {twice[0]!r}")
     cells = _parsed(text, separator, names, has_header=has_header, path=path)
     _refuse_mixed_separators(text, separator, cells, path)
-    decimal = config.decimal or _decimal(cells, separator)
+    decimal = config.decimal or _decimal(cells, separator) or usual_decimal
     notes = []
     if separator != "," and _suffix(path) != ".tsv":
         notes.append(f"{path.name}: columns are separated by {_NAMES.get(separator, separator)}")
@@ -97,7 +115,7 @@ def read(path: Path, config: TableConfig, *, targets: Sequence[str]) -> tuple[Ce
         notes.append(f"{path.name}: numbers have a decimal comma (dataset.decimal)")
     if encoding not in ("utf-8", "utf-8-sig"):
         notes.append(f"{path.name}: read as {encoding} (dataset.encoding)")
-    return _emptied(cells, config, targets), notes
+    return Table(_emptied(cells, config, targets), notes, decimal)
 
 
 def is_missing(column: NDArray[np.str_]) -> NDArray[np.bool_]:
@@ -257,20 +275,24 @@ def _longer_row(text: str, separator: str, names: Sequence[str]) -> str | None:
 
 
 def _decimal(cells: Cells, separator: str) -> str:
+    """Return the decimal sign that the numbers show; "" if they show none."""
     if separator == ",":
         return "."
     with_comma = with_point = 0
     for column in cells.values():
         some = column[:1000]
         with_comma += int(matches(some, rf"{_SIGN}\d+(\.\d{{3}})*,\d+{_SIGN}").sum())
-        with_point += int(matches(some, rf"{_SIGN}\d+(,\d{{3}})*\.\d+{_SIGN}").sum())
+        has_point = matches(some, rf"{_SIGN}\d+(,\d{{3}})*\.\d+{_SIGN}")
+        with_point += int((has_point & ~matches(some, _GROUPED)).sum())
+    if with_comma == with_point == 0:
+        return ""
     return "," if with_comma > with_point else "."
 
 
 def _with_point(column: NDArray[np.str_]) -> NDArray[np.str_]:
     """Return a column of decimal commas with decimal points, and without points of thousands."""
     is_number = matches(column, rf"{_SIGN}[\d.]*\d,\d+([eE][-+]?\d+)?{_SIGN}")
-    is_grouped = matches(column, rf"{_SIGN}\d{{1,3}}(\.\d{{3}})+(,\d+)?{_SIGN}")
+    is_grouped = matches(column, _GROUPED)
     has_point = np.char.find(column, ".") >= 0
     if (is_grouped | ~has_point).all():  # 1.234 is one thousand here
         is_number = is_number | is_grouped
@@ -291,7 +313,7 @@ def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells
     }
 
 
-def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> tuple[Cells, list[str]]:
+def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Table:
     import pandas as pd
 
     try:
@@ -300,11 +322,12 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> tuple[C
         raise RequestError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
     nested = nested_columns(frame)
     cells = {str(name): texts_of(frame[name]) for name in frame.columns if name not in nested}
-    return _emptied(cells, config, targets), [
+    notes = [
         f"column {str(name)!r} is left out: its cells are lists or structs; make a column of each "
         "number in them"
         for name in nested
     ]
+    return Table(_emptied(cells, config, targets), notes, ".")
 
 
 def nested_columns(frame: "pd.DataFrame") -> list[Any]:

@@ -199,7 +199,7 @@ def _of_table(path: Path, config: TextsConfig) -> dict[str, Found]:
 
 def _cells(path: Path, config: TextsConfig) -> table_file.Cells:
     as_table = TableConfig("table", path=str(path), label=config.label)
-    return table_file.read(path, as_table, targets=[config.text, config.label])[0]
+    return table_file.read(path, as_table, targets=[config.text, config.label]).cells
 
 
 def _column(path: Path, cells: table_file.Cells, name: str, setting: str) -> NDArray[np.str_]:

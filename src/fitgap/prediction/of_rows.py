@@ -42,7 +42,7 @@ def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ())
     """
     settings = run.config.dataset
     if isinstance(settings, TableConfig):
-        frame = table.read_rows(path, settings)
+        frame = table.read_rows(path, settings, usual_decimal=run.decimal)
     elif isinstance(settings, TextsConfig):
         frame = texts.read_rows(path, settings)
     else:

@@ -47,6 +47,8 @@ class RecordedRun:
         Of one image it takes; empty where the record does not say.
     class_names
         One per class; empty where the record does not say.
+    decimal
+        The decimal sign of the table that it learned from.
     model_id
         MLflow's, of the network with the weights that the run's figures belong to.
     """
@@ -62,6 +64,7 @@ class RecordedRun:
     tags: Mapping[str, str]
     image_shape: tuple[int, ...]
     class_names: tuple[str, ...]
+    decimal: str
     model_id: str
 
     @property
@@ -145,6 +148,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         tags=run.data.tags,
         image_shape=image_shape,
         class_names=class_names,
+        decimal="," if profile.get("decimal") == "," else ".",
         model_id=logged[-1].model_id,
     )
 

@@ -98,6 +98,7 @@ class RunRecord(Observer):
             "train_shape": dataset.x_train.shape,
             "test_shape": dataset.x_test.shape,
             "classes": dataset.class_names,
+            "decimal": dataset.decimal,
         }
         entity = {
             "name": dataset.name,
