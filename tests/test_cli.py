@@ -56,15 +56,19 @@ def assert_refused(done, *parts):
         (["optimizer.learning_rat=1"], ["did you mean optimizer.learning_rate?"]),
         (["architecture.unit=[3]"], ["did you mean architecture.units?"]),
         # Wrong types.
-        (["training.epochs=five"], ["training.epochs", "'five'", "Integer"]),
-        (["training.epochs=2.5"], ["training.epochs", "'2.5'", "Integer"]),
-        (["training.epochs=null"], ["training.epochs"]),
-        (["seed=true"], ["seed", "'True'", "Integer"]),
-        (["split.validation_fraction=half"], ["split.validation_fraction", "'half'", "Float"]),
-        (["split.stratify=maybe"], ["split.stratify", "'maybe'", "bool"]),
-        (["architecture.units=5"], ["architecture.units", "int"]),
-        (["architecture.units=[a]"], ["architecture.units[0]", "'a'", "Integer"]),
+        (["training.epochs=five"], ["training.epochs must be an integer, got 'five'"]),
+        (["training.epochs=2.5"], ["training.epochs must be an integer, got 2.5"]),
+        (["training.epochs=null"], ["training.epochs must have a value"]),
+        (["seed=true"], ["seed must be an integer, got True"]),
+        (
+            ["split.validation_fraction=half"],
+            ["split.validation_fraction must be a number, got 'half'"],
+        ),
+        (["split.stratify=maybe"], ["split.stratify must be true or false, got 'maybe'"]),
+        (["architecture.units=5"], ["architecture.units must be a list", "got int"]),
+        (["architecture.units=[a]"], ["architecture.units[0] must be an integer, got 'a'"]),
         (["loss.function=3"], ["loss.function", "int"]),
+        (["training.early_stopping=yes"], ["with training/early_stopping=NAME"]),
         (["tags=5"], ["tags must be a mapping", "got 5"]),
         (["optimizer=null"], ["group=option", "NoneType"]),
         (["architecture=3"], ["group=option", "int"]),
@@ -80,7 +84,7 @@ def assert_refused(done, *parts):
         (["tracking=server"], ["tracking.uri has no value"]),
         (["split=none", "training/early_stopping=on"], ["monitor=val_loss", "split=none"]),
         # What cannot be read at all.
-        (["training.epochs"], ["training.epochs", "EQUAL"]),
+        (["training.epochs"], ["training.epochs: no value", "NAME=VALUE"]),
         (["training.epochs=["], ["training.epochs=["]),
         (["optimizer=sgd,adam"], ["optimizer=sgd,adam", "-m"]),
         # One thing said twice, of which Hydra would take the last.
@@ -108,6 +112,17 @@ def assert_refused(done, *parts):
 )
 def test_a_wrong_request_is_refused_before_anything_starts(train, arguments, parts):
     assert_refused(train(*arguments), *parts)
+
+
+@pytest.mark.parametrize("name", ["flowers.csv", "tables/flowers.csv"])
+def test_a_file_that_is_given_as_a_dataset_is_told_how_to_be_read(
+    train, name, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("width,kind\n1,a\n", encoding="utf-8")
+    assert_refused(train(f"dataset={name}"), f"dataset=KIND dataset.path={name}", "table")
 
 
 def test_a_misspelt_option_of_a_list_is_named_where_the_project_has_no_such_group(train):

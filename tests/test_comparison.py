@@ -225,7 +225,7 @@ def test_a_margin_below_one_image_makes_nothing_equivalent_and_that_is_said():
     ("seeds", "values", "said"),
     [
         (((0, 1), (2, 3)), (0.9, 0.8, 0.8, 0.7), "have no replicate in common"),
-        (((0, 1), (1, 2)), (0.9, 0.8, 0.8, 0.7), "have one replicate in common"),
+        (((0, 1), (1, 2)), (0.9, 0.8, 0.8, 0.7), "have only one replicate in common"),
         (((0, 1), (0, 1)), (0.9, 0.9, 0.8, 0.8), "by the same in all replicates"),
     ],
 )

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -16,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.config.quoting import quoted
+from fitgap.config.schema import OWN_DATASETS
 
 
 def is_wrong_request(error: BaseException) -> bool:
@@ -33,13 +35,13 @@ def describe(error: BaseException) -> str:
     if _has_no_name(error):
         return f"group=option needs the option's name ({error})"
     if isinstance(error, MissingConfigException) and error.options is not None:
-        group, _, option = str(error.missing_cfg_file).rpartition("/")
-        given = {path.stem for path in (project.given_config_dir() / group).glob("*.yaml")}
-        return _no_such_option(group, option, [name for name in error.options if name not in given])
+        return _describe_option(str(error.missing_cfg_file), error.options)
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return _describe_setting(cause)
     if isinstance(error, OverrideParseException):
+        if "=" not in str(error.override):
+            return f"{error.override}: no value; a setting is written NAME=VALUE, without spaces"
         reason = [line for line in str(error).splitlines() if "override" not in line]
         return f"{error.override}: cannot be read: {' '.join(reason)}{_as_text(error.override)}"
     return _describe_text(str(error))
@@ -60,6 +62,20 @@ def _describe_text(text: str) -> str:
     if unknown:
         return f"{unknown[1]}: there is no such group or setting"
     return "\n".join(lines[:2])
+
+
+def _describe_option(file: str, options: Sequence[str]) -> str:
+    """Say that ``conf/`` has no such file, and what to write if a person's own data were meant."""
+    group, _, option = file.rpartition("/")
+    path = file.removeprefix("dataset/")
+    if path != file and Path(path).exists():
+        kinds = ", ".join(sorted(set(OWN_DATASETS) - {"function"}))
+        return (
+            f"dataset={path}: there is no such option; for your own data say their kind\n"
+            f"dataset=KIND dataset.path={shlex.quote(path)}, where KIND is one of {kinds}"
+        )
+    given = {each.stem for each in (project.given_config_dir() / group).glob("*.yaml")}
+    return _no_such_option(group, option, [name for name in options if name not in given])
 
 
 def _no_such_option(group: str, option: str, options: Sequence[str]) -> str:
@@ -83,10 +99,7 @@ def _as_text(override: str) -> str:
 def _describe_setting(error: OmegaConfBaseException) -> str:
     key = str(error.full_key)
     if error.parent_node is None or not _is_unknown(error):
-        reason = str(error).splitlines()[0]
-        if found := re.search(r"(\w+) is not a ListConfig", reason):  # OmegaConf's word for a list
-            reason = f"must be a list, such as [28,28], got {found[1]}"
-        return f"{key}: {reason}"
+        return _describe_type(key, str(error).splitlines()[0])
     prefix, _, last = key.rpartition(".")
     if not prefix and last in _SHORT_NAMES:
         return f"{key}: there is no such setting; did you mean {_SHORT_NAMES[last]}?"
@@ -94,6 +107,29 @@ def _describe_setting(error: OmegaConfBaseException) -> str:
     nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
     return f"{key}: there is no such setting{nearest}"
 
+
+def _describe_type(key: str, reason: str) -> str:
+    """Say which type a setting must have, in the words of all other checks of settings."""
+    for pattern, allowed in _TYPES:
+        if found := re.search(pattern, reason):
+            value = found["value"]
+            given = repr(value) if found.groupdict().get("type") == "str" else value
+            return f"{key} must be {allowed}, got {given}"
+    if "is not Optional" in reason:
+        return f"{key} must have a value, got null"
+    if "Cannot assign" in reason and (group := key.replace(".", "/")) in _groups():
+        return f"{key} has options: choose one of them with {group}=NAME"
+    return f"{key}: {reason}"
+
+
+# What OmegaConf says of a wrong type.
+_OF_TYPE = r"Value '(?P<value>.*)' of type '(?P<type>\w+)' could not be converted to "
+_TYPES = (
+    (_OF_TYPE + "Integer", "an integer"),
+    (_OF_TYPE + "Float", "a number"),
+    (r"Value '(?P<value>.*)' is not a valid bool \(type (?P<type>\w+)\)", "true or false"),
+    (r"(?P<value>\w+) is not a ListConfig", "a list, such as [28,28]"),
+)
 
 # What other libraries call settings that have a group here.
 _SHORT_NAMES = {

@@ -97,7 +97,8 @@ def _run(arguments: list[str]) -> int | None:
         return exit_codes.OK
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
-        print(f"error: {error.format_message()}", file=sys.stderr)
+        message = error.format_message().replace("\n\t", " ")  # click's list of a choice's words
+        print(f"error: {message}", file=sys.stderr)
         if context is not None:
             print(f"Its options: {context.command_path} --help", file=sys.stderr)
         return exit_codes.WRONG_REQUEST

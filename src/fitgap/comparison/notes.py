@@ -185,15 +185,18 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
     ]
     against = [one for one in held if one.word is None]
     for number, why in (
-        (sum(not one.common for one in against), "have no replicate in common with the first"),
-        (sum(one.common == 1 for one in against), "have one replicate in common with the first"),
+        (sum(not one.common for one in against), "they have no replicate in common with the first"),
+        (
+            sum(one.common == 1 for one in against),
+            "they have only one replicate in common with the first",
+        ),
         (
             sum(one.common > 1 for one in against),
-            "differ from the first by the same in all replicates, as coarse figures do",
+            "they differ from the first by the same in all replicates, as coarse figures do",
         ),
     ):
         if number:
-            notes.append(f"Groups that {why}, and are not tested: {number}.")
+            notes.append(f"Groups that are not tested, because {why}: {number}.")
     bounded = [one for one in held if one.covers == IMAGES and not one.by_image and one.word]
     if bounded:
         notes.append(

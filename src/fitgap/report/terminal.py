@@ -178,8 +178,8 @@ def _legend(section: Section) -> list[str]:
         EQUAL: f"{EQUAL} equivalent: no difference beyond the margin of {section.margin or 0:g}.",
         TIE: f"{TIE} undecided: the best is one of these.",
         UNTESTED: (
-            f"{UNTESTED} cannot be tested: fewer than two common replicates, or the same "
-            "difference in all."
+            f"{UNTESTED} cannot be tested: fewer than two replicates (seeds or splits) in common "
+            "with the first, or the same difference in all."
         ),
     }
     found = [text for mark, text in meaning.items() if mark in marks]

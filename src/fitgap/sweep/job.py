@@ -101,7 +101,7 @@ def run_job(composed: DictConfig) -> Outcome | Result:
 def _run_alone(composed: DictConfig) -> Result:
     planned = experiment.plan(settings.from_hydra(composed))
     # Whether a network of a person's own compiles is known only when it is built.
-    engine = "compiled, if all its layers are known to compile; otherwise Keras's model.fit"
+    engine = "compiled, or Keras's model.fit if a layer is not known to compile"
     reason = engine if planned.choice.xla is None else planned.choice.reason
     print(f"{descriptions.run_name(planned.config)}: {reason}", flush=True)
     for note in planned.facts.notes:
