@@ -144,6 +144,20 @@ def test_a_reader_that_closes_the_pipe_is_no_error(printer):
         assert process.wait(timeout=60) == 0
 
 
+def test_a_run_that_a_closed_pipe_has_ended_is_no_success(tmp_path):
+    words = ["train", "training.epochs=300", f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "fitgap", *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read().startswith(b"failed: BrokenPipeError")
+        assert process.wait(timeout=60) == 1
+
+
 # What Hydra gets to read.
 
 

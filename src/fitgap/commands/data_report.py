@@ -7,7 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from fitgap.commands import overrides
-from fitgap.commands.exit_codes import report
+from fitgap.commands.exit_codes import OK, report
 from fitgap.config import project
 from fitgap.config.project import CONFIG_DIR
 
@@ -26,6 +26,8 @@ def check_data(composed: DictConfig) -> None:
         split = splits.split_dataset(dataset, settings.split)
         dataset, _ = preprocessing.encoded(dataset, split)
         sys.stdout.write(data_report.to_markdown(data_report.findings(dataset, split)))
+    except BrokenPipeError:
+        raise SystemExit(OK) from None  # nobody misses what is not read
     except UnreadableImagesError as error:
         print("\n".join(error.reasons))
         raise SystemExit(report(error)) from error

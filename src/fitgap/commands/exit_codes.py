@@ -42,6 +42,8 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
         if not isinstance(end.__context__, BrokenPipeError):
             raise
         code = _end_without_reader()  # rich's answer to it is exit code 1
+        if isinstance(end.__cause__, BrokenPipeError):  # it has ended a run, which failed
+            code = FAILED
     except BrokenPipeError:
         code = _end_without_reader()
     except BaseException as error:
