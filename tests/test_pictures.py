@@ -20,7 +20,7 @@ from fitgap.commands import plot
 from fitgap.comparison.estimates import estimate
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.errors import RequestError
-from fitgap.report import comparison_charts, curve_charts, gap_chart, settings_charts
+from fitgap.report import comparison_charts, curve_charts, gap_chart, settings_charts, sweep_charts
 from fitgap.store import StoredRun
 from fitgap.store.predictions import StoredPredictions
 
@@ -171,6 +171,12 @@ def drawn(kind, **options):
         "matrix": lambda: settings_charts.matrix(SECTION, metric="accuracy"),
     }[kind]()
     return Picture(picture.chart, options.get("title", ""))
+
+
+def test_the_command_has_every_kind():
+    assert (*comparison_charts.KINDS, *sweep_charts.KINDS, *plot.OF_A_RUN) == plot.KINDS
+    described = [line.split()[0] for line in plot.command.help.splitlines() if line.strip()]
+    assert set(plot.KINDS) <= set(described)
 
 
 @pytest.mark.parametrize("kind", [one for one in comparison_charts.KINDS if one != "variance"])
