@@ -45,7 +45,7 @@ def resume_arguments(
     uri
         Of the store the sweep is in.
     sweep, plan
-        From `choose_sweep` and `read_plan`.
+        From `choose_sweep` and `read_plan` of `fitgap.sweep.status`.
     overrides
         Of Hydra's settings, in addition: another launcher, another number of workers.
     modules
