@@ -27,10 +27,9 @@ def nothing_to_compare(uri: str, *, experiment: str, sweep: str | None = None) -
     if experiment not in names:
         near = get_close_matches(experiment, names, n=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
-        there = ", ".join(repr(name) for name in names) or "none"
+        there = f"the experiments there: {', '.join(map(repr, names))}" if names else "it is empty"
         return RequestError(
-            f"there is no experiment {experiment!r}{hint} in {where}; it holds: {there}\n"
-            f"For runs, {make}"
+            f"there is no experiment {experiment!r}{hint} in {where}; {there}\nFor runs, {make}"
         )
     wanted = {"fitgap.role": "run"} | ({"fitgap.sweep": sweep} if sweep else {})
     others = store.find_runs(
