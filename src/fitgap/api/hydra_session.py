@@ -35,7 +35,7 @@ def session() -> Iterator["Hydra"]:
             hydra = GlobalHydra.instance().hydra
             assert hydra is not None
             yield hydra
-    except Exception as error:
+    except Exception as error:  # one of Hydra's is a plain ValueError; every other goes on
         if hydra_errors.is_wrong_request(error):
             raise RequestError(hydra_errors.describe(error)) from error
         raise
