@@ -55,6 +55,8 @@ def assert_refused(done, *parts):
         (["seeds=1"], ["seeds: there is no such setting", "did you mean seed?"]),
         (["optimizer.learning_rat=1"], ["did you mean optimizer.learning_rate?"]),
         (["architecture.unit=[3]"], ["did you mean architecture.units?"]),
+        (["architecture=fitgap.models.dense"], ["architecture.units has no value"]),
+        (["optimizer.lr=1"], ["did you mean optimizer.learning_rate?"]),
         # Wrong types.
         (["training.epochs=five"], ["training.epochs must be an integer, got 'five'"]),
         (["training.epochs=2.5"], ["training.epochs must be an integer, got 2.5"]),

@@ -110,6 +110,18 @@ def test_a_misspelt_option_is_refused_in_two_lines(run):
     assert len(err.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "nearest"),
+    [(["plot", "curve"], "curves"), (["compare", "--format", "jsn"], "json")],
+    ids=["argument", "option"],
+)
+def test_a_misspelt_choice_gets_the_nearest_word(words, nearest, run):
+    code, out, err = run(*words)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[0].endswith(f"got {words[-1]}; did you mean {nearest}?")
+    assert len(err.splitlines()) == 2
+
+
 def test_several_words_after_by_are_several_settings(monkeypatch, run):
     from fitgap.comparison import ranking
     from fitgap.errors import RequestError

@@ -132,6 +132,7 @@ def test_what_has_no_source_is_said():
     ("text", "target", "parts"),
     [
         ("", "one.missing", ["one.missing does not exist", "one has no missing"]),
+        ("def net(): ...", "one.nett", ["one has no nett; did you mean net?"]),
         ("", "no_such.f", ["there is no module no_such"]),
         ("import no_such", "one.f", ["one.py, line 1: import no_such"]),
         ("x = 1\ny = x / 0", "one.f", ["ZeroDivisionError", "one.py, line 2: y = x / 0"]),

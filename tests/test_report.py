@@ -219,8 +219,32 @@ def test_runs_of_own_data_have_a_command_too(task, words, compose, tmp_path, mon
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["architecture=my.net", "architecture.width=8"],
+        ["optimizer=keras.optimizers.Lion", "optimizer.beta_1=0.8"],
+        ["loss=my.cost", "loss.function.weight=2"],
+    ],
+    ids=["architecture", "optimizer", "loss"],
+)
+def test_runs_of_a_function_without_a_file_have_a_command_too(
+    words, compose, tmp_path, monkeypatch
+):
+    (tmp_path / "my.py").write_text("def net(x, width):\n    return x\n\ndef cost(weight): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    settings = compose(*overrides.for_hydra([*words, "seed=3"]))
+    flat = config.recorded(settings)
+    params = {key: parameters.to_text(value) for key, value in flat.items()}
+    run = StoredRun("0" * 32, "run", "FINISHED", 0, params, {}, {})
+    [command] = repeat_command.commands_of([[run]])
+    assert words[0] in shlex.split(command)
+    assert compose(*overrides.for_hydra(shlex.split(command)[2:])) == settings
+
+
+@pytest.mark.parametrize(
     "change",
     [
+        {"architecture.name": "run", "architecture._target_": "subprocess.run"},
         {"training.callbacks.x._target_": "subprocess.check_call"},
         {"training.callbacks.x._target_": "keras.callbacks.CSVLogger"},
         {"dataset.path": "${oc.env:HOME}"},
@@ -233,7 +257,7 @@ def test_no_command_that_would_run_as_ones_own_what_a_record_may_not_name(change
     assert repeat_command.commands_of([[run]]) == [None]
 
 
-@pytest.mark.parametrize("change", [{"architecture.name": "gone"}, {"training.threads": None}])
+@pytest.mark.parametrize("change", [{"split.name": "gone"}, {"training.threads": None}])
 def test_no_command_where_the_settings_of_today_do_not_give_the_recorded_ones(record, change):
     run = store.find_runs(record, experiment="fitgap")[0]
     assert repeat_command.commands_of([[run]]) != [None]

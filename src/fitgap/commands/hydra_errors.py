@@ -101,8 +101,9 @@ def _describe_setting(error: OmegaConfBaseException) -> str:
     if error.parent_node is None or not _is_unknown(error):
         return _describe_type(key, str(error).splitlines()[0])
     prefix, _, last = key.rpartition(".")
-    if not prefix and last in _SHORT_NAMES:
-        return f"{key}: there is no such setting; did you mean {_SHORT_NAMES[last]}?"
+    usual = _SHORT_NAMES.get(last, "")
+    if usual and prefix in ("", usual.rpartition(".")[0]):
+        return f"{key}: there is no such setting; did you mean {usual}?"
     candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
     nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
     return f"{key}: there is no such setting{nearest}"

@@ -9,8 +9,20 @@ import click
 
 from fitgap.commands import completion
 from fitgap.config import project
+from fitgap.config.checks import did_you_mean
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Choice(click.Choice[str]):
+    """One of some words; a misspelt one is answered with the nearest."""
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 (click's signature)
+        """Return what is wrong, in the words of all other messages."""
+        text = str(value)
+        nearest = did_you_mean(text, self.choices)
+        return f"must be one of {', '.join(self.choices)}, got {text}{nearest}"
+
 
 experiment = click.option(
     "--experiment",
@@ -96,7 +108,7 @@ def form(*choices: str) -> Decorator:
     return click.option(
         "--format",
         "form",
-        type=click.Choice(choices),
+        type=Choice(choices),
         default=choices[0],
         show_default=True,
         help="Format of the output.",

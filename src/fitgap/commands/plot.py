@@ -26,7 +26,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 
 
 @click.command(name="plot", epilog="Example: fitgap plot curves -o curves.svg --metric loss")
-@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
+@click.argument("kind", type=options.Choice(KINDS), metavar="KIND")
 @click.argument("run", required=False, metavar="[RUN]")
 @click.option(
     "-o",
@@ -44,14 +44,14 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 )
 @click.option(
     "--x",
-    type=click.Choice(("epochs", "images", "seconds")),
+    type=options.Choice(("epochs", "images", "seconds")),
     default="epochs",
     show_default=True,
     help="The x axis of the curves.",
 )
 @click.option(
     "--log",
-    type=click.Choice(("x", "y", "xy")),
+    type=options.Choice(("x", "y", "xy")),
     default=None,
     help="Which axes of the curves are logarithmic.",
 )
@@ -74,7 +74,7 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
 )
 @click.option(
     "--theme",
-    type=click.Choice(("light", "dark")),
+    type=options.Choice(("light", "dark")),
     default="light",
     show_default=True,
     help="Colours of the picture; a page (.html) follows its reader's setting.",

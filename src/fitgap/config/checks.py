@@ -1,6 +1,7 @@
 """What each check of a setting is made of: the form of its message, and the nearest right name."""
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -20,9 +21,24 @@ def did_you_mean(name: str, candidates: Iterable[str], *, prefix: str = "") -> s
 
     >>> did_you_mean("epoch", ["epochs", "batch_size"], prefix="training.")
     '; did you mean training.epochs?'
+    >>> did_you_mean("resnet", ["dense", "residual"])
+    '; did you mean residual?'
     """
-    matches = difflib.get_close_matches(name, list(candidates), n=1, cutoff=0.5)
-    return f"; did you mean {prefix}{matches[0]}?" if matches else ""
+    nearest = max(candidates, key=lambda candidate: _similarity(name, candidate), default="")
+    return f"; did you mean {prefix}{nearest}?" if _similarity(name, nearest) >= 0.5 else ""
+
+
+def _similarity(name: str, candidate: str) -> float:
+    """Return how near two names are, from 0 to 1: of equal beginnings more so, as Winkler has it.
+
+    W. E. Winkler (1990), "String comparator metrics and enhanced decision rules in the
+    Fellegi-Sunter model of record linkage".
+    """
+    ratio = difflib.SequenceMatcher(None, candidate, name).ratio()
+    equal = itertools.takewhile(
+        lambda pair: pair[0] == pair[1], zip(name, candidate[:4], strict=False)
+    )
+    return ratio + 0.1 * len(list(equal)) * (1 - ratio)
 
 
 def refuse_unknown(prefix: str, given: Iterable[str], schema: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from fitgap.config import project
+from fitgap.config.options import has_option
 from fitgap.errors import RequestError
 
 # Of these, an option's whole content may follow from a function's name.
@@ -56,10 +57,7 @@ def offer_importable(group: str, value: str) -> bool:
     bool
         Whether it is such a path; what it names is imported later, when it is used.
     """
-    if not names_function(group, value):
-        return False
-    folders = project.config_dirs()
-    if any((folder / group / f"{value}.yaml").is_file() for folder in folders):
+    if not names_function(group, value) or has_option(group, value):
         return False
     name = value.rpartition(".")[2]
     write(group, value, settings_of(group, name, {"_target_": value}))

@@ -81,6 +81,12 @@ _SEQUENTIAL_SETTINGS = ("_target_", "name", "title", "layers")
 
 def _check_dense(architecture: Mapping[str, Any]) -> None:
     refuse_unknown("architecture.", architecture, DenseConfig)
+    for name in ("units", "activation", "dropout", "batch_norm", "l1", "l2"):
+        if name not in architecture:  # as of architecture=fitgap.models.dense
+            raise RequestError(
+                f"architecture.{name} has no value; architecture=dense_relu_100, whose settings "
+                "can be changed, gives all of them"
+            )
     units, dropout = architecture["units"], architecture["dropout"]
     require("architecture.units", units, "positive integers", when=all(n > 0 for n in units))
     in_range = is_number(dropout) and 0 <= dropout < 1

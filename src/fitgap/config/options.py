@@ -16,6 +16,11 @@ def is_group(path: str) -> bool:
     return any((folder / path).is_dir() for folder in project.config_dirs())
 
 
+def has_option(group: str, name: str) -> bool:
+    """Tell whether ``conf/``, of the project or packaged, has a file for an option."""
+    return any((folder / group / f"{name}.yaml").is_file() for folder in project.config_dirs())
+
+
 def read_option(group: str, name: str) -> Mapping[str, Any]:
     """Return an option of ``conf/`` as its file has it, without what composing would add."""
     folders = [*project.config_dirs(), project.given_config_dir()]

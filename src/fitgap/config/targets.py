@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fitgap.config import edited_code
+from fitgap.config.checks import did_you_mean
 from fitgap.config.modules import is_library, is_own_module, split_target
 from fitgap.errors import RequestError, first_line
 
@@ -71,7 +72,8 @@ def locate(target: str) -> Any:
         for i in range(end, len(parts)):
             if not hasattr(found, parts[i]):
                 place = ".".join(parts[:i])
-                raise RequestError(f"{target} does not exist: {place} has no {parts[i]}")
+                nearest = did_you_mean(parts[i], dir(found))
+                raise RequestError(f"{target} does not exist: {place} has no {parts[i]}{nearest}")
             found = getattr(found, parts[i])
         edited_code.remember_imported()
         return found

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from fitgap.comparison.varying_settings import BEFORE, DERIVED, GROUPS, parse
 from fitgap.config import project, tasks
 from fitgap.config import settings as config
+from fitgap.config.function_options import names_function, offer_importable
 from fitgap.config.modules import is_own_module, split_target
+from fitgap.config.options import has_option
 from fitgap.config.parameters import to_text, without_volatile
 from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 # Where own data lie: this does not count when runs are compared, yet a command must say it.
 PATHS = tuple(f"dataset.{name}" for name in ("path", "label_path", "val_path", "test_path"))
-_TARGET = re.compile(r"_target_\s*[=:]\s*([\w.]+)")  # of a setting, or within a mapping
 _WORD = re.compile(r"[A-Za-z0-9_./:@-]+")  # which Hydra takes without quotes
 _TARGET = re.compile(r"_target_\s*[:=]\s*'?([\w.]+)")  # alone, or within a mapping
 METRICS = "metrics"  # their names; what decides how they are counted is a tag
@@ -61,7 +62,7 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
 
 def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
     """Return the overrides that choose a group's option, and metrics besides the task's own."""
-    chosen = [f"{name}={wanted[f'{name}.name']}" for name in GROUPS if f"{name}.name" in wanted]
+    chosen = [f"{name}={_option(name, wanted)}" for name in GROUPS if f"{name}.name" in wanted]
     task = _task(wanted)
     names = parse(wanted.get(METRICS, "[]"))
     if task is not None and names and names != list(tasks.TASKS[task].metrics):
@@ -72,6 +73,15 @@ def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
             target = parts.get(f"training.{name}._target_", "")
             chosen.append(f"training/{name}={options.get(target, '')}")
     return chosen
+
+
+def _option(group: str, wanted: Mapping[str, str]) -> str:
+    """Return the option's name; a function without a file in ``conf/`` is its own option."""
+    name = wanted[f"{group}.name"]
+    target = wanted.get(f"{group}._target_") or wanted.get(f"{group}.function._target_", "")
+    if has_option(group, name) or not names_function(group, target):
+        return name
+    return target
 
 
 def _required(params: Mapping[str, str]) -> list[str]:
@@ -119,9 +129,15 @@ def _check(overrides: Sequence[str]) -> None:
     What they name is fitgap's, Keras's, or of the project folder's own modules.
     """
     named = [target for text in overrides for target in _TARGET.findall(text)]
-    modules = {split_target(target)[0] for target in named}
+    modules = {split_target(target)[0] for target in [*named, *_functions(overrides).values()]}
     own = [module for module in modules if module is not None and is_own_module(module)]
     trust.check(overrides, what="the record", modules=own)
+
+
+def _functions(overrides: Sequence[str]) -> dict[str, str]:
+    """Return, by group, the options that are the import paths of functions."""
+    options = dict(text.split("=", 1) for text in overrides)
+    return {group: path for group, path in options.items() if names_function(group, path)}
 
 
 def _task(wanted: Mapping[str, str]) -> str | None:
@@ -167,6 +183,8 @@ def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
         If there is no such option or setting, or a record may not bring it.
     """
     _check(overrides)
+    for group, path in _functions(overrides).items():
+        offer_importable(group, path)
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
