@@ -215,6 +215,18 @@ def test_checks_and_messages_are_no_part_of_a_reader(package, plain_settings, mo
     assert after["reader"] == before["reader"]
 
 
+@pytest.mark.parametrize(("text", "counts"), [(None, False), ("review", True)])
+def test_what_a_word_is_counts_for_a_table_with_a_column_of_texts(
+    package, plain_settings, text, counts
+):
+    table = {"name": "csv", "path": "own.csv", "test_fraction": 0.2, "test_seed": 42}
+    plain = plain_settings | {"dataset": table | {"label": "label", "text": text}}
+    before = components_of(plain)
+    path = package / "data/texts.py"
+    path.write_text(path.read_text() + "\nADDED = 1\n")
+    assert (components_of(plain)["reader"] != before["reader"]) == counts
+
+
 def test_comments_and_docstrings_do_not_count(package, plain_settings):
     before = components_of(plain_settings)
     for module in ("training/loop", "models/build", "data/splits"):

@@ -27,7 +27,7 @@ from fitgap.config.own_code import OwnCode
 from fitgap.config.parameters import flatten, without_volatile
 from fitgap.config.schema import Config, TableConfig, TextsConfig
 from fitgap.config.settings import to_plain
-from fitgap.data import before_training, datasets, preprocessing, readers, splits
+from fitgap.data import before_training, datasets, preprocessing, readers, splits, texts
 from fitgap.training.engines.choice import EngineChoice
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
@@ -284,7 +284,10 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _of_reader(config: Config) -> str:
-    return _component("fitgap.data.datasets", readers.reader(config.dataset).__name__)
+    roots = ["fitgap.data.datasets", readers.reader(config.dataset).__name__]
+    if isinstance(config.dataset, TableConfig) and config.dataset.text_columns:
+        roots.append(texts.__name__)  # a reader itself, which decides what a word is
+    return _component(*roots)
 
 
 @functools.cache
