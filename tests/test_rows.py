@@ -2,6 +2,7 @@
 
 import ast
 import json
+import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from fitgap.api.run import Run
 from fitgap.commands import predict
 from fitgap.config.schema import TableConfig
 from fitgap.data import datasets, preprocessing, rows
+from fitgap.data.table_format import Format
 from fitgap.errors import RequestError
 from fitgap.models.row_layers import takes_rows
 from fitgap.store import predictions, recorded
@@ -111,27 +113,29 @@ def test_a_file_is_predicted_as_the_run_recorded_it(trained, tmp_path):
         assert_as_recorded(predicted.outputs[tested], run)
 
 
-def test_a_file_without_a_decimal_sign_is_predicted_with_that_of_the_training(
-    compose, template_database, tmp_path
-):
-    import shutil
-
+def test_what_a_file_does_not_show_is_as_in_the_training_file(compose, template_database, tmp_path):
     uri = f"sqlite:///{shutil.copy(template_database, tmp_path / 'mlflow.db')}"
     numbers = ["1.234,5", "2.345", "7,5", "901"]
-    lines = [f"{numbers[i % 4]};{'high' if i % 4 < 2 else 'low'}" for i in range(60)]
-    (tmp_path / "own.csv").write_text("\n".join(["size;kind", *lines]))
+    lines = [f"{numbers[i % 4]};{'높은 집' if i % 4 < 2 else '낮은 집'}" for i in range(60)]
+    (tmp_path / "own.dat").write_text("\n".join(["크기;종류", *lines]), encoding="cp949")
     settings = compose(
-        *("dataset=table", f"dataset.path={tmp_path}/own.csv", "dataset.label=kind"),
+        *("dataset=table", f"dataset.path={tmp_path}/own.dat", "dataset.label='종류'"),
         *("training.epochs=1", f"tracking.uri={uri}"),
         task=None,
     )
     run = recorded.open_run(experiment.run(experiment.plan(settings)).run_id, uri=uri)
-    for name, written in (("a.csv", "2.345"), ("b.csv", "2345")):
-        (tmp_path / name).write_text(f"size;other\n{written};0\n")
-    one, other = (
-        prediction.predict_rows(run, tmp_path / name).outputs for name in ("a.csv", "b.csv")
-    )
-    np.testing.assert_array_equal(one, other)
+    assert run.format == Format(";", ",", "cp949")
+    files = {"a.csv": ("2.345", "cp949"), "b.csv": ("2345", "utf-8"), "c.csv": ("1,5", "cp949")}
+    for name, (written, encoding) in files.items():
+        (tmp_path / name).write_text(f"크기\n{written}\n", encoding=encoding)
+    one, same, other = (prediction.predict_rows(run, tmp_path / name) for name in files)
+    np.testing.assert_array_equal(one.outputs, same.outputs)
+    assert (one.outputs != other.outputs).any()
+    assert not one.notes
+    (tmp_path / "d.csv").write_text('크기,x\n"2345,0",0\n', encoding="utf-16")
+    unlike = prediction.predict_rows(run, tmp_path / "d.csv")
+    np.testing.assert_array_equal(one.outputs, unlike.outputs)
+    assert "d.csv: read as utf-16 (dataset.encoding)" in unlike.notes
 
 
 def test_pyfunc_takes_rows_of_any_index_and_form(trained):

@@ -8,6 +8,7 @@ import pytest
 
 from fitgap.config.schema import SplitConfig, TableConfig
 from fitgap.data import datasets, preprocessing, rows, splits
+from fitgap.data.table_format import Format
 from fitgap.errors import RequestError
 
 HELD_OUT = {"test_fraction": 0.2, "test_seed": 42}
@@ -139,10 +140,20 @@ def test_texts_that_are_left_out_or_the_only_column_name_the_setting(tmp_path):
         (lambda x: f'"{x * 1000:,.2f}"', {}, "of thousands: width (1,000.50)"),
         (lambda x: f"${x:.2f}", {}, "of currency"),
         (lambda x: f"{x:.1f} %", {}, "of percent"),
+        (lambda x: f"{x * 1000:,.2f}".replace(",", "'"), {}, "of thousands: width (1'000.50)"),
+        (
+            lambda x: f"{x * 1000:,.2f}".replace(",", "\u202f").replace(".", ","),
+            {"separator": ";"},
+            "of thousands: width (1\u202f000.50)",
+        ),
+        (lambda x: f'"{x:.1f}"'.replace(".", ","), {}, "decimal comma"),
         (lambda x: f"\u2212{x:.2f}", {}, ""),
         (lambda x: f"{x:.2f} \u20ac".replace(".", ","), {"separator": ";"}, "decimal comma"),
     ],
-    ids=["thousands", "dollars", "percent", "minus sign", "euros"],
+    ids=[
+        *("thousands", "dollars", "percent", "apostrophes", "spaces", "quoted commas"),
+        *("minus sign", "euros"),
+    ],
 )
 def test_numbers_with_signs_are_numbers_to_training_and_to_the_saved_network(
     tmp_path, written, settings, said
@@ -154,10 +165,10 @@ def test_numbers_with_signs_are_numbers_to_training_and_to_the_saved_network(
     assert dataset.columns[0].is_number
     assert said in " ".join(dataset.notes)
     x = np.concatenate([dataset.x_train, dataset.x_test])[:, 0]
-    factor = {"of thousands: width (1,000.50)": 1000, "": -1}.get(said, 1)
+    factor = 1000 if "of thousands" in said else -1 if not said else 1
     assert sorted({round(abs(one / factor)) for one in x.tolist()}) == [1, 2, 3, 4, 5, 6, 7]
     assert np.sign(x[0]) == np.sign(factor)
-    if separator == ",":
+    if separator == "," and said != "decimal comma":
         cells = np.array([written(values[0]).strip('"')])
         assert rows.numbers_of(cells)[0] == pytest.approx(factor * values[0], rel=1e-2)
 
@@ -177,7 +188,7 @@ def test_a_file_that_shows_no_decimal_sign_has_that_of_the_training_file(tmp_pat
         tmp_path, csv(widths, SHAPE, KIND, separator=";"), val_path=str(tmp_path / "val.csv")
     )
     assert dataset.x_train[dataset.is_val][:, 0].tolist() == [2345, 3456]
-    assert dataset.decimal == ","
+    assert dataset.format == Format(";", ",", "utf-8")
 
 
 @pytest.mark.parametrize(
@@ -229,8 +240,43 @@ def test_another_separator_in_later_lines_is_named(tmp_path):
         RequestError, match=r"first line is separated by commas, but line \d+ by semi"
     ):
         table(tmp_path, mixed)
+    header = csv(WIDTH, SHAPE, KIND).replace("width,shape", "width;shape", 1)
+    with pytest.raises(
+        RequestError, match=r"first line mixes commas and semicolons \('width;shape,kind'\), line 2"
+    ):
+        table(tmp_path, header)
+    partly = text + "1.5,round;rose\n"
+    with pytest.raises(RequestError, match=rf"but line {N + 2} by commas and semicolons \('1\.5"):
+        table(tmp_path, partly)
+    everywhere = text.replace(",rose", ";rose").replace(",tulip", ";tulip").replace(",k", ";k")
+    with pytest.raises(RequestError, match="another separator in 'shape;kind': use one"):
+        table(tmp_path, everywhere)
     quoted = csv(['"a;b;c\nd;e;f"'] * N, WIDTH, KIND, names="note,width,kind")
     assert len(table(tmp_path, quoted, name="b.csv").columns) == 2
+
+
+def test_a_short_row_of_decimal_commas_has_one_separator(tmp_path):
+    text = csv(["1,5"] * N, SHAPE, KIND, separator=";") + "2,5;flat\n"
+    assert len(table(tmp_path, text, skip_unreadable=True).notes) == 3
+
+
+def test_a_target_that_nobody_named_is_suggested(tmp_path):
+    text = csv(WIDTH, SHAPE, KIND)
+    with pytest.raises(RequestError, match=r"width, shape, kind; name .* dataset\.label=kind"):
+        table(tmp_path, text, label="label")
+    named = text.replace("shape", "species", 1)
+    with pytest.raises(RequestError, match=r"for example dataset\.label=species"):
+        table(tmp_path, named, label="label")
+    with pytest.raises(RequestError, match=r"name what separates them: dataset\.separator"):
+        table(tmp_path, text.replace(",", ":"))
+    assert len(table(tmp_path, text.replace(",", ":"), separator=":").columns) == 2
+
+
+def test_columns_without_name_and_content_are_left_out(tmp_path):
+    empty = [""] * N
+    dataset = table(tmp_path, csv(WIDTH, KIND, empty, empty, names="width,kind,,"))
+    assert [column.name for column in dataset.columns] == ["width"]
+    assert any("'column_4' is left out: it is empty" in note for note in dataset.notes)
 
 
 def test_only_what_cannot_be_decoded_names_the_encoding(tmp_path):
@@ -265,7 +311,15 @@ def test_lines_keep_their_numbers_behind_a_line_that_names_the_separator(tmp_pat
     [
         (b"\n\n", "has no line of column names"),
         (b"a" * 200_000 + b",label\n1,2\n", "has no line of column names"),
-        (b"PK\x03\x04\x00\x00plain.csv", "is no text: save it as CSV, unpack it"),
+        (b"\x00\x01\x00\x02", "is no text: save it as CSV, unpack it"),
+        (b"PK\x03\x04\x00\x00plain.csv", "is no table but an Excel workbook or another archive"),
+        (b'[{"a": 1, "label": "x"}]', "is no table but JSON: save it as CSV"),
+        (b"<!DOCTYPE html>\n<p>Not found", "is no table but a page of HTML"),
+        (b'a,label\n1,x\n2,"y\n', "a quotation mark in line 3 has none that ends its cell"),
+        (
+            b"Of a device\na,b,label\n1,2,x\n",
+            r"line \('Of a device'\) has 1 cell, line 2 has 3",
+        ),
         (b"# of a device\n# 2\na,b,label\n1,2,x\n", "line 3 has 3 cells, those before 1"),
         (b"2,3,label\n1,2,x,y\n3,4,x,y\n", "first line has 3 cells, line 2 has 4; .*header=false"),
     ],
@@ -323,13 +377,18 @@ def test_columns_can_be_dropped_and_numbers_be_categories(tmp_path):
     [
         ("a.csv", lambda text: text.encode("utf-8-sig"), ""),
         ("a.csv", lambda text: text.encode("utf-16"), "read as utf-16"),
-        ("a.csv", lambda text: text.encode("latin-1"), "read as latin-1"),
+        ("a.csv", lambda text: text.encode("utf-32"), "read as utf-32"),
+        (
+            "a.csv",
+            lambda text: text.encode("latin-1"),
+            "read as cp1252, which gives words such as größe",
+        ),
         ("a.tsv", lambda text: text.replace(",", "\t").encode(), ""),
         ("a.csv", lambda text: text.replace(",", "|").encode(), "separated by bars"),
         ("a.txt", lambda text: text.replace(",", " ").encode(), "separated by spaces"),
         ("a.csv", lambda text: text.replace(",", ";").replace(".", ",").encode(), "decimal comma"),
     ],
-    ids=["BOM", "UTF-16", "latin-1", "tabs", "bars", "spaces", "semicolons"],
+    ids=["BOM", "UTF-16", "UTF-32", "latin-1", "tabs", "bars", "spaces", "semicolons"],
 )
 def test_forms_of_a_file_are_found_out_and_said(tmp_path, name, encode, said):
     text = csv(WIDTH, [shape.replace("flat", "größe") for shape in SHAPE], KIND)

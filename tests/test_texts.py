@@ -11,6 +11,7 @@ import tensorflow as tf  # noqa: F401 - before the threads of a run are fixed
 from fitgap import experiment, prediction
 from fitgap.config.schema import NpzConfig, SplitConfig, TextsConfig
 from fitgap.data import datasets, preprocessing, splits, texts
+from fitgap.data.table_format import Format
 from fitgap.errors import RequestError
 from fitgap.models import sequences
 from fitgap.report import prediction_tables
@@ -199,7 +200,7 @@ def test_files_that_are_no_texts_of_a_class_are_counted_and_a_pipe_is_refused(tm
     with pytest.raises(RequestError, match=r"pipe\.txt is no regular file"):
         datasets.load(config)
     with pytest.raises(RequestError, match=r"none\.txt cannot be read: No such file"):
-        texts.read_files([tmp_path / "none.txt"])
+        texts.read_files([tmp_path / "none.txt"], config, usual=Format())
 
 
 def test_a_row_of_texts_without_a_target_is_named_with_the_way_to_leave_it_out(tmp_path):

@@ -97,11 +97,12 @@ def _predict(
         **dict.fromkeys(prediction.TABLES, prediction.predict_rows),
         **dict.fromkeys(prediction.ARRAYS, prediction.predict_array),
     }
+    run = recorded.open_run(run_id, uri=uri)
+    takes_rows = isinstance(run.config.dataset, TableConfig)
+    if takes_rows and len(files) == 1 and files[0].is_file() and kind not in of_rows:
+        of_rows[kind] = prediction.predict_rows  # a table may have any ending
     are_texts = bool(files) and all(file.suffix.lower() == ".txt" for file in files)
     found = [] if kind in of_rows or are_texts else prediction.find_files(list(files))
-    run = recorded.open_run(run_id, uri=uri)
-    if kind == ".txt" and isinstance(run.config.dataset, TableConfig):
-        of_rows[kind] = prediction.predict_rows  # columns that spaces or bars separate
     if kind in of_rows:
         predictions = of_rows[kind](run, files[0], trusted=trust)
         heading = f"{run.name}: {len(predictions.sources)} rows of {files[0].name}"

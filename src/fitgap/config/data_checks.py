@@ -51,6 +51,9 @@ def check_dataset(dataset: DatasetConfig) -> None:
             _check_names("dataset.text", dataset.text)
             both = [name for name in dataset.text_columns if name in (dataset.embed or ())]
             require("dataset.text", dataset.text, "none of dataset.embed", when=not both)
+        separator = dataset.separator
+        is_one = separator is None or len(separator.replace("\\t", "\t")) == 1
+        require("dataset.separator", separator, "one character, or \\t for a tab", when=is_one)
         if dataset.decimal is not None:
             require(
                 "dataset.decimal", dataset.decimal, ". or ,", when=dataset.decimal in (".", ",")

@@ -89,6 +89,7 @@ class TextsConfig(OwnConfig):
 
     text: str = "text"
     label: str = "label"
+    encoding: str | None = None
     length: int = MISSING
     vocabulary: int = MISSING
 

@@ -25,6 +25,7 @@ from fitgap.config.schema import (
 from fitgap.data import disk_arrays, parts, published, readers, targets, texts
 from fitgap.data.disk_arrays import blocks
 from fitgap.data.parts import Column, NumberedPart, Parts, RawLabels, SplitColumns, Words, row_names
+from fitgap.data.table_format import PLAIN, Format
 from fitgap.errors import RequestError
 
 # The types of a dataset's fields, for all that take some of them.
@@ -68,8 +69,8 @@ class Dataset:
         Of a table: what the columns of ``x_train`` are; see `fitgap.data.preprocessing`.
     words
         Of texts: what the numbers in ``x_train`` stand for; see `fitgap.data.texts`.
-    decimal
-        Of a table: the decimal sign of the file that was read.
+    format
+        Of a table or texts: how the file is written.
     is_own
         Whether a person brought it; else it is published.
     is_val
@@ -92,7 +93,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     words: Words | None = None
-    decimal: str = "."
+    format: Format = PLAIN
     is_own: bool = False
     is_val: NDArray[np.bool_] | None = None
     train_groups: RawLabels | None = None
@@ -260,7 +261,7 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
         notes=found.notes,
         columns=found.train.columns,
         words=found.words,
-        decimal=found.decimal,
+        format=found.format,
         **_fields(train, test),
     )
 

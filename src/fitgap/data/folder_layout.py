@@ -39,7 +39,7 @@ class Found:
     ``rows`` are those of the table beside the images, one for each image, empty without one;
     ``tables`` is its file. ``merged`` are the folders whose class another folder has too.
     ``strays`` and ``empty`` are left out: files that are no images, and folders that hold nothing;
-    so are files ``beside`` the folders of the parts.
+    so are files ``beside`` the folders of the parts. ``notes`` say how the table was read.
     """
 
     paths: list[Path] = field(default_factory=list)
@@ -52,6 +52,7 @@ class Found:
     strays: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def without(self, broken: Collection[Path]) -> "Found":
         """Return the same without some images."""
@@ -181,6 +182,7 @@ def _find_part(
         found.labels[:] = table.labels(names)
     found.rows.extend(table.rows_of(names))
     found.tables.append(table_file)
+    found.notes.extend(table.notes)
     return found
 
 

@@ -96,6 +96,7 @@ def read(
         for part in found.values()
         for name in part.merged
     ]
+    notes += [note for part in found.values() for note in part.notes]
     if config.skip_unreadable:
         found, said = _readable(config, found, shape)
         notes += said

@@ -1,11 +1,13 @@
 """The table beside images, ``metadata.csv``: their classes, groups and times, by file."""
 
 import csv
+import io
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fitgap.data import encodings, table_format
 from fitgap.errors import RequestError
 
 NAME = "metadata.csv"
@@ -29,12 +31,15 @@ class ImageTable:
         By file.
     label_column
         None: it says no classes.
+    notes
+        What a person should know of how it was read, a line each.
     """
 
     shown: str
     columns: Sequence[str]
     rows: Mapping[str, Row]
     label_column: str | None
+    notes: Sequence[str] = ()
 
     def rows_of(self, names: Sequence[str]) -> list[Row]:
         """Return the row of each file; one of another folder may be named without that folder.
@@ -80,10 +85,11 @@ def read(path: Path, *, shown: str) -> ImageTable | None:
     if not path.is_file():
         return None
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            lines = list(table)
-            columns = [str(name) for name in table.fieldnames or ()]
+        (decoded,) = encodings.decoded([path.read_bytes()])
+        separator = table_format.separator_of(decoded.text, path, usual=",")
+        table = csv.DictReader(io.StringIO(decoded.text, newline=""), delimiter=separator)
+        lines = list(table)
+        columns = [str(name) for name in table.fieldnames or ()]
     except (OSError, UnicodeError, csv.Error) as error:
         raise RequestError(f"{shown} cannot be read: {error}") from error
     file_column, label_column = (
@@ -98,4 +104,5 @@ def read(path: Path, *, shown: str) -> ImageTable | None:
         name = row[file_column].removeprefix("./")
         if rows.setdefault(name, row) != row:
             raise RequestError(f"{shown} has two rows for {name!r}, which differ")
-    return ImageTable(shown, columns, rows, label_column)
+    notes = decoded.notes(shown, way_out="save it as UTF-8")
+    return ImageTable(shown, columns, rows, label_column, notes)

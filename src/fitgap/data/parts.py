@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.data.disk_arrays import Images, select
+from fitgap.data.table_format import PLAIN, Format
 from fitgap.errors import RequestError
 
 Labels = NDArray[np.int64]
@@ -158,15 +159,15 @@ class Parts:
         What a person should know of how the data were read, a line each.
     words
         Of texts: what the numbers in ``x`` stand for.
-    decimal
-        Of a table: the decimal sign of its file.
+    format
+        Of a table or texts: how the file is written.
     """
 
     train: Part
     test: Part | None
     notes: tuple[str, ...] = ()
     words: "Words | None" = None
-    decimal: str = "."
+    format: Format = PLAIN
 
     def with_notes(self, notes: Sequence[str]) -> "Parts":
         """Return the same parts with further notes."""

@@ -30,8 +30,10 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
     source = b"".join(
         Path(str(module.__file__)).read_bytes() for module in (before_training, checks, duplicates)
     )
-    # Names stand in the findings, and no digest of the arrays covers them.
-    named = json.dumps([dataset.name, dataset.source, dataset.class_names, *dataset.train_names])
+    # Names and notes stand in the findings, and no digest of the arrays covers them.
+    named = json.dumps(
+        [dataset.name, dataset.source, dataset.class_names, dataset.notes, *dataset.train_names]
+    )
     key = hashlib.sha256(f"{dataset.digest} {split.digest} {named}".encode() + source).hexdigest()
     path = project.state_folder() / "data_reports" / f"{key}.json"
     with contextlib.ExitStack() as stack:

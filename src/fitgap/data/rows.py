@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "None", "<NA>", "?")
 
 SIGNS = "$€£¥₩%"
-# As people write quantities: $1,234.50 or 12 % or −3 €.
+GROUPING = ",'’ \u00a0\u2009\u202f"  # between thousands: commas, apostrophes, spaces
+# As people write quantities: $1,234.50 or 12 % or −3 € or 1 234.
 _QUANTITY = re.compile(
-    rf"[{SIGNS}]?\s?([-+−]?)\s?[{SIGNS}]?\s?(\d+|\d{{1,3}}(?:,\d{{3}})+)(\.\d+)?\s?[{SIGNS}]?"
+    rf"[{SIGNS}]?\s?([-+−]?)\s?[{SIGNS}]?\s?"
+    rf"(\d+|\d{{1,3}}(?P<between>[{GROUPING}])\d{{3}}(?:(?P=between)\d{{3}})*)"
+    rf"(\.\d+)?\s?[{SIGNS}]?"
 )
 
 Inputs = dict[str, NDArray[Any]]
@@ -50,10 +53,10 @@ def _is_whole_float(cell: object) -> bool:
 def numbers_of(cells: NDArray[np.str_]) -> NDArray[np.float64]:
     """Return cells as numbers, booleans as 0 and 1; NaN where they are none; shape (n,).
 
-    The signs of currencies and of percent are left out, and so are the commas between thousands.
+    The signs of currencies and of percent are left out, and so is what stands between thousands.
 
-    >>> numbers_of(np.array(["$1,234.50", "7 %", "−2", "1,23"])).tolist()
-    [1234.5, 7.0, -2.0, nan]
+    >>> numbers_of(np.array(["$1,234.50", "7 %", "−2", "1 234 567", "1,23"])).tolist()
+    [1234.5, 7.0, -2.0, 1234567.0, nan]
     """
     import pandas as pd
 
@@ -64,8 +67,8 @@ def numbers_of(cells: NDArray[np.str_]) -> NDArray[np.float64]:
     values: NDArray[np.float64] = numbers.to_numpy(np.float64, copy=True)
     for i in np.flatnonzero(np.isnan(values) & (cells != "")).tolist():
         if found := _QUANTITY.fullmatch(cells[i]):
-            sign, digits, decimals = found.groups(default="")
-            values[i] = float(sign.replace("−", "-") + digits.replace(",", "") + decimals)
+            sign, digits, between, decimals = found.groups(default="")
+            values[i] = float(sign.replace("−", "-") + digits.replace(between, "") + decimals)
     return values
 
 

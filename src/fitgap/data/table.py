@@ -18,9 +18,10 @@ from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
 from fitgap.data import table_columns, table_file, texts
 from fitgap.data.parts import Column, Part, Parts, RawLabels, SplitColumns, by_column
-from fitgap.data.rows import MISSING, SIGNS, numbers_of
+from fitgap.data.rows import GROUPING, MISSING, SIGNS, numbers_of
 from fitgap.data.table_columns import File
 from fitgap.data.table_file import Cells, is_missing
+from fitgap.data.table_format import PLAIN, Format
 from fitgap.data.times import as_times
 from fitgap.errors import RequestError
 
@@ -71,13 +72,14 @@ def read(
     del memory_limit, key
     targets = [config.label] if isinstance(config.label, str) else list(config.label)
     notes: list[str] = []
-    read_files, decimal = {}, "."
+    read_files: dict[str, File] = {}
+    form = PLAIN
     for setting, path in zip(_paths(config), files(config), strict=True):
-        found = table_file.read(path, config, targets=targets, usual_decimal=decimal)
+        found = table_file.read(path, config, targets=targets, usual=form)
         count = len(next(iter(found.cells.values()), ()))
         read_files[setting] = File(path, found.cells, np.arange(1, count + 1))
         notes += found.notes
-        decimal = found.decimal if setting == "path" else decimal
+        form = found.format if setting == "path" else form
     first = read_files["path"]
     try:
         for each in read_files.values():
@@ -117,13 +119,16 @@ def read(
             f"missing values: {', '.join(said[:6])}{', ...' if len(said) > 6 else ''}; filled by "
             "the training partition's median, or a category of their own"
         )
-    return Parts(train, parts.get("test_path"), tuple(notes), decimal=decimal)
+    return Parts(train, parts.get("test_path"), tuple(notes), format=form)
 
 
-def read_rows(path: Path, config: TableConfig, *, usual_decimal: str = ".") -> "pd.DataFrame":
+def read_rows(
+    path: Path, config: TableConfig, *, usual: Format
+) -> tuple["pd.DataFrame", list[str]]:
     """Read the rows of a file whose targets nobody knows, as `read` does: text by column.
 
-    ``usual_decimal`` is the decimal sign of the file that the network learned from.
+    ``usual`` is how the file is written that the network learned from. Of a file that is written
+    otherwise, the notes say how.
 
     Raises
     ------
@@ -132,8 +137,9 @@ def read_rows(path: Path, config: TableConfig, *, usual_decimal: str = ".") -> "
     """
     import pandas as pd
 
-    cells = table_file.read(path, config, targets=(), usual_decimal=usual_decimal).cells
-    return pd.DataFrame({name: column.astype(object) for name, column in cells.items()})
+    found = table_file.read(path, config, targets=(), usual=usual)
+    frame = pd.DataFrame({name: column.astype(object) for name, column in found.cells.items()})
+    return frame, found.notes if found.format != usual else []
 
 
 def _part(
@@ -241,7 +247,7 @@ def _labels(each: File, targets: Sequence[str]) -> RawLabels:
 def _signs_left_out(each: File, kinds: Sequence[Column]) -> list[str]:
     """Say which columns of numbers have signs that `numbers_of` leaves out."""
     found = {}
-    signs = {*SIGNS, ","}
+    signs = {*SIGNS, *GROUPING}
     for column in kinds:
         cells = each.cells[column.name].tolist()
         if column.is_number and not signs.isdisjoint("".join(cells)):

@@ -1,5 +1,6 @@
 """Which columns of a table are features, and whether they hold numbers or categories."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,17 +10,20 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
-from fitgap.data import table_file, texts
+from fitgap.data import texts
 from fitgap.data.labels import natural_key
 from fitgap.data.parts import Column, SplitColumns, Words
 from fitgap.data.rows import numbers_of
 from fitgap.data.table_file import Cells, is_missing
+from fitgap.data.table_format import SEPARATORS, matches
 from fitgap.errors import RequestError
 
 # A column of numbers may hold so many cells of text before it is taken as one of text.
 _FEW_TEXTS = 0.1
 _MOST_CATEGORIES = 1000  # of a column that is not embedded
 _FEWEST_ROWS = 20  # below, "different in every row" says nothing
+_UNNAMED = "label"  # the target, where dataset.label is left out
+_TARGETS = ("target", "class", "y", "labels", "species", "outcome", "category", "diagnosis")
 _MONTH = r"(?i:(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)"
 _DAY = (
     r"\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}"
@@ -48,7 +52,7 @@ def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
     for target in targets:
         if target not in names:
             raise RequestError(
-                f"dataset.label={target} is no column of {shown}{did_you_mean(target, names)}"
+                f"dataset.label={target} is no column of {shown}{_way_out(target, names)}"
             )
     if len(names) <= len(targets):
         raise RequestError(f"there must be a column besides {', '.join(map(repr, targets))}")
@@ -60,6 +64,19 @@ def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
         )
     if len(each.cells[names[0]]) == 0:
         raise RequestError(f"{each.path.name}: there are no rows")
+
+
+def _way_out(target: str, names: Sequence[str]) -> str:
+    """Return what to do where no column has the name of the target."""
+    if len(names) == 1:
+        return "; if that is more than one column, name what separates them: dataset.separator"
+    for name in names:
+        if target in re.split("|".join(map(re.escape, SEPARATORS)), name):
+            return f"; the first line has another separator in {name!r}: use one separator"
+    if target == _UNNAMED:  # dataset.label may be left out
+        likely = next((name for name in names if name.lower() in _TARGETS), names[-1])
+        return f"; name the column of the target, for example dataset.label={likely}"
+    return did_you_mean(target, names)
 
 
 def choose(
@@ -154,7 +171,7 @@ def _why_no_categories(column: NDArray[np.str_]) -> str:
     if len(present) == 0:
         return "it is empty"
     is_number = np.isfinite(numbers_of(present)).mean() >= 1 - _FEW_TEXTS
-    if is_number or table_file.matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
+    if is_number or matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
         return ""
     if distinct == count:
         return "it is different in every row, as an identifier is"
@@ -196,7 +213,7 @@ def kinds_of(
             continue
         if not wanted and is_number.mean() >= 1 - _FEW_TEXTS:
             _refuse_text(read_files, name)
-        if not wanted and table_file.matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
+        if not wanted and matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
             raise RequestError(
                 f"column {name!r} holds dates ({present[0]}), which a network cannot learn from: "
                 f"leave it out with 'dataset.drop=[{name}]', take it as the time of a row with "

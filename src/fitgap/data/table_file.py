@@ -1,7 +1,7 @@
-"""From a file of a table to its cells as text: separator, encoding, decimal sign are found out.
+"""From a file of a table to its cells as text.
 
-What was found is said, and each has a setting that says otherwise. Parquet files say all of it
-themselves.
+How the file is written is found out (`fitgap.data.table_format`, `fitgap.data.encodings`) and said,
+and each of it has a setting that says otherwise. Parquet files say all of it themselves.
 """
 
 import contextlib
@@ -19,8 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import TableConfig
-from fitgap.data import zip_bombs
+from fitgap.data import encodings, table_format, zip_bombs
+from fitgap.data.encodings import Decoded
 from fitgap.data.rows import MISSING, texts_of
+from fitgap.data.table_format import PLAIN, SEPARATORS, Format, name_of, without_quoted
 from fitgap.errors import RequestError, first_line
 
 if TYPE_CHECKING:
@@ -28,13 +30,20 @@ if TYPE_CHECKING:
 
 Cells = dict[str, NDArray[np.str_]]
 
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # the marks with which such a file begins
-_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-_NAMES = {**_SEPARATORS, " ": "spaces"}
-_SIGN = r"[-+−$€£¥₩%\s]*"  # before and behind a number; `numbers_of` leaves it out
-_GROUPED = (
-    rf"{_SIGN}\d{{1,3}}(\.\d{{3}})+(,\d+)?{_SIGN}"  # by thousands, where the comma is decimal
-)
+_OTHER_FILES = {  # by what they begin with
+    b"PK\x03\x04": "an Excel workbook or another archive: save it as CSV, or unpack it",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save it as CSV",
+    b"PAR1": "a Parquet file: name it .parquet",
+    b"BZh": "packed by bzip2: unpack it",
+    b"\xfd7zXZ": "packed by xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "packed by zstd: unpack it",
+    b"%PDF": "a PDF document: save its table as CSV",
+    b"SQLite format 3": "an SQLite database: export its table as CSV",
+    b"version https://git-lfs": "a pointer of Git LFS: fetch the file with 'git lfs pull'",
+    b"<": "a page of HTML or XML: save its table as CSV",
+    b"{": "JSON: save it as CSV, for example with pandas.read_json(...).to_csv(...)",
+    b"[{": "JSON: save it as CSV, for example with pandas.read_json(...).to_csv(...)",
+}
 
 
 class Table(NamedTuple):
@@ -46,17 +55,17 @@ class Table(NamedTuple):
         Text by column, stripped; numbers with a decimal point; "" for what is missing.
     notes
         What was found out, a line each.
-    decimal
-        The file's decimal sign.
+    format
+        How the file is written.
     """
 
     cells: Cells
     notes: list[str]
-    decimal: str
+    format: Format
 
 
 def read(
-    path: Path, config: TableConfig, *, targets: Sequence[str], usual_decimal: str = "."
+    path: Path, config: TableConfig, *, targets: Sequence[str], usual: Format = PLAIN
 ) -> Table:
     """Read a file.
 
@@ -69,8 +78,9 @@ def read(
         ``missing`` names further cells that hold nothing.
     targets
         The columns of ``dataset.label``, whose cells stay as they are.
-    usual_decimal
-        The decimal sign of a file that shows none: 1.234 alone may be more than one thousand.
+    usual
+        How an earlier file of the same kind is written, for what this one does not show: 1.234
+        alone may be more than one thousand.
 
     Raises
     ------
@@ -79,61 +89,31 @@ def read(
     """
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, config, targets)
-    try:
-        content = _content(path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from error
-    if config.encoding is None and not content.startswith(_UTF_16) and b"\0" in content[:4096]:
-        raise RequestError(
-            f"{path} is no text: save it as CSV, unpack it, or say how its text is written, as "
-            "dataset.encoding=utf-16-le"
-        )
-    try:
-        text, encoding = _decoded(content, config.encoding)
-    except (UnicodeError, LookupError) as error:
-        raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
-    text, said_separator = _lines_of(text)
-    separator = config.separator or said_separator or _separator(text, path)
-    header = [name.strip() for name in next((row for _, row in _rows(text, separator) if row), [])]
-    if not header:
-        raise RequestError(f"{path} cannot be read as CSV: it has no line of column names")
-    if all(re.fullmatch("'.+'", name) for name in header):
-        header = [name[1:-1] for name in header]
-    has_header = _has_header(header, config, targets, path)
-    names = header if has_header else [f"column_{i}" for i in range(1, len(header) + 1)]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise RequestError(f"{path} cannot be read as CSV: there are two columns {twice[0]!r}")
+    decoded = _decoded(path, config.encoding, usual.encoding)
+    text, said = _lines_of(decoded.text)
+    separator = (config.separator or "").replace("\\t", "\t") or said
+    separator = separator or table_format.separator_of(text, path, usual=usual.separator)
+    if separator == " ":  # one or more of them
+        text = "\n".join(re.sub(" +", " ", line.strip()) for line in text.splitlines())
+    names, has_header = _names(text, separator, config, targets, path)
     cells = _parsed(text, separator, names, has_header=has_header, path=path)
     _refuse_mixed_separators(text, separator, cells, path)
-    decimal = config.decimal or _decimal(cells, separator) or usual_decimal
+    decimal = config.decimal or table_format.decimal_of(cells, separator, usual=usual.decimal)
     notes = []
-    if separator != "," and _suffix(path) != ".tsv":
-        notes.append(f"{path.name}: columns are separated by {_NAMES.get(separator, separator)}")
+    if separator != "," and table_format.suffix_of(path) != ".tsv":
+        notes.append(f"{path.name}: columns are separated by {name_of(separator)}")
     if decimal == ",":
-        cells = {name: _with_point(column) for name, column in cells.items()}
+        cells = {name: table_format.with_point(column) for name, column in cells.items()}
         notes.append(f"{path.name}: numbers have a decimal comma (dataset.decimal)")
-    if encoding not in ("utf-8", "utf-8-sig"):
-        notes.append(f"{path.name}: read as {encoding} (dataset.encoding)")
-    return Table(_emptied(cells, config, targets), notes, decimal)
+    notes += decoded.notes(path.name)
+    found = Format(separator, decimal, decoded.encoding)
+    return Table(_emptied(cells, config, targets), notes, found)
 
 
 def is_missing(column: NDArray[np.str_]) -> NDArray[np.bool_]:
     """Tell which cells hold nothing."""
     missing: NDArray[np.bool_] = column == ""
     return missing
-
-
-def matches(column: NDArray[np.str_], pattern: str) -> NDArray[np.bool_]:
-    """Tell which cells are wholly of a regular expression."""
-    compiled = re.compile(pattern)
-    return np.array([compiled.fullmatch(cell) is not None for cell in column.tolist()], np.bool_)
-
-
-def _suffix(path: Path) -> str:
-    """Return the ending of a file's name, without that of its compression."""
-    name = path.name.lower()
-    return Path(name.removesuffix(".gz")).suffix
 
 
 def _content(path: Path) -> bytes:
@@ -147,16 +127,23 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _decoded(content: bytes, encoding: str | None) -> tuple[str, str]:
-    if encoding is None:
-        if content.startswith(_UTF_16):
-            encoding = "utf-16"
-        else:
-            try:
-                return content.decode("utf-8-sig"), "utf-8"
-            except UnicodeDecodeError:
-                encoding = "latin-1"
-    return content.decode(encoding), encoding
+def _decoded(path: Path, encoding: str | None, usual: str) -> Decoded:
+    try:
+        content = _content(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from error
+    if kind := next((kind for mark, kind in _OTHER_FILES.items() if content.startswith(mark)), ""):
+        raise RequestError(f"{path} is no table but {kind}")
+    try:
+        (decoded,) = encodings.decoded([content], encoding=encoding, usual=usual)
+    except (UnicodeError, LookupError) as error:
+        raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
+    if encoding is None and "\0" in decoded.text[:4096]:
+        raise RequestError(
+            f"{path} is no text: save it as CSV, unpack it, or say how its text is written, as "
+            "dataset.encoding=utf-16-le"
+        )
+    return decoded
 
 
 def _lines_of(text: str) -> tuple[str, str | None]:
@@ -178,38 +165,34 @@ def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
 
     They end before a cell that is longer than Python's reader takes; pandas takes it.
     """
-    skips = separator in _SEPARATORS and separator != "\t"
+    skips = separator in SEPARATORS and separator != "\t"
     reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=skips)
     with contextlib.suppress(csv.Error):
         for row in reader:
             yield reader.line_num, row
 
 
-def _refuse_mixed_separators(text: str, separator: str, cells: Cells, path: Path) -> None:
-    """Refuse a table in which other lines have another separator than the first."""
-    *others, last = cells
-    if not others or not is_missing(cells[last]).any():
-        return
-    signs = [sign for sign in _SEPARATORS if sign != separator]
-    for line, row in _rows(text, separator):
-        found = [sign for sign in signs if len(row) == 1 and row[0].count(sign) == len(others)]
-        if found:
-            raise RequestError(
-                f"{path}: the first line is separated by {_NAMES.get(separator, separator)}, but "
-                f"line {line} by {_NAMES[found[0]]} ({row[0][:40]!r}); use one separator"
-            )
-
-
-def _separator(text: str, path: Path) -> str:
-    if _suffix(path) == ".tsv":
-        return "\t"
-    first = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
-    if not any(first.count(sign) for sign in _SEPARATORS):
-        lines = [line.strip() for line in text.strip().splitlines()[:20]]
-        counts = {line.count(" ") for line in lines}
-        if len(lines) > 1 and len(counts) == 1 and counts != {0}:
-            return " "
-    return max(_SEPARATORS, key=first.count)
+def _names(
+    text: str, separator: str, config: TableConfig, targets: Sequence[str], path: Path
+) -> tuple[list[str], bool]:
+    """Return the names of the columns, and whether the first line holds them."""
+    rows = (row for _, row in _rows(text, separator) if row)
+    header = [name.strip() for name in next(rows, [])]
+    if not header:
+        raise RequestError(f"{path} cannot be read as CSV: it has no line of column names")
+    if all(re.fullmatch("'.+'", name) for name in header):
+        header = [name[1:-1] for name in header]
+    numbered = [f"column_{i}" for i in range(1, len(header) + 1)]
+    if not _has_header(header, config, targets, path):
+        return numbered, False
+    if header.count("") > 1:  # one alone holds the names of rows
+        header = [name or number for name, number in zip(header, numbered, strict=True)]
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise RequestError(
+            f"{path} cannot be read as CSV: there are two columns {twice[0]!r}; give one of them "
+            "another name in the first line"
+        )
+    return header, True
 
 
 def _has_header(
@@ -225,6 +208,29 @@ def _has_header(
             "column_1, column_2, ..."
         )
     return True
+
+
+def _refuse_mixed_separators(text: str, separator: str, cells: Cells, path: Path) -> None:
+    """Refuse a table in which a line has other separators than the first."""
+    *others, last = cells
+    if not others or not is_missing(cells[last]).any():
+        return
+    lines = text.split("\n")
+    for line, row in _rows(text, separator):
+        plain = without_quoted(lines[line - 1])
+        if len(row) > 1:
+            plain = re.sub(r"(?<=\d),(?=\d)", "", plain)  # decimal commas
+        found = [
+            sign
+            for sign in SEPARATORS
+            if sign != separator and len(row) <= len(others) == len(row) - 1 + plain.count(sign)
+        ]
+        if found:
+            also = "" if len(row) == 1 else f"{name_of(separator)} and "
+            raise RequestError(
+                f"{path}: the first line is separated by {name_of(separator)}, but line {line} by "
+                f"{also}{name_of(found[0])} ({lines[line - 1][:40]!r}); use one separator"
+            )
 
 
 def _parsed(
@@ -243,61 +249,49 @@ def _parsed(
                 dtype=str,
                 keep_default_na=False,
                 index_col=False,
-                skipinitialspace=separator in _SEPARATORS and separator != "\t",
+                skipinitialspace=separator in SEPARATORS and separator != "\t",
                 engine="c",
             )
     except (ValueError, OSError, pd.errors.ParserWarning) as error:
-        reason = " ".join(str(error).split())
-        if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", reason):
-            expected, line, saw = found.groups()
-            reason = (
-                f"line {line} has {saw} cells, those before {expected}; take out what stands "
-                f"before the header, and quote a cell that holds {_NAMES.get(separator, separator)}"
-            )
-        if reason.startswith("Length of header or names"):
-            reason = _longer_row(text, separator, names) or reason
+        reason = _reason(" ".join(str(error).split()), text, separator, names)
         raise RequestError(f"{path} cannot be read as CSV: {reason}") from error
     return {
         name: np.char.strip(frame[name].fillna("").to_numpy().astype(np.str_)) for name in names
     }
 
 
-def _longer_row(text: str, separator: str, names: Sequence[str]) -> str | None:
-    """Say which is the first row of more cells than there are names."""
-    for line, row in _rows(text, separator):
-        if len(row) > len(names):
-            return (
-                f"the first line has {len(names)} cells, line {line} has {len(row)}; name "
-                f"all {len(row)} columns in the first line, or remove it and say "
-                "dataset.header=false, which names them column_1, column_2, ..."
-            )
-    return None
-
-
-def _decimal(cells: Cells, separator: str) -> str:
-    """Return the decimal sign that the numbers show; "" if they show none."""
-    if separator == ",":
-        return "."
-    with_comma = with_point = 0
-    for column in cells.values():
-        some = column[:1000]
-        with_comma += int(matches(some, rf"{_SIGN}\d+(\.\d{{3}})*,\d+{_SIGN}").sum())
-        has_point = matches(some, rf"{_SIGN}\d+(,\d{{3}})*\.\d+{_SIGN}")
-        with_point += int((has_point & ~matches(some, _GROUPED)).sum())
-    if with_comma == with_point == 0:
-        return ""
-    return "," if with_comma > with_point else "."
-
-
-def _with_point(column: NDArray[np.str_]) -> NDArray[np.str_]:
-    """Return a column of decimal commas with decimal points, and without points of thousands."""
-    is_number = matches(column, rf"{_SIGN}[\d.]*\d,\d+([eE][-+]?\d+)?{_SIGN}")
-    is_grouped = matches(column, _GROUPED)
-    has_point = np.char.find(column, ".") >= 0
-    if (is_grouped | ~has_point).all():  # 1.234 is one thousand here
-        is_number = is_number | is_grouped
-    pointed = np.char.replace(np.char.replace(column, ".", ""), ",", ".")
-    return np.where(is_number, pointed, column)
+def _reason(said: str, text: str, separator: str, names: Sequence[str]) -> str:
+    """Return what is wrong with a file, in words that name the line."""
+    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said):
+        expected, line, saw = found.groups()
+        return (
+            f"line {line} has {saw} cells, those before {expected}; take out what stands before "
+            f"the header, and quote a cell that holds {name_of(separator)}"
+        )
+    if found := re.search(r"EOF inside string starting at row (\d+)", said):
+        return f"a quotation mark in line {int(found[1]) + 1} has none that ends its cell"
+    if not said.startswith("Length of header or names"):
+        return said
+    first, *others = [(line, row) for line, row in _rows(text, separator) if row]
+    longer = ((line, len(row)) for line, row in others if len(row) > len(names))
+    line, saw = next(longer, (0, 0))
+    shown = text.split("\n")[first[0] - 1].strip()
+    signs = [sign for sign in SEPARATORS if sign in without_quoted(shown)]
+    if len(signs) > 1 and saw == 1 + sum(map(without_quoted(shown).count, signs)):
+        return (
+            f"the first line mixes {' and '.join(map(name_of, signs))} ({shown[:40]!r}), line "
+            f"{line} has {saw} cells separated by {name_of(separator)}; use one separator"
+        )
+    if len(names) == 1:
+        return (
+            f"the first line ({shown[:40]!r}) has 1 cell, line {line} has {saw}; remove all lines "
+            "before the one with the names of the columns"
+        )
+    return (
+        f"the first line has {len(names)} cells, line {line} has {saw}; name all {saw} columns in "
+        "the first line, or remove it and say dataset.header=false, which names them column_1, "
+        "column_2, ..."
+    )
 
 
 def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells:
@@ -327,7 +321,7 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Table:
         "number in them"
         for name in nested
     ]
-    return Table(_emptied(cells, config, targets), notes, ".")
+    return Table(_emptied(cells, config, targets), notes, PLAIN)
 
 
 def nested_columns(frame: "pd.DataFrame") -> list[Any]:

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig, TextsConfig
-from fitgap.data import table_file
+from fitgap.data import encodings, table_file
+from fitgap.data.encodings import Decoded
 from fitgap.data.parts import Part, Parts, SplitColumns, Words
 from fitgap.data.rows import numbers_of
+from fitgap.data.table_format import PLAIN, Format
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def read(
     columns.refuse("texts have no such column")
     path = Path(config.path).expanduser()
     try:
-        by_part, notes = (_of_table(path, config), []) if path.is_file() else _of_folder(path)
+        by_part, notes, form = (_of_table if path.is_file() else _of_folder)(path, config)
     except RequestError as error:
         raise RequestError(f"dataset.path={config.path}: {error}") from error
     if "train" not in by_part:
@@ -94,7 +96,7 @@ def read(
     train = parts["train"]
     if "val" in parts:
         train = train.followed_by(parts["val"])
-    return Parts(train, parts.get("test"), tuple(notes), words=words)
+    return Parts(train, parts.get("test"), tuple(notes), words=words, format=form)
 
 
 def as_numbers(
@@ -108,38 +110,45 @@ def as_numbers(
     return x
 
 
-def read_files(paths: Iterable[Path]) -> list[str]:
-    """Return the texts of some files; UTF-8, else latin-1.
+def read_files(paths: Iterable[Path], config: TextsConfig, *, usual: Format) -> list[Decoded]:
+    """Return the texts of some files.
+
+    ``usual`` is how earlier files of the same kind are written.
 
     Raises
     ------
     RequestError
         If one cannot be read.
     """
-    texts = []
+    contents = []
     for path in paths:
         try:
             if path.exists() and not path.is_file():  # a pipe would be waited for
                 raise RequestError(f"{path} is no regular file")
-            content = path.read_bytes()
+            contents.append(path.read_bytes())
         except OSError as error:
             raise RequestError(f"{path} cannot be read: {error.strerror}") from error
-        try:
-            texts.append(content.decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            texts.append(content.decode("latin-1"))
-    return texts
+    try:
+        return encodings.decoded(contents, encoding=config.encoding, usual=usual.encoding)
+    except (UnicodeError, LookupError) as error:
+        raise RequestError(f"a text cannot be read: {error} (dataset.encoding)") from error
 
 
-def read_rows(path: Path, config: TextsConfig) -> "pd.DataFrame":
-    """Return the text column of a table; its other columns are not read.
+def read_rows(
+    path: Path, config: TextsConfig, *, usual: Format
+) -> tuple["pd.DataFrame", list[str]]:
+    """Return the text column of a table, and notes as `fitgap.data.table.read_rows` has them.
+
+    ``usual`` is how the file is written that the network learned from.
 
     Raises
     ------
     RequestError
         If it is not there.
     """
-    return frame_of(_column(path, _cells(path, config), config.text, "text").tolist(), config)
+    found = _table(path, config, usual)
+    frame = frame_of(_column(path, found.cells, config.text, "text").tolist(), config)
+    return frame, found.notes if found.format != usual else []
 
 
 def frame_of(texts: Sequence[str], config: TextsConfig) -> "pd.DataFrame":
@@ -149,21 +158,32 @@ def frame_of(texts: Sequence[str], config: TextsConfig) -> "pd.DataFrame":
     return pd.DataFrame({config.text: texts})
 
 
-def _of_folder(path: Path) -> tuple[dict[str, Found], list[str]]:
+Texts = tuple[dict[str, Found], list[str], Format]
+
+
+def _of_folder(path: Path, config: TextsConfig) -> Texts:
     found, others = _in_folder(path)
     if not found:
         raise RequestError("there is no .txt file in a folder of its class")
-    texts = read_files(file for _, _, file in found)
+    texts = read_files((file for _, _, file in found), config, usual=PLAIN)
     by_part: dict[str, Found] = {}
-    for (part, label, file), text in zip(found, texts, strict=True):
+    for (part, label, file), each in zip(found, texts, strict=True):
         name = str(file.relative_to(path))
-        if not text.strip():
+        if not each.text.strip():
             raise RequestError(f"{name} is empty")
-        by_part.setdefault(part, []).append((name, text, label))
-    more = ", ..." if len(others) > _MOST_NAMED else ""
-    shown = ", ".join(others[:_MOST_NAMED])
-    said = f"not read, since they are no .txt files of a class: {len(others)} files ({shown}{more})"
-    return by_part, [said] if others else []
+        by_part.setdefault(part, []).append((name, each.text, label))
+    notes = []
+    if others:
+        more = ", ..." if len(others) > _MOST_NAMED else ""
+        shown = ", ".join(others[:_MOST_NAMED])
+        notes.append(
+            f"not read, since they are no .txt files of a class: {len(others)} files "
+            f"({shown}{more})"
+        )
+    # All that are no UTF-8 are of one encoding.
+    at = next((i for i, each in enumerate(texts) if each.encoding != "utf-8"), 0)
+    notes += texts[at].notes(str(found[at][2].relative_to(path)))
+    return by_part, notes, Format(encoding=texts[at].encoding)
 
 
 def _in_folder(path: Path) -> tuple[list[tuple[str, str, Path]], list[str]]:
@@ -181,8 +201,9 @@ def _in_folder(path: Path) -> tuple[list[tuple[str, str, Path]], list[str]]:
     return found, others
 
 
-def _of_table(path: Path, config: TextsConfig) -> dict[str, Found]:
-    cells = _cells(path, config)
+def _of_table(path: Path, config: TextsConfig) -> Texts:
+    table = _table(path, config, PLAIN)
+    cells = table.cells
     texts = _column(path, cells, config.text, "text")
     labels = _column(path, cells, config.label, "label")
     for name, column in ((config.text, texts), (config.label, labels)):
@@ -194,18 +215,21 @@ def _of_table(path: Path, config: TextsConfig) -> dict[str, Found]:
                 f"dataset=table dataset.text={config.text} dataset.skip_unreadable=true)"
             )
     names = [f"{path.name}, row {row}" for row in range(1, len(texts) + 1)]
-    return {"train": list(zip(names, texts.tolist(), labels.tolist(), strict=True))}
+    found = list(zip(names, texts.tolist(), labels.tolist(), strict=True))
+    return {"train": found}, table.notes, table.format
 
 
-def _cells(path: Path, config: TextsConfig) -> table_file.Cells:
-    as_table = TableConfig("table", path=str(path), label=config.label)
-    return table_file.read(path, as_table, targets=[config.text, config.label]).cells
+def _table(path: Path, config: TextsConfig, usual: Format) -> table_file.Table:
+    as_table = TableConfig("table", path=str(path), label=config.label, encoding=config.encoding)
+    return table_file.read(path, as_table, targets=[config.text, config.label], usual=usual)
 
 
 def _column(path: Path, cells: table_file.Cells, name: str, setting: str) -> NDArray[np.str_]:
     if name not in cells:
+        nearest = did_you_mean(name, list(cells))
         raise RequestError(
             f"dataset.{setting}={name} is no column of {path.name}, which has "
-            f"{', '.join(list(cells)[:8])}{did_you_mean(name, list(cells))}"
+            f"{', '.join(list(cells)[:8])}{nearest}"
+            + ("" if nearest else "; name its columns with dataset.text and dataset.label")
         )
     return cells[name]

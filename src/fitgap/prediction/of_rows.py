@@ -1,6 +1,7 @@
 """What a run's network predicts for a person's rows: of a table, texts or an array."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +43,13 @@ def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ())
     """
     settings = run.config.dataset
     if isinstance(settings, TableConfig):
-        frame = table.read_rows(path, settings, usual_decimal=run.decimal)
+        frame, notes = table.read_rows(path, settings, usual=run.format)
     elif isinstance(settings, TextsConfig):
-        frame = texts.read_rows(path, settings)
+        frame, notes = texts.read_rows(path, settings, usual=run.format)
     else:
         raise RequestError(f"run {run.run_id} was not trained on a table, but {path} is one")
-    return _predict_frame(
-        run, frame, [f"row {row}" for row in range(1, len(frame) + 1)], str(path), trusted
-    )
+    sources = [f"row {row}" for row in range(1, len(frame) + 1)]
+    return replace(_predict_frame(run, frame, sources, str(path), trusted), notes=notes)
 
 
 def predict_texts(
@@ -65,8 +65,15 @@ def predict_texts(
     settings = run.config.dataset
     if not isinstance(settings, TextsConfig):
         raise RequestError(f"run {run.run_id} was not trained on texts, but {paths[0]} is one")
-    frame = texts.frame_of(texts.read_files(paths), settings)
-    return _predict_frame(run, frame, list(paths), "texts", trusted)
+    decoded = texts.read_files(paths, settings, usual=run.format)
+    frame = texts.frame_of([each.text for each in decoded], settings)
+    notes = [
+        note
+        for path, each in zip(paths, decoded, strict=True)
+        if each.encoding not in ("utf-8", run.format.encoding)
+        for note in each.notes(path.name)
+    ]
+    return replace(_predict_frame(run, frame, list(paths), "texts", trusted), notes=notes)
 
 
 def _predict_frame(

@@ -37,6 +37,8 @@ class Predictions:
         One per class, label or number.
     task
         See `fitgap.config.tasks`.
+    notes
+        How a file was read that is written otherwise than the one the network learned from.
     """
 
     sources: Sequence[int | str | Path]
@@ -45,6 +47,7 @@ class Predictions:
     outputs: NDArray[np.float32]
     class_names: Sequence[str]
     task: str = "classes"
+    notes: Sequence[str] = ()
 
     @property
     def predicted(self) -> Labels:

@@ -55,9 +55,10 @@ def to_table(predictions: Predictions) -> "Table":
 
 def notes(predictions: Predictions) -> list[str]:
     """Return what a reader of the table must know."""
-    if predictions.task != "label_sets":
-        return []
-    return [f"Probabilities; {GIVEN} a label counts as given, above {THRESHOLD:g}."]
+    found = list(predictions.notes)
+    if predictions.task == "label_sets":
+        found.append(f"Probabilities; {GIVEN} a label counts as given, above {THRESHOLD:g}.")
+    return found
 
 
 def _cells(predictions: Predictions) -> list[list[str]]:

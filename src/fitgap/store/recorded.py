@@ -20,6 +20,7 @@ from fitgap import store
 from fitgap.config import parameters
 from fitgap.config import settings as config
 from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
+from fitgap.data.table_format import Format
 from fitgap.errors import RequestError, first_line
 from fitgap.trust import models, text
 from fitgap.trust import settings as trust
@@ -47,8 +48,8 @@ class RecordedRun:
         Of one image it takes; empty where the record does not say.
     class_names
         One per class; empty where the record does not say.
-    decimal
-        The decimal sign of the table that it learned from.
+    format
+        How the table or the texts are written that it learned from.
     model_id
         MLflow's, of the network with the weights that the run's figures belong to.
     """
@@ -64,7 +65,7 @@ class RecordedRun:
     tags: Mapping[str, str]
     image_shape: tuple[int, ...]
     class_names: tuple[str, ...]
-    decimal: str
+    format: Format
     model_id: str
 
     @property
@@ -148,7 +149,8 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         tags=run.data.tags,
         image_shape=image_shape,
         class_names=class_names,
-        decimal="," if profile.get("decimal") == "," else ".",
+        # Older records hold the decimal sign alone.
+        format=Format.from_record(profile.get("format") or profile),
         model_id=logged[-1].model_id,
     )
 

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ class RunRecord(Observer):
             "train_shape": dataset.x_train.shape,
             "test_shape": dataset.x_test.shape,
             "classes": dataset.class_names,
-            "decimal": dataset.decimal,
+            "format": asdict(dataset.format),
         }
         entity = {
             "name": dataset.name,
