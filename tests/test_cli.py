@@ -54,6 +54,7 @@ def assert_refused(done, *parts):
         (["trainign.epochs=5"], ["trainign", "did you mean training?"]),
         (["seeds=1"], ["seeds: there is no such setting", "did you mean seed?"]),
         (["optimizer.learning_rat=1"], ["did you mean optimizer.learning_rate?"]),
+        (["loss.label_smoothing=0.1"], ["set with +loss.function.label_smoothing=VALUE"]),
         (["architecture.unit=[3]"], ["did you mean architecture.units?"]),
         (["architecture=fitgap.models.dense"], ["architecture.units has no value"]),
         (["optimizer.lr=1"], ["did you mean optimizer.learning_rate?"]),

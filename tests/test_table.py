@@ -503,6 +503,13 @@ def test_a_target_of_numbers_with_a_gap_is_no_set_of_classes(tmp_path, word):
         table(tmp_path, csv(WIDTH, SHAPE, prices))
 
 
+@pytest.mark.parametrize("word", ["inf", "-Infinity", "1e999"])
+def test_a_target_of_numbers_that_is_infinite_is_no_set_of_classes(tmp_path, word):
+    prices = [f"{i / 7:.3f}" for i in range(N - 2)] + [word, "nan"]
+    with pytest.raises(RequestError, match=rf"finite numbers, but .*row 39 is {word}"):
+        table(tmp_path, csv(WIDTH, SHAPE, prices))
+
+
 def test_a_word_of_dataset_missing_is_no_class(tmp_path):
     text = csv(WIDTH, SHAPE, [*KIND[:-2], "NA", "NA"])
     assert "NA" in table(tmp_path, text).class_names

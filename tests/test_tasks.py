@@ -210,6 +210,15 @@ def test_what_does_not_fit_the_task_is_refused_before_training(run, kind, overri
         assert part in str(caught.value)
 
 
+def test_a_weight_of_no_class_is_refused_before_a_run_is_planned(compose, tmp_path):
+    x, y = made("three classes")
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y)
+    path = f"dataset.path={tmp_path / 'data.npz'}"
+    config = compose("dataset=npz", path, "training.class_weight={7: 2}")
+    with pytest.raises(RequestError, match="no class '7'"):
+        experiment.plan(config)
+
+
 def test_targets_that_are_not_finite_are_named(compose, tmp_path):
     x, y = made("prices")
     y[7] = np.nan

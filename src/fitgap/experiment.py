@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fitgap import heavy_imports, store
 from fitgap.config import project, tasks
 from fitgap.config.model_checks import check_values
@@ -28,6 +30,7 @@ from fitgap.training import (
     pruning,
 )
 from fitgap.training import data as training_data
+from fitgap.training.class_weights import sample_weights
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
 from fitgap.trust.text import scrub
@@ -109,6 +112,10 @@ def plan(config: Config) -> Plan:
         config = replace(config, split=replace(config.split, stratify=facts.stratified))
     config = tasks.resolve(config, facts.task, num_outputs=facts.num_classes)
     check_values(config, image_shape=facts.image_shape, value_type=facts.value_type)
+    # Weights of no samples: a class that does not exist is told before a sweep's other runs train.
+    sample_weights(
+        config.training.class_weight, np.empty(0, np.int64), class_names=facts.class_names
+    )
     loggers.make(config.tracking.loggers)  # a wrong one is told before anything is trained
     if facts.other_scale:
         raise RequestError(

@@ -106,6 +106,8 @@ def _describe_setting(error: OmegaConfBaseException) -> str:
         return f"{key}: there is no such setting; did you mean {usual}?"
     candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
     nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
+    if prefix == "loss":
+        nearest += f"; an argument of the loss function is set with +loss.function.{last}=VALUE"
     return f"{key}: there is no such setting{nearest}"
 
 

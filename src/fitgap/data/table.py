@@ -209,6 +209,7 @@ def _with_targets(
     for target in targets:
         cells = each.cells[target]
         blank = np.isin(cells, [*MISSING, *own])
+        _refuse_infinite(each, target, is_given=~blank)
         if blank.all() or not np.isfinite(numbers_of(cells[~blank])).all():
             # A class may be called NA, unless dataset.missing names it.
             blank = np.isin(cells, ["", *own])
@@ -231,6 +232,18 @@ def _with_targets(
         f"left out: {int(is_left_out.sum())} of {len(kept)} rows of {each.path.name}, whose target "
         f"({', '.join(targets)}) is missing"
     ]
+
+
+def _refuse_infinite(each: File, target: str, *, is_given: NDArray[np.bool_]) -> None:
+    """Refuse a target of numbers, some of which are infinite or larger than any number."""
+    numbers = numbers_of(each.cells[target])
+    infinite = np.isinf(numbers) & is_given
+    if infinite.any() and not np.isnan(numbers[is_given]).any():
+        row = int(infinite.argmax())
+        raise RequestError(
+            f"column {target!r} is the target and must hold finite numbers, but "
+            f"{each.name_of(row)} is {each.cells[target][row]!s}"
+        )
 
 
 def _labels(each: File, targets: Sequence[str]) -> RawLabels:
