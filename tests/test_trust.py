@@ -387,8 +387,9 @@ def test_a_plan_brings_along_nothing_else(override):
         overrides.check([override], what="plan.json")
 
 
-def test_a_plans_grid_is_bounded_as_a_whole():
-    many = [f"{key}=range(100)" for key in ("seed", "split.seed", "training.epochs")]
+@pytest.mark.parametrize("override", ["{}=range(100)", "hydra.sweeper.params.{}='range(100)'"])
+def test_a_plans_grid_is_bounded_as_a_whole(override):
+    many = [override.format(key) for key in ("seed", "split.seed", "training.epochs")]
     overrides.check(many[:2], what="plan.json")
     with pytest.raises(RequestError, match="more than 100000 jobs"):
         overrides.check(many, what="plan.json")
@@ -430,6 +431,13 @@ def test_a_text_of_a_record_is_a_file_of_bounded_size(kind, trained, tmp_path, m
         path.write_bytes(b"\xff\xfe" if kind == "bytes" else b"12345")
     monkeypatch.setattr(store, "MOST_TEXT", 4)
     with pytest.raises(RequestError, match=r"plan\.json of run .* (is no file|cannot be read)"):
+        store.artifact_text(run, "plan.json", uri=uri)
+
+
+def test_a_place_that_is_no_address_is_named(trained):
+    uri, run_id = trained
+    run = replace(store.find_run(uri, run_id), artifact_uri="http://[no address")
+    with pytest.raises(RequestError, match=rf"plan\.json of run {run_id} cannot be fetched"):
         store.artifact_text(run, "plan.json", uri=uri)
 
 

@@ -12,7 +12,10 @@ from fitgap.store.base import StoredRun
 
 def local_folder(artifact_uri: str) -> Path | None:
     """Return the folder of a run's files, or None if they are not in the file system."""
-    parts = urlsplit(artifact_uri)
+    try:
+        parts = urlsplit(artifact_uri)
+    except ValueError:  # whoever fetches from there says what is wrong
+        return None
     return Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
 
 

@@ -69,31 +69,35 @@ def check(overrides: Iterable[str], *, what: str, modules: Collection[str] = ())
     """
     jobs = 1
     for text in overrides:
-        if not isinstance(text, str) or text.startswith("-") or len(text) > MOST_CHARACTERS:
-            raise _refused(what, text)
-        try:
-            (override,) = OverridesParser.create().parse_overrides([text])
-        except (HydraException, ValueError, RecursionError) as error:
-            raise _refused(what, text) from error
-        if not (_is_of_hydra(override) or _is_of_experiment(override)):
-            raise _refused(what, text)
-        jobs *= _values(override)
+        jobs *= _check_one(text, what=what, modules=modules)
         if jobs > MOST_JOBS:
             raise RequestError(f"{what} asks for more than {MOST_JOBS} jobs")
-        for inside in _INTERPOLATION.findall(text):
-            if not _PLAIN_REFERENCE.fullmatch(inside):
-                raise _refused(what, text)
-        if "${" in _INTERPOLATION.sub("", text):
+
+
+def _check_one(text: object, *, what: str, modules: Collection[str]) -> int:
+    """Check one override, and return how many values of a grid it gives."""
+    if not isinstance(text, str) or text.startswith("-") or len(text) > MOST_CHARACTERS:
+        raise _refused(what, text)
+    try:
+        (override,) = OverridesParser.create().parse_overrides([text])
+    except (HydraException, ValueError, RecursionError) as error:
+        raise _refused(what, text) from error
+    if not (_is_of_hydra(override) or _is_of_experiment(override)):
+        raise _refused(what, text)
+    for inside in _INTERPOLATION.findall(text):
+        if not _PLAIN_REFERENCE.fullmatch(inside):
             raise _refused(what, text)
-        if override.key_or_group.startswith(PARAMS):
-            value = override.value()
-            assigned = value if isinstance(value, str) else override.get_value_element_as_str()
-            becomes = f"{override.key_or_group.removeprefix(PARAMS)}={assigned}"
-            if becomes.startswith(("hydra", "tracking")):
-                raise _refused(what, text)
-            check([becomes], what=what, modules=modules)
-        else:
-            _check_values(override, what=what, modules=modules)
+    if "${" in _INTERPOLATION.sub("", text):
+        raise _refused(what, text)
+    if override.key_or_group.startswith(PARAMS):
+        value = override.value()
+        assigned = value if isinstance(value, str) else override.get_value_element_as_str()
+        becomes = f"{override.key_or_group.removeprefix(PARAMS)}={assigned}"
+        if becomes.startswith(("hydra", "tracking")):
+            raise _refused(what, text)
+        return _check_one(becomes, what=what, modules=modules)
+    _check_values(override, what=what, modules=modules)
+    return _values(override)
 
 
 def _is_of_hydra(override: Override) -> bool:
