@@ -390,8 +390,13 @@ def test_a_sweep_of_which_no_network_can_be_built_is_refused_and_leaves_nothing(
     assert "error: architecture=text: " in done.err
     everything = store.find_runs(tracking_uri, experiment="study", statuses=store.ANY_STATUS)
     assert everything == []
-    [run] = study.sweep(**given | {"architecture": ["wrong_nets.broken", "dense_softmax"]})
-    assert run.status == "FINISHED"  # what can be trained has its turn
+    mixed = given | {"architecture": ["wrong_nets.broken", "dense_softmax"]}
+    runs = study.sweep(**mixed)
+    assert [run.status for run in runs] == ["FINISHED"]  # what can be trained has its turn
+    assert runs.failures == 1
+    other = mixed | {"architecture": ["wrong_nets.text", "dense_softmax"]}
+    again = study.sweep(**other)  # and what is finished is an answer, too
+    assert ([run.id for run in again], again.failures) == ([runs[0].id], 1)
     sys.modules.pop("wrong_nets")
 
 

@@ -2,7 +2,7 @@
 
 import functools
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,7 +163,8 @@ class Runs(list[Run]):
     Attributes
     ----------
     failures
-        How many of the requested runs failed.
+        How many of the requested runs failed, or could not begin because their network cannot be
+        built; these are not in the list.
     """
 
     def __init__(self, runs: Iterable[Run] = (), *, failures: int = 0) -> None:
@@ -186,7 +187,7 @@ class Runs(list[Run]):
         return str(pd.DataFrame(figures).to_html(float_format="{:.4f}".format))
 
 
-def find(uri: str, *, experiment: str, identities: Iterable[str] | None = None) -> Runs:
+def find(uri: str, *, experiment: str, identities: Sequence[str] | None = None) -> Runs:
     """Return an experiment's runs that ended.
 
     Parameters
@@ -205,9 +206,10 @@ def find(uri: str, *, experiment: str, identities: Iterable[str] | None = None) 
         by_identity = {run.tags.get("fitgap.identity"): run for run in ordered if _failed(run)}
         by_identity |= {run.tags.get("fitgap.identity"): run for run in ordered if not _failed(run)}
         ordered = [by_identity[each] for each in identities if each in by_identity]
+    without_run = 0 if identities is None else len(identities) - len(ordered)
     return Runs(
         (Run(stored, uri=uri, experiment=experiment) for stored in ordered),
-        failures=sum(map(_failed, ordered)),
+        failures=sum(map(_failed, ordered)) + without_run,
     )
 
 

@@ -133,7 +133,7 @@ class Study:
         Runs
             One run per combination, in the order of the grid. This includes runs that were
             finished before, and failed runs with their reasons. A combination whose network cannot
-            be built has no run; it is printed with its reason.
+            be built has no run; its reason is printed, and it counts as a failure.
 
         Raises
         ------

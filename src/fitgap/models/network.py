@@ -237,9 +237,8 @@ def _of_tensor_function(
     if not isinstance(features, keras.KerasTensor):
         first = _parameters(function)[0].name
         raise RequestError(
-            f"architecture={name}: a function whose first parameter ({first}) has no value in the "
-            f"settings gets the input tensor there and must return a tensor or a list of Keras "
-            f"layers, got {_kind(features)}"
+            f"architecture={name}: a function of the input tensor, its first parameter {first}, "
+            f"must return a tensor or a list of Keras layers, got {_kind(features)}"
         )
     if len(features.shape) != 2:
         raise _not_flat(name, features.shape)

@@ -98,8 +98,8 @@ def run(
     ------
     RequestError
         If any job of the grid is wrong, or the same sweep is running; nothing was started then.
-        Whether a network fits its data shows when it is built: if none of them does, nothing of
-        the sweep is recorded.
+        Whether a network fits its data shows when it is built: if none of the whole grid does,
+        nothing of the sweep is recorded.
     SystemExit
         With 1, after the others had their chance, if a run failed.
     """
@@ -126,7 +126,7 @@ def run(
         )
         parent.log_text(sweep_plan.to_json(described), sweep_plan.FILE_NAME)
         outcomes = _train(jobs, waiting, grid, workers=workers, request=request, parent=parent)
-        if parent_run is None:
+        if parent_run is None and len(waiting) == different:
             _refuse_if_all_wrong(outcomes, plan=plan, parent=parent)
         failed = _say_failures(outcomes, of=len(waiting), plan=plan, parent=parent)
         # What workers that have ended could not send: the sweep's page is made of the record.
@@ -202,7 +202,7 @@ def _train(
 
 
 def _refuse_if_all_wrong(outcomes: Sequence[Outcome], *, plan: Plan, parent: "SweepRecord") -> None:
-    """Refuse the whole sweep if a wrong request kept every job from starting."""
+    """Refuse a sweep of which nothing was finished before if no job could start either."""
     tried = [outcome for outcome in outcomes if outcome.failure is not None]
     if not tried or not all(one.is_wrong for one in tried) or any(one.result for one in outcomes):
         return
