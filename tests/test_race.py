@@ -19,7 +19,8 @@ from fitgap.comparison.race_rounds import Request
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED
 from fitgap.errors import RequestError
 from fitgap.report import race_chart
-from fitgap_lab.calibration import races
+from fitgap_lab.benchmark import generated_runs
+from fitgap_lab.calibration import races, recorded_races
 
 
 def raced(rng, truth, *, rounds, margin=0.005):
@@ -159,6 +160,25 @@ def test_of_candidates_at_different_distances_a_race_takes_at_most_half_of_the_r
     design = races.fixed(behind, splits=splits, overlap=0.0, repetitions=repetitions)
     assert (race.false, design.false) == (0, 0)
     assert race.shown >= design.shown
+
+
+
+def test_races_of_recorded_candidates_decide_the_same_with_fewer_runs(monkeypatch):
+    monkeypatch.setattr(recorded_races, "REPETITIONS", 20)
+    means = 0.9 - np.array([0.0, 0.01, 0.02, 0.03, 0.04, 0.05])
+    covariance = 0.01**2 + 0.007**2 * np.eye(6)
+    candidates = recorded_races.Candidates(means, covariance, overlap=0.0)
+    race = recorded_races.raced(candidates, 0.005)
+    design = recorded_races.fixed(candidates, 0.005, splits=math.ceil(race.runs / 3))
+    assert (race.false, design.false) == (0, 0)
+    assert race.decided >= design.decided
+
+
+def test_a_record_of_one_split_has_no_candidates_to_race(tmp_path):
+    generated_runs.write(tmp_path / "runs.db", runs=30)
+    uri = f"sqlite:///{tmp_path / 'runs.db'}"
+    with pytest.raises(RequestError, match="three common splits, got .* with 1 common"):
+        recorded_races.candidates_of(uri, generated_runs.EXPERIMENT)
 
 
 def test_a_race_uses_its_budget_and_goes_on_where_it_was(run_train):
