@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fitgap import identity
+from fitgap import components, identity
 from fitgap.config import project, settings
 from fitgap.data import datasets, readers
 from fitgap.identity import DataFacts
@@ -158,12 +158,12 @@ def package(tmp_path, monkeypatch):
     """Return a copy of the package's source, which the identity looks at instead."""
     folder = tmp_path / "fitgap"
     shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(identity, "_PACKAGE", folder)
+    monkeypatch.setattr(components, "_PACKAGE", folder)
     return folder
 
 
 def components_of(plain, *, engine="compiled"):
-    identity._component.cache_clear()
+    components.fingerprint_of_modules.cache_clear()
     config = settings.from_plain(plain)
     choice = EngineChoice(engine, xla=False, reason="")
     return dict(identity.sources_of(config, choice=choice).components)

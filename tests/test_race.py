@@ -162,7 +162,6 @@ def test_of_candidates_at_different_distances_a_race_takes_at_most_half_of_the_r
     assert race.shown >= design.shown
 
 
-
 def test_races_of_recorded_candidates_decide_the_same_with_fewer_runs(monkeypatch):
     monkeypatch.setattr(recorded_races, "REPETITIONS", 20)
     means = 0.9 - np.array([0.0, 0.01, 0.02, 0.03, 0.04, 0.05])
@@ -177,7 +176,7 @@ def test_races_of_recorded_candidates_decide_the_same_with_fewer_runs(monkeypatc
 def test_a_record_of_one_split_has_no_candidates_to_race(tmp_path):
     generated_runs.write(tmp_path / "runs.db", runs=30)
     uri = f"sqlite:///{tmp_path / 'runs.db'}"
-    with pytest.raises(RequestError, match="three common splits, got .* with 1 common"):
+    with pytest.raises(RequestError, match=r"three common splits, got .* with 1 common"):
         recorded_races.candidates_of(uri, generated_runs.EXPERIMENT)
 
 

@@ -7,58 +7,33 @@ The identity is computable without TensorFlow and, for data seen before, without
 their digests are remembered under a key of the files' sizes and times.
 """
 
-import ast
 import functools
 import hashlib
 import importlib.metadata
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fitgap.config import own_code, project
-from fitgap.config.fingerprints import file_digests, fingerprint_of
-from fitgap.config.modules import imported_names, split_target
+from fitgap.components import (
+    components_of,
+    fingerprint_of_modules,
+    reader_modules,
+    targets_of,
+)
+from fitgap.config import own_code, project, state_files
+from fitgap.config.fingerprints import file_digests
 from fitgap.config.own_code import OwnCode
 from fitgap.config.parameters import flatten, without_volatile
-from fitgap.config.schema import Config, TableConfig, TextsConfig
+from fitgap.config.schema import Config
 from fitgap.config.settings import to_plain
-from fitgap.data import before_training, datasets, preprocessing, readers, splits, texts
+from fitgap.data import before_training, datasets, preprocessing, readers, splits
 from fitgap.training.engines.choice import EngineChoice
 
 LIBRARIES = ("tensorflow", "keras", "numpy")
-# Rooms whose outcome counts as a value: settings and digests stand in the identity themselves.
-_PACKAGE = Path(__file__).parent
-_COUNTED_AS_VALUES = (
-    *(
-        f"fitgap.config.{name}"
-        for name in (
-            *("checks", "edited_code", "fingerprints", "modules", "own_code", "project", "schema"),
-            *("settings", "targets"),
-        )
-    ),
-    "fitgap.data",
-    "fitgap.errors",
-    "fitgap.heavy_imports",
-)
-# `readers` knows all readers; the others lock files, and make texts to be printed.
-_DECIDE_NOTHING = (
-    readers.__name__,
-    "fitgap.locks",
-    "fitgap.training.metric_cost",
-    "fitgap.trust.text",
-)
-_ENGINES = "fitgap.training.engines"
-_ENGINE_MODULES = {
-    "compiled": (f"{_ENGINES}.compiled",),
-    "fit": (f"{_ENGINES}.keras_fit",),
-    "numpy": (f"{_ENGINES}.numpy_reference",),
-    "auto": (f"{_ENGINES}.compiled", f"{_ENGINES}.keras_fit"),
-}
 _KERAS_DEFAULTS = {"floatx": "float32", "epsilon": 1e-07, "image_data_format": "channels_last"}
 
 
@@ -151,9 +126,9 @@ def data_facts(config: Config) -> DataFacts:
     """
     fingerprint = readers.fingerprint(config.dataset)
     code = [
-        _of_reader(config),
-        _component("fitgap.data.splits"),
-        _component("fitgap.data.before_training", "fitgap.data.preprocessing"),
+        fingerprint_of_modules(*reader_modules(config)),
+        fingerprint_of_modules("fitgap.data.splits"),
+        fingerprint_of_modules("fitgap.data.before_training", "fitgap.data.preprocessing"),
     ]
     decides = f"{fingerprint} {asdict(config.split)} {code}"
     key = hashlib.sha256(decides.encode()).hexdigest()
@@ -183,7 +158,7 @@ def data_facts(config: Config) -> DataFacts:
         task=dataset.task,
     )
     known = {key: asdict(known) for key, known in _read_facts().items()}
-    _write_memory("digests.json", known | {key: asdict(facts)})
+    state_files.write("digests.json", known | {key: asdict(facts)})
     return facts
 
 
@@ -225,14 +200,7 @@ def identity(
 
 def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
     """Return the code that an experiment consists of; nothing is imported for it."""
-    plain = to_plain(config)
-    del plain["tracking"]
-    targets = set(_targets(plain))
-    of_fitgap = sorted(
-        module
-        for target in targets
-        if target.startswith("fitgap.") and (module := split_target(target)[0])
-    )
+    targets = targets_of(config)
     own = own_code.code_of(targets)
     # A callback's files are mostly those that it writes.
     network = [config.architecture, config.optimizer, config.loss.function]
@@ -241,19 +209,9 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
     versions_of_all = {**own_code.package_versions(targets, known=LIBRARIES), **own.packages}
     return Sources(
         components={
-            "loop": _component(
-                "fitgap.training.loop", "fitgap.training.data", "fitgap.training.backend"
-            ),
-            "network": _component("fitgap.models.build", *of_fitgap),
-            "engine": _component(*_ENGINE_MODULES[choice.name]),
-            "reader": _of_reader(config),
-            "split": _component("fitgap.data.splits"),
-        }
-        | (
-            {"preprocessing": _component("fitgap.data.preprocessing", "fitgap.models.row_layers")}
-            if isinstance(config.dataset, TableConfig | TextsConfig)
-            else {}
-        ),
+            name: fingerprint_of_modules(*roots)
+            for name, roots in components_of(config, choice=choice).items()
+        },
         own=own,
         data_files={
             **own.data_files,
@@ -261,16 +219,6 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
         },
         packages={key: value for key, value in versions_of_all.items() if key not in LIBRARIES},
     )
-
-
-def _targets(node: Any) -> Iterator[str]:
-    if isinstance(node, Mapping):
-        if isinstance(target := node.get("_target_"), str):
-            yield target
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for item in node:
-            yield from _targets(item)
 
 
 def _texts(node: Any) -> Iterator[str]:
@@ -281,71 +229,6 @@ def _texts(node: Any) -> Iterator[str]:
     if isinstance(node, list | tuple):
         for item in node:
             yield from _texts(item)
-
-
-def _of_reader(config: Config) -> str:
-    roots = ["fitgap.data.datasets", readers.reader(config.dataset).__name__]
-    if isinstance(config.dataset, TableConfig) and config.dataset.text_columns:
-        roots.append(texts.__name__)  # a reader itself, which decides what a word is
-    return _component(*roots)
-
-
-@functools.cache
-def _component(*roots: str) -> str:
-    """Return the fingerprint of some of fitgap's modules and what these import.
-
-    What a module imports inside a function is a choice among several, and named by a root.
-    """
-    modules: dict[str, str] = {}
-    rooms = {root.rpartition(".")[0] for root in roots}
-    waiting = list(roots)
-    while waiting:
-        module = waiting.pop()
-        path = _PACKAGE.joinpath(*module.split(".")[1:])
-        path = path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
-        if module in modules or not path.is_file():
-            continue
-        modules[module], names = _known_modules.look_up(path)
-        waiting += [name for name in names if _follows(name, rooms)]
-    return hashlib.sha256(json.dumps(modules, sort_keys=True).encode()).hexdigest()
-
-
-class _KnownModules:
-    """Of each of fitgap's modules, by the SHA-256 of its bytes: fingerprint and imported names.
-
-    Kept in a file, since parsing them takes longer than all else before a run that is finished.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[str, Any] = {}
-
-    def look_up(self, path: Path) -> tuple[str, list[str]]:
-        content = path.read_bytes()
-        key = hashlib.sha256(content).hexdigest()
-        if not self._entries:
-            self._entries = _read_memory("modules.json")
-        known = self._entries.get(key)
-        if not isinstance(known, list) or len(known) != 2:
-            tree = ast.parse(content)
-            names = imported_names(tree)
-            self._entries[key] = [fingerprint_of(tree), names]
-            _write_memory("modules.json", _read_memory("modules.json") | self._entries)
-        fingerprint, names = self._entries[key]
-        return str(fingerprint), list(names)
-
-
-_known_modules = _KnownModules()
-
-
-def _follows(name: str, rooms: set[str]) -> bool:
-    # A reader counts for the runs whose data it reads; `readers` knows all of them.
-    if not name.startswith("fitgap.") or name in (*readers.READERS, *_DECIDE_NOTHING):
-        return False
-    if name.startswith(_ENGINES):
-        return _ENGINES in rooms and name != f"{_ENGINES}.choice"
-    if name.startswith(_COUNTED_AS_VALUES):
-        return name.rpartition(".")[0] in rooms
-    return not _PACKAGE.joinpath(*name.split(".")[1:]).is_dir()  # its modules are named themselves
 
 
 def keras_settings() -> dict[str, Any]:
@@ -374,28 +257,7 @@ def _read_facts() -> dict[str, DataFacts]:
                 **facts
                 | {name: tuple(facts[name]) for name in ("image_shape", "class_names", "notes")}
             )
-            for key, facts in _read_memory("digests.json").items()
+            for key, facts in state_files.read("digests.json").items()
         }
     except (TypeError, KeyError):
         return {}
-
-
-def _read_memory(name: str) -> dict[str, Any]:
-    """Return what a file remembers: what is missing or damaged is computed again."""
-    try:
-        entries = json.loads((project.state_folder() / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return entries if isinstance(entries, dict) else {}
-
-
-def _write_memory(name: str, entries: Mapping[str, Any]) -> None:
-    """Replace the file as a whole, so that no process ever reads half of it."""
-    path = project.state_folder() / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=name, delete=False) as file:
-            json.dump(entries, file)
-        Path(file.name).replace(path)
-    except OSError:
-        pass  # where nothing can be written, it is computed each time
