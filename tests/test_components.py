@@ -55,9 +55,9 @@ def test_an_experiment_on_images_follows_these_modules(compose):
             "training.loop",
             "trust.archives",
         },
-        "network": NETWORK | {"models.architectures"},
+        "network": NETWORK | {"models", "models.architectures"},
         "engine": FIT | {"training.engines.compiled"},
-        "reader": DATA | {"data.published"},
+        "reader": DATA | {"data.cifar", "data.published"},
         "split": DATA | {"data.splits"},
     }
 
@@ -66,10 +66,12 @@ def test_a_table_adds_its_reader_and_its_preprocessing(compose):
     table = compose("dataset=table", "dataset.path=a.csv", "dataset.label=y")
     found = modules_of(table)
     assert found["reader"] == DATA | {
+        "data.encodings",
         "data.rows",
         "data.table",
         "data.table_columns",
         "data.table_file",
+        "data.table_format",
         "data.times",
         "data.zip_bombs",
     }

@@ -3,7 +3,8 @@
 import pytest
 
 from fitgap.data import encodings
-from fitgap.data.table_format import PLAIN, Format
+from fitgap.data.parts import PLAIN, Format
+from fitgap.data.table_format import recorded_format
 
 TEXTS = {
     "cp949": "지역,면적,종류\n서울,84.5,아파트\n부산,59.9,빌라\n대구,102.3,주택\n",
@@ -65,4 +66,4 @@ def test_any_bytes_are_a_text():
     ids=["today's", "the decimal sign alone", "others"],
 )
 def test_a_record_names_a_format_that_could_have_been_found(recorded, format_):
-    assert Format.from_record(recorded) == format_
+    assert recorded_format(recorded) == format_

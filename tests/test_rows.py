@@ -22,7 +22,7 @@ from fitgap.api.run import Run
 from fitgap.commands import predict
 from fitgap.config.schema import TableConfig
 from fitgap.data import datasets, preprocessing, rows
-from fitgap.data.table_format import Format
+from fitgap.data.parts import Format
 from fitgap.errors import RequestError
 from fitgap.models.row_layers import takes_rows
 from fitgap.store import predictions, recorded

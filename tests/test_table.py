@@ -8,7 +8,7 @@ import pytest
 
 from fitgap.config.schema import SplitConfig, TableConfig
 from fitgap.data import datasets, preprocessing, rows, splits
-from fitgap.data.table_format import Format
+from fitgap.data.parts import Format
 from fitgap.errors import RequestError
 
 HELD_OUT = {"test_fraction": 0.2, "test_seed": 42}

@@ -11,7 +11,7 @@ import tensorflow as tf  # noqa: F401 - before the threads of a run are fixed
 from fitgap import experiment, prediction
 from fitgap.config.schema import NpzConfig, SplitConfig, TextsConfig
 from fitgap.data import datasets, preprocessing, splits, texts
-from fitgap.data.table_format import Format
+from fitgap.data.parts import Format
 from fitgap.errors import RequestError
 from fitgap.models import sequences
 from fitgap.report import prediction_tables

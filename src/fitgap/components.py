@@ -93,11 +93,11 @@ def modules_behind(*roots: str) -> dict[str, str]:
     a function is a choice among several, so another root has to name it.
     """
     modules: dict[str, str] = {}
-    rooms = {root.rpartition(".")[0] for root in roots}
+    rooms = {root if _path(root).is_dir() else root.rpartition(".")[0] for root in roots}
     waiting = list(roots)
     while waiting:
         module = waiting.pop()
-        path = _PACKAGE.joinpath(*module.split(".")[1:])
+        path = _path(module)
         path = path / "__init__.py" if path.is_dir() else path.with_name(f"{path.name}.py")
         if module in modules or not path.is_file():
             continue
@@ -141,7 +141,12 @@ def _follows(name: str, rooms: set[str]) -> bool:
         return _ENGINES in rooms and name != f"{_ENGINES}.choice"
     if name.startswith(_COUNTED_AS_VALUES):
         return name.rpartition(".")[0] in rooms
-    return not _PACKAGE.joinpath(*name.split(".")[1:]).is_dir()  # its modules are named themselves
+    return not _path(name).is_dir()  # its modules are named themselves
+
+
+def _path(name: str) -> Path:
+    """Return the path of a module or package, without an ending."""
+    return _PACKAGE.joinpath(*name.split(".")[1:])
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -24,8 +24,17 @@ from fitgap.config.schema import (
 )
 from fitgap.data import disk_arrays, parts, published, readers, targets, texts
 from fitgap.data.disk_arrays import blocks
-from fitgap.data.parts import Column, NumberedPart, Parts, RawLabels, SplitColumns, Words, row_names
-from fitgap.data.table_format import PLAIN, Format
+from fitgap.data.parts import (
+    PLAIN,
+    Column,
+    Format,
+    NumberedPart,
+    Parts,
+    RawLabels,
+    SplitColumns,
+    Words,
+    row_names,
+)
 from fitgap.errors import RequestError
 
 # The types of a dataset's fields, for all that take some of them.

@@ -7,11 +7,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.data.disk_arrays import Images, select
-from fitgap.data.table_format import PLAIN, Format
 from fitgap.errors import RequestError
 
 Labels = NDArray[np.int64]
 RawLabels = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a file of text is written; the record keeps that of the file a network learned from.
+
+    Attributes
+    ----------
+    separator
+        What stands between cells.
+    decimal
+        ``.`` or ``,``.
+    encoding
+        A codec of Python.
+    """
+
+    separator: str = ","
+    decimal: str = "."
+    encoding: str = "utf-8"
+
+
+PLAIN = Format()
 
 
 @dataclass(frozen=True)

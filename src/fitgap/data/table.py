@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
 from fitgap.data import table_columns, table_file, texts
-from fitgap.data.parts import Column, Part, Parts, RawLabels, SplitColumns, by_column
+from fitgap.data.parts import PLAIN, Column, Format, Part, Parts, RawLabels, SplitColumns, by_column
 from fitgap.data.rows import GROUPING, MISSING, SIGNS, numbers_of
 from fitgap.data.table_columns import File
 from fitgap.data.table_file import Cells, is_missing
-from fitgap.data.table_format import PLAIN, Format
 from fitgap.data.times import as_times
 from fitgap.errors import RequestError
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from fitgap.config.schema import TableConfig
 from fitgap.data import encodings, table_format, zip_bombs
 from fitgap.data.encodings import Decoded
+from fitgap.data.parts import PLAIN, Format
 from fitgap.data.rows import MISSING, texts_of
-from fitgap.data.table_format import PLAIN, SEPARATORS, Format, name_of, without_quoted
+from fitgap.data.table_format import SEPARATORS, name_of, without_quoted
 from fitgap.errors import RequestError, first_line
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.data import encodings
+from fitgap.data.parts import Format
 from fitgap.data.rows import GROUPING, SIGNS
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -23,37 +23,15 @@ _THOUSANDS = rf"{_SIGN}\d{{1,3}}(,\d{{3}})+{_SIGN}"
 _MOST_CELLS = 1000  # of a column that are looked at
 
 
-@dataclass(frozen=True)
-class Format:
-    """How a file is written; the record keeps that of the file which a network learned from.
+def recorded_format(values: Mapping[str, Any]) -> Format:
+    """Return the format that a record names, as far as it is one that is found out.
 
-    Attributes
-    ----------
-    separator
-        What stands between cells.
-    decimal
-        ``.`` or ``,``.
-    encoding
-        A codec of Python.
+    Any other was set by a person, and stands among the settings.
     """
-
-    separator: str = ","
-    decimal: str = "."
-    encoding: str = "utf-8"
-
-    @classmethod
-    def from_record(cls, values: Mapping[str, Any]) -> "Format":
-        """Return the format that a record names, as far as it is one that is found out.
-
-        Any other was set by a person, and stands among the settings.
-        """
-        known = {"separator": _NAMES, "decimal": (".", ","), "encoding": encodings.KNOWN}
-        return cls(
-            **{name: str(values[name]) for name in known if values.get(name) in [*known[name]]}
-        )
-
-
-PLAIN = Format()
+    known = {"separator": _NAMES, "decimal": (".", ","), "encoding": encodings.KNOWN}
+    return Format(
+        **{name: str(values[name]) for name in known if values.get(name) in [*known[name]]}
+    )
 
 
 def name_of(separator: str) -> str:

@@ -17,9 +17,8 @@ from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.data import encodings, table_file
 from fitgap.data.encodings import Decoded
-from fitgap.data.parts import Part, Parts, SplitColumns, Words
+from fitgap.data.parts import PLAIN, Format, Part, Parts, SplitColumns, Words
 from fitgap.data.rows import numbers_of
-from fitgap.data.table_format import PLAIN, Format
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from fitgap import store
 from fitgap.config import parameters
 from fitgap.config import settings as config
 from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
-from fitgap.data.table_format import Format
+from fitgap.data.parts import Format
+from fitgap.data.table_format import recorded_format
 from fitgap.errors import RequestError, first_line
 from fitgap.trust import models, text
 from fitgap.trust import settings as trust
@@ -150,7 +151,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         image_shape=image_shape,
         class_names=class_names,
         # Older records hold the decimal sign alone.
-        format=Format.from_record(profile.get("format") or profile),
+        format=recorded_format(profile.get("format") or profile),
         model_id=logged[-1].model_id,
     )
 
