@@ -214,7 +214,7 @@ def test_a_margin_below_one_image_makes_nothing_equivalent_and_that_is_said():
         ]
         comparison = compare(runs, Query(margin=margin))
         (section,) = comparison.sections
-        said = any("less than one validation image" in note for note in comparison.notes)
+        said = any("less than one validation sample" in note for note in comparison.notes)
         return section.groups[1].against_best.word, said
 
     assert found(0.005) == ("equivalent", False)

@@ -412,7 +412,7 @@ def test_errors_of_the_selected_model_are_shown(report, page):
     assert model.errors[0].pixels.shape == (8, 8)
     assert int(model.confusion.sum()) == 360
     assert int(np.trace(model.confusion)) == 340
-    assert "12 of 20 wrong test images" in page.text
+    assert "12 of 20 wrong test samples" in page.text
 
 
 def test_a_damaged_file_is_said_and_the_rest_of_the_report_stands(report, page):

@@ -6,13 +6,16 @@ import re
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from click.testing import CliRunner
 
 from fitgap import experiment, store
+from fitgap.charts import calibration, themes
 from fitgap.commands import compare, plot, predict, report
 from fitgap.comparison.gap_curves import front_of
 from fitgap.comparison.ranking import compare_experiment
 from fitgap.errors import RequestError
+from fitgap.report import figures_by_part
 from fitgap.store import predictions
 
 
@@ -68,7 +71,9 @@ def test_each_view_speaks_of_the_tasks_own_metric(record, tmp_path):
     assert "McNemar" not in html
     assert "confusion" not in html
     assert ("predicted against true" in html) == (task == "numbers")
-    assert ("wrongly given" in html) == (task == "label_sets")
+    assert ("residuals, on the test set" in html) == (task == "numbers")
+    assert ("errors by size of the target" in html) == (task == "numbers")
+    assert ("precision and recall of each label" in html) == (task == "label_sets")
     assert ("The best is at the lower left" in html) == (task == "numbers")
     for text in (told, verdicts, html):
         assert ("accuracy" in text) == (metric == "accuracy")
@@ -107,6 +112,51 @@ def test_wrong_labels_are_counted_by_label():
         outputs=np.array([[0.9, 0.6], [0.4, 0.7], [0.1, 0.8]], np.float32),
     )
     assert found.by_label() == [(0, 2, 1, 0), (1, 1, 0, 2)]
+
+
+def test_figures_of_classes_are_scikit_learns():
+    rng = np.random.default_rng(1)
+    true, predicted = rng.integers(0, 3, 50), rng.integers(0, 3, 50)
+    confusion = predictions.confusion_counts(true, predicted, 4)
+    found = figures_by_part.of_classes(confusion, ["a", "b", "c", "absent"])
+    expected = sklearn.metrics.precision_recall_fscore_support(true, predicted)
+    for one, precision, recall, f1, support in zip(found[:3], *expected, strict=True):
+        assert (one.precision, one.recall, one.f1) == pytest.approx((precision, recall, f1))
+        assert one.support == support
+    assert (found[3].support, found[3].precision, found[3].recall, found[3].f1) == (0, *[None] * 3)
+
+
+def test_figures_of_labels_are_scikit_learns():
+    rng = np.random.default_rng(2)
+    true, outputs = rng.integers(0, 2, (40, 3)), rng.random((40, 3), np.float32)
+    found = figures_by_part.of_labels(predictions.StoredOutputs(true, outputs), ["a", "b", "c"])
+    expected = sklearn.metrics.precision_recall_fscore_support(true, outputs > 0.5)
+    for one, precision, recall, f1, support in zip(found, *expected, strict=True):
+        assert (one.precision, one.recall, one.f1) == pytest.approx((precision, recall, f1))
+        assert one.support == support
+
+
+def test_errors_by_size_are_those_of_each_fifth_of_the_targets():
+    true = np.array([[9.0], [1], [2], [3], [4], [5], [6], [7], [8], [10]])
+    error = np.where(true > 8, 3.0, 0.0) * np.where(true == 10, -1, 1)
+    outputs = predictions.StoredOutputs(true, (true + error).astype(np.float32))
+    found = figures_by_part.by_size(outputs, 0)
+    assert [(one.low, one.high, one.count) for one in found] == [
+        (low, low + 1, 2) for low in (1, 3, 5, 7, 9)
+    ]
+    assert [one.mean_absolute_error for one in found] == [0, 0, 0, 0, 3]
+    assert (found[-1].mean_error, found[-1].root_mean_squared_error) == (0, 3)
+
+
+def test_a_model_that_is_right_as_often_as_it_says_lies_on_the_line_of_calibration():
+    right = np.arange(100) < 75
+    found = predictions.StoredPredictions(
+        true=np.zeros(100, np.int64),
+        predicted=(~right).astype(np.int64),
+        confidence=np.full(100, 0.75, np.float32),
+    )
+    spec = json.dumps(calibration.draw(found).spec(themes.PAGE, font="sans-serif"))
+    assert '{"confidence": 0.75, "right": 0.75, "samples": 100}' in spec
 
 
 def test_arrays_and_test_rows_are_predicted_in_the_terms_of_the_task(record, tmp_path):

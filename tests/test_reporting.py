@@ -319,7 +319,7 @@ def test_where_no_number_of_seeds_would_decide_the_split_is_to_be_swept():
         decided("undecided", smallest=0.03, needed=math.inf, covers="splits", splits=5)
     )
     assert "5 splits could show" in told
-    assert "More splits will not decide it: that takes more images" in told
+    assert "More splits will not decide it: that takes more samples" in told
 
 
 def test_choosing_the_best_of_many_is_said_to_flatter():

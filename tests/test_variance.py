@@ -94,5 +94,5 @@ def test_the_picture_shows_the_parts():
 
     picture = parts_of_variance(section_of(figures(2, 3, 2)), metric="accuracy")
     svg = picture.svg()
-    assert "number of images (at most)" in svg
+    assert "number of samples (at most)" in svg
     assert METRIC in svg

@@ -102,7 +102,7 @@ def test_a_verdict_is_four_statements():
     )
     assert found.statements == (
         # Seeds that all agree say nothing of their scatter; the images' is known.
-        "gap +0.1000 [+0.0741, +0.1259] (of the images alone): real",
+        "gap +0.1000 [+0.0741, +0.1259] (of the samples alone): real",
         "converged since epoch 2",
         "training accuracy 0.9500, the best group's validation accuracy 0.9000: not shown to fall "
         "short",

@@ -173,8 +173,8 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
     notes = []
     if any(section.is_margin_below_grain for section in sections):
         notes.append(
-            "The margin is less than one validation image: no comparison can show so little, so no "
-            "group is called equivalent. Take a larger --margin or more images."
+            "The margin is less than one validation sample: no comparison can show so little, so "
+            "no group is called equivalent. Take a larger --margin or more samples."
         )
     held = [
         group.against_best
@@ -201,8 +201,8 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
         notes.append(
             "Groups that could not be compared with the first image by image: "
             f"{len(bounded)} of {len(held)}. Their intervals are wider, since they take in the "
-            "largest uncertainty that the images can bring. Either their runs did not record which "
-            f"validation images they got right, or they rank after the first {MOST_BY_IMAGE}."
+            "largest uncertainty that the samples can bring. Either their runs did not record "
+            f"which validation samples they got right, or they rank after the first {MOST_BY_IMAGE}."
         )
     for section in sections:
         metric = section.sort or ""

@@ -22,7 +22,8 @@ MOST_GROUPS = 50  # the first of a ranking: beyond that the fit takes long and h
 RULE = (
     "How one run's figure would differ with another seed or another split, the settings equal "
     "(restricted maximum likelihood; all groups are taken to scatter alike). What the number of "
-    "images alone explains is at most p (1 − p) / images; over several splits it is part of theirs."
+    "samples alone explains is at most p (1 − p) / samples; over several splits it is part of "
+    "theirs."
 )
 
 

@@ -23,7 +23,7 @@ NOT_CONVERGED, FITS = "not converged", "fits"
 
 RULE = (
     "A gap is real if its 95 % interval lies above zero; of one run that is the interval of its "
-    "images alone.",
+    "samples alone.",
     f"{UNDERFITTING}: the training figure is shown to be worse than the validation figure of the "
     "best group (more was to be learned), or neither figure is shown to beat the baseline, which "
     "predicts the same for every sample (the most frequent class, the mean of the target).",
@@ -229,7 +229,7 @@ def judge(
     shown_gap, shown_low, shown_high = (
         figure_text(value, sign="+") for value in (gap.mean, gap_low, gap_high)
     )
-    one = " (of the images alone)" if gap.low is None else ""
+    one = " (of the samples alone)" if gap.low is None else ""
     return Verdict(
         word,
         reason,

@@ -34,8 +34,8 @@ def method(comparison: Comparison) -> list[str]:
 def method_in_short(comparison: Comparison) -> list[str]:
     """Say in a line what ± is, and which option explains the rest; nothing without a ±."""
     of_kind = {
-        SEEDS: "seeds, on these images",
-        IMAGES: "seeds and images, on one split",
+        SEEDS: "seeds, on these samples",
+        IMAGES: "seeds and samples, on one split",
         SPLITS: "splits",
     }
     kinds = {kind for section in comparison.sections for kind in _kinds(section)}
@@ -191,7 +191,7 @@ def _what_to_run(section: Section, of_what: str, needed: float | None) -> str:
             f"'{key}=range({start},{start + int(needed)})'."
         )
     if of_what == "split":
-        return "More splits will not decide it: that takes more images, or a larger --margin."
+        return "More splits will not decide it: that takes more samples, or a larger --margin."
     start = _first(runs, "split.seed")
     return (
         "More seeds will not help: sweep the split, repeating the sweep with "

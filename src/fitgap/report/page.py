@@ -10,7 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from fitgap.charts import picture, predicted_images, predicted_numbers, themes
+from fitgap.charts import calibration, picture, predicted_images, predicted_numbers, themes
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate
@@ -25,7 +25,14 @@ from fitgap.comparison.variance import in_words as variance_in_words
 from fitgap.comparison.varying_settings import show_shortly
 from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
 from fitgap.errors import RequestError
-from fitgap.report import curve_charts, gap_chart, interval_bars, page_pictures, variance_table
+from fitgap.report import (
+    curve_charts,
+    figures_by_part,
+    gap_chart,
+    interval_bars,
+    page_pictures,
+    variance_table,
+)
 from fitgap.report.claims import against_baseline, coverage, decision
 from fitgap.report.content import (
     MOST_COMMANDS,
@@ -104,7 +111,11 @@ def to_html(report: Report) -> str:
         "image_interval": image_interval,
         "mean_or_median": mean_or_median,
         "next_step": next_step,
+        "by_size": figures_by_part.by_size,
+        "calibration_of": calibration_of,
         "errors_of_numbers": errors_of_numbers,
+        "figures_of_classes": figures_by_part.of_classes,
+        "figures_of_labels": figures_by_part.of_labels,
         "png_address": predicted_images.png_address,
         "variance_in_words": variance_in_words,
         "variance_rows": variance_table.rows,
@@ -194,13 +205,26 @@ def confusions(model: SelectedModel) -> list[tuple[str, str, int]]:
     return [(names[i], names[j], int(counts[i, j])) for i, j in pairs if counts[i, j]]
 
 
-def errors_of_numbers(model: SelectedModel) -> list[Markup]:
-    """Return a picture of what a model predicts against what is true, one for each number."""
+def errors_of_numbers(model: SelectedModel) -> list[tuple[Markup, Markup]]:
+    """Return for each number what a model predicts against what is true, and its residuals."""
     if model.outputs is None or not model.outputs.are_numbers:
         return []
-    pictures = predicted_numbers.draw(model.outputs)
-    title = "predicted against true, on the test set"
-    return [page_pictures.inline(one.svg(themes.PAGE), title=title) for one in pictures]
+    titles = ("predicted against true, on the test set", "residuals, on the test set")
+    return [
+        (_inline(both[0], titles[0]), _inline(both[1], titles[1]))
+        for both in predicted_numbers.draw(model.outputs)
+    ]
+
+
+def calibration_of(model: SelectedModel) -> Markup | None:
+    """Return the picture of a model's calibration on the test set; None without predictions."""
+    if model.predictions is None:
+        return None
+    return _inline(calibration.draw(model.predictions), "calibration, on the test set")
+
+
+def _inline(drawn: picture.Picture, title: str) -> Markup:
+    return page_pictures.inline(drawn.svg(themes.PAGE), title=title)
 
 
 def next_step(part: ReportedSection) -> str:

@@ -69,8 +69,10 @@ class SelectedModel:
         The most confident errors, and how many there are in all.
     missing
         What cannot be shown, and why.
+    predictions
+        From which these are; None without them.
     outputs
-        Of a model of numbers or label sets, in place of all these.
+        Of a model of numbers or label sets, in place of all these but the names.
     """
 
     run: StoredRun
@@ -79,6 +81,7 @@ class SelectedModel:
     errors: tuple[WrongImage, ...]
     wrong: int
     missing: tuple[str, ...]
+    predictions: StoredPredictions | None = None
     outputs: StoredOutputs | None = None
 
 
@@ -133,6 +136,7 @@ def selected_model(section: Section, *, uri: str) -> SelectedModel | None:
         errors=errors,
         wrong=int(np.count_nonzero(~predictions.is_right)),
         missing=tuple(missing),
+        predictions=predictions,
     )
 
 
@@ -141,7 +145,15 @@ def _without_classes(run: StoredRun, *, uri: str) -> SelectedModel:
         outputs = stored_predictions.load_outputs(run, uri=uri)
     except RequestError as error:
         return SelectedModel(run, (), None, (), 0, (f"No errors: {error}.",))
-    return SelectedModel(run, (), None, (), 0, (), outputs)
+    count = outputs.true.shape[1]
+    names: tuple[str, ...] = ()
+    missing = []
+    try:
+        names = tuple(_dataset_of(run).class_names)
+    except RequestError as error:
+        missing.append(f"No names of the targets: {first_line(error)}.")
+    names = names if len(names) == count else tuple(map(str, range(count)))
+    return SelectedModel(run, names, None, (), 0, tuple(missing), outputs=outputs)
 
 
 def mcnemar_tests(section: Section, *, uri: str) -> list[Tested | None]:

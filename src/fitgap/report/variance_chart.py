@@ -14,7 +14,7 @@ from fitgap.errors import RequestError
 WIDTH, BAR = 560, 34
 _NAMES = {
     SEED: "seed",
-    IMAGES: "number of images (at most)",
+    IMAGES: "number of samples (at most)",
     SPLIT: "split (the rest)",
 }
 

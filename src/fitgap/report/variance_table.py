@@ -38,7 +38,7 @@ def rows(found: Components | None) -> list[tuple[str, str, str]]:
         shown.append(row(f"split ({found.splits})", found.split, found.split_interval))
     if found.images is not None:
         within = "of which " if found.are_of_split and found.split is not None else ""
-        shown.append(row(f"{within}the number of images, at most", parts[IMAGES], None))
+        shown.append(row(f"{within}the number of samples, at most", parts[IMAGES], None))
     return shown
 
 
