@@ -202,7 +202,8 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
             "Groups that could not be compared with the first image by image: "
             f"{len(bounded)} of {len(held)}. Their intervals are wider, since they take in the "
             "largest uncertainty that the samples can bring. Either their runs did not record "
-            f"which validation samples they got right, or they rank after the first {MOST_BY_IMAGE}."
+            f"which validation samples they got right, or they rank after the "
+            f"first {MOST_BY_IMAGE}."
         )
     for section in sections:
         metric = section.sort or ""
