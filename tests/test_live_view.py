@@ -4,13 +4,14 @@ import io
 import json
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from fitgap import store
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import live_view, progress, status, watching
-from fitgap.sweep.watching import Snapshot, Training, Watch
+from fitgap.sweep.watching import Reached, Snapshot, Training, Watch
 from fitgap.training import checkpoints
 
 ACCURACY = json.dumps([{"name": "accuracy", "direction": 1}])
@@ -67,7 +68,7 @@ def test_counts_take_in_what_earlier_sweeps_finished(record):
     assert [one.name for one in found.ended] == ["run 1", "run 2"]
     assert found.ended[0].seconds == 0.5
     assert "the loss is nan" in found.ended[1].said
-    assert found.training == (Training("run 3", 0, 4, ""),)
+    assert found.training == (Training("run 3", 0, 4, None),)
 
 
 def test_a_search_counts_pruned_trials_and_those_that_earlier_runs_answer(record):
@@ -127,29 +128,30 @@ def test_the_best_is_by_the_primary_metrics_direction(record, described, name, b
         make_run(1, "FINISHED", metrics=scores(0.3, 0.4, name), described=described),
         make_run(2, "FINISHED", metrics=scores(0.7, 0.8, name), described=described),
     ]
-    assert watch.look().best.startswith(f"{best}: train/{name} 0.")
+    found, reached = watch.look().best
+    assert (found, reached.metric) == (best, f"val/{name}")
 
 
 @pytest.mark.parametrize(
-    ("described", "name", "said"),
-    [(ACCURACY, "accuracy", "+0.1000"), (RMSE, "rmse", "-0.1000")],
+    ("described", "name", "gap"),
+    [(ACCURACY, "accuracy", 0.1), (RMSE, "rmse", -0.1)],
 )
 def test_an_epochs_figures_and_gap_come_from_the_checkpoint(
-    record, monkeypatch, described, name, said
+    record, monkeypatch, described, name, gap
 ):
     watch = make_watch()
     record.append(make_run(1, "RUNNING", described=described))
     epoch = (2, {"loss": 0.1, name: 0.9}, {"loss": 0.2, name: 0.8})
     monkeypatch.setattr(checkpoints, "last_epoch", lambda _path: epoch)
     (one,) = watch.look().training
-    assert (one.epoch, one.figures) == (2, f"val/{name} 0.8000  gap {said}")
+    assert (one.epoch, one.reached) == (2, Reached(f"val/{name}", 0.8, pytest.approx(gap)))
 
 
 @pytest.mark.parametrize("damaged", ["", "[", '{"a": 1}', "[1]", '[{"name": "x"}]'])
 def test_a_damaged_description_of_metrics_is_no_harm(record, damaged):
     watch = make_watch()
     record.append(make_run(1, "FINISHED", metrics=scores(0.9, 0.8), described=damaged))
-    assert "val/accuracy 0.8000" in watch.look().best
+    assert watch.look().best == ("run 1", Reached("val/accuracy", 0.8, pytest.approx(0.1)))
 
 
 def test_names_reach_the_terminal_without_their_control_characters(record):
@@ -166,21 +168,35 @@ def snapshot(**changes):
 
 def text_of(found, *, width=80):
     console = Console(file=io.StringIO(), width=width)
-    console.print(live_view.table(found, seconds=62.0))
+    for line in live_view.lines(found, seconds=62.0, watched=62.0, width=width):
+        console.print(line)
     return console.file.getvalue()
 
 
-def test_the_view_fits_its_terminal_and_says_what_is_done():
-    training = (Training("adam seed=2 " + "x" * 100, 3, 6, "val/accuracy 0.8286"),)
-    text = text_of(snapshot(training=training, best="sgd: val/accuracy 0.9"))
-    lines = text.splitlines()
-    assert lines[0].startswith("7/18 ")
-    assert "1:02" in lines[0]
-    assert max(map(len, lines)) <= 80
-    assert "best so far: sgd" in text
-    assert "compiling" in text_of(snapshot(training=(Training("a", 0, 6, ""),)))
+def test_the_view_says_what_is_done():
+    text = text_of(snapshot(best=("sgd", Reached("val/accuracy", 0.9, 0.1))))
+    assert text.startswith("7/18 ")
+    assert "1:02" in text
+    assert "best: sgd" in text
+    assert "compiling" in text_of(snapshot(training=(Training("a", 0, 6, None),)))
     assert "loading" in text_of(snapshot())
     assert "loading" in text_of(None)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("letter", ["x", "깊"])
+def test_in_a_narrow_terminal_a_long_name_gives_way_to_its_figures(width, letter):
+    reached = Reached("val/accuracy", 0.8286, 0.0123)
+    name = f"architecture={letter * 200} seed=2"
+    text = text_of(
+        snapshot(training=(Training(name, 3, 6, reached),), best=(name, reached)), width=width
+    )
+    assert max(map(cell_len, text.splitlines())) <= width
+    _, header, run, best = text.splitlines()
+    assert header.split() == ["epoch", "val/accuracy", "gap"]
+    assert run.split()[1:] == ["seed=2", "3/6", "0.8286", "+0.0123"]
+    assert best.split()[0] == "best:"
+    assert best.split()[2:] == ["seed=2", "0.8286", "+0.0123"]
 
 
 def test_the_time_left_follows_the_pace_of_what_has_ended():

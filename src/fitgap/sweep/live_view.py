@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from fitgap import processes
 from fitgap.errors import RequestError
 from fitgap.sweep import status
 from fitgap.sweep.status import State, Sweep
-from fitgap.sweep.watching import Ended, Snapshot, Watch
+from fitgap.sweep.watching import Ended, Reached, Snapshot, Watch
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
+    from rich.text import Text
 
 LOOK_SECONDS = 1.0
 # Of the time, a look may take one part in so many: in a large store one takes long.
@@ -29,10 +31,11 @@ BAR_WIDTH = 20
 class _View:
     """What the watching thread and the terminal share."""
 
-    def __init__(self, watch: Watch, console: "Console", *, began: float) -> None:
+    def __init__(self, watch: Watch, console: "Console", *, started: float | None) -> None:
         self._watch = watch
         self._console = console
-        self._began = began
+        self._began = time.time()
+        self._started = started or self._began
         self._printed = 0
         self._snapshot: Snapshot | None = None
 
@@ -45,17 +48,18 @@ class _View:
             ended_before = found.finished - sum(not one.failed for one in found.ended)
             for i, one in enumerate(found.ended[self._printed :], start=self._printed + 1):
                 number = ended_before + i - sum(o.failed for o in found.ended[:i])
-                self._console.print(
-                    _line(one, number=number, total=found.total),
-                    markup=False,
-                    highlight=False,
-                    soft_wrap=not self._console.is_terminal,  # which breaks lines within words
-                )
+                _print_ended(self._console, f"[{number}/{found.total}]", one)
             self._printed = len(found.ended)
         return found
 
-    def __rich__(self) -> "Table":
-        return table(self._snapshot, seconds=time.monotonic() - self._began)
+    def __rich_console__(self, _: "Console", options: "ConsoleOptions") -> "RenderResult":
+        now = time.time()
+        yield from lines(
+            self._snapshot,
+            seconds=now - self._started,
+            watched=now - self._began,
+            width=options.max_width,
+        )
 
 
 @contextmanager
@@ -73,13 +77,15 @@ def doing(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def show(watch: Watch) -> Iterator[None]:
+def show(watch: Watch, *, started: float | None = None) -> Iterator[None]:
     """Show a sweep until the block is left.
 
     Parameters
     ----------
     watch
         Of the sweep; read about once a second by a separate thread.
+    started
+        When the sweep started, in seconds since 1970; None: now.
     """
     from rich.console import Console
     from rich.live import Live
@@ -88,7 +94,7 @@ def show(watch: Watch) -> Iterator[None]:
     console = Console()
     if console.is_jupyter and importlib.util.find_spec("ipywidgets") is None:
         console = Console(force_jupyter=False, force_terminal=False)
-    view = _View(watch, console, began=time.monotonic())
+    view = _View(watch, console, started=started)
     ended = threading.Event()
 
     def go_on() -> None:
@@ -133,7 +139,9 @@ def follow(uri: str, sweep: Sweep) -> None:
         total=total,
         finished=finished,
     )
-    with show(watch):
+    # A sweep that was resumed has run since then, and not since its record was opened.
+    started = processes.started(sweep.parent.tags) or sweep.parent.start_time / 1000
+    with show(watch, started=started):
         while sweep.is_running:
             time.sleep(LOOK_SECONDS)
             sweep = status.choose_sweep(
@@ -141,7 +149,9 @@ def follow(uri: str, sweep: Sweep) -> None:
             )
 
 
-def table(found: Snapshot | None, *, seconds: float) -> "Table":
+def lines(
+    found: Snapshot | None, *, seconds: float, watched: float, width: int
+) -> "Iterator[Text | Table]":
     """Return what stands still at the bottom of the terminal.
 
     Parameters
@@ -149,39 +159,79 @@ def table(found: Snapshot | None, *, seconds: float) -> "Table":
     found
         None before the first look.
     seconds
-        Since the watch began.
+        Since the sweep started.
+    watched
+        Of these, those since the watch began, which tell the pace.
+    width
+        Of the terminal, in columns.
     """
+    from rich.text import Text
+
+    if found is None:
+        yield Text(f"loading  {clock(seconds)}")
+        return
+    yield Text(headline(found, seconds=seconds, watched=watched), style="bold")
+    if not found.training and found.finished < found.total:
+        yield Text("  loading TensorFlow and the data")
+    if found.training or found.best is not None:
+        yield _table(found, width=width)
+    if len(found.training) > MOST_TRAINING:
+        yield Text(f"  and {len(found.training) - MOST_TRAINING} more in training")
+    if found.failed:
+        yield Text(f"  failed so far: {found.failed}", style="bold red")
+
+
+def _table(found: Snapshot, *, width: int) -> "Table":
+    """Return the runs in training and the best one, whose names give way to their figures."""
     from rich.table import Table
     from rich.text import Text
 
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(no_wrap=True, overflow="ellipsis")
-    if found is None:
-        lines.add_row(Text(f"loading  {clock(seconds)}"))
-        return lines
-    lines.add_row(Text(headline(found, seconds=seconds), style="bold"))
-    for one in found.training[:MOST_TRAINING]:
-        if one.epoch:
-            said = f"epoch {one.epoch}/{one.epochs}  {one.figures}"
-        else:
-            said = "compiling the first epoch"
-        lines.add_row(Text(f"  {one.name}  {said}"))
-    if len(found.training) > MOST_TRAINING:
-        lines.add_row(Text(f"  and {len(found.training) - MOST_TRAINING} more"))
-    if not found.training and found.finished < found.total:
-        lines.add_row(Text("  loading TensorFlow and the data"))
-    if found.failed:
-        lines.add_row(Text(f"  failed so far: {found.failed}", style="bold red"))
+    rows = [
+        ("", one.name, f"{one.epoch}/{one.epochs}", *_cells(one.reached, otherwise="compiling"))
+        for one in found.training[:MOST_TRAINING]
+    ]
+    known = [one.reached for one in found.training if one.reached is not None]
     if found.best is not None:
-        lines.add_row(Text(f"  best so far: {found.best}"))
-    return lines
+        name, reached = found.best
+        rows.append(("best: ", name, "", *_cells(reached)))
+        known.append(reached)
+    titles = ("epoch", known[0].metric if known else "", "gap" if known else "")
+    widths = [max(map(len, column)) for column in zip(titles, *(r[2:] for r in rows), strict=True)]
+    room = width - 2 - sum(2 + one for one in widths)
+    table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style="dim")
+    table.add_column("", no_wrap=True)
+    for title in titles:
+        table.add_column(title, no_wrap=True, justify="right")
+    for label, name, *figures in rows:
+        table.add_row(Text(label + _end_of(name, room - len(label))), *figures)
+    return table
 
 
-def headline(found: Snapshot, *, seconds: float) -> str:
-    """Return count, bar, elapsed time and the time left: ``7/18 ━━━   elapsed 0:42``."""
+def _cells(reached: Reached | None, *, otherwise: str = "") -> tuple[str, str]:
+    if reached is None:
+        return otherwise, ""
+    return f"{reached.value:.4f}", "" if reached.gap is None else f"{reached.gap:+.4f}"
+
+
+def _end_of(name: str, cells: int) -> str:
+    """Return as much of a name as fits into so many cells of a terminal.
+
+    Its end, which tells it from the others: the setting that varies fastest, such as the seed.
+    """
+    from rich.cells import cell_len
+
+    if cell_len(name) <= cells:
+        return name
+    while name and cell_len(name) >= cells:
+        name = name[1:]
+    return f"…{name}"
+
+
+def headline(found: Snapshot, *, seconds: float, watched: float) -> str:
+    """Return count, bar, elapsed time and the time left: ``7/18 ━━━  0:42  about 1:06 left``."""
     full = round(BAR_WIDTH * found.finished / max(found.total, 1))
     bar = "━" * full + "╌" * (BAR_WIDTH - full)
-    left = time_left(found, seconds=seconds)
+    left = time_left(found, seconds=watched)
     said = "" if left is None else f"  about {clock(left)} left"
     return f"{found.finished}/{found.total} {bar}  {clock(seconds)}{said}"
 
@@ -208,5 +258,15 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _line(one: Ended, *, number: int, total: int) -> str:
-    return f"[{number}/{total}] {one.name}: {one.said}, {one.seconds:.1f} s"
+def _print_ended(console: "Console", number: str, one: Ended) -> None:
+    """Print a line for a run that has ended; a terminal that is too narrow indents the rest."""
+    from rich.table import Table
+    from rich.text import Text
+
+    said = f"{one.name}: {one.said}, {one.seconds:.1f} s"
+    if not console.is_terminal:
+        console.print(f"{number} {said}", markup=False, highlight=False, soft_wrap=True)
+        return
+    line = Table.grid(padding=(0, 1))
+    line.add_row(number, Text(said, style="red" if one.failed else ""))
+    console.print(line)

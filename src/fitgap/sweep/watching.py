@@ -18,13 +18,22 @@ from fitgap.trust.text import whole_number
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """What a run has reached: its primary metric, by full name, and the gap if it is known."""
+
+    metric: str
+    value: float
+    gap: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """A run that is being trained: its last whole epoch, 0 before the first, and its figures."""
 
     name: str
     epoch: int
     epochs: int
-    figures: str
+    reached: Reached | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +59,14 @@ class Snapshot:
     training
         Those that are being trained.
     best
-        Name and figures of the best finished run of this sweep; None before the first.
+        The best finished run of this sweep, and what it reached; None before the first.
     """
 
     total: int
     finished: int
     ended: tuple[Ended, ...]
     training: tuple[Training, ...]
-    best: str | None
+    best: tuple[str, Reached] | None
 
     @property
     def failed(self) -> int:
@@ -143,8 +152,7 @@ class Watch:
             return Training(_name(run), number, epochs, _figures(run, train=train, val=val))
         steps = store.metric_histories(self._uri, run_ids=[run.run_id], keys=[store.EPOCHS])
         number = max(steps[run.run_id].get(store.EPOCHS, {}), default=0)
-        said = endings.figures(run.metrics, primary_metric([run])) if number else ""
-        return Training(_name(run), number, epochs, said)
+        return Training(_name(run), number, epochs, _recorded(run) if number else None)
 
 
 def done_by(runs: Sequence[StoredRun]) -> set[str]:
@@ -173,26 +181,35 @@ def _how_it_ended(run: StoredRun) -> Ended:
     return Ended(_name(run), run.status == "FAILED", said, seconds)
 
 
-def _best(finished: Sequence[StoredRun]) -> str | None:
-    found: list[tuple[float, StoredRun]] = []
+def _best(finished: Sequence[StoredRun]) -> tuple[str, Reached] | None:
+    found: list[tuple[float, StoredRun, Reached]] = []
     for run in finished:
-        name = primary_metric([run])
-        if (value := run.metrics.get(f"val/{name}")) is not None:
-            found.append((-value * known_metric(name, [run]).direction, run))
+        reached = _recorded(run)
+        if reached is not None and reached.metric.startswith("val/"):
+            direction = known_metric(primary_metric([run]), [run]).direction
+            found.append((-reached.value * direction, run, reached))
     if not found:
         return None
-    best = min(found, key=lambda one: one[0])[1]
-    return f"{_name(best)}: {endings.figures(best.metrics, primary_metric([best]))}"
+    _, best, reached = min(found, key=lambda one: one[0])
+    return _name(best), reached
 
 
-def _figures(run: StoredRun, *, train: dict[str, float], val: dict[str, float]) -> str:
+def _recorded(run: StoredRun) -> Reached | None:
+    """Return a run's primary metric and gap as they are recorded: on validation data if it can."""
+    name = primary_metric([run])
+    for part in ("val", "train"):
+        if (value := run.metrics.get(f"{part}/{name}")) is not None:
+            return Reached(f"{part}/{name}", value, run.metrics.get(f"gap/{name}"))
+    return None
+
+
+def _figures(run: StoredRun, *, train: dict[str, float], val: dict[str, float]) -> Reached | None:
     """Return an epoch's primary metric and gap, which no record has yet."""
     name = primary_metric([run])
     if name not in val:
-        return f"train/{name} {train[name]:.4f}" if name in train else ""
-    said = f"val/{name} {val[name]:.4f}"
-    if name in train:
-        higher = frozenset(one for one in val if known_metric(one, [run]).direction > 0)
-        found = gap(Scores(**train), Scores(**val), higher_is_better=higher)
-        said += f"  gap {found[name]:+.4f}"
-    return said
+        return Reached(f"train/{name}", train[name], None) if name in train else None
+    if name not in train:
+        return Reached(f"val/{name}", val[name], None)
+    higher = frozenset(one for one in val if known_metric(one, [run]).direction > 0)
+    found = gap(Scores(**train), Scores(**val), higher_is_better=higher)
+    return Reached(f"val/{name}", val[name], found[name])
