@@ -499,7 +499,8 @@ def test_a_stopped_run_is_killed(run, tracking_uri, monkeypatch, action, error):
     assert signal.getsignal(signal.SIGTERM) is before
     stopped = only_run_in(tracking_uri)
     assert stopped.status == "KILLED"
-    assert error.__name__ in stopped.tags["fitgap.failure"]
+    name = {KeyboardInterrupt: "Ctrl-C", Terminated: "SIGTERM"}[error]
+    assert stopped.tags["fitgap.failure"] == f"stopped by {name}"
     assert list(histories(tracking_uri, stopped.run_id)["val/loss"]) == [1]
 
 

@@ -168,7 +168,7 @@ def snapshot(**changes):
 
 def text_of(found, *, width=80):
     console = Console(file=io.StringIO(), width=width)
-    for line in live_view.lines(found, seconds=62.0, watched=62.0, width=width):
+    for line in live_view.lines(found, seconds=62.0, left=None, width=width):
         console.print(line)
     return console.file.getvalue()
 
@@ -187,24 +187,28 @@ def test_the_view_says_what_is_done():
 @pytest.mark.parametrize("letter", ["x", "깊"])
 def test_in_a_narrow_terminal_a_long_name_gives_way_to_its_figures(width, letter):
     reached = Reached("val/accuracy", 0.8286, 0.0123)
-    name = f"architecture={letter * 200} seed=2"
+    name = f"trial7 {letter * 200} seed=2"
     text = text_of(
         snapshot(training=(Training(name, 3, 6, reached),), best=(name, reached)), width=width
     )
-    assert max(map(cell_len, text.splitlines())) <= width
+    # A terminal's own ^C behind the last line must not break it.
+    assert max(cell_len(line.rstrip()) for line in text.splitlines()) <= width - len("^C")
     _, header, run, best = text.splitlines()
     assert header.split() == ["epoch", "val/accuracy", "gap"]
-    assert run.split()[1:] == ["seed=2", "3/6", "0.8286", "+0.0123"]
-    assert best.split()[0] == "best:"
-    assert best.split()[2:] == ["seed=2", "0.8286", "+0.0123"]
+    assert run.split()[0] == "trial7"
+    assert run.split()[2:] == ["seed=2", "3/6", "0.8286", "+0.0123"]
+    assert best.strip().startswith("best: trial7")
+    assert best.split()[-3:] == ["seed=2", "0.8286", "+0.0123"]
 
 
 def test_the_time_left_follows_the_pace_of_what_has_ended():
     ended = tuple(watching.Ended(f"r{i}", False, "", 1.0) for i in range(4))
     found = snapshot(total=10, finished=4, ended=ended, training=(Training("a", 1, 2, ""),))
     # 4.5 runs in 90 s: 20 s each; 5.5 are left.
-    assert live_view.time_left(found, seconds=90.0) == pytest.approx(110.0)
-    assert live_view.time_left(snapshot(), seconds=9.0) is None
+    assert live_view.time_left(found, done_before=0, watched=90.0) == pytest.approx(110.0)
+    # Half of the run in training was done when the watch began: 4 in 90 s.
+    assert live_view.time_left(found, done_before=0.5, watched=90.0) == pytest.approx(123.75)
+    assert live_view.time_left(snapshot(), done_before=0, watched=9.0) is None
 
 
 def test_without_a_terminal_each_run_that_ends_is_one_counted_line(record, capsys):

@@ -261,4 +261,5 @@ def _said(job: JobReturn) -> str:
 def _show_output(job: Any) -> None:
     """Repeat what a job said of its run; what submitit says stays in its files."""
     lines = (job.stdout() or "").splitlines()
-    print(*(line for line in lines if line.startswith("#")), sep="\n", flush=True)
+    if said := [line for line in lines if line.startswith("#")]:
+        print(*said, sep="\n", flush=True)

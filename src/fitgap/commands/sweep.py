@@ -97,7 +97,11 @@ def watch(*, sweep: str | None, experiment: str | None, uri: str) -> None:
     from fitgap.sweep.status import choose_sweep
 
     chosen = choose_sweep(uri, run_id=sweep, experiment=experiment)
-    live_view.follow(uri, chosen)
+    try:
+        live_view.follow(uri, chosen)
+    except KeyboardInterrupt:
+        click.echo("this view has ended; the sweep goes on")
+        return
     progress.show_status(uri, choose_sweep(uri, run_id=chosen.parent.run_id))
 
 

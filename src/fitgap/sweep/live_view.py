@@ -26,6 +26,8 @@ LOOK_SECONDS = 1.0
 MOST_SHARE = 20
 MOST_TRAINING = 16  # runs with a line each
 BAR_WIDTH = 20
+# Columns that stay free: a terminal writes ^C behind the last line, and must not begin a new one.
+_ECHO = 3
 
 
 class _View:
@@ -38,12 +40,16 @@ class _View:
         self._started = started or self._began
         self._printed = 0
         self._snapshot: Snapshot | None = None
+        self._done_before = 0.0
 
     def look(self) -> Snapshot | None:
         """Look, and print a line for each run that has ended since the last time."""
+        is_first = self._snapshot is None
         with suppress(RequestError):  # a server that is away; the next look will tell
             self._snapshot = self._watch.look()
         found = self._snapshot
+        if is_first and found is not None:
+            self._done_before = done(found)
         if found is not None:
             ended_before = found.finished - sum(not one.failed for one in found.ended)
             for i, one in enumerate(found.ended[self._printed :], start=self._printed + 1):
@@ -54,12 +60,10 @@ class _View:
 
     def __rich_console__(self, _: "Console", options: "ConsoleOptions") -> "RenderResult":
         now = time.time()
-        yield from lines(
-            self._snapshot,
-            seconds=now - self._started,
-            watched=now - self._began,
-            width=options.max_width,
-        )
+        found, left = self._snapshot, None
+        if found is not None:
+            left = time_left(found, done_before=self._done_before, watched=now - self._began)
+        yield from lines(found, seconds=now - self._started, left=left, width=options.max_width)
 
 
 @contextmanager
@@ -150,7 +154,7 @@ def follow(uri: str, sweep: Sweep) -> None:
 
 
 def lines(
-    found: Snapshot | None, *, seconds: float, watched: float, width: int
+    found: Snapshot | None, *, seconds: float, left: float | None, width: int
 ) -> "Iterator[Text | Table]":
     """Return what stands still at the bottom of the terminal.
 
@@ -160,8 +164,8 @@ def lines(
         None before the first look.
     seconds
         Since the sweep started.
-    watched
-        Of these, those since the watch began, which tell the pace.
+    left
+        Until its end, see `time_left`.
     width
         Of the terminal, in columns.
     """
@@ -170,7 +174,7 @@ def lines(
     if found is None:
         yield Text(f"loading  {clock(seconds)}")
         return
-    yield Text(headline(found, seconds=seconds, watched=watched), style="bold")
+    yield Text(headline(found, seconds=seconds, left=left), style="bold")
     if not found.training and found.finished < found.total:
         yield Text("  loading TensorFlow and the data")
     if found.training or found.best is not None:
@@ -197,13 +201,13 @@ def _table(found: Snapshot, *, width: int) -> "Table":
         known.append(reached)
     titles = ("epoch", known[0].metric if known else "", "gap" if known else "")
     widths = [max(map(len, column)) for column in zip(titles, *(r[2:] for r in rows), strict=True)]
-    room = width - 2 - sum(2 + one for one in widths)
+    room = width - _ECHO - 2 - sum(2 + one for one in widths)
     table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style="dim")
     table.add_column("", no_wrap=True)
     for title in titles:
         table.add_column(title, no_wrap=True, justify="right")
     for label, name, *figures in rows:
-        table.add_row(Text(label + _end_of(name, room - len(label))), *figures)
+        table.add_row(Text(label + _shortened(name, room - len(label))), *figures)
     return table
 
 
@@ -213,38 +217,61 @@ def _cells(reached: Reached | None, *, otherwise: str = "") -> tuple[str, str]:
     return f"{reached.value:.4f}", "" if reached.gap is None else f"{reached.gap:+.4f}"
 
 
-def _end_of(name: str, cells: int) -> str:
+def _shortened(name: str, cells: int) -> str:
     """Return as much of a name as fits into so many cells of a terminal.
 
-    Its end, which tells it from the others: the setting that varies fastest, such as the seed.
+    Its end tells it from the others (the setting that varies fastest, such as the seed), and its
+    beginning has the number of a trial.
     """
     from rich.cells import cell_len
 
     if cell_len(name) <= cells:
         return name
-    while name and cell_len(name) >= cells:
-        name = name[1:]
-    return f"…{name}"
+    head, tail = name[: cells // 3], name
+    while head and cell_len(head) > cells // 3:
+        head = head[:-1]
+    while tail and cell_len(head) + 1 + cell_len(tail) > cells:
+        tail = tail[1:]
+    return f"{head}…{tail}"
 
 
-def headline(found: Snapshot, *, seconds: float, watched: float) -> str:
+def headline(found: Snapshot, *, seconds: float, left: float | None) -> str:
     """Return count, bar, elapsed time and the time left: ``7/18 ━━━  0:42  about 1:06 left``."""
     full = round(BAR_WIDTH * found.finished / max(found.total, 1))
     bar = "━" * full + "╌" * (BAR_WIDTH - full)
-    left = time_left(found, seconds=watched)
     said = "" if left is None else f"  about {clock(left)} left"
     return f"{found.finished}/{found.total} {bar}  {clock(seconds)}{said}"
 
 
-def time_left(found: Snapshot, *, seconds: float) -> float | None:
+def done(found: Snapshot) -> float:
+    """Return how many runs have ended since the watch began, and parts of those in training."""
+    return len(found.ended) + _in_training(found)
+
+
+def time_left(found: Snapshot, *, done_before: float, watched: float) -> float | None:
     """Return about how many seconds are left, at the pace since the watch began.
 
-    None until a run has ended or passed an epoch.
+    Parameters
+    ----------
+    found
+        The sweep now.
+    done_before
+        What was `done` when the watch began.
+    watched
+        Seconds since then.
+
+    Returns
+    -------
+    float or None
+        None until a run has ended or passed an epoch.
     """
-    done = len(found.ended) + sum(one.epoch / max(one.epochs, 1) for one in found.training)
-    left = found.total - found.finished - found.failed
-    left_now = left - sum(one.epoch / max(one.epochs, 1) for one in found.training)
-    return None if not done else max(left_now, 0.0) * seconds / done
+    since = done(found) - done_before
+    left = found.total - found.finished - found.failed - _in_training(found)
+    return max(left, 0.0) * watched / since if since > 0 else None
+
+
+def _in_training(found: Snapshot) -> float:
+    return sum(one.epoch / max(one.epochs, 1) for one in found.training)
 
 
 def clock(seconds: float) -> str:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
+# What a person calls that which stops a run. SystemExit: a launcher that ends its job, as submitit
+# does to have it queued again.
+_STOPS = {KeyboardInterrupt: "Ctrl-C", SystemExit: "its launcher", Terminated: "SIGTERM"}
 
 
 class RunRecord(Observer):
@@ -257,9 +260,8 @@ def open_run(
             if diff := provenance.uncommitted():
                 record.log_text(diff, provenance.DIFF_FILE)
             yield record
-        # SystemExit: a launcher that ends its job, as submitit does to have it queued again.
-        except (KeyboardInterrupt, SystemExit, Terminated) as error:
-            record.end("KILLED", reason=f"stopped by {type(error).__name__}")
+        except tuple(_STOPS) as error:
+            record.end("KILLED", reason=f"stopped by {_STOPS[type(error)]}")
             raise
         except PrunedError as error:
             record.set_tags({PRUNED_TAG: "true"})
