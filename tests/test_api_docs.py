@@ -44,6 +44,8 @@ def test_a_notebook_runs_and_says_nothing_that_it_should_not(path, tmp_path, mon
     assert shown
     assert [each for each in shown if not each["data"].get("text/plain", "picture").strip()] == []
     if path.stem.startswith("1_"):
+        (progress,) = (o["data"]["text/plain"] for o in shown if "[1/" in str(o["data"]))
+        assert [line[0] for line in progress.splitlines()] == ["["] * 6
         tables = [o["data"] for o in shown if "text/html" in o["data"]]
         assert "adam" in "".join(map(str, tables))
     if path.stem.startswith("5_"):

@@ -12,7 +12,7 @@ from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.remedies import Effect, Found
 
 WIDTH, ROW = 280, 26  # units of a panel's width and of a row's height
-BETTER, WORSE, UNCLEAR = "better", "worse", "not told apart from no change"
+BETTER, WORSE, UNCLEAR = "better", "worse", "no difference shown"
 KINDS = {1: BETTER, -1: WORSE, 0: UNCLEAR}
 
 
@@ -47,7 +47,7 @@ def draw(found: Found, *, title: str) -> Picture:
         ),
     ]
     what = f"{found.splits} splits" if found.splits > 1 else f"{baseline.val.n} seeds"
-    over = f"intervals over {what}, all at once 95 %"
+    over = f"95 % intervals over {what}, all at once"
     return Picture(alt.hconcat(*panels), f"{title}; {over}" if title else over)
 
 

@@ -3,10 +3,10 @@
 What is shown comes from `fitgap.sweep.watching`.
 """
 
-import importlib.util
+import io
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ LOOK_SECONDS = 1.0
 MOST_SHARE = 20
 MOST_TRAINING = 16  # runs with a line each
 BAR_WIDTH = 20
+NOTEBOOK_WIDTH = 100
 # Columns that stay free: a terminal writes ^C behind the last line, and must not begin a new one.
 _ECHO = 3
 
@@ -35,7 +36,7 @@ class _View:
 
     def __init__(self, watch: Watch, console: "Console", *, started: float | None) -> None:
         self._watch = watch
-        self._console = console
+        self.console = console
         self._began = time.time()
         self._started = started or self._began
         self._printed = 0
@@ -54,7 +55,7 @@ class _View:
             ended_before = found.finished - sum(not one.failed for one in found.ended)
             for i, one in enumerate(found.ended[self._printed :], start=self._printed + 1):
                 number = ended_before + i - sum(o.failed for o in found.ended[:i])
-                _print_ended(self._console, f"[{number}/{found.total}]", one)
+                _print_ended(self.console, f"[{number}/{found.total}]", one)
             self._printed = len(found.ended)
         return found
 
@@ -81,6 +82,53 @@ def doing(what: str) -> Iterator[None]:
 
 
 @contextmanager
+def _in_a_terminal(view: _View) -> Iterator[Callable[[], None]]:
+    """Draw a view at the bottom of a terminal; where there is none, its lines are all."""
+    from rich.live import Live
+
+    if not view.console.is_terminal:
+        yield lambda: None
+        return
+    with Live(view, console=view.console, refresh_per_second=2, transient=True):
+        yield lambda: None  # it draws by itself
+
+
+@contextmanager
+def _in_a_notebook(view: _View) -> Iterator[Callable[[], None]]:
+    """Draw a view as one output of a notebook's cell, written anew; what has ended stays in it.
+
+    Rich would need ipywidgets, and leave an empty one in the saved notebook.
+    """
+    from IPython.display import display
+
+    def said(*, is_over: bool = False) -> dict[str, str]:
+        below = _plain_console()
+        if not is_over:
+            below.print(view)
+        return {"text/plain": f"{_text(view.console)}{_text(below)}".rstrip()}
+
+    shown = display(said(), raw=True, display_id=True)
+    try:
+        yield lambda: shown.update(said(), raw=True)
+    finally:
+        shown.update(said(is_over=True), raw=True)
+
+
+def _plain_console() -> "Console":
+    """Return a console that collects plain text, although a kernel passes for a terminal."""
+    from rich.console import Console
+
+    return Console(
+        file=io.StringIO(), force_jupyter=False, force_terminal=False, width=NOTEBOOK_WIDTH
+    )
+
+
+def _text(console: "Console") -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@contextmanager
 def show(watch: Watch, *, started: float | None = None) -> Iterator[None]:
     """Show a sweep until the block is left.
 
@@ -92,36 +140,31 @@ def show(watch: Watch, *, started: float | None = None) -> Iterator[None]:
         When the sweep started, in seconds since 1970; None: now.
     """
     from rich.console import Console
-    from rich.live import Live
 
-    # In a notebook, a moving table needs ipywidgets; without them, lines are what is shown.
     console = Console()
-    if console.is_jupyter and importlib.util.find_spec("ipywidgets") is None:
-        console = Console(force_jupyter=False, force_terminal=False)
+    is_notebook = console.is_jupyter
+    if is_notebook:
+        console = _plain_console()
     view = _View(watch, console, started=started)
     ended = threading.Event()
+    with (_in_a_notebook if is_notebook else _in_a_terminal)(view) as draw:
 
-    def go_on() -> None:
-        took = 0.0
-        while not ended.wait(max(LOOK_SECONDS, MOST_SHARE * took)):
-            started = time.monotonic()
+        def go_on() -> None:
+            took = 0.0
+            while not ended.wait(max(LOOK_SECONDS, MOST_SHARE * took)):
+                began = time.monotonic()
+                view.look()
+                draw()
+                took = time.monotonic() - began
+
+        thread = threading.Thread(target=go_on, daemon=True, name="fitgap live view")
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
             view.look()
-            took = time.monotonic() - started
-
-    thread = threading.Thread(target=go_on, daemon=True, name="fitgap live view")
-    steady = console.is_terminal or console.is_jupyter
-    live = Live(view, console=console, refresh_per_second=2, transient=True) if steady else None
-    if live is not None:
-        live.start()
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        view.look()
-        if live is not None:
-            live.stop()
 
 
 def follow(uri: str, sweep: Sweep) -> None:
