@@ -14,7 +14,7 @@ from fitgap.comparison.learning_curve_text import in_words
 from fitgap.comparison.power_law import fit
 from fitgap.report import learning_curve_chart
 from fitgap.store import StoredRun
-from fitgap.store.recorded_metrics import TAG
+from fitgap.tag_names import METRICS_TAG
 from fitgap_lab.calibration import learning_curves
 
 ACCURACY, RMSE, UNBOUNDED = ("accuracy", 1.0, 1), ("rmse", 0.0, -1), ("score", 0.0, 1)
@@ -50,7 +50,7 @@ def made_curve(error, *, sizes=SIZES, noise=0.0, seeds=3, metric=ACCURACY):
                     f"val/{name}": best - direction * error(n) * math.exp(noise * rng.normal()),
                     f"gap/{name}": 0.1,
                 },
-                {TAG: described(*metric)},
+                {METRICS_TAG: described(*metric)},
             )
             for seed in range(seeds)
         }

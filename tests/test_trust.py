@@ -24,6 +24,7 @@ from fitgap.errors import RequestError
 from fitgap.store import recorded, recorded_code
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep import resume, status
+from fitgap.tag_names import CODE_TAG
 from fitgap.trust import archives, models, overrides, settings, targets
 from fitgap.trust.text import without_secrets
 
@@ -204,7 +205,7 @@ def test_what_is_installed_below_the_project_folder_is_nobodys_own(trained, monk
     monkeypatch.setattr(project, "folder", lambda: path.parents[4])  # .venv lies in it
     digest = fingerprints.fingerprint(path.read_text())[: recorded_code.SHORT]
     forged = json.dumps({f"{recorded_code.OWN}joblib/numpy_pickle.py": digest})
-    run = replace(run, tags=run.tags | {recorded_code.CODE_TAG: forged})
+    run = replace(run, tags=run.tags | {CODE_TAG: forged})
     assert recorded_code.own_modules(run) == {"joblib.numpy_pickle": digest}
     assert not recorded_code.unchanged(run)
 

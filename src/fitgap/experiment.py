@@ -18,8 +18,8 @@ from fitgap.data import report as data_report
 from fitgap.errors import DivergedError, RequestError
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.store import StoredRun
+from fitgap.tag_names import IDENTITY_TAG, PARENT_TAG, PRUNED_TAG
 from fitgap.tracking import delivery, descriptions, disk_full
-from fitgap.tracking.tag_names import PRUNED_TAG
 from fitgap.training import (
     backend,
     checkpoints,
@@ -151,7 +151,7 @@ def finished(planned: Plan) -> Result | None:
     runs = store.find_runs(
         planned.uri,
         experiment=planned.config.tracking.experiment,
-        tags={"fitgap.identity": planned.identity},
+        tags={IDENTITY_TAG: planned.identity},
     )
     if not runs:
         return None
@@ -160,7 +160,7 @@ def finished(planned: Plan) -> Result | None:
 
 def result_of(stored: StoredRun) -> Result:
     """Return the result that the record of an earlier run holds."""
-    identity_tag = stored.tags["fitgap.identity"]
+    identity_tag = stored.tags[IDENTITY_TAG]
     return Result(stored.run_id, stored.name, identity_tag, stored.metrics, reused=True)
 
 
@@ -218,11 +218,11 @@ def interrupted(planned: Plan) -> str | None:
         planned.uri,
         experiment=planned.config.tracking.experiment,
         statuses=("KILLED", "FAILED"),
-        tags={"fitgap.identity": planned.identity, **planned.tags},
+        tags={IDENTITY_TAG: planned.identity, **planned.tags},
     )
     parent = planned.config.tracking.parent
     for stored in runs:
-        of_parent = stored.tags.get("mlflow.parentRunId")
+        of_parent = stored.tags.get(PARENT_TAG)
         if PRUNED_TAG not in stored.tags or parent in (None, of_parent):
             return stored.run_id
     return None

@@ -10,6 +10,7 @@ from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError, first_line
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
+from fitgap.tag_names import IDENTITY_TAG
 
 RULE = (
     "the group with the best mean of the primary metric on validation data (val/accuracy, unless "
@@ -137,7 +138,7 @@ def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
             run_id=run_id,
             model_id=run.model_id,
             description=_description(run, reason),
-            tags={RUN_TAG: run_id, "fitgap.identity": run.tags.get("fitgap.identity", "")},
+            tags={RUN_TAG: run_id, IDENTITY_TAG: run.tags.get(IDENTITY_TAG, "")},
         )
     except MlflowException as error:
         where = store.redact(uri)

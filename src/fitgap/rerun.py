@@ -21,10 +21,10 @@ from fitgap.config.validation import validate
 from fitgap.experiment import Plan
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
+from fitgap.tag_names import COMMIT_TAG, DATASET_TAG, DIRTY_TAG, RERUN_TAG, SOURCE_TAG, SPLIT_TAG
 from fitgap.tracking import descriptions, provenance
 from fitgap.trust.text import plain
 
-RERUN_TAG = "fitgap.rerun_of"
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
 WEIGHTS = "model.weights.h5"  # within Keras's file
 ABSENT = "not recorded"
@@ -110,21 +110,21 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
 def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
     """Return what has changed since a run was recorded: code, versions, data, machine."""
     now = provenance.tags() | processes.this_process()
-    now[provenance.SOURCE_TAG] = planned.sources.digest
+    now[SOURCE_TAG] = planned.sources.digest
     code = _code(run, planned)
     named = {
-        **({} if code else {"source of what decides the bits": provenance.SOURCE_TAG}),
+        **({} if code else {"source of what decides the bits": SOURCE_TAG}),
         **{key.removeprefix("fitgap."): key for key in _version_tags(run.tags, now)},
-        "commit": provenance.COMMIT_TAG,
-        "uncommitted changes": provenance.DIRTY_TAG,
+        "commit": COMMIT_TAG,
+        "uncommitted changes": DIRTY_TAG,
         "host": processes.HOST_TAG,
         "processor": provenance.CPU_TAG,
     }
     pairs = {what: (run.tags.get(tag), now.get(tag)) for what, tag in named.items()}
     facts = planned.facts
     pairs |= {
-        "data": (run.tags.get("fitgap.dataset_digest"), facts.dataset_digest),
-        "split": (run.tags.get("fitgap.split_digest"), facts.split_digest),
+        "data": (run.tags.get(DATASET_TAG), facts.dataset_digest),
+        "split": (run.tags.get(SPLIT_TAG), facts.split_digest),
     }
     if planned.choice.xla is not None:  # else the built model decides
         pairs["engine"] = (run.params.get("engine"), descriptions.engine_name(planned.choice))

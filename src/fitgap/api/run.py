@@ -14,6 +14,7 @@ from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store.artifacts import local_folder
+from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, ROLE_TAG
 
 if TYPE_CHECKING:
     import keras
@@ -51,7 +52,7 @@ class Run:
         self.experiment = experiment
         self.metrics = dict(stored.metrics)
         self.params = dict(stored.params)
-        self.failure = stored.tags.get("fitgap.failure") if stored.status == "FAILED" else None
+        self.failure = stored.tags.get(FAILURE_TAG) if stored.status == "FAILED" else None
         self._artifact_uri = stored.artifact_uri
 
     @functools.cached_property
@@ -198,13 +199,13 @@ def find(uri: str, *, experiment: str, identities: Sequence[str] | None = None) 
         Identities of the runs to return, in that order. None: all runs, the oldest first.
     """
     found = store.find_runs(
-        uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags={"fitgap.role": "run"}
+        uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags={ROLE_TAG: "run"}
     )
     ordered: list[StoredRun] = list(reversed(found))
     if identities is not None:
         # Of several, the newest, and a finished one before one that failed.
-        by_identity = {run.tags.get("fitgap.identity"): run for run in ordered if _failed(run)}
-        by_identity |= {run.tags.get("fitgap.identity"): run for run in ordered if not _failed(run)}
+        by_identity = {run.tags.get(IDENTITY_TAG): run for run in ordered if _failed(run)}
+        by_identity |= {run.tags.get(IDENTITY_TAG): run for run in ordered if not _failed(run)}
         ordered = [by_identity[each] for each in identities if each in by_identity]
     without_run = 0 if identities is None else len(identities) - len(ordered)
     return Runs(

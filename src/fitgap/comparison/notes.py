@@ -14,6 +14,7 @@ from fitgap.config import program
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import direction_is_known
+from fitgap.tag_names import CODE_TAG, ROLE_TAG, SOURCE_TAG, SWEEP_TAG
 
 if TYPE_CHECKING:
     from fitgap.comparison.groups import Section
@@ -31,7 +32,7 @@ def nothing_to_compare(uri: str, *, experiment: str, sweep: str | None = None) -
         return RequestError(
             f"there is no experiment {experiment!r}{hint} in {where}; {there}\nFor runs, {make}"
         )
-    wanted = {"fitgap.role": "run"} | ({"fitgap.sweep": sweep} if sweep else {})
+    wanted = {ROLE_TAG: "run"} | ({SWEEP_TAG: sweep} if sweep else {})
     others = store.find_runs(
         uri, experiment=experiment, statuses=("RUNNING", "FAILED", "KILLED"), tags=wanted
     )
@@ -155,14 +156,14 @@ def _other_differences(runs: Sequence[StoredRun]) -> list[str]:
         for key, several in versions.items()
         if len(several) > 1
     ]
-    if not found and len({run.tags.get("fitgap.source_digest") for run in runs}) > 1:
+    if not found and len({run.tags.get(SOURCE_TAG) for run in runs}) > 1:
         found.append("this package's source")
     return found
 
 
 def _code_of(run: StoredRun) -> dict[str, str]:
     try:
-        found = json.loads(run.tags.get("fitgap.code", "{}"))
+        found = json.loads(run.tags.get(CODE_TAG, "{}"))
     except (ValueError, RecursionError):
         return {}  # another program's tag
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}

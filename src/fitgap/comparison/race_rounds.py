@@ -22,6 +22,7 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric
 from fitgap.sweep.plan import varying
+from fitgap.tag_names import IDENTITY_TAG
 
 Overrides = list[str]
 # Trains what is not there yet of a grid: the overrides of each job, and the settings they make.
@@ -165,7 +166,7 @@ def _finished(configs: Sequence[Config]) -> dict[int, StoredRun]:
     """Return the finished runs by the place of their settings; the newest of each."""
     planned = [experiment.plan(config) for config in configs]
     runs = store.find_runs(planned[0].uri, experiment=planned[0].config.tracking.experiment)
-    by_identity = {run.tags.get("fitgap.identity"): run for run in reversed(runs)}
+    by_identity = {run.tags.get(IDENTITY_TAG): run for run in reversed(runs)}
     return {
         place: by_identity[plan.identity]
         for place, plan in enumerate(planned)

@@ -25,6 +25,7 @@ from fitgap.comparison.search_importances import searches_of
 from fitgap.comparison.sections import section_of
 from fitgap.comparison.varying_settings import deciding_keys, setting_of
 from fitgap.store import StoredRun, predictions
+from fitgap.tag_names import IDENTITY_TAG, RERUN_TAG, ROLE_TAG, SWEEP_TAG
 
 
 def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Comparison:
@@ -44,7 +45,7 @@ def compare_experiment(uri: str, *, experiment: str, query: Query = EVERYTHING) 
     RequestError
         If the experiment is unknown or holds no finished run, or as `compare` does.
     """
-    tags = {"fitgap.sweep": query.sweep} if query.sweep else {}
+    tags = {SWEEP_TAG: query.sweep} if query.sweep else {}
     found = store.find_runs(uri, experiment=experiment, statuses=("FINISHED", "FAILED"), tags=tags)
     ended = list(filter(_is_run, found))
     runs = [run for run in ended if run.status == "FINISHED"]
@@ -110,7 +111,7 @@ def compare(
 
 def _is_run(run: StoredRun) -> bool:
     """Tell a run, whoever logged it, from a sweep's parent and from a run to debug."""
-    return run.tags.get("fitgap.role", "run") == "run"
+    return run.tags.get(ROLE_TAG, "run") == "run"
 
 
 def _once_per_seed(runs: Iterable[StoredRun], *, decide: Sequence[str]) -> list[StoredRun]:
@@ -121,8 +122,8 @@ def _once_per_seed(runs: Iterable[StoredRun], *, decide: Sequence[str]) -> list[
     """
     kept: dict[object, StoredRun] = {}
     identities: set[str] = set()
-    for run in sorted(runs, key=lambda run: "fitgap.rerun_of" in run.tags):
-        identity = run.tags.get("fitgap.identity")
+    for run in sorted(runs, key=lambda run: RERUN_TAG in run.tags):
+        identity = run.tags.get(IDENTITY_TAG)
         key = (data_of(run), tuple(setting_of(run, k) for k in decide), run.params.get("seed"))
         if key in kept or identity in identities:
             continue

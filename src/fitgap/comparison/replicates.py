@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
 from fitgap.store import StoredRun
+from fitgap.tag_names import DATASET_TAG, SPLIT_TAG
 from fitgap.trust.text import whole_number
 
 OF_THE_SPLIT = ("split.seed", "split.fold")
@@ -32,7 +33,7 @@ def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list
 
 def data_of(run: StoredRun) -> tuple[str, str]:
     """Return the digests of a run's dataset and split; empty for one without."""
-    return run.tags.get("fitgap.dataset_digest", ""), run.tags.get("fitgap.split_digest", "")
+    return run.tags.get(DATASET_TAG, ""), run.tags.get(SPLIT_TAG, "")
 
 
 def names_of(run: StoredRun) -> tuple[str, str]:
@@ -47,7 +48,7 @@ def kind_of_data(run: StoredRun) -> Hashable:
 
 def split_of(run: StoredRun) -> Hashable:
     """Return what distinguishes splits of the data: the digest, or else the settings."""
-    digest = run.tags.get("fitgap.split_digest", "")
+    digest = run.tags.get(SPLIT_TAG, "")
     return digest or tuple(run.params.get(key) for key in OF_THE_SPLIT)
 
 

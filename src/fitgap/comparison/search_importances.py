@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fitgap import store
+from fitgap.tag_names import ROLE_TAG
 
 IMPORTANCE = "importance/"  # metrics of a search's parent run: importance/<metric>/<setting>
 
@@ -38,7 +39,7 @@ def searches_of(uri: str, *, experiment: str) -> tuple[Search, ...]:
         uri,
         experiment=experiment,
         statuses=("FINISHED", "FAILED", "KILLED"),
-        tags={"fitgap.role": "sweep"},
+        tags={ROLE_TAG: "sweep"},
     )
     searches = []
     for parent in parents:

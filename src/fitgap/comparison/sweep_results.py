@@ -16,6 +16,7 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import plan
 from fitgap.sweep.plan import PlannedJob
+from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG
 from fitgap.trust.text import whole_number
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def read(
         If there is no such sweep, it varies something else too, or no run of it has finished.
     """
     parents = store.find_runs(
-        uri, experiment=experiment, statuses=store.ANY_STATUS, tags={"fitgap.role": "sweep"}
+        uri, experiment=experiment, statuses=store.ANY_STATUS, tags={ROLE_TAG: "sweep"}
     )
     for parent in parents:
         if sweep is not None and parent.run_id != sweep:
@@ -120,7 +121,7 @@ def _results(
             "make a sweep of its own for each, and name it with --sweep"
         )
     finished = {
-        run.tags.get("fitgap.identity"): run
+        run.tags.get(IDENTITY_TAG): run
         for run in reversed(store.find_runs(uri, experiment=experiment))  # the newest stays
     }
     runs: dict[str, dict[Hashable, StoredRun]] = {}

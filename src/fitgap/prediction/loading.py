@@ -14,6 +14,7 @@ from fitgap.data.datasets import Dataset
 from fitgap.errors import RequestError, first_line
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
+from fitgap.tag_names import DATASET_TAG
 from fitgap.training import backend
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def load_dataset(run: RecordedRun, *, trusted: Collection[str] = ()) -> Dataset:
     recorded_code.check_targets(asdict(run.dataset), run, trusted=trusted)
     limit = run.config.training.memory_limit_mb
     dataset = datasets.load(run.dataset, memory_limit_mb=limit, split=run.config.split)
-    digest = run.tags.get("fitgap.dataset_digest", "")
+    digest = run.tags.get(DATASET_TAG, "")
     if digest not in (dataset.digest, dataset.arrays_digest):
         raise RequestError(
             f"dataset={dataset.name} from {dataset.source} has changed since run {run.run_id}: "

@@ -25,6 +25,7 @@ from fitgap.report.leaderboard import figure_names, label_of, mark_of
 from fitgap.report.repeat_command import commands_of
 from fitgap.report.test_errors import SelectedModel, Tested, mcnemar_tests, selected_model
 from fitgap.store import Histories, StoredRun
+from fitgap.tag_names import COMMIT_TAG, DIRTY_TAG, IDENTITY_TAG, ROLE_TAG, SWEEP_TAG
 
 MOST_GROUPS = 200  # rows of a table; nobody reads more, and the file has to open on a phone
 MOST_COMMANDS = 6  # groups whose command is shown
@@ -157,7 +158,7 @@ def report_on(uri: str, *, experiment: str, query: Query = EVERYTHING) -> Report
     Takes and raises what `fitgap.comparison.ranking.compare_experiment` does.
     """
     comparison = compare_experiment(uri, experiment=experiment, query=query)
-    tags = {"fitgap.role": "run"} | ({"fitgap.sweep": query.sweep} if query.sweep else {})
+    tags = {ROLE_TAG: "run"} | ({SWEEP_TAG: query.sweep} if query.sweep else {})
     failures = store.find_runs(uri, experiment=experiment, statuses=("FAILED", "KILLED"), tags=tags)
     return report_of(comparison, uri=uri, experiment=experiment, failures=failures, query=query)
 
@@ -195,7 +196,7 @@ def report_of(
         notes=comparison.notes,
         failures=tuple(failures),
         searches=comparison.searches,
-        repeated=frozenset(run.tags.get("fitgap.identity", "") for run in runs) - {""},
+        repeated=frozenset(run.tags.get(IDENTITY_TAG, "") for run in runs) - {""},
         origins=_origins(runs),
         versions={"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
@@ -276,8 +277,8 @@ def _origins(runs: Sequence[StoredRun]) -> tuple[Origin, ...]:
     dirty = {"true": True, "false": False}
     counted = Counter(
         (
-            run.tags.get("mlflow.source.git.commit", ""),
-            dirty.get(run.tags.get("fitgap.git_dirty", "")),
+            run.tags.get(COMMIT_TAG, ""),
+            dirty.get(run.tags.get(DIRTY_TAG, "")),
         )
         for run in runs
     )

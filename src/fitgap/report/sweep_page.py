@@ -22,6 +22,7 @@ from fitgap.report.leaderboard import BEST, TIE, figure_names, label_of, mark_of
 from fitgap.report.terminal import to_csv, to_json, to_markdown
 from fitgap.report.text_tables import escape
 from fitgap.store import StoredRun
+from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, ROLE_TAG, SWEEP_TAG
 from fitgap.tracking import mlflow_ui
 
 NOTE_TAG = "mlflow.note.content"
@@ -62,7 +63,7 @@ def _publish(parent: str, plans: Sequence[Plan]) -> None:
         uri,
         experiment=experiment,
         statuses=("FAILED", "KILLED"),
-        tags={"fitgap.sweep": parent, "fitgap.role": "run"},
+        tags={SWEEP_TAG: parent, ROLE_TAG: "run"},
     )
     client = MlflowClient(uri)
     comparison = compare(runs) if runs else Comparison((), ())
@@ -91,10 +92,10 @@ def _publish(parent: str, plans: Sequence[Plan]) -> None:
 
 def runs_of(identities: Collection[str], *, uri: str, experiment: str) -> list[StoredRun]:
     """Return the finished runs that answer the jobs of a sweep, the newest of each identity."""
-    finished = store.find_runs(uri, experiment=experiment, tags={"fitgap.role": "run"})
+    finished = store.find_runs(uri, experiment=experiment, tags={ROLE_TAG: "run"})
     newest: dict[str, StoredRun] = {}
     for run in finished:
-        newest.setdefault(run.tags.get("fitgap.identity", ""), run)
+        newest.setdefault(run.tags.get(IDENTITY_TAG, ""), run)
     return [run for identity, run in newest.items() if identity in identities]
 
 
@@ -171,7 +172,7 @@ def note(
     if failures:
         lines.append(f"**Failed runs: {len(failures)}**\n")
         for run in failures[:MOST_FAILURES]:
-            reason = run.tags.get("fitgap.failure", run.status)
+            reason = run.tags.get(FAILURE_TAG, run.status)
             lines.append(f"- {_in_one_line(run.name)}: {_in_one_line(reason[:200])}")
         if len(failures) > MOST_FAILURES:
             lines.append(f"- and {len(failures) - MOST_FAILURES} more")

@@ -24,6 +24,7 @@ from fitgap.store import StoredRun
 from fitgap.store import predictions as stored_predictions
 from fitgap.store.predictions import StoredOutputs, StoredPredictions
 from fitgap.store.recorded_metrics import higher_is_better
+from fitgap.tag_names import DATASET_TAG
 
 MOST_ERRORS = 12  # images
 MOST_TESTED = 20  # groups; each is a file to read
@@ -229,7 +230,7 @@ def _dataset_of(run: StoredRun) -> Dataset:
             reason = str(error)
             continue
         if dataset is not None:
-            digest = run.tags.get("fitgap.dataset_digest")
+            digest = run.tags.get(DATASET_TAG)
             if digest in (dataset.digest, dataset.arrays_digest):
                 return dataset
             reason = f"dataset={settings.name} on this machine has other bytes than the run's"

@@ -29,9 +29,9 @@ from fitgap.sweep.composition import Compose, Overrides
 from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Job, Launch, launch_all
 from fitgap.sweep.launchers import Workers
-from fitgap.sweep.status import SEARCH_FILE, SEARCH_TAG
+from fitgap.sweep.status import SEARCH_FILE
 from fitgap.sweep.watching import Watch, done_by
-from fitgap.tracking.tag_names import PRUNED_TAG
+from fitgap.tag_names import IDENTITY_TAG, PRUNED_TAG, SEARCH_TAG, SWEEP_TAG
 from fitgap.training import pruning
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class _Search:
             self._base.uri,
             experiment=experiment_name,
             statuses=store.ANY_STATUS,
-            tags={"fitgap.sweep": parent},
+            tags={SWEEP_TAG: parent},
         )
         watch.answered = max(len(self.trials) - len(done_by(runs)), 0)
         return watch
@@ -380,7 +380,7 @@ class _Search:
             job.plan.uri,
             experiment=job.plan.config.tracking.experiment,
             statuses=("KILLED",),
-            tags={"fitgap.identity": job.plan.identity, PRUNED_TAG: "true"},
+            tags={IDENTITY_TAG: job.plan.identity, PRUNED_TAG: "true"},
         )
         return runs[0].run_id if runs else None
 

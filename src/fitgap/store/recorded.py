@@ -23,6 +23,7 @@ from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
 from fitgap.data.parts import Format
 from fitgap.data.table_format import recorded_format
 from fitgap.errors import RequestError, first_line
+from fitgap.tag_names import ROLE_TAG
 from fitgap.trust import models, text
 from fitgap.trust import settings as trust
 
@@ -114,7 +115,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         raise RequestError(f"there is no run {run_id!r} in {store.redact(uri)}") from error
     logged = run.outputs.model_outputs if run.outputs else []
     if run.info.status != "FINISHED" or not logged:
-        kind = "a sweep" if run.data.tags.get("fitgap.role") == "sweep" else run.info.status
+        kind = "a sweep" if run.data.tags.get(ROLE_TAG) == "sweep" else run.info.status
         raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
     try:
         what = f"config.yaml of run {run_id}"

@@ -20,9 +20,9 @@ from fitgap.config.fingerprints import fingerprint
 from fitgap.config.modules import is_library, module_file, module_name
 from fitgap.errors import RequestError
 from fitgap.store.recorded import RecordedRun
+from fitgap.tag_names import CODE_TAG
 from fitgap.trust import targets as trust
 
-CODE_TAG = "fitgap.code"  # fingerprints of a run's code, as JSON
 OWN = "own code "  # begins the names of a person's own files there
 SHORT = 12  # hex digits of each fingerprint there
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitgap.store.base import StoredRun
+from fitgap.tag_names import METRICS_TAG
 
-TAG = "fitgap.metrics"  # name, direction, bounds and phrase of each, the primary one first
 PRIMARY = "accuracy"  # of runs that do not say
 # Parts of the names that others give to metrics of which more is better.
 _HIGHER = frozenset(
@@ -57,7 +57,7 @@ class KnownMetric:
 
 def metrics_of(run: StoredRun) -> tuple[KnownMetric, ...]:
     """Return what a run says of its metrics, the primary one first; nothing in older records."""
-    return _read(run.tags.get(TAG, ""))
+    return _read(run.tags.get(METRICS_TAG, ""))
 
 
 @functools.lru_cache(maxsize=256)

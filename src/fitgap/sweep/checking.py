@@ -10,6 +10,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.launch import Job
+from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SWEEP_IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery
 
 
@@ -55,7 +56,7 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
         plan.uri,
         experiment=plan.config.tracking.experiment,
         statuses=store.ANY_STATUS,
-        tags={"fitgap.role": "sweep", sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+        tags={ROLE_TAG: "sweep", SWEEP_IDENTITY_TAG: identity_of(jobs)},
     )
     if resume is None:
         return found[0] if found else None
@@ -91,9 +92,9 @@ def unfinished(jobs: Sequence[Job], *, resumed: str | None = None) -> list[Job]:
     tracking = jobs[0].plan.config.tracking
     finished: set[str | None] = set()
     if tracking.reuse or resumed:
-        of_sweep = {} if tracking.reuse else {"fitgap.sweep": str(resumed)}
+        of_sweep = {} if tracking.reuse else {SWEEP_TAG: str(resumed)}
         runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment, tags=of_sweep)
-        finished = {run.tags.get("fitgap.identity") for run in runs}
+        finished = {run.tags.get(IDENTITY_TAG) for run in runs}
     waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
     return list(waiting.values())
 
@@ -103,4 +104,4 @@ def failed_before(jobs: Sequence[Job]) -> set[str]:
     plan = jobs[0].plan
     experiment_name = plan.config.tracking.experiment
     runs = store.find_runs(plan.uri, experiment=experiment_name, statuses=("FAILED",))
-    return {run.tags.get("fitgap.identity", "") for run in runs}
+    return {run.tags.get(IDENTITY_TAG, "") for run in runs}

@@ -14,6 +14,7 @@ from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
 from fitgap.store import StoredRun, artifacts
 from fitgap.sweep.status import SHORT_ID
+from fitgap.tag_names import IDENTITY_TAG
 from fitgap.training import checkpoints
 
 _PARTS = ("train", "val", "gap", "test", "test_gap")
@@ -92,7 +93,7 @@ def artifact_folder(planned: Plan, run_id: str) -> Path | None:
         found = store.find_runs(
             planned.uri,
             experiment=planned.config.tracking.experiment,
-            tags={"fitgap.identity": planned.identity},
+            tags={IDENTITY_TAG: planned.identity},
         )
     except StoreAwayError:
         return None  # the run has ended well; what waits for the server was said
@@ -149,4 +150,4 @@ def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
 
 
 def _finished(identities: set[str], runs: Sequence[StoredRun]) -> set[str]:
-    return identities & {run.tags.get("fitgap.identity", "") for run in runs}
+    return identities & {run.tags.get(IDENTITY_TAG, "") for run in runs}

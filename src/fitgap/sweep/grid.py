@@ -36,6 +36,7 @@ from fitgap.sweep.launch import Job
 from fitgap.sweep.launchers import Workers
 from fitgap.sweep.plan import PlannedJob, SweepPlan
 from fitgap.sweep.watching import Watch
+from fitgap.tag_names import IDENTITY_TAG, SWEEP_IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery, descriptions
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _opened(
         uri=plan.uri,
         experiment_id=experiment_id,
         experiment=plan.config.tracking.experiment,
-        tags={**run_writer.user_tags(plan.config), sweep_plan.IDENTITY_TAG: identity_of(jobs)},
+        tags={**run_writer.user_tags(plan.config), SWEEP_IDENTITY_TAG: identity_of(jobs)},
         reopen=earlier,
     ) as parent:
         yield parent
@@ -210,7 +211,7 @@ def _refuse_if_all_wrong(outcomes: Sequence[Outcome], *, plan: Plan, parent: "Sw
         plan.uri,
         experiment=plan.config.tracking.experiment,
         statuses=store.ANY_STATUS,
-        tags={"fitgap.sweep": parent.run_id},
+        tags={SWEEP_TAG: parent.run_id},
     )
     if begun:
         return
@@ -256,9 +257,9 @@ def describe(
     if tracking.reuse:
         runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment)
         reused = {
-            run.tags.get("fitgap.identity", ""): run.run_id
+            run.tags.get(IDENTITY_TAG, ""): run.run_id
             for run in reversed(runs)  # the newest stays
-            if run.tags.get("fitgap.sweep") != parent
+            if run.tags.get(SWEEP_TAG) != parent
         }
     return SweepPlan(
         hydra=request.hydra,

@@ -17,8 +17,8 @@ from fitgap.config import project, settings
 from fitgap.errors import RequestError, StoreAwayError, first_line
 from fitgap.experiment import Plan, Result
 from fitgap.sweep import endings
+from fitgap.tag_names import STOPPED_TAG
 from fitgap.tracking import delivery, descriptions
-from fitgap.tracking.tag_names import STOPPED_TAG
 from fitgap.training.pruning import PrunedError
 from fitgap.trust.text import without_secrets
 

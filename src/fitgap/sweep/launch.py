@@ -13,6 +13,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.job import Outcome, outcome_of
 from fitgap.sweep.launchers import WorkerDiedError
+from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery, descriptions
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ def _outcomes_in_store(
     identities = set(map(_id, jobs))
     outcomes: dict[str, Outcome] = {}
     for run in _ended_runs(jobs):
-        identity = run.tags.get("fitgap.identity", "")
+        identity = run.tags.get(IDENTITY_TAG, "")
         if run.ending in but or identity not in identities or identity in outcomes:
             continue
-        failure = run.tags.get("fitgap.failure") if run.status == "FAILED" else None
+        failure = run.tags.get(FAILURE_TAG) if run.status == "FAILED" else None
         result = experiment.result_of(run)
         outcomes[identity] = Outcome(run.name, None if failure else result, failure)
     return outcomes
@@ -141,8 +142,8 @@ def _running(jobs: Sequence[Job], parent: str) -> list[Job]:
     if not jobs:
         return []
     plan = jobs[0].plan
-    runs = _find(plan, statuses=("RUNNING",), tags={"fitgap.sweep": parent})
-    identities = {run.tags.get("fitgap.identity") for run in runs}
+    runs = _find(plan, statuses=("RUNNING",), tags={SWEEP_TAG: parent})
+    identities = {run.tags.get(IDENTITY_TAG) for run in runs}
     return [job for job in jobs if _id(job) in identities]
 
 

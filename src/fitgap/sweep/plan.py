@@ -13,7 +13,6 @@ from fitgap import store
 from fitgap.trust.text import HIDDEN, is_secret_name, plain, without_secrets
 
 FILE_NAME = "plan.json"
-IDENTITY_TAG = "fitgap.sweep_identity"
 
 
 @dataclass(frozen=True)

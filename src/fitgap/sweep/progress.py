@@ -19,7 +19,7 @@ from fitgap.sweep.status import (
     number_of_trials,
     read_plan,
 )
-from fitgap.tracking.tag_names import PRUNED_TAG
+from fitgap.tag_names import FAILURE_TAG, PRUNED_TAG, ROLE_TAG, SWEEP_TAG
 
 # A run on another host that has been silent for so long is worth a word. A healthy one logs an
 # epoch's figures every few seconds, but an epoch of a large network takes minutes.
@@ -76,7 +76,7 @@ def status_of(sweep: Sweep) -> str:
     """Return a sweep's status in words, with the reason if it failed."""
     if sweep.parent.status == "RUNNING" and not sweep.is_running:
         return "INTERRUPTED"
-    failure = sweep.parent.tags.get("fitgap.failure")
+    failure = sweep.parent.tags.get(FAILURE_TAG)
     return f"{sweep.parent.status} ({failure})" if failure else sweep.parent.status
 
 
@@ -86,7 +86,7 @@ def _counted_trials(uri: str, sweep: Sweep, trials: int) -> str:
         uri,
         experiment=sweep.experiment,
         statuses=store.ANY_STATUS,
-        tags={"fitgap.sweep": sweep.parent.run_id, "fitgap.role": "run"},
+        tags={SWEEP_TAG: sweep.parent.run_id, ROLE_TAG: "run"},
     )
     numbers = Counter("pruned" if PRUNED_TAG in run.tags else run.status.lower() for run in runs)
     counted = ", ".join(f"{number} {state}" for state, number in sorted(numbers.items()))
@@ -101,7 +101,7 @@ def _counted(jobs: Sequence[JobState]) -> str:
 def _details(uri: str, jobs: Sequence[JobState]) -> dict[str, str]:
     """Return, by run id, why a run failed or how far one that has not ended has come."""
     details = {
-        job.run.run_id: job.run.tags.get("fitgap.failure", "")
+        job.run.run_id: job.run.tags.get(FAILURE_TAG, "")
         for job in jobs
         if job.run is not None and job.state is State.FAILED
     }

@@ -10,8 +10,8 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.plan import SweepPlan
+from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SEARCH_TAG, SWEEP_TAG
 
-SEARCH_TAG = "fitgap.search"  # on a search's parent run: the name of its study
 SEARCH_FILE = "search.json"
 SHORT_ID = 8  # characters of a run id that are shown; more than that also name it
 
@@ -60,7 +60,7 @@ def find_sweeps(uri: str, *, experiment: str | None = None) -> list[Sweep]:
         Sweep(name, parent)
         for name in store.experiments(uri)
         for parent in store.find_runs(
-            uri, experiment=name, statuses=store.ANY_STATUS, tags={"fitgap.role": "sweep"}
+            uri, experiment=name, statuses=store.ANY_STATUS, tags={ROLE_TAG: "sweep"}
         )
     ]
     if not found:
@@ -153,7 +153,7 @@ def runs_by_identity(uri: str, experiment: str) -> dict[str, list[StoredRun]]:
     """Return an experiment's runs of every status by their identity, the newest first."""
     runs: dict[str, list[StoredRun]] = {}
     for run in store.find_runs(uri, experiment=experiment, statuses=store.ANY_STATUS):
-        runs.setdefault(run.tags.get("fitgap.identity", ""), []).append(run)
+        runs.setdefault(run.tags.get(IDENTITY_TAG, ""), []).append(run)
     return runs
 
 
@@ -165,7 +165,7 @@ def state_of(
     Whoever finishes a job, it is finished (unless all was to be trained again); but only the
     sweep's own runs tell what became of its own attempt. Without a sweep, all count.
     """
-    own = [run for run in runs if sweep is None or run.tags.get("fitgap.sweep") == sweep]
+    own = [run for run in runs if sweep is None or run.tags.get(SWEEP_TAG) == sweep]
     for run in runs if reuse else own:
         if run.status == "FINISHED" and (reuse or sweep is not None):
             return State.FINISHED, run

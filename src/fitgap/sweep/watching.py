@@ -12,7 +12,7 @@ from fitgap.evaluation.scores import Scores, gap
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric, primary_metric
 from fitgap.sweep import endings
-from fitgap.tracking.tag_names import PRUNED_TAG
+from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, PRUNED_TAG, ROLE_TAG, SWEEP_TAG
 from fitgap.training import checkpoints
 from fitgap.trust.text import whole_number
 
@@ -139,13 +139,13 @@ class Watch:
             self._uri,
             experiment=self._experiment,
             statuses=store.ANY_STATUS,
-            tags={"fitgap.sweep": self._parent, "fitgap.role": "run"},
+            tags={SWEEP_TAG: self._parent, ROLE_TAG: "run"},
         )
 
     def _training(self, run: StoredRun) -> Training:
         epochs = whole_number(run.params.get("training.epochs")) or 0
         path = checkpoints.path_for(
-            run.tags.get("fitgap.identity", ""), uri=self._uri, experiment=self._experiment
+            run.tags.get(IDENTITY_TAG, ""), uri=self._uri, experiment=self._experiment
         )
         if (last := checkpoints.last_epoch(path)) is not None:
             number, train, val = last
@@ -158,7 +158,7 @@ class Watch:
 def done_by(runs: Sequence[StoredRun]) -> set[str]:
     """Return the identities of runs that are done: finished, or stopped by their search."""
     return {
-        run.tags.get("fitgap.identity", "")
+        run.tags.get(IDENTITY_TAG, "")
         for run in runs
         if run.status == "FINISHED" or (run.end_time is not None and PRUNED_TAG in run.tags)
     }
@@ -174,7 +174,7 @@ def _how_it_ended(run: StoredRun) -> Ended:
     if run.status == "FINISHED":
         said = endings.figures(run.metrics, primary_metric([run]))
         return Ended(_name(run), False, said, seconds)
-    reason = run.tags.get("fitgap.failure", run.status)
+    reason = run.tags.get(FAILURE_TAG, run.status)
     said = " ".join(reason.split())
     if PRUNED_TAG not in run.tags:
         said = f"{run.status}, {said}"

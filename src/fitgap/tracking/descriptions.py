@@ -5,6 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fitgap.config.schema import Config
+from fitgap.tag_names import (
+    DATASET_TAG,
+    IDENTITY_TAG,
+    PARENT_TAG,
+    ROLE_TAG,
+    SOURCE_TAG,
+    SPLIT_TAG,
+    SWEEP_TAG,
+)
 from fitgap.tracking import provenance
 
 if TYPE_CHECKING:
@@ -107,15 +116,15 @@ def _telling(config: Config) -> dict[str, str]:
 
 def _tags(planned: "Plan") -> dict[str, str]:
     tags = {
-        "fitgap.role": "run" if planned.config.debug is None else "debug",
-        "fitgap.identity": planned.identity,
-        "fitgap.dataset_digest": planned.facts.dataset_digest,
-        "fitgap.split_digest": planned.facts.split_digest,
-        provenance.SOURCE_TAG: planned.sources.digest,
+        ROLE_TAG: "run" if planned.config.debug is None else "debug",
+        IDENTITY_TAG: planned.identity,
+        DATASET_TAG: planned.facts.dataset_digest,
+        SPLIT_TAG: planned.facts.split_digest,
+        SOURCE_TAG: planned.sources.digest,
         **provenance.code_tag(planned.sources.fingerprints),
         **provenance.unknown_tag(planned.sources.own.unknown),
     }
     tags |= planned.tags
     if parent := planned.config.tracking.parent:
-        tags |= {"fitgap.sweep": parent, "mlflow.parentRunId": parent}
+        tags |= {SWEEP_TAG: parent, PARENT_TAG: parent}
     return tags

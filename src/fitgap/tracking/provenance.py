@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fitgap.config import project
-from fitgap.store.recorded_code import CODE_TAG, SHORT
+from fitgap.store.recorded_code import SHORT
+from fitgap.tag_names import CODE_TAG, COMMIT_TAG, DIRTY_TAG
 from fitgap.trust.text import without_secrets
 
-COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
 # Set for each run: its code depends on its settings.
-SOURCE_TAG = "fitgap.source_digest"
 UNKNOWN_TAG = "fitgap.code_unknown"
 CPU_TAG = "fitgap.cpu"
 VERSION_PREFIX = "fitgap.version."

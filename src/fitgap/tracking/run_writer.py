@@ -22,13 +22,11 @@ from fitgap.config.schema import Config
 from fitgap.config.settings import recorded
 from fitgap.data.datasets import Dataset
 from fitgap.evaluation.metrics import describe, metrics_of
-from fitgap.store import recorded_metrics
+from fitgap.tag_names import FAILURE_TAG, METRICS_TAG, PRUNED_TAG
 from fitgap.tracking import delivery, provenance
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.descriptions import ModelDescription, RunDescription
 from fitgap.tracking.outbox import Operation
-from fitgap.tracking.setup import FAILURE_TAG
-from fitgap.tracking.tag_names import PRUNED_TAG
 from fitgap.tracking.termination import Terminated, sigterm_raises
 from fitgap.training.events import Observer
 from fitgap.training.pruning import PrunedError
@@ -230,7 +228,7 @@ def open_run(
     client = delivery.client_for(uri)
     tags = {
         **user_tags(config),
-        recorded_metrics.TAG: json.dumps(describe(metrics_of(config)), ensure_ascii=False),
+        METRICS_TAG: json.dumps(describe(metrics_of(config)), ensure_ascii=False),
         **description.tags,
         **provenance.tags(),
         **processes.this_process(),

@@ -16,9 +16,8 @@ from fitgap.config import project
 from fitgap.config.schema import MetricConfig
 from fitgap.errors import RequestError
 from fitgap.store import moved_database
+from fitgap.tag_names import FAILURE_TAG, SWEEP_TAG
 from fitgap.tracking import delivery, mlflow_ui, outbox
-
-FAILURE_TAG = "fitgap.failure"
 
 
 def prepare(uri: str, experiment: str, *, metrics: Mapping[str, MetricConfig] = {}) -> str:
@@ -98,7 +97,7 @@ def end_dead_runs(
         if run.run_id in waiting:
             continue
         on_dead_host = dead_host is not None and run.tags.get(processes.HOST_TAG) == dead_host
-        in_dead_sweep = dead_sweep is not None and run.tags.get("fitgap.sweep") == dead_sweep
+        in_dead_sweep = dead_sweep is not None and run.tags.get(SWEEP_TAG) == dead_sweep
         said_to_be_gone = in_dead_sweep or (on_dead_host and not processes.can_be_seen(run.tags))
         if said_to_be_gone or processes.is_gone(run.tags):
             client = delivery.client_for(uri)

@@ -11,12 +11,12 @@ from fitgap import processes
 from fitgap.config import project
 from fitgap.errors import StoreAwayError
 from fitgap.store import StoredRun
+from fitgap.tag_names import FAILURE_TAG, ROLE_TAG, STOPPED_TAG
 from fitgap.tracking import delivery, disk_full, provenance
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation
 from fitgap.tracking.run_writer import send_text
-from fitgap.tracking.setup import FAILURE_TAG, end_dead_runs
-from fitgap.tracking.tag_names import STOPPED_TAG
+from fitgap.tracking.setup import end_dead_runs
 from fitgap.tracking.termination import Terminated, sigterm_raises
 
 
@@ -89,7 +89,7 @@ def open_sweep(
     client = delivery.client_for(uri)
     tags = {
         **(tags or {}),
-        "fitgap.role": "sweep",
+        ROLE_TAG: "sweep",
         **provenance.tags(),
         **processes.this_process(),
     }

@@ -16,6 +16,15 @@ import sqlalchemy as sa
 from fitgap.config import parameters, project
 from fitgap.config import settings as config
 from fitgap.errors import RequestError
+from fitgap.tag_names import (
+    COMMIT_TAG,
+    DATASET_TAG,
+    DIRTY_TAG,
+    FAILURE_TAG,
+    IDENTITY_TAG,
+    ROLE_TAG,
+    SPLIT_TAG,
+)
 
 EXPERIMENT = "generated"
 SEEDS = 3
@@ -146,13 +155,13 @@ def _add(
     params = {**variant.settings, **IMAGES, "seed": str(seed), "engine": "compiled+xla"}
     tags = {
         "mlflow.runName": f"generated {number}",
-        "mlflow.source.git.commit": "0" * 40,
-        "fitgap.role": "run",
-        "fitgap.identity": f"{number:064x}",
-        "fitgap.dataset_digest": "d" * 64,
-        "fitgap.split_digest": "5" * 64,
-        "fitgap.git_dirty": "false",
-    } | ({"fitgap.failure": "DivergedError: the loss was nan in epoch 1"} if failed else {})
+        COMMIT_TAG: "0" * 40,
+        ROLE_TAG: "run",
+        IDENTITY_TAG: f"{number:064x}",
+        DATASET_TAG: "d" * 64,
+        SPLIT_TAG: "5" * 64,
+        DIRTY_TAG: "false",
+    } | ({FAILURE_TAG: "DivergedError: the loss was nan in epoch 1"} if failed else {})
     rows["params"] += [{"run_uuid": run_id, "key": k, "value": v} for k, v in params.items()]
     rows["tags"] += [{"run_uuid": run_id, "key": k, "value": v} for k, v in tags.items()]
     if failed:

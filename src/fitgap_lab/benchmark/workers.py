@@ -23,6 +23,7 @@ from fitgap.config import settings as config
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
 from fitgap.evaluation.scores import Partition, Partitions, partition
+from fitgap.tag_names import DATASET_TAG, IDENTITY_TAG, ROLE_TAG, SPLIT_TAG
 from fitgap.training import backend
 from fitgap.training.engines import choice as engines
 from fitgap_lab.benchmark.processes import serve
@@ -254,10 +255,10 @@ class Store:
                 name=descriptions.run_name(planned.config),
                 parameters={"engine": planned.choice.name, "engine_reason": planned.choice.reason},
                 tags={
-                    "fitgap.role": "run",
-                    "fitgap.identity": planned.identity,
-                    "fitgap.dataset_digest": planned.facts.dataset_digest,
-                    "fitgap.split_digest": planned.facts.split_digest,
+                    ROLE_TAG: "run",
+                    IDENTITY_TAG: planned.identity,
+                    DATASET_TAG: planned.facts.dataset_digest,
+                    SPLIT_TAG: planned.facts.split_digest,
                 },
             )
             with run_writer.open_run(

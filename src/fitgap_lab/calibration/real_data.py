@@ -23,6 +23,7 @@ from fitgap.comparison.significance import Paired
 from fitgap.errors import RequestError
 from fitgap.report import text_tables
 from fitgap.store import StoredRun, predictions
+from fitgap.tag_names import ROLE_TAG
 
 HEADER = ("data", "images", "from", "accuracies held", "gaps held", "differences held")
 FURTHER = 8
@@ -161,7 +162,7 @@ def table(folder: Path, packages: Path) -> str:
         uri = f"sqlite:///{own / 'mlflow.db'}"
         command = [sys.executable, "-m", "fitgap", "train", "-m", *words(own, packages), *SETTINGS]
         subprocess.run([*command, f"tracking.uri={uri}"], cwd=own, check=True)
-        runs = store.find_runs(uri, experiment="real", tags={"fitgap.role": "run"})
+        runs = store.find_runs(uri, experiment="real", tags={ROLE_TAG: "run"})
         images = runs[0].params["val_samples"]
         for number in (1, SEVERAL):
             found = checked(runs, number, uri=uri)

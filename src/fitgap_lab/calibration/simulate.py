@@ -14,6 +14,7 @@ from fitgap.comparison.query import Query
 from fitgap.comparison.ranking import compare
 from fitgap.comparison.ties import WORSE
 from fitgap.store import StoredRun
+from fitgap.tag_names import SPLIT_TAG
 
 VAL_IMAGES, TRAIN_IMAGES = 300, 1200
 
@@ -145,7 +146,7 @@ def made_up_runs(values: NDArray[np.float64]) -> Sequence[StoredRun]:
                 **sizes,
             },
             metrics={"val/accuracy": float(values[group, split, seed])},
-            tags={"fitgap.split_digest": str(split)},
+            tags={SPLIT_TAG: str(split)},
         )
         for group in range(values.shape[0])
         for split in range(values.shape[1])

@@ -29,6 +29,7 @@ from fitgap.data import splits
 from fitgap.evaluation.scores import Partition, Partitions
 from fitgap.report import text_tables
 from fitgap.store import StoredRun
+from fitgap.tag_names import SPLIT_TAG
 from fitgap.training import backend
 
 HEADER = (
@@ -221,7 +222,7 @@ def _compared(dataset: Dataset, design: Design, groups: Sequence[str]) -> Sectio
                 "val/accuracy": found.val,
                 "gap/accuracy": found.train - found.val,
             },
-            tags={"fitgap.split_digest": str(place.split)},
+            tags={SPLIT_TAG: str(place.split)},
         )
         for run_id, (place, found) in chosen.items()
     ]

@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fitgap.store.database import open_read_only
+from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SWEEP_IDENTITY_TAG
 from fitgap.training import checkpoints
 
 READY = 2  # as MLflow's table of models has it
@@ -103,8 +104,8 @@ def read(database: Path, *, experiment: str) -> Record:
     trained: list[Run] = []
     parents: list[Run] = []
     for run_id, run in runs.items():
-        is_parent = tags[run_id].get("fitgap.role") == "sweep"
-        name = "fitgap.sweep_identity" if is_parent else "fitgap.identity"
+        is_parent = tags[run_id].get(ROLE_TAG) == "sweep"
+        name = SWEEP_IDENTITY_TAG if is_parent else IDENTITY_TAG
         run.identity = tags[run_id].get(name, "")
         (parents if is_parent else trained).append(run)
     return Record(trained, parents)

@@ -20,6 +20,7 @@ import psutil
 from fitgap import processes, store
 from fitgap.commands import exit_codes
 from fitgap.config.project import CHECKOUT
+from fitgap.tag_names import IDENTITY_TAG
 from fitgap.training import checkpoints
 from fitgap_lab.chaos.server import Server, database_uri
 
@@ -316,9 +317,9 @@ def doing_of(workers: Sequence[psutil.Process], *, uri: str, database: str) -> s
     """
     runs = store.find_runs(database, experiment=EXPERIMENT, statuses=("RUNNING",))
     identities = {
-        run.tags.get(processes.PID_TAG): run.tags["fitgap.identity"]
+        run.tags.get(processes.PID_TAG): run.tags[IDENTITY_TAG]
         for run in runs
-        if "fitgap.identity" in run.tags
+        if IDENTITY_TAG in run.tags
     }
     phrases = [_phase(identities.get(str(worker.pid)), uri) for worker in workers]
     return ", ".join(sorted(phrases)) or "no worker yet"

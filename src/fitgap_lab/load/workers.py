@@ -18,6 +18,7 @@ import yaml
 
 from fitgap import experiment
 from fitgap.experiment import Plan
+from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG
 from fitgap.tracking import delivery, descriptions, run_writer, setup
 from fitgap.tracking.outbox import Operation
 
@@ -122,7 +123,7 @@ def _record(template: Plan, number: int) -> dict[str, float]:
         description = descriptions.RunDescription(
             name=descriptions.run_name(planned.config),
             parameters={"engine": planned.choice.name, "engine_reason": planned.choice.reason},
-            tags={"fitgap.role": "run", "fitgap.identity": identity},
+            tags={ROLE_TAG: "run", IDENTITY_TAG: identity},
         )
         began = time.perf_counter()
         with run_writer.open_run(

@@ -7,6 +7,7 @@ from fitgap import experiment, store
 from fitgap.config import project
 from fitgap.config import settings as config
 from fitgap.experiment import Plan
+from fitgap.tag_names import IDENTITY_TAG
 from fitgap_lab.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
 
 
@@ -81,7 +82,7 @@ def measure(planned: Mapping[str, Sequence[Plan]]) -> dict[str, list[Measurement
     first = next(iter(planned.values()))[0]
     runs: dict[str, store.StoredRun] = {}
     for run in store.find_runs(first.uri, experiment=first.config.tracking.experiment):
-        runs.setdefault(run.tags.get("fitgap.identity", ""), run)  # the newest of each
+        runs.setdefault(run.tags.get(IDENTITY_TAG, ""), run)  # the newest of each
     return {
         preset: [
             _measurement(runs[plan.identity], plan, preset=preset)
