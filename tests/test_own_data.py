@@ -1,5 +1,6 @@
 """Data of one's own: what is read of it, what is held out, and what is refused."""
 
+import os
 import re
 import shlex
 import shutil
@@ -10,7 +11,13 @@ import pytest
 from PIL import Image
 
 from fitgap.config import project
-from fitgap.config.schema import ImageFolderConfig, NpzConfig, SplitConfig, TableConfig
+from fitgap.config.schema import (
+    OWN_DATASETS,
+    ImageFolderConfig,
+    NpzConfig,
+    SplitConfig,
+    TableConfig,
+)
 from fitgap.data import checks, datasets, disk_arrays, splits
 from fitgap.data.held_out import hold_out
 from fitgap.data.parts import NumberedPart
@@ -134,6 +141,18 @@ NAN = np.where(np.arange(30).reshape(10, 3) == 7, np.nan, FEATURES)
         ({"x_train": X, "y_train": Y, "x_val": X}, ["y_val is missing"]),
         ({"x_train": X, "train_images": X, "y_train": Y}, ["could both be x_train", "keys"]),
         ({"x_train": X, "y_train": Y[:9]}, ["y_train has 9 labels for 10 samples"]),
+        (
+            {"x_train": np.ones((4, 10)), "y_train": Y},
+            ["10 labels for 4 samples", "their samples are columns: transpose them"],
+        ),
+        (
+            {"x_train": np.full((10, 2), np.nan), "y_train": Y},
+            ["x_train[0, 0] is nan", "dataset=table fills them"],
+        ),
+        (
+            {"x_train": np.full((10, 2), "a"), "y_train": Y},
+            ["must hold numbers", "read from a table (dataset=table)"],
+        ),
         ({"x_train": X[:0], "y_train": Y[:0]}, ["y_train is empty"]),
         (
             {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:3]},
@@ -177,6 +196,28 @@ def test_objects_in_arrays_are_never_unpickled_and_the_way_out_is_named(tmp_path
     with pytest.raises(RequestError, match=rf"{position} holds Python objects.*astype\(str\)"):
         npz(tmp_path, **({"x_train": X, "y_train": Y} | {position: trap}))
     assert not sprung.exists()
+
+
+def test_a_pipe_is_refused_by_every_reader_instead_of_waited_for(tmp_path):
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    for name in ("table", "npz", "mat", "idx", "image_folder", "texts"):
+        config = OWN_DATASETS[name](name, path=str(pipe), **HELD_OUT)
+        with pytest.raises(RequestError, match=r"pipe\.csv is no regular file but a pipe"):
+            datasets.load(config)
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "y_train.npy", Y)
+    os.mkfifo(tmp_path / "arrays" / "x_train.npy")
+    with pytest.raises(RequestError, match=r"x_train\.npy is no regular file but a pipe"):
+        datasets.load(NpzConfig("npz", path=str(tmp_path / "arrays"), **HELD_OUT))
+
+
+def test_data_of_another_kind_are_called_so(tmp_path):
+    (tmp_path / "own.csv").write_text(TABLE)
+    for name, path, meant in (("npz", "own.csv", "table"), ("table", "", "image_folder")):
+        config = OWN_DATASETS[name](name, path=str(tmp_path / path), **HELD_OUT)
+        with pytest.raises(RequestError, match=rf"; did you mean dataset={meant}\?"):
+            datasets.load(config)
 
 
 @pytest.mark.parametrize("name", ["npz", "mat", "table", "csv", "image_folder"])
@@ -264,7 +305,7 @@ def test_train_and_test_at_the_top_are_the_parts(tmp_path):
     assert len(datasets.load(folder_config(tmp_path)).y_test) == 2
     write_folder(tmp_path, ["other"])  # now they are classes, and wrongly laid out
     datasets._load.cache_clear()
-    with pytest.raises(RequestError, match="train/a is a folder within a class"):
+    with pytest.raises(RequestError, match="train/a is a folder within the class"):
         datasets.load(folder_config(tmp_path))
 
 
@@ -341,7 +382,7 @@ def spoil(folder, how):
         ("file beside", ["0.png lies beside the folders"]),
         ("no image", ["a/notes.txt is not an image", "dataset.skip_unreadable=true"]),
         ("no image beside", ["notes.txt is not an image", "dataset.skip_unreadable=true"]),
-        ("nested", ["a/more is a folder within a class"]),
+        ("nested", ["a/more is a folder within the class"]),
         ("broken", ["2 of 10 images cannot be read", "a/2.png is not an image", "b/1.png"]),
         ("missing", ["dataset.path must be an existing folder"]),
         ("single image", ["class 'a' has 1 sample"]),

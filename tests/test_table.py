@@ -4,6 +4,8 @@ import gzip
 
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from fitgap.config.schema import SplitConfig, TableConfig
@@ -211,6 +213,14 @@ def test_nested_columns_of_parquet_are_named_and_left_out(tmp_path):
     dataset = table(tmp_path, frame, name="nested.parquet")
     assert [column.name for column in dataset.columns] == ["width"]
     assert any("'vector' is left out: its cells are lists" in note for note in dataset.notes)
+
+
+def test_two_columns_of_one_name_in_parquet_are_named(tmp_path):
+    columns = pyarrow.Table.from_arrays([WIDTH, SHAPE, KIND], names=["width", "width", "kind"])
+    path = tmp_path / "own.parquet"
+    pyarrow.parquet.write_table(columns, path)
+    with pytest.raises(RequestError, match="there are two columns 'width'; give one of them"):
+        datasets.load(TableConfig("table", path=str(path), label="kind", **HELD_OUT))
 
 
 def test_categories_that_the_training_partition_lacks_are_counted(tmp_path):

@@ -154,7 +154,7 @@ def test_what_does_not_fit_is_refused(compose, folder, tmp_path):
         experiment.plan(settings)
     (tmp_path / "a" / "b").mkdir(parents=True)
     of_a = TextsConfig("texts", path=f"{tmp_path}/a", length=9, vocabulary=9, **HELD_OUT)
-    with pytest.raises(RequestError, match=r"no \.txt file"):
+    with pytest.raises(RequestError, match=r"must be \.txt files"):
         datasets.load(of_a)
     (tmp_path / "a" / "b" / "mark.txt").write_text("?!")
     with pytest.raises(RequestError, match="no text has a word"):

@@ -18,22 +18,12 @@ from fitgap.api import own_functions
 from fitgap.api.hydra_language import literal
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
-from fitgap.data import disk_arrays, table_file
-from fitgap.data.images import SUFFIXES
+from fitgap.data import disk_arrays, readers, table_file
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_BY_ENDING = {
-    ".csv": "table",
-    ".tsv": "table",
-    ".parquet": "table",
-    ".npz": "npz",
-    ".npy": "npz",
-    ".mat": "mat",
-    ".zip": "image_folder",
-}
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 FORMS = (
     "a dataset's name or settings, arrays (x, y) or (x, y, x_test, y_test), a DataFrame with "
@@ -120,10 +110,10 @@ def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> 
             f"data={str(data)!r} is neither a dataset nor a path that exists"
             f"{did_you_mean(str(data), options)}\nDatasets: {', '.join(options)}"
         )
-    name = _kind_of_folder(path) if path.is_dir() else _BY_ENDING.get(path.suffix.lower())
+    name = readers.name_for(path)
     if name is None:
         raise RequestError(
-            f"data={str(data)!r} must be a folder or end in {', '.join(_BY_ENDING)}; "
+            f"data={str(data)!r} must be a folder or end in {', '.join(readers.BY_ENDING)}; "
             "for another ending, give data={'name': ..., 'path': ...}"
         )
     if path.suffix.lower() == ".npy":
@@ -135,15 +125,6 @@ def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> 
         raise RequestError(f"label names a column of a table, but data={str(data)!r} is not one")
     settings: dict[str, Any] = {"name": name, "path": path.absolute()}
     return _of_settings(settings | ({} if label is None else {"label": label}))
-
-
-def _kind_of_folder(path: Path) -> str:
-    """Tell a folder of IDX files, as MNIST's are, and one of texts from a folder of images."""
-    if any(path.glob("*idx[1-4]-ubyte*")):
-        return "idx"
-    texts = (*path.glob("*/*.txt"), *path.glob("*/*/*.txt"))
-    images = any(file.suffix.lower() in SUFFIXES for file in path.glob("*/*"))
-    return "texts" if texts and not images else "image_folder"
 
 
 def _are_paths(data: Any) -> bool:

@@ -73,7 +73,9 @@ def check_form(name: str, each: Stored, config: ArraysConfig) -> None:
     refuse_objects(name, each)
     shape = each.shape
     if each.dtype.kind not in "uifb":
-        raise RequestError(f"{name} must hold numbers, got {each.dtype}")
+        is_text = each.dtype.kind in "US"
+        way_out = "; columns of text are read from a table (dataset=table)" if is_text else ""
+        raise RequestError(f"{name} must hold numbers, got {each.dtype}{way_out}")
     if len(shape) not in (1, 2, 3, 4) or 0 in shape[1:]:
         raise RequestError(
             f"{name} must be of shape (n, height, width), (n, height, width, channels), "
@@ -190,9 +192,11 @@ def _range_of(name: str, each: Stored) -> _Range:
             position = tuple(int(i) for i in np.argwhere(~finite)[0])
             where = ", ".join(map(str, (first + position[0], *position[1:])))
             wrong = block[position].item()
-            limit = " (float32 ends at 3.4e38)" if np.isfinite(wrong) else ""
+            way_out = " (float32 ends at 3.4e38)" if np.isfinite(wrong) else ""
+            if np.isnan(wrong) and block.ndim == 2:
+                way_out = "; fill missing values, or save a table: dataset=table fills them"
             raise RequestError(
-                f"{name} must hold finite numbers: {name}[{where}] is {wrong}{limit}"
+                f"{name} must hold finite numbers: {name}[{where}] is {wrong}{way_out}"
             )
         if block.size:
             lowest, highest = min(lowest, values.min()), max(highest, values.max())

@@ -153,14 +153,18 @@ def _find_part(
     is_train = part == folder or part.name.lower() in _PARTS["train"]
     if not has_labels and len(classes) < (2 if is_train else 1):
         place = "" if part == folder else f" in {part.name}/"
-        got = f"only {classes[0].name!r}" if classes else "none"
+        got = f"got only {classes[0].name!r}" if classes else "got none"
         raise RequestError(f"there must be a folder for each of two or more classes{place}, {got}")
     _take(found, beside, "", folder, config)
     for entry in classes:
         folders, images, ignored = _entries(Path(entry.path), folder)
         found.ignored.extend(ignored)
         if folders:
-            raise RequestError(f"{_relative(folders[0], folder)} is a folder within a class")
+            raise RequestError(
+                f"{_relative(folders[0], folder)} is a folder within the class {entry.name!r}; put "
+                "all images of a class directly into its folder, or name the folder of the classes "
+                "as dataset.path"
+            )
         if config.skip_unreadable and all(map(_is_placeholder, images)):
             found.empty.append(_relative(entry, folder))
             continue
@@ -238,7 +242,7 @@ def _entries(folder: Path, root: Path) -> Entries:
             elif entry.is_dir():
                 folders.append(entry)
             else:
-                raise RequestError(f"{name} is neither a file nor a folder")
+                raise RequestError(f"{name} is neither a file nor a folder; remove it")
     by_name = attrgetter("name")
     return sorted(folders, key=by_name), sorted(files, key=by_name), ignored
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitgap.data import encodings, table_format
+from fitgap.data import encodings, regular_files, table_format
 from fitgap.errors import RequestError
 
 NAME = "metadata.csv"
@@ -82,6 +82,7 @@ def read(path: Path, *, shown: str) -> ImageTable | None:
     RequestError
         If it cannot be read, or has two rows for one file.
     """
+    regular_files.refuse_others(path)
     if not path.is_file():
         return None
     try:

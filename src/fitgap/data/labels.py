@@ -52,9 +52,12 @@ def number_classes(
         )
     test_labels = _checked(test)
     if (test_labels.dtype.kind == "U") != (train_labels.dtype.kind == "U"):
+        kinds = [
+            "text" if each.dtype.kind == "U" else "numbers" for each in (test_labels, train_labels)
+        ]
         raise RequestError(
-            f"{test.labels_name} ({test_labels.dtype}) and {train.labels_name} "
-            f"({train_labels.dtype}) must both be text or both be numbers"
+            f"{test.labels_name} ({kinds[0]}) and {train.labels_name} ({kinds[1]}) must both be "
+            "text or both be numbers"
         )
     unseen = np.setdiff1d(test_labels, classes)
     if unseen.size:
@@ -94,7 +97,9 @@ def _checked(part: Part) -> RawLabels:
             f"{name} must be of shape (n,), one label per sample, got {labels.shape}"
         )
     if len(labels) != len(part.x):
-        raise RequestError(f"{name} has {len(labels)} labels for {len(part.x)} samples")
+        is_turned = len(part.x.shape) == 2 and part.x.shape[1] == len(labels)
+        way_out = "; their samples are columns: transpose them" if is_turned else ""
+        raise RequestError(f"{name} has {len(labels)} labels for {len(part.x)} samples{way_out}")
     if len(labels) == 0:
         raise RequestError(f"{name} is empty: there are no samples")
     kind = labels.dtype.kind

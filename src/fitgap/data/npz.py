@@ -30,7 +30,8 @@ def files(config: NpzConfig) -> list[Path]:
         path = Path(value).expanduser()
         if setting == "path" and (of_folder := sorted(path.glob("*.npy"))):
             return of_folder
-        if not path.is_file():
+        is_known = path.suffix.lower() in (".npz", ".npy") or zipfile.is_zipfile(path)
+        if not path.is_file() or not is_known:
             raise RequestError(
                 f"dataset.{setting} must be an existing .npz or .npy file, got {value}"
             )

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from fitgap.config import own_code
-from fitgap.config.schema import DatasetConfig, FunctionConfig, OwnConfig
+from fitgap.config.schema import DatasetConfig, FunctionConfig, ImageFolderConfig, OwnConfig
 from fitgap.data import (
     array_values,
     arrays,
@@ -21,6 +21,7 @@ from fitgap.data import (
     mat,
     npz,
     published,
+    regular_files,
     table,
     table_file,
     texts,
@@ -39,6 +40,12 @@ _READERS: dict[str, Any] = {
 }
 
 
+BY_ENDING = {
+    **dict.fromkeys((".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".pq"), "table"),
+    **dict.fromkeys((".npz", ".npy"), "npz"),
+    ".mat": "mat",
+    ".zip": "image_folder",
+}
 # The modules that read a dataset, one for each kind.
 READERS = tuple(module.__name__ for module in (*_READERS.values(), published))
 
@@ -47,6 +54,20 @@ def reader(config: DatasetConfig) -> ModuleType:
     """Return the module that reads a dataset."""
     found: ModuleType = _READERS.get(config.name, published)
     return found
+
+
+def name_for(path: Path) -> str | None:
+    """Return the name of the dataset that reads a path, by its ending or what is in its folder."""
+    if not path.is_dir():
+        endings = "".join(path.suffixes[-2:]).lower(), path.suffix.lower()
+        return next((BY_ENDING[ending] for ending in endings if ending in BY_ENDING), None)
+    if any(path.glob("*idx[1-4]-ubyte*")):
+        return "idx"
+    if any(path.glob("*.npy")):
+        return "npz"
+    texts = (*path.glob("*/*.txt"), *path.glob("*/*/*.txt"))
+    are_images = any(file.suffix.lower() in images.SUFFIXES for file in path.glob("*/*"))
+    return "texts" if texts and not are_images else "image_folder"
 
 
 def settings_as_json(config: DatasetConfig) -> str:
@@ -85,18 +106,37 @@ def file_stats(config: DatasetConfig) -> str | None:
     if isinstance(config, OwnConfig):
         # Images are decoded by Pillow, into a file that is kept.
         version = importlib.metadata.version("pillow")
-        found: Sequence[Path] | None = _READERS[config.name].files(config)
-        if config.path == str(found[0] if found else "") and Path(config.path).stat().st_size == 0:
-            raise RequestError(f"dataset.path={config.path} is an empty file: it has 0 bytes")
+        found: Sequence[Path] | None = _files(config)
     else:
         version = ""
         found = published.find(config.name, published.data_dir(config))
     if found is None:
         return None
+    for path in found:
+        regular_files.refuse_others(path)
     try:
         # A broken link has no file: it is told when it is read.
         at = [(path, path.stat() if path.exists() else path.lstat()) for path in found]
     except OSError as error:
         raise RequestError(f"{error.filename} was removed while it was read") from error
+    # Of a folder of images, all that cannot be read are listed together.
+    lists_them = isinstance(config, ImageFolderConfig) and Path(config.path).expanduser().is_dir()
+    empty = [path for path, stat in at if stat.st_size == 0 and not lists_them]
+    if empty:
+        raise RequestError(f"{empty[0]} is an empty file: it has 0 bytes")
     stats = [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in at]
     return f"{settings_as_json(config)} {version} {stats}"
+
+
+def _files(config: OwnConfig) -> Sequence[Path]:
+    """Return the files of a dataset; where they are none of it, say which reader takes them."""
+    path = Path(config.path).expanduser()
+    regular_files.refuse_others(path)
+    try:
+        found: Sequence[Path] = _READERS[config.name].files(config)
+    except RequestError as error:
+        name = name_for(path) if path.exists() else None
+        if name is None or _READERS[name] is _READERS[config.name]:
+            raise
+        raise RequestError(f"{error}; did you mean dataset={name}?") from error
+    return found

@@ -1,5 +1,6 @@
 """Which columns of a table are features, and whether they hold numbers or categories."""
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +74,8 @@ def _way_out(target: str, names: Sequence[str]) -> str:
     for name in names:
         if target in re.split("|".join(map(re.escape, SEPARATORS)), name):
             return f"; the first line has another separator in {name!r}: use one separator"
-    if target == _UNNAMED:  # dataset.label may be left out
+    is_misspelt = difflib.get_close_matches(target, names, cutoff=0.75)
+    if target == _UNNAMED and not is_misspelt:  # nobody named one
         likely = next((name for name in names if name.lower() in _TARGETS), names[-1])
         return f"; name the column of the target, for example dataset.label={likely}"
     return did_you_mean(target, names)

@@ -11,6 +11,7 @@ import io
 import re
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import TableConfig
-from fitgap.data import encodings, table_format, zip_bombs
+from fitgap.data import encodings, regular_files, table_format, zip_bombs
 from fitgap.data.encodings import Decoded
 from fitgap.data.parts import PLAIN, Format
 from fitgap.data.rows import MISSING, texts_of
@@ -129,6 +130,7 @@ def _content(path: Path) -> bytes:
 
 
 def _decoded(path: Path, encoding: str | None, usual: str) -> Decoded:
+    regular_files.refuse_others(path)
     try:
         content = _content(path)
     except (OSError, EOFError, zlib.error) as error:
@@ -188,12 +190,17 @@ def _names(
         return numbered, False
     if header.count("") > 1:  # one alone holds the names of rows
         header = [name or number for name, number in zip(header, numbered, strict=True)]
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise RequestError(
-            f"{path} cannot be read as CSV: there are two columns {twice[0]!r}; give one of them "
-            "another name in the first line"
-        )
+    _refuse_repeated(header, path, "the first line")
     return header, True
+
+
+def _refuse_repeated(names: Sequence[str], path: Path, place: str) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise RequestError(
+            f"{path} cannot be read: there are two columns {twice[0]!r}; give one of them another "
+            f"name in {place}"
+        )
 
 
 def _has_header(
@@ -310,9 +317,13 @@ def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells
 
 def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Table:
     import pandas as pd
+    from pyarrow import parquet
 
     try:
+        _refuse_repeated(parquet.read_schema(path).names, path, "the file")
         frame = pd.read_parquet(path)
+    except RequestError:
+        raise
     except Exception as error:  # a damaged file may trip Arrow anywhere
         raise RequestError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
     nested = nested_columns(frame)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig, TextsConfig
-from fitgap.data import encodings, table_file
+from fitgap.data import encodings, regular_files, table_file
 from fitgap.data.encodings import Decoded
 from fitgap.data.parts import PLAIN, Format, Part, Parts, SplitColumns, Words
 from fitgap.data.rows import numbers_of
@@ -121,9 +121,8 @@ def read_files(paths: Iterable[Path], config: TextsConfig, *, usual: Format) -> 
     """
     contents = []
     for path in paths:
+        regular_files.refuse_others(path)
         try:
-            if path.exists() and not path.is_file():  # a pipe would be waited for
-                raise RequestError(f"{path} is no regular file")
             contents.append(path.read_bytes())
         except OSError as error:
             raise RequestError(f"{path} cannot be read: {error.strerror}") from error
@@ -163,7 +162,10 @@ Texts = tuple[dict[str, Found], list[str], Format]
 def _of_folder(path: Path, config: TextsConfig) -> Texts:
     found, others = _in_folder(path)
     if not found:
-        raise RequestError("there is no .txt file in a folder of its class")
+        shown = f"; among others, there is {others[0]}" if others else ""
+        raise RequestError(
+            f"there must be .txt files in a folder for each class, found none{shown}"
+        )
     texts = read_files((file for _, _, file in found), config, usual=PLAIN)
     by_part: dict[str, Found] = {}
     for (part, label, file), each in zip(found, texts, strict=True):

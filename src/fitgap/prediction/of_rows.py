@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.config.tasks import task_of
-from fitgap.data import rows, table, texts
+from fitgap.data import regular_files, rows, table, texts
 from fitgap.data.array_roles import listed
 from fitgap.errors import RequestError, first_line
 from fitgap.prediction.loading import load_model
@@ -137,6 +137,7 @@ def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()
 
 
 def _read_array(path: Path) -> NDArray[Any]:
+    regular_files.refuse_others(path)
     try:
         found = np.load(path, allow_pickle=False)
         if isinstance(found, np.ndarray):
