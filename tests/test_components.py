@@ -67,6 +67,7 @@ def test_a_table_adds_its_reader_and_its_preprocessing(compose):
     found = modules_of(table)
     assert found["reader"] == DATA | {
         "data.encodings",
+        "data.regular_files",
         "data.rows",
         "data.table",
         "data.table_columns",
