@@ -158,6 +158,14 @@ def test_a_second_call_goes_on_and_compiling_anew_counts(data):
     assert histories[0] == histories[1]
 
 
+def test_many_models_in_a_row_cause_no_warning_of_tensorflow(data, caplog):
+    x, y = data
+    with caplog.at_level(logging.WARNING, logger="tensorflow"):
+        for _ in range(6):
+            fitgap.fit(functional(), x, y, validation_data=(x, y), verbose=0)
+    assert "retracing" not in caplog.text
+
+
 def test_with_xla_it_agrees_closely(data):
     x, y = data
 

@@ -1,5 +1,6 @@
 """The compiled epoch of ``fitgap.fit``: Keras's own train step, for all batches in one function."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -109,9 +110,11 @@ def _compile(
         )
         return dict(model.get_metrics_result()) if last is None else last
 
+    # TensorFlow counts how often a function is traced by its code, which all models have in common,
+    # and would warn of the fifth one; a partial has none, and is counted for itself.
     return (
-        tf.function(run_epoch, jit_compile=xla, autograph=False),
-        tf.function(evaluate, autograph=False),
+        tf.function(functools.partial(run_epoch), jit_compile=xla, autograph=False),
+        tf.function(functools.partial(evaluate), autograph=False),
     )
 
 
