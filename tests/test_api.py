@@ -106,6 +106,10 @@ def test_of_a_sweep_a_list_is_a_choice_and_a_tuple_a_value(settings, expected):
         ({"seed": object()}, "seed must be a number, text"),
         ({"overrides": "seed=1"}, "overrides must be a list"),
         ({"overrides": ["sed=1"]}, "sed: there is no such"),
+        (
+            {"training": {"class_weight": {"<b>": 2}}},
+            r"training\.class_weight: '<b>' cannot be a key here; for a class, give its number",
+        ),
         ({"overrides": [3]}, r"overrides must be a list of text, got \[3\]"),
         ({"optimizer": ["sgd", "adam"]}, r"optimizer takes one option, got .* Study\.sweep"),
         ({"architecture": [dir, len]}, "architecture takes one option"),

@@ -14,6 +14,7 @@ from fitgap.config.options import is_group
 from fitgap.config.quoting import quoted
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
+from fitgap.trust.text import plain
 
 SHORT = {
     "epochs": "training.epochs",
@@ -23,6 +24,8 @@ SHORT = {
 PRESETS = ("experiment", "sweep", "remedy", "callbacks", "loggers")
 # Groups of which an option may have settings that the schema does not name.
 _OPEN = ("architecture", "optimizer", "loss")
+# What Hydra's language has in keys, some of it after an escape.
+_KEY = re.compile(r"[\w/\-\\+.$%*@?|()\[\]{}:=, ]+", re.ASCII)
 # Settings of the study, which a run cannot choose otherwise.
 _OF_STUDY = {"dataset": "Study(data=...)", "tracking": "Study(name, uri=...)"}
 
@@ -123,8 +126,10 @@ def literal(value: Any, *, key: str) -> str:
 def _key(name: object, *, key: str) -> str:
     """Return a mapping's key, for which Hydra's language has escapes but no quotes."""
     text = str(name)
-    if not text.isascii():
-        raise RequestError(f"{key}: {text!r} cannot be a key here; for a class, give its number")
+    if not _KEY.fullmatch(text):
+        raise RequestError(
+            f"{key}: {plain(repr(text), most=100)} cannot be a key here; for a class, give its number"
+        )
     return re.sub(r"([\\()\[\]{}:=, ])", r"\\\1", text)
 
 
