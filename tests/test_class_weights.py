@@ -1,9 +1,12 @@
 """Weights of classes: scikit-learn's, in the training loss alone, the same in both engines."""
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.utils.class_weight import compute_sample_weight
 
+from fitgap import store
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import Partition
 from fitgap.models import build
@@ -77,3 +80,15 @@ def test_mixed_precision_keeps_weights_and_outputs_in_float32(compose, precision
     assert {w.dtype for w in engine.model.get_weights()} == {np.dtype(np.float32)}
     assert engine.model.get_layer("hidden").compute_dtype == precision.removeprefix("mixed_")
     assert engine.predict(part.x).dtype == np.float32
+
+
+def test_a_class_with_signs_in_its_name_has_a_weight_in_the_record(train, tmp_path):
+    rows = [f"{i % 7},{'C++' if i % 2 else 'C'}" for i in range(60)]
+    (tmp_path / "data.csv").write_text("\n".join(["x,label", *rows]), encoding="utf-8")
+    ended = train(
+        "dataset=table", f"dataset.path={tmp_path / 'data.csv'}", "architecture=dense_softmax",
+        "training.epochs=1", "training.xla=false", "training.class_weight={C++: 5}",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    (run,) = store.find_runs(f"sqlite:///{tmp_path / 'mlflow.db'}", experiment="fitgap")
+    assert json.loads(run.params["training.class_weight"]) == {"C++": 5}

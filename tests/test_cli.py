@@ -73,6 +73,7 @@ def assert_refused(done, *parts):
         (["loss.function=3"], ["loss.function", "int"]),
         (["training.early_stopping=yes"], ["with training/early_stopping=NAME"]),
         (["tags=5"], ["tags must be a mapping", "got 5"]),
+        (["+tags={a+b: 5}"], ["tags must be named by letters, digits", "got 'a+b'"]),
         (["optimizer=null"], ["group=option", "NoneType"]),
         (["architecture=3"], ["group=option", "int"]),
         (["training=5"], ["group=option", "int"]),

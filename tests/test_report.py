@@ -342,7 +342,7 @@ def test_the_page_gives_the_test_figure_of_the_selected_group_alone(page):
 
 def test_every_picture_is_there(page):
     # Accuracy and loss of all groups, accuracy against gap, the parts of the variance, the
-    # calibration; a bar for each gap, and for each level of the optimizer's effects on accuracy and gap.
+    # calibration; a bar for each gap, and for each level of the optimizer's effects on both.
     assert (page.count("svg", "plot"), page.count("svg", "bar")) == (5, 2 + 2 * 2)
     assert page.count("img") == 12
 

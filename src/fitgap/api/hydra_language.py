@@ -128,7 +128,8 @@ def _key(name: object, *, key: str) -> str:
     text = str(name)
     if not _KEY.fullmatch(text):
         raise RequestError(
-            f"{key}: {plain(repr(text), most=100)} cannot be a key here; for a class, give its number"
+            f"{key}: {plain(repr(text), most=100)} cannot be a key here; for a class, give its "
+            "number"
         )
     return re.sub(r"([\\()\[\]{}:=, ])", r"\\\1", text)
 

@@ -4,6 +4,8 @@ Plain values only, so that what reads a record needs neither Hydra nor the schem
 """
 
 import json
+import posixpath
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,22 +24,36 @@ VOLATILE = (
 )
 
 
+_RECORDABLE = re.compile(r"[/\w.\- :]{1,250}")  # as mlflow.utils.validation
+
+
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested settings to dotted keys; lists of numbers stay whole.
 
-    >>> flatten({"training": {"epochs": 5}, "seed": 0})
-    {'training.epochs': 5, 'seed': 0}
+    So does a mapping with a key that MLflow does not take in a name, as those of class names.
+
+    >>> flatten({"training": {"epochs": 5}, "seed": 0, "weights": {"C++": 2}})
+    {'training.epochs': 5, 'seed': 0, 'weights': {'C++': 2}}
     """
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and all(is_recordable(f"{path}.{name}") for name in value):
             flat |= flatten(value, f"{path}.")
         elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             flat |= flatten({str(i): item for i, item in enumerate(value)}, f"{path}.")
         else:
             flat[path] = value
     return flat
+
+
+def is_recordable(name: str) -> bool:
+    """Whether MLflow takes a name for a parameter or a tag.
+
+    >>> is_recordable("tags.question"), is_recordable("tags.a+b"), is_recordable("tags/../b")
+    (True, False, False)
+    """
+    return bool(_RECORDABLE.fullmatch(name)) and posixpath.normpath(name) == name
 
 
 def to_text(value: Any) -> str:

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from fitgap.config.checks import is_number, refuse_unknown, require
 from fitgap.config.model_checks import DECIMALS
-from fitgap.config.parameters import flatten
+from fitgap.config.parameters import flatten, is_recordable
 from fitgap.config.schema import (
     OWN_DATASETS,
     Config,
@@ -103,6 +103,9 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
         refuse_unknown(f"{section}.", plain[section], schema)
     tags = plain["tags"] or {}
     require("tags", tags, "a mapping, as {question: width}", when=isinstance(tags, Mapping))
+    for name in tags:
+        allowed = "named by letters, digits, spaces, and any of _-.:/ (MLflow takes no others)"
+        require("tags", str(name), allowed, when=is_recordable(f"tags.{name}"))
     return Config(
         dataset=of_dataset(**plain["dataset"]),
         split=SplitConfig(**plain["split"]),
