@@ -159,6 +159,6 @@ def test_whoever_heard_of_a_beginning_hears_of_the_end(own):
 
     start = events.Start("id", "name", "experiment", 3, 0, {}, project.folder())
     begun = sys.modules["own_logger"].Own()
-    with pytest.raises(RequestError, match="no"), events.told([begun, Refuses()], start):
+    with pytest.raises(RequestError, match="no"), events.observed([begun, Refuses()], start):
         pass
     assert own == [("start", 3, 0), ("end", None, 0)]

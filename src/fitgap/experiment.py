@@ -1,7 +1,7 @@
 """One experiment from start to end: settings, data, split, network, training, scores, record."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -36,6 +36,8 @@ from fitgap.training.engines.choice import EngineChoice
 from fitgap.trust.text import scrub
 
 if TYPE_CHECKING:
+    import keras
+
     from fitgap.tracking.run_writer import RunRecord
 
 
@@ -247,28 +249,13 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         config, dataset_digest=facts.dataset_digest, split_digest=facts.split_digest
     )
     with heavy_imports.paused_garbage_collection():
-        from fitgap.models import build
         from fitgap.tracking import results, run_metrics, run_writer, setup
         from fitgap.training import loop
 
     say = print if config.tracking.parent is None else _stay_quiet
-    steps_per_epoch = -(-len(data.partitions.train) // config.training.batch_size)
-    model = build.build(
-        config,
-        image_shape=data.dataset.image_shape,
-        num_classes=data.dataset.num_classes,
-        total_steps=steps_per_epoch * config.training.epochs,
-        scaling=data.scaling,
-        target_scaling=data.target_scaling,
-        say=say,
-    )
-    callbacks = build.callbacks(config)
-    choice = engines.resolve(planned.choice, model=model, config=config, callbacks=callbacks)
-    engine = engines.make(
-        choice, model=model, train=data.partitions.train, config=config, callbacks=callbacks
-    )
+    engine, callbacks, choice = _make_engine(planned, data, say=say)
 
-    description = descriptions.of_run(planned, data=data, choice=choice, model=model)
+    description = descriptions.of_run(planned, data=data, choice=choice, model=engine.model)
     experiment_id = setup.prepare(planned.uri, config.tracking.experiment, metrics=config.metrics)
     run_id = delivery.retry_while_away(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
@@ -279,14 +266,13 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         # Seconds for data that are new here. Now, since all that it imports too is imported.
         findings = data_report.find_beside(data.dataset, data.split)
         record.log_dataset(data.dataset, digest=facts.dataset_digest)
-        done = len(checkpoint.epochs) if checkpoint else 0
-        with _told(record, config, extra, done=done) as told:
+        with _observed(record, config, extra, resumed=checkpoint) as observers:
             fitted = loop.fit(
                 engine,
                 partitions=data.partitions,
                 config=config,
                 callbacks=callbacks,
-                observe=lambda epoch: told.on_epoch(
+                observe=lambda epoch: observers.on_epoch(
                     epoch.number, run_metrics.of_epoch(epoch, config)
                 ),
                 save=functools.partial(checkpoints.save, checkpoint_path),
@@ -299,7 +285,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             # Where the saved weights are an earlier epoch's, their figures stand a step after the
             # last one, so that MLflow shows them and no step has two values.
             step = len(fitted.epochs) + (1 if fitted.restored else 0)
-            told.on_end(metrics, step)
+            observers.on_end(metrics, step)
         results.write(
             record,
             config=config,
@@ -317,11 +303,41 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
 
 
+def _make_engine(
+    planned: Plan, data: training_data.Data, *, say: Callable[[str], None]
+) -> "tuple[engines.Engine, list[keras.callbacks.Callback], EngineChoice]":
+    """Build the network, and return the engine that trains it, its callbacks and its choice."""
+    with heavy_imports.paused_garbage_collection():
+        from fitgap.models import build
+
+    config = planned.config
+    steps_per_epoch = -(-len(data.partitions.train) // config.training.batch_size)
+    model = build.build(
+        config,
+        image_shape=data.dataset.image_shape,
+        num_classes=data.dataset.num_classes,
+        total_steps=steps_per_epoch * config.training.epochs,
+        scaling=data.scaling,
+        target_scaling=data.target_scaling,
+        say=say,
+    )
+    callbacks = build.callbacks(config)
+    choice = engines.resolve(planned.choice, model=model, config=config, callbacks=callbacks)
+    engine = engines.make(
+        choice, model=model, train=data.partitions.train, config=config, callbacks=callbacks
+    )
+    return engine, callbacks, choice
+
+
 @contextmanager
-def _told(
-    record: "RunRecord", config: Config, extra: Sequence[events.Observer], *, done: int
+def _observed(
+    record: "RunRecord",
+    config: Config,
+    extra: Sequence[events.Observer],
+    *,
+    resumed: checkpoints.Checkpoint | None,
 ) -> Iterator[events.Events]:
-    """Tell record, terminal, loggers and a search of the run that is trained in the block.
+    """Notify record, terminal, loggers and a search of the run that is trained in the block.
 
     Parameters
     ----------
@@ -329,8 +345,8 @@ def _told(
         Of the run.
     extra
         The loggers.
-    done
-        How many epochs an interrupted run has behind it.
+    resumed
+        State of an interrupted run, which is continued.
     """
     reports = project.folder() / "reports"
     start = events.Start(
@@ -338,17 +354,17 @@ def _told(
         name=descriptions.run_name(config),
         experiment=config.tracking.experiment,
         epochs=config.training.epochs,
-        done=done,
+        done=len(resumed.epochs) if resumed else 0,
         settings=scrub(recorded(config)),
         folder=reports,
     )
     showing = progress.observer(quiet=config.tracking.parent is not None)
     pruner = pruning.Pruning(config.tracking.pruning)
     with (
-        events.told([record, showing, *extra, pruner], start) as told,
+        events.observed([record, showing, *extra, pruner], start) as observers,
         debugging.watched(config.debug, folder=reports / "profiles" / record.run_id),
     ):
-        yield told
+        yield observers
 
 
 def _stay_quiet(_line: str) -> None:

@@ -18,9 +18,9 @@ OK, FAILED, WRONG_REQUEST = 0, 1, 2
 LEAST_FILES = 128  # that a process must be allowed to have open; training needs some twenty
 INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
 
-# Asked before `run_command` sets it for Hydra's sake.
 _MOST_OF_MESSAGE = 2_000  # characters: names of a record or of data can be endless
 _MOST_OF_TRACEBACK = 1_000_000  # characters
+# Asked before `run_command` sets it for Hydra's sake.
 _SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 

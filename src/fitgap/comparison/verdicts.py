@@ -189,24 +189,21 @@ def judge(
     baseline
         The validation figure of predicting the same for every sample.
     """
+    trained_on = train_images or images
     of_val = _image_variance(metric, val.mean, images)
-    of_train = _image_variance(metric, train.mean, train_images or images)
+    of_train = _image_variance(metric, train.mean, trained_on)
     gap_low, gap_high = bounds(gap, image_variance=of_val + of_train)
     is_real = gap_low > 0
     missed = metric.direction * (best.mean - train.mean)
-    of_best = _image_variance(metric, best.mean, images)
+    train_width = _half_width(train, metric, trained_on)
     # Half widths of two figures that do not depend on each other add up as squares.
-    falls_short = missed > math.hypot(
-        _half_width(best, image_variance=of_best), _half_width(train, image_variance=of_train)
-    )
+    falls_short = missed > math.hypot(_half_width(best, metric, images), train_width)
 
-    def beats(found: Estimate, image_variance: float) -> bool:
-        if baseline is None:
-            return True
-        above = metric.direction * (found.mean - baseline)
-        return above > _half_width(found, image_variance=image_variance)
+    def beats(found: Estimate, half_width: float) -> bool:
+        return baseline is None or metric.direction * (found.mean - baseline) > half_width
 
-    val_beats, train_beats = beats(val, of_val), beats(train, of_train)
+    val_beats = beats(val, _half_width(val, metric, images))
+    train_beats = beats(train, train_width)
     falling = _fall_per_epoch(loss)
     span = span_of(metric, baseline)
     word, reason = FITS, "the gap is real, and small" if is_real else "the gap may be chance"
@@ -226,15 +223,10 @@ def judge(
         word, reason = OVERFITTING, "what it learned does not beat the baseline"
     elif falling > STILL_FALLING:
         word, reason = NOT_CONVERGED, f"validation loss still fell by {falling:.1%} per epoch"
-    shown_gap, shown_low, shown_high = (
-        figure_text(value, sign="+") for value in (gap.mean, gap_low, gap_high)
-    )
-    one = " (of the samples alone)" if gap.low is None else ""
     return Verdict(
         word,
         reason,
-        gap=f"gap {shown_gap} [{shown_low}, {shown_high}]{one}: "
-        + ("real" if is_real else "may be chance"),
+        gap=_gap_statement(gap, gap_low, gap_high),
         convergence=_convergence(loss, falling=falling, rise=rise),
         learned=f"training {metric.name} {figure_text(train.mean)}, the best group's validation "
         f"{metric.name} {figure_text(best.mean)}: "
@@ -265,9 +257,16 @@ def _image_variance(metric: KnownMetric, value: float, images: int) -> float:
     return value * (1 - value) / images if metric.is_share else 0.0
 
 
-def _half_width(found: Estimate, *, image_variance: float) -> float:
-    low, high = bounds(found, image_variance=image_variance)
+def _half_width(found: Estimate, metric: KnownMetric, images: int) -> float:
+    low, high = bounds(found, image_variance=_image_variance(metric, found.mean, images))
     return (high - low) / 2
+
+
+def _gap_statement(gap: Estimate, low: float, high: float) -> str:
+    shown, shown_low, shown_high = (figure_text(one, sign="+") for one in (gap.mean, low, high))
+    of_samples = " (of the samples alone)" if gap.low is None else ""
+    word = "real" if low > 0 else "may be chance"
+    return f"gap {shown} [{shown_low}, {shown_high}]{of_samples}: {word}"
 
 
 def _convergence(loss: Curve, *, falling: float, rise: float) -> str:

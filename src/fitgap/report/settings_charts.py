@@ -58,22 +58,7 @@ def parallel_coordinates(
         for column, (_, marked) in columns.items()
         for y, text in marked.items()
     ]
-    across = alt.X(
-        "column:N",
-        sort=list(columns),
-        title=None,
-        scale=alt.Scale(type="point", padding=0.25),
-        axis=alt.Axis(
-            orient="top",
-            labelAngle=0,
-            labelLimit=170,
-            # The last part of a name on a line of its own: whole names meet on a narrow page.
-            labelExpr="split(datum.label, regexp('[./](?=[^./]*$)'))",
-            domain=False,
-            ticks=False,
-            labelPadding=27,
-        ),
-    )
+    across = _across(list(columns))
     up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, 1]))
     chosen = alt.selection_point(fields=["line"], on="click")
     lines = (
@@ -93,6 +78,26 @@ def parallel_coordinates(
     texts = marks.on_lines(marks.of_rows(ticks).encode(x=across, y=up, text="text:N"), dx=7)
     layers = alt.layer(axes.encode(x=across), lines, *texts)
     return Picture(layers.properties(width=size[0], height=size[1]))
+
+
+def _across(columns: list[str]) -> Any:
+    """Return the horizontal channel: a column for each setting and figure, named at the top."""
+    return alt.X(
+        "column:N",
+        sort=columns,
+        title=None,
+        scale=alt.Scale(type="point", padding=0.25),
+        axis=alt.Axis(
+            orient="top",
+            labelAngle=0,
+            labelLimit=170,
+            # The last part of a name on a line of its own: whole names meet on a narrow page.
+            labelExpr="split(datum.label, regexp('[./](?=[^./]*$)'))",
+            domain=False,
+            ticks=False,
+            labelPadding=27,
+        ),
+    )
 
 
 def _of_levels(values: Sequence[str]) -> Column:

@@ -76,30 +76,30 @@ class Events(Observer):
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         self._observers = observers
-        self._told: list[Observer] = []
+        self._started: list[Observer] = []
         self._is_over = False
 
     def on_start(self, start: Start) -> None:
         """Notify all observers that the run begins."""
         for observer in self._observers:
             observer.on_start(start)
-            self._told.append(observer)
+            self._started.append(observer)
 
     def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         """Notify all observers of an epoch."""
-        for observer in self._told:
+        for observer in self._started:
             observer.on_epoch(number, metrics)
 
     def on_end(self, metrics: Mapping[str, float] | None, step: int) -> None:
         """Notify, once, all observers that were notified of its beginning that the run is over."""
         if not self._is_over:
             self._is_over = True
-            for observer in self._told:
+            for observer in self._started:
                 observer.on_end(metrics, step)
 
 
 @contextmanager
-def told(observers: Sequence[Observer], start: Start) -> Iterator[Events]:
+def observed(observers: Sequence[Observer], start: Start) -> Iterator[Events]:
     """Notify observers of a run within the block, and of its end even if it fails."""
     events = Events(observers)
     try:

@@ -92,22 +92,35 @@ validation_batch_size, validation_freq
         _logger.warning("fitgap.fit: model.fit trains here, since %s", reason)
         return model.fit(**arguments)
     train, validation = _parts((x, y, sample_weight), validation, validation_split, class_weight)
-    size = batch_size or DEFAULT_BATCH_SIZE
+    _train(model, train, validation, arguments)
+    return model.history
+
+
+def _train(
+    model: keras.Model,
+    train: tuple[Any, ...],
+    validation: tuple[Any, ...],
+    arguments: Mapping[str, Any],
+) -> None:
+    """Train by compiled epochs, with the arguments of `fit`."""
+    size = arguments["batch_size"] or DEFAULT_BATCH_SIZE
     data = _tensors(train)
     validation_tensors = _tensors(validation) if validation else None
     with refused_if_unfit("fitgap.fit"):
         program = quick_program.program_of(
-            model, batch_size=size, evaluation_size=validation_batch_size or size, make_for=data
+            model,
+            batch_size=size,
+            evaluation_size=arguments["validation_batch_size"] or size,
+            make_for=data,
         )
     count = _rows(train)
-    order_of_epoch = _orders(count, shuffle=bool(shuffle))
-
+    order_of_epoch = _orders(count, shuffle=bool(arguments["shuffle"]))
     listeners = keras.callbacks.CallbackList(
-        callbacks,
+        arguments["callbacks"],
         add_history=True,
-        add_progbar=verbose != 0,
-        verbose=verbose,
-        epochs=epochs,
+        add_progbar=arguments["verbose"] != 0,
+        verbose=arguments["verbose"],
+        epochs=arguments["epochs"],
         steps=math.ceil(count / size),
         model=model,
     )
@@ -118,7 +131,7 @@ validation_batch_size, validation_freq
         with refused_if_unfit("fitgap.fit"):
             last_step = program.run_epoch(data, order_of_epoch())
         logs = quick_program.epoch_logs(model, last_step)
-        if validation_tensors is not None and _is_due(epoch + 1, validation_freq):
+        if validation_tensors is not None and _is_due(epoch + 1, arguments["validation_freq"]):
             listeners.on_test_begin()
             model.reset_metrics()
             with refused_if_unfit("fitgap.fit, validation_data"):
@@ -128,18 +141,18 @@ validation_batch_size, validation_freq
             logs |= {f"val_{name}": value for name, value in found.items()}
         return logs
 
-    _train(model, epoch_logs, range(initial_epoch, epochs), listeners=listeners)
-    return model.history
+    epochs = range(arguments["initial_epoch"], arguments["epochs"])
+    _run_epochs(model, epoch_logs, epochs, listeners=listeners)
 
 
-def _train(
+def _run_epochs(
     model: keras.Model,
     epoch_logs: Callable[[int], Logs],
     epochs: range,
     *,
     listeners: keras.callbacks.CallbackList,
 ) -> None:
-    """Train as ``model.fit`` does around its epochs, and notify the listeners."""
+    """Do what ``model.fit`` does around its epochs, and notify the listeners."""
     model.stop_training = False
     listeners.on_train_begin()
     logs: Logs | None = None
@@ -148,7 +161,7 @@ def _train(
         listeners.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
-    if isinstance(model.optimizer, keras.optimizers.Optimizer) and epochs.stop > 0:
+    if isinstance(model.optimizer, keras.optimizers.Optimizer):
         model.optimizer.finalize_variable_values(model.trainable_weights)
     listeners.on_train_end(logs)
 
