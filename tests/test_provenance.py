@@ -108,18 +108,23 @@ def test_run_keeps_the_diff_where_there_is_one(
     if is_dirty:
         (tmp_path / "src" / "network.py").write_text("units = 200\n")
     monkeypatch.setenv(project.VARIABLE, str(tmp_path))
-    provenance.tags.cache_clear()
     experiment = setup.prepare(tracking_uri, "fitgap")
     description = descriptions.RunDescription(name="a run", parameters={}, tags={})
     with run_writer.open_run(
         compose(), description, uri=tracking_uri, experiment_id=experiment
     ) as record:
         pass
-    provenance.tags.cache_clear()
     client = MlflowClient(tracking_uri)
     found = {file.path for file in client.list_artifacts(record.run_id)}
     assert found == ({"uncommitted.diff"} if is_dirty else set())
     assert client.get_run(record.run_id).data.tags["fitgap.git_dirty"] == str(is_dirty).lower()
+
+
+def test_each_project_of_a_process_has_its_own_commit(git, tmp_path, monkeypatch):
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path / "elsewhere"))
+    elsewhere = provenance.tags().get(provenance.COMMIT_TAG)
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path))
+    assert provenance.tags()[provenance.COMMIT_TAG] == git("rev-parse", "HEAD") != elsewhere
 
 
 def test_tags_name_code_versions_and_processor():

@@ -52,9 +52,8 @@ class Checkout:
     diff: str | None
 
 
-@functools.cache
 def tags() -> dict[str, str]:
-    """Return the tags that say where the runs of this process come from."""
+    """Return the tags that say where the runs of the present project come from."""
     found = {CPU_TAG: _cpu(), "mlflow.source.name": "fitgap", "mlflow.source.type": "LOCAL"}
     with contextlib.suppress(OSError, KeyError, ImportError):  # a container without a name
         found["mlflow.user"] = getpass.getuser()
@@ -133,11 +132,13 @@ def _bounded(diff: str, unknown: list[str]) -> str:
     return diff + names
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     return found | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
+@functools.cache
 def _cpu() -> str:
     """Return the processor's name: another one may add up in another order."""
     try:
