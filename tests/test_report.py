@@ -257,6 +257,22 @@ def test_no_command_that_would_run_as_ones_own_what_a_record_may_not_name(change
     assert repeat_command.commands_of([[run]]) == [None]
 
 
+def test_a_command_is_of_the_options_as_they_are_now(compose, tmp_path, monkeypatch):
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path))
+    option = tmp_path / "conf" / "architecture" / "mine.yaml"
+    option.parent.mkdir(parents=True)
+    packaged = (project.CONFIG_DIR / "architecture" / "dense_relu_100.yaml").read_text()
+    flat = config.recorded(compose("architecture=dense_relu_100"))
+    params = {key: parameters.to_text(value) for key, value in flat.items()}
+    run = StoredRun("0" * 32, "", "FINISHED", 0, params | {"architecture.name": "mine"}, {}, {})
+    option.write_text(packaged.replace("dense_relu_100", "mine"))
+    [command] = repeat_command.commands_of([[run]])
+    assert "units" not in command
+    option.write_text(option.read_text().replace("[100]", "[16]"))
+    [command] = repeat_command.commands_of([[run]])
+    assert "architecture.units=[100]" in command
+
+
 @pytest.mark.parametrize("change", [{"split.name": "gone"}, {"training.threads": None}])
 def test_no_command_where_the_settings_of_today_do_not_give_the_recorded_ones(record, change):
     run = store.find_runs(record, experiment="fitgap")[0]

@@ -47,6 +47,8 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
     list of str or None
         For a shell; None where the settings that exist today do not give the recorded ones.
     """
+    for remembered in (_training_options, _by_hydra):
+        remembered.cache_clear()  # conf/ may have changed, or the project, in a long process
     commands = []
     changed: dict[str, str] = {}
     for runs in groups:
