@@ -243,6 +243,16 @@ def test_dates_with_names_of_months_are_dates(tmp_path, date):
         table(tmp_path, csv([f'"{date}"'] * N, WIDTH, KIND, names="day,width,kind"))
 
 
+@pytest.mark.parametrize("time", ["08:{:02}", "8:{:02} PM", "08:{:02}:59.5"])
+def test_times_of_day_are_refused_unless_they_are_called_categories(tmp_path, time):
+    text = csv([time.format(i) for i in range(N)], WIDTH, KIND, names="clock,width,kind")
+    with pytest.raises(
+        RequestError, match=r"'clock' holds times of day \(0?8:00.*such as the hour"
+    ):
+        table(tmp_path, text)
+    assert len(table(tmp_path, text, categories=["clock"]).columns) == 2
+
+
 def test_another_separator_in_later_lines_is_named(tmp_path):
     text = csv(WIDTH, SHAPE, KIND)
     mixed = text[:-20] + text[-20:].replace(",", ";")

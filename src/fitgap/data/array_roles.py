@@ -84,9 +84,10 @@ def find_roles(names: Sequence[str], keys: Mapping[str, str] | None) -> dict[str
     }
     missing = [role for role in ARRAY_ROLES if role in needed and role not in roles]
     if missing:
+        wanted = ", ".join(f"{role}: NAME" for role in missing)
         raise RequestError(
-            f"{missing[0]} is missing: the file has {listed(names)}; name the "
-            f"array with 'dataset.keys={{{missing[0]}: NAME}}'"
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: the file has "
+            f"{listed(names)}; name the arrays with 'dataset.keys={{{wanted}}}'"
         )
     return roles
 

@@ -30,7 +30,8 @@ _DAY = (
     r"\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}"
     rf"|\d{{1,2}}[ -]{_MONTH}[ -]\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}}"
 )
-_DATE = rf"\s*({_DAY})([ T]\d{{1,2}}:\d{{2}}.*)?\s*"
+_CLOCK = r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?( ?[AaPp]\.?[Mm]\.?)?"
+_DATE = rf"({_DAY})([ T]\d{{1,2}}:\d{{2}}.*)?"
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _why_no_categories(column: NDArray[np.str_]) -> str:
     if len(present) == 0:
         return "it is empty"
     is_number = np.isfinite(numbers_of(present)).mean() >= 1 - _FEW_TEXTS
-    if is_number or matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
+    if is_number or _times_in(present):
         return ""
     if distinct == count:
         return "it is different in every row, as an identifier is"
@@ -215,11 +216,16 @@ def kinds_of(
             continue
         if not wanted and is_number.mean() >= 1 - _FEW_TEXTS:
             _refuse_text(read_files, name)
-        if not wanted and matches(present, _DATE).mean() >= 1 - _FEW_TEXTS:
+        if not wanted and (times := _times_in(present)):
+            ways_out = {
+                "dates": f"take it as the time of a row with split.order={name}, or add columns of "
+                "its parts that matter, such as the month",
+                "times of day": f"take it as categories with 'dataset.categories=[{name}]', or add "
+                "columns of its parts that matter, such as the hour",
+            }
             raise RequestError(
-                f"column {name!r} holds dates ({present[0]}), which a network cannot learn from: "
-                f"leave it out with 'dataset.drop=[{name}]', take it as the time of a row with "
-                f"split.order={name}, or add columns of its parts that matter, such as the month"
+                f"column {name!r} holds {times} ({present[0]}), which a network cannot learn from: "
+                f"leave it out with 'dataset.drop=[{name}]', {ways_out[times]}"
             )
         values = sorted(np.unique(present).tolist(), key=natural_key)
         if len(values) > _MOST_CATEGORIES and not embeds:
@@ -230,6 +236,17 @@ def kinds_of(
             )
         kinds.append(Column(name, tuple(values), config.embed_dim if embeds else None))
     return tuple(kinds)
+
+
+def _times_in(present: NDArray[np.str_]) -> str:
+    """Return which times the cells of a column are, if nearly all are; else nothing."""
+    if not len(present):
+        return ""
+    forms = {"dates": _DATE, "times of day": _CLOCK}
+    found = (
+        kind for kind, form in forms.items() if matches(present, form).mean() >= 1 - _FEW_TEXTS
+    )
+    return next(found, "")
 
 
 def _of_texts(name: str, cells: NDArray[np.str_], config: TableConfig) -> Column:
