@@ -12,6 +12,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
+ABOUT_THE_MACHINE = re.compile(r"I0000 |WARNING: All log messages before absl|To enable the follow")
 
 
 @pytest.mark.slow  # seven runs and two models
@@ -39,7 +40,9 @@ def test_a_notebook_runs_and_says_nothing_that_it_should_not(path, tmp_path, mon
     book = nbformat.read(path, as_version=4)
     NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", ())]
-    assert [o["text"] for o in outputs if o.get("name") == "stderr"] == []
+    # TensorFlow's own lines about the machine come where Keras is imported before fitgap.
+    said = "".join(o["text"] for o in outputs if o.get("name") == "stderr")
+    assert [line for line in said.splitlines() if not ABOUT_THE_MACHINE.match(line)] == []
     shown = [o for o in outputs if o["output_type"] in ("execute_result", "display_data")]
     assert shown
     assert [each for each in shown if not each["data"].get("text/plain", "picture").strip()] == []
