@@ -3,11 +3,13 @@
 Worked out before the picture is drawn, in its own units, which a chart's data can then hold.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
 CHARACTER, WIDE_CHARACTER, LINE = 6.2, 11.5, 13.0  # units of a name in 11 units high letters
 AROUND = 7.0  # units from a point to its name
+_GROUPS = re.compile(r"\b(?:\w+\.)+(?=\w+=)")  # ``training.`` of ``training.batch_size=32``
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -18,12 +20,18 @@ def width_of(text: str) -> float:
     return wide * WIDE_CHARACTER + (len(text) - wide) * CHARACTER
 
 
-def shortened(text: str, *, most: int = 36) -> str:
+def shortened(text: str, *, most: int = 44) -> str:
     """Return a text, without its middle if it is longer than ``most`` characters.
+
+    The groups of its settings go first.
 
     >>> shortened("dense_relu_100, adam", most=9)
     'dens…adam'
+    >>> shortened("adam, optimizer.learning_rate=0.1, training.batch_size=32", most=40)
+    'adam, learning_rate=0.1, batch_size=32'
     """
+    if len(text) > most:
+        text = _GROUPS.sub("", text)
     half = (most - 1) // 2
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 

@@ -20,3 +20,12 @@ def figure_text(value: float, decimals: int = DECIMALS, *, sign: str = "") -> st
     ('0.9123', '+0.50', '1.234e+29')
     """
     return f"{value:{sign}.3e}" if abs(value) >= LARGE else f"{value:{sign}.{decimals}f}"
+
+
+def percent_text(share: float, decimals: int = 0) -> str:
+    """Return a share in percent.
+
+    >>> percent_text(0.05), percent_text(0.0189, 1)
+    ('5 %', '1.9 %')
+    """
+    return f"{100 * share:.{decimals}f} %"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fitgap.comparison.estimates import Estimate, t_quantile
-from fitgap.comparison.figures import figure_text
+from fitgap.comparison.figures import figure_text, percent_text
 from fitgap.store.recorded_metrics import KnownMetric
 
 # Conventions, not laws: no number separates fitting from overfitting on every data set. They are
@@ -29,10 +29,10 @@ RULE = (
     "predicts the same for every sample (the most frequent class, the mean of the target).",
     f"Otherwise {OVERFITTING}: the gap is real, and it exceeds {LARGE_GAP:g} of the metric's reach "
     "(from its worst value to its best, 1 for a share; from the baseline where there is no "
-    f"worst), or the validation loss of the saved weights is more than {LARGE_RISE:.0%} above its "
-    "lowest, or the validation figure is not shown to beat the baseline.",
-    f"Otherwise {NOT_CONVERGED}: the validation loss still fell by more than {STILL_FALLING:.0%} "
-    "per epoch over the last fifth of the epochs.",
+    f"worst), or the validation loss of the saved weights is more than {percent_text(LARGE_RISE)} "
+    "above its lowest, or the validation figure is not shown to beat the baseline.",
+    f"Otherwise {NOT_CONVERGED}: the validation loss still fell by more than "
+    f"{percent_text(STILL_FALLING)} per epoch over the last fifth of the epochs.",
     f"Otherwise it {FITS}.",
 )
 
@@ -213,16 +213,21 @@ def judge(
             f"training {metric.name} is worse by {figure_text(missed)} than the best group's "
             f"validation {metric.name}"
         )
+        if falling > STILL_FALLING:
+            reason += f"; validation loss still fell by {percent_text(falling, 1)} per epoch"
     elif not val_beats and not train_beats:
         word, reason = UNDERFITTING, "it is not shown to beat the baseline"
     elif is_real and span is not None and gap.mean > LARGE_GAP * span:
         word, reason = OVERFITTING, f"the gap is {figure_text(gap.mean)}"
     elif is_real and rise > LARGE_RISE:
-        word, reason = OVERFITTING, f"validation loss is {rise:.0%} above its lowest"
+        word, reason = OVERFITTING, f"validation loss is {percent_text(rise)} above its lowest"
     elif is_real and not val_beats:
         word, reason = OVERFITTING, "what it learned does not beat the baseline"
     elif falling > STILL_FALLING:
-        word, reason = NOT_CONVERGED, f"validation loss still fell by {falling:.1%} per epoch"
+        word, reason = (
+            NOT_CONVERGED,
+            f"validation loss still fell by {percent_text(falling, 1)} per epoch",
+        )
     return Verdict(
         word,
         reason,
@@ -273,7 +278,8 @@ def _convergence(loss: Curve, *, falling: float, rise: float) -> str:
     if not loss.mean:
         return ""
     if falling > STILL_FALLING:
-        return f"not converged: validation loss fell by {falling:.1%} per epoch at the end"
+        fall = percent_text(falling, 1)
+        return f"not converged: validation loss fell by {fall} per epoch at the end"
     lowest = min(range(len(loss.mean)), key=loss.mean.__getitem__)
     if rise > LARGE_RISE:
         return f"trained past the lowest validation loss, at epoch {loss.epochs[lowest]}"

@@ -140,6 +140,7 @@ def to_html(report: Report) -> str:
         most_classes=MOST_CLASSES,
         most_commands=MOST_COMMANDS,
         most_curves=curve_charts.MOST_CURVES,
+        hints=page_pictures.HINTS,
         pictures=pictures,
         vega=Markup(picture.scripts()) if interactive else "",  # noqa: S704 (vl-convert's)
         vega_digest=_digest(picture.scripts()) if interactive else "",

@@ -24,6 +24,13 @@ from fitgap.report import curve_charts, gap_chart, settings_charts, variance_cha
 from fitgap.store import Histories
 
 MOST_DATA = 700_000  # characters of all charts' data, so that a page stays below 3 MB
+# What a reader can do with each kind of chart.
+HINTS = {
+    "curves": "A click leaves only that group; the wheel zooms, a double click zooms back.",
+    "gap": "The wheel zooms, a double click zooms back.",
+    "parallel": "A click on a line leaves only that one.",
+    "variance": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,11 @@ def of_section(
     section: Section, histories: Histories, variances: Sequence[Components]
 ) -> list[PagePicture]:
     """Return what can be drawn of a section: curves, gap against metric, settings, variances."""
-    metric = section.metric
+    metric, many = section.metric, len(section.groups) > curve_charts.MOST_CURVES
     wanted: list[tuple[str, str, Callable[[], Picture]]] = [
         (
             "curves",
-            f"{name} by epoch, all groups",
+            f"{name} by epoch, {'the first' if many else 'all'} groups",
             partial(curve_charts.curves, section, histories, metric=name),
         )
         for name in dict.fromkeys((metric, "loss"))

@@ -59,7 +59,9 @@ def draw(found: Sequence[Components], *, size: tuple[int, int] = (WIDTH, 0)) -> 
                 | {"middle": left + share / 2, "shown": text if share > 0.09 else ""}
             )
             left += share
+    # Each source keeps its colour; the legend names those that are drawn.
     names = [_NAMES[source] for source in (SEED, IMAGES, SPLIT)]
+    drawn = [name for name in names if any(row["source"] == name for row in rows)]
     metrics = [one.metric for one in found]
     base = marks.of_rows(rows).encode(y=alt.Y("metric:N", sort=metrics, title=None))
     bars = base.mark_bar(size=22).encode(
@@ -72,7 +74,7 @@ def draw(found: Sequence[Components], *, size: tuple[int, int] = (WIDTH, 0)) -> 
         color=alt.Color(
             "source:N",
             scale=alt.Scale(domain=names, range=["group-1", "group-2", "group-3"]),
-            legend=alt.Legend(title=None, orient="top", columns=3),
+            legend=alt.Legend(title=None, orient="top", columns=3, values=drawn),
         ),
         order=alt.Order("middle:Q"),
         tooltip=[
