@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-CHARACTER, WIDE_CHARACTER, LINE = 6.6, 11.5, 13.0  # units of a name in 11 units high letters
+CHARACTER, WIDE_CHARACTER, LINE = 6.4, 11.5, 13.0  # units of a name in 11 units high letters
 AROUND = 7.0  # units from a point to its name
 _GROUPS = re.compile(r"\b(?:\w+\.)+(?=\w+=)")  # ``training.`` of ``training.batch_size=32``
 
