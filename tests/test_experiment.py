@@ -244,6 +244,8 @@ def test_the_model_shows_what_it_is_and_its_figures(recorded):
     model = client.get_logged_model(output.model_id)
     assert model.name == "model"  # as runs:/<run id>/model says
     assert model.params["run"] == descriptions.run_name(recorded.config)
+    assert model.tags["mlflow.note.content"] == model.params["run"]
+    assert model.tags["mlflow.source.name"] == "fitgap"
     assert model.params["optimizer"] == recorded.config.optimizer["name"]
     found = {metric.key: metric.value for metric in model.metrics}
     names = ("train/accuracy", "val/accuracy", "gap/accuracy", "test/accuracy")

@@ -282,6 +282,7 @@ def _log_model(
             experiment_id,
             name=content.get("name", "model"),
             source_run_id=run_id,
+            tags=content.get("tags"),
             params=content.get("params"),
         )
     if not is_linked:

@@ -174,7 +174,10 @@ class RunRecord(Observer):
                 rows = [self._logged[key] for key in keys if key in self._logged]
                 # MLflow gives them to the run, too, and takes long over what it has already.
                 self._waiting = [row for row in self._waiting if row not in rows]
+                # The model has to be called `model`; what it is stands in its description.
+                of_mlflow = {k: v for k, v in provenance.tags().items() if k.startswith("mlflow.")}
                 content |= {
+                    "tags": {**of_mlflow, "mlflow.note.content": about.name},
                     "params": {"run": about.name} | dict(about.params),
                     "metrics": rows,
                     **self._dataset,
