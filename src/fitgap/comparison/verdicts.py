@@ -205,6 +205,7 @@ def judge(
     val_beats = beats(val, _half_width(val, metric, images))
     train_beats = beats(train, train_width)
     falling = _fall_per_epoch(loss)
+    still_falling = f"validation loss still fell by {percent_text(falling, 1)} per epoch"
     span = span_of(metric, baseline)
     word, reason = FITS, "the gap is real, and small" if is_real else "the gap may be chance"
     if falls_short:
@@ -214,7 +215,7 @@ def judge(
             f"validation {metric.name}"
         )
         if falling > STILL_FALLING:
-            reason += f"; validation loss still fell by {percent_text(falling, 1)} per epoch"
+            reason += f"; {still_falling}"
     elif not val_beats and not train_beats:
         word, reason = UNDERFITTING, "it is not shown to beat the baseline"
     elif is_real and span is not None and gap.mean > LARGE_GAP * span:
@@ -224,10 +225,7 @@ def judge(
     elif is_real and not val_beats:
         word, reason = OVERFITTING, "what it learned does not beat the baseline"
     elif falling > STILL_FALLING:
-        word, reason = (
-            NOT_CONVERGED,
-            f"validation loss still fell by {percent_text(falling, 1)} per epoch",
-        )
+        word, reason = NOT_CONVERGED, still_falling
     return Verdict(
         word,
         reason,
