@@ -168,16 +168,17 @@ class RunRecord(Observer):
 
         with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
             saved = saved_model.save(Path(folder), model, example=example, output=output, code=code)
-            content = {"experiment_id": self._experiment_id, "again": self._goes_on}
+            content: dict[str, Any] = {"experiment_id": self._experiment_id, "again": self._goes_on}
             if about is not None:
                 keys = [(key, about.step) for key in about.metrics]
                 rows = [self._logged[key] for key in keys if key in self._logged]
                 # MLflow gives them to the run, too, and takes long over what it has already.
                 self._waiting = [row for row in self._waiting if row not in rows]
                 # The model has to be called `model`; what it is stands in its description.
-                of_mlflow = {k: v for k, v in provenance.tags().items() if k.startswith("mlflow.")}
+                tags = {k: v for k, v in provenance.tags().items() if k.startswith("mlflow.")}
+                tags["mlflow.note.content"] = about.name
                 content |= {
-                    "tags": {**of_mlflow, "mlflow.note.content": about.name},
+                    "tags": tags,
                     "params": {"run": about.name} | dict(about.params),
                     "metrics": rows,
                     **self._dataset,
