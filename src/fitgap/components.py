@@ -30,9 +30,10 @@ _COUNTED_AS_VALUES = (
     "fitgap.errors",
     "fitgap.heavy_imports",
 )
-# `readers` knows all readers; the others lock files, and make texts to be printed.
+# `readers` knows all readers; the others print, lock files, or make texts to be printed.
 _DECIDE_NOTHING = (
     readers.__name__,
+    "fitgap.console",
     "fitgap.locks",
     "fitgap.training.metric_cost",
     "fitgap.trust.text",

@@ -14,6 +14,7 @@ from fitgap.config import project, tasks
 from fitgap.config.model_checks import check_values
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded
+from fitgap.console import say
 from fitgap.data import report as data_report
 from fitgap.errors import DivergedError, RequestError
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
@@ -234,9 +235,8 @@ def _say_unknown(planned: Plan) -> None:
     """Say which own code has no readable source, unless a sweep shows the run."""
     unknown = planned.sources.own.unknown
     if unknown and planned.config.tracking.parent is None:
-        print(
+        say(
             f"{'; '.join(unknown)}: its source cannot be read, so no earlier run counts as equal",
-            flush=True,
         )
 
 
@@ -252,8 +252,8 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         from fitgap.tracking import results, run_metrics, run_writer, setup
         from fitgap.training import loop
 
-    say = print if config.tracking.parent is None else _stay_quiet
-    engine, callbacks, choice = _make_engine(planned, data, say=say)
+    tell = say if config.tracking.parent is None else _stay_quiet
+    engine, callbacks, choice = _make_engine(planned, data, say=tell)
 
     description = descriptions.of_run(planned, data=data, choice=choice, model=engine.model)
     experiment_id = setup.prepare(planned.uri, config.tracking.experiment, metrics=config.metrics)
@@ -277,7 +277,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
                 ),
                 save=functools.partial(checkpoints.save, checkpoint_path),
                 resume=checkpoint,
-                say=say,
+                say=tell,
             )
             # Once; it chooses nothing.
             test = loop.score(engine, data.partitions.test, config=config)

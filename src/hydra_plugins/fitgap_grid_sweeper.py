@@ -115,6 +115,7 @@ class FitgapSweeper(BasicSweeper):
             return  # there are none, or a person has chosen them
         from fitgap import experiment
         from fitgap.config import settings
+        from fitgap.console import say
         from fitgap.sweep import fitting_remedies
 
         assert self.config is not None
@@ -129,7 +130,7 @@ class FitgapSweeper(BasicSweeper):
             if reason is None:
                 fits.append(remedy)
             else:
-                print(f"remedy={remedy} is left out: {reason}")
+                say(f"remedy={remedy} is left out: {reason}")
         self.params["remedy"] = ",".join(fits)
 
 

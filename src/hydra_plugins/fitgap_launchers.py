@@ -83,6 +83,8 @@ class RayLauncher(Launcher):
         import ray
         from hydra_plugins.hydra_ray_launcher._launcher_util import launch_job_on_ray
 
+        from fitgap.console import say
+
         assert self._setup is not None, "Hydra sets a launcher up before it launches"
         hydra_context, task_function, config = self._setup
         if not ray.is_initialized():
@@ -100,7 +102,7 @@ class RayLauncher(Launcher):
         while running:
             (ended,), running = ray.wait(running)
             if said := _said(ray.get(ended)):
-                print(said, flush=True)
+                say(said)
         return [ray.get(task) for task in tasks]
 
 
@@ -260,6 +262,8 @@ def _said(job: JobReturn) -> str:
 
 def _show_output(job: Any) -> None:
     """Repeat what a job said of its run; what submitit says stays in its files."""
+    from fitgap.console import say
+
     lines = (job.stdout() or "").splitlines()
     if said := [line for line in lines if line.startswith("#")]:
-        print(*said, sep="\n", flush=True)
+        say("\n".join(said))

@@ -30,11 +30,12 @@ class RaceSweeper(FitgapSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the race of the grid that the arguments and ``params`` make."""
         from fitgap.comparison.race import FAILED
+        from fitgap.console import say
         from fitgap.report import race_table
 
         grid, settings = self.jobs(arguments)
         result = self.run_jobs(grid, settings, arguments)
-        print(race_table.text(result), flush=True)
+        say(race_table.text(result))
         if result.word == FAILED:
             raise SystemExit(1)
         return result

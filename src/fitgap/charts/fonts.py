@@ -2,10 +2,11 @@
 
 import io
 import re
-import sys
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from fitgap.console import warn
 
 # On a page, the reader's.
 FONT = "system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Apple SD Gothic Neo', sans-serif"
@@ -42,11 +43,10 @@ def warn_of_missing_letters(spec: Mapping[str, Any]) -> None:
         return
     _told.update(missing)
     shown = "".join(sorted(missing)[:12])
-    print(
+    warn(
         f"warning: no installed font has {shown}; the picture shows boxes instead. Install one "
         "(fonts-noto-cjk has Chinese, Japanese and Korean), or write an .svg or .html file, which "
         "uses the fonts of the machine that shows it.",
-        file=sys.stderr,
     )
 
 

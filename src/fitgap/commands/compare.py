@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fitgap.commands import options
+from fitgap.console import warn
 
 if TYPE_CHECKING:
     from fitgap.comparison.groups import Comparison
@@ -72,7 +73,7 @@ def command(
         _show_ranking(comparison, form=form, limit=rows, explain=explain)
     if form in ("csv", "json"):
         for note in comparison.notes:
-            print(f"note: {note}", file=sys.stderr)
+            warn(f"note: {note}")
 
 
 def _show_ranking(comparison: "Comparison", *, form: str, limit: int | None, explain: bool) -> None:

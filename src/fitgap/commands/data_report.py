@@ -10,6 +10,7 @@ from fitgap.commands import overrides
 from fitgap.commands.exit_codes import OK, report
 from fitgap.config import project
 from fitgap.config.project import CONFIG_DIR
+from fitgap.console import say
 
 
 def check_data(composed: DictConfig) -> None:
@@ -29,7 +30,7 @@ def check_data(composed: DictConfig) -> None:
     except BrokenPipeError:
         raise SystemExit(OK) from None  # nobody misses what is not read
     except UnreadableImagesError as error:
-        print("\n".join(error.reasons))
+        say("\n".join(error.reasons))
         raise SystemExit(report(error)) from error
     except Exception as error:  # Hydra would print it its own way
         raise SystemExit(report(error)) from error

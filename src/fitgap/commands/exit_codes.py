@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from fitgap.console import warn
 from fitgap.errors import RequestError
 from fitgap.trust.text import plain, without_secrets
 
@@ -89,12 +90,12 @@ def report(error: BaseException) -> int:
     """
     if _SHOWS_TRACEBACK:
         told = "".join(traceback.format_exception(error))
-        print(without_secrets(plain(told, most=_MOST_OF_TRACEBACK)), end="", file=sys.stderr)
+        warn(without_secrets(plain(told, most=_MOST_OF_TRACEBACK)).rstrip("\n"))
     if isinstance(error, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
+        warn("interrupted")
         return INTERRUPTED
     if not isinstance(error, Exception):  # raised by the handler of SIGTERM
-        print("terminated", file=sys.stderr)
+        warn("terminated")
         return TERMINATED
     if isinstance(error, RequestError):
         _say("error", str(error))
@@ -119,4 +120,4 @@ def _say(word: str, message: str) -> None:
         text = Text.assemble((f"{word}:", "bold red"), " ", message)
         Console(stderr=True).print(text, soft_wrap=True)
     else:
-        print(f"{word}: {message}", file=sys.stderr)
+        warn(f"{word}: {message}")

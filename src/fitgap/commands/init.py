@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from fitgap.console import say
 from fitgap.errors import RequestError
 
 STARTER = Path(__file__).parent / "starter"
@@ -19,10 +20,10 @@ def command(*, folder: Path) -> None:
     from fitgap.config import program
 
     written = write(folder)
-    print("\n".join(f"{path}" for path in written))
+    say("\n".join(f"{path}" for path in written))
     name = program.name(folder.absolute())
     there = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
-    print(f"\n{there}{name} train architecture=residual")
+    say(f"\n{there}{name} train architecture=residual")
 
 
 def write(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from fitgap.commands import options
+from fitgap.console import say
 
 
 @click.command("learning-curve")
@@ -50,4 +51,4 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
 
     picture = learning_curve_chart.draw(found, told, title=title)
     sweep_results.write(results, output, name="learning_curve", text=text, picture=picture)
-    print(f"written: {output}/learning_curve.md, learning_curve.png, learning_curve.svg")
+    say(f"written: {output}/learning_curve.md, learning_curve.png, learning_curve.svg")

@@ -10,6 +10,7 @@ import click
 from fitgap import __version__
 from fitgap.commands import completion, exit_codes
 from fitgap.config.checks import did_you_mean
+from fitgap.console import warn
 
 # By name, in the order of the help: what a subcommand does. Its file has the same name, with an
 # underscore for a hyphen, and defines `command`.
@@ -98,8 +99,8 @@ def _run(arguments: list[str]) -> int | None:
     except click.ClickException as error:
         context = error.ctx if isinstance(error, click.UsageError) else None
         message = error.format_message().replace("\n\t", " ")  # click's list of a choice's words
-        print(f"error: {message}", file=sys.stderr)
+        warn(f"error: {message}")
         if context is not None:
-            print(f"Its options: {context.command_path} --help", file=sys.stderr)
+            warn(f"Its options: {context.command_path} --help")
         return exit_codes.WRONG_REQUEST
     return code if isinstance(code, int) else None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fitgap.commands import options
+from fitgap.console import say
 
 if TYPE_CHECKING:
     from fitgap.charts.picture import Picture
@@ -154,7 +155,7 @@ def command(
     path = output or Path("reports") / f"{name}.svg"
     for i, picture in enumerate(pictures):
         file = path.with_stem(path.stem + (f"_{i + 1}" if i else ""))
-        print(f"picture: {picture.save(file, theme=theme, dpi=dpi)}")
+        say(f"picture: {picture.save(file, theme=theme, dpi=dpi)}")
 
 
 def _of_run(kind: str, run_id: str, *, uri: str, metrics: tuple[str, ...], title: str) -> "Picture":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fitgap.commands import options
+from fitgap.console import warn
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def command(
         return
     path = picture or Path("reports") / f"predictions-{run.run_id[:8]}.png"
     prediction_tables.save_picture(predictions, path)
-    print(f"picture: {path}", file=sys.stderr)
+    warn(f"picture: {path}")
 
 
 def _predict(

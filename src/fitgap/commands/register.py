@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fitgap.commands import options
+from fitgap.console import say
 
 
 @click.command(
@@ -28,10 +29,10 @@ def command(*, name: str, experiment: str, run_id: str | None, uri: str) -> None
     if run_id is None:
         choice = registry.choose(uri, experiment=experiment)
         run_id, reason = choice.run.run_id, choice.reason
-        print(f"best by validation: {reason}")
+        say(f"best by validation: {reason}")
     version = registry.register(run_id, name=name, uri=uri, reason=reason)
-    print(f"{version.uri} {'is now' if version.is_new else 'was already'} run {run_id}")
-    print(f"serve it: {_serve_command(version.uri, uri=uri)}")
+    say(f"{version.uri} {'is now' if version.is_new else 'was already'} run {run_id}")
+    say(f"serve it: {_serve_command(version.uri, uri=uri)}")
 
 
 def _serve_command(model: str, *, uri: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fitgap.commands import options
+from fitgap.console import say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -41,7 +42,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
 
     picture = remedies_chart.draw(found, title=title)
     sweep_results.write(results, output, name="remedies", text=text, picture=picture)
-    print(f"written: {output}/remedies.md, remedies.png, remedies.svg")
+    say(f"written: {output}/remedies.md, remedies.png, remedies.svg")
 
 
 def _table(found: "Found") -> "Table":

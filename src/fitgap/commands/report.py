@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fitgap.commands import options
+from fitgap.console import say
 
 if TYPE_CHECKING:
     from fitgap.comparison.query import Query
@@ -27,7 +28,7 @@ def command(*, uri: str, experiment: str, query: "Query", output: Path | None) -
 
     path = output or Path("reports") / f"{_file_name(experiment)}.html"
     page.write(path, uri=uri, experiment=experiment, query=query)
-    print(f"report: {path}")
+    say(f"report: {path}")
 
 
 def _file_name(experiment: str) -> str:

@@ -7,6 +7,7 @@ import click
 
 from fitgap.commands import options
 from fitgap.commands.exit_codes import FAILED, OK
+from fitgap.console import say
 
 if TYPE_CHECKING:
     from fitgap.rerun import Difference
@@ -29,39 +30,37 @@ def command(*, run_id: str, uri: str, trust: tuple[str, ...]) -> int:
 
     run = recorded.open_run(run_id, uri=uri)
     planned = rerun.plan(run, modules=trust)
-    print(f"{run.name} of experiment {run.experiment}, run {run.run_id}")
+    say(f"{run.name} of experiment {run.experiment}, run {run.run_id}")
     differences = rerun.differences(run, planned)
     _print_differences(differences)
 
     result = experiment.run(planned)
     again = recorded.open_run(result.run_id, uri=run.uri)
     agreement = rerun.compare(run, again)
-    print(f"repeated as run {again.run_id}")
+    say(f"repeated as run {again.run_id}")
     _print_comparison("metrics", agreement.metrics, agreement.different_metrics)
     _print_comparison("arrays of the network", agreement.arrays, agreement.different_arrays)
     if agreement.is_complete:
-        print("The bits agree.")
+        say("The bits agree.")
         return OK
-    print("The bits differ. What else differs:" if differences else "The bits differ.")
+    say("The bits differ. What else differs:" if differences else "The bits differ.")
     if differences:
         _print_differences(differences)
     else:
-        print(
-            "The record shows no other difference: code, versions, data and machine are the same."
-        )
+        say("The record shows no other difference: code, versions, data and machine are the same.")
     return FAILED
 
 
 def _print_differences(differences: "Sequence[Difference]") -> None:
     if not differences:
-        print("code, versions, data and machine are the same as then")
+        say("code, versions, data and machine are the same as then")
     for one in differences:
-        print(f"  {one.what}: {one.then} then, {one.now} now")
+        say(f"  {one.what}: {one.then} then, {one.now} now")
 
 
 def _print_comparison(what: str, compared: int, different: Mapping[str, str]) -> None:
-    print(f"{what}: {compared - len(different)} of {compared} equal bit for bit")
+    say(f"{what}: {compared - len(different)} of {compared} equal bit for bit")
     for name, said in list(different.items())[:MOST_SHOWN]:
-        print(f"  {name}: {said}")
+        say(f"  {name}: {said}")
     if len(different) > MOST_SHOWN:
-        print(f"  and {len(different) - MOST_SHOWN} more")
+        say(f"  and {len(different) - MOST_SHOWN} more")

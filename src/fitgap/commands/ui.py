@@ -6,6 +6,7 @@ import sys
 import click
 
 from fitgap.commands import exit_codes, options
+from fitgap.console import say
 from fitgap.errors import RequestError
 
 UNUSED = "Default"  # MLflow's own experiment: nothing is recorded there unless a person asks
@@ -22,14 +23,14 @@ def command(*, uri: str, host: str, port: int) -> int:
 
     store.check(uri)
     if uri.startswith("http"):
-        print(f"the tracking server itself shows MLflow's UI: {store.redact(uri)}")
+        say(f"the tracking server itself shows MLflow's UI: {store.redact(uri)}")
         _print_links(uri, server=store.redact(uri).rstrip("/"))
         return exit_codes.OK
     _check_port(host, port)
-    print(f"MLflow's UI of {store.redact(uri)} is starting", flush=True)
+    say(f"MLflow's UI of {store.redact(uri)} is starting")
 
     def say_where() -> None:
-        print("It answers until Ctrl-C. For charts, write CHART instead of TABLE in the address:")
+        say("It answers until Ctrl-C. For charts, write CHART instead of TABLE in the address:")
         _print_links(uri, server=f"http://{host}:{port}")
         sys.stdout.flush()
 
@@ -55,4 +56,4 @@ def _print_links(uri: str, *, server: str) -> None:
     for name, number in store.experiments(uri).items():
         # Made by MLflow, it has no such view.
         if name != UNUSED or store.find_runs(uri, experiment=name):
-            print(f"  {name}: {mlflow_ui.link(number, server=server)}")
+            say(f"  {name}: {mlflow_ui.link(number, server=server)}")

@@ -18,6 +18,7 @@ from fitgap.comparison.ties import MARGIN, UNDECIDED
 from fitgap.config.parameters import flatten
 from fitgap.config.schema import Config, MetricConfig
 from fitgap.config.settings import to_plain
+from fitgap.console import say
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric
@@ -96,7 +97,7 @@ def run(
             for one in racing
         ]
         said = " ".join(f"{key}={value}" for key, value in words.items())
-        print(f"round {len(rounds) + 1}: {said}", flush=True)
+        say(f"round {len(rounds) + 1}: {said}")
         train(jobs, configs)
         found = _finished(configs)
         overlap = overlap_of(found.values()) if covers == SPLITS else 0.0
@@ -111,7 +112,7 @@ def run(
             _say_fine_margin(rule.margin, found.values(), primary=primary)
         for one in out:
             failed = ", failed" if one.word == FAILED else ""
-            print(f"  out: {names[one.candidate]}{failed}", flush=True)
+            say(f"  out: {names[one.candidate]}{failed}")
         # After each round: a race that is interrupted can be drawn as far as it came.
         log = Log(names, metric, covers, rule, tuple(rounds))
         race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)
@@ -123,10 +124,9 @@ def _say_fine_margin(margin: float, runs: Iterable[StoredRun], *, primary: str) 
     runs = list(runs)
     images = images_of(runs, fewest=True).get("val")
     if images and known_metric(primary, runs).is_share and margin < 1 / images:
-        print(
+        say(
             f"the margin {margin:g} is less than one of {images:,} validation images: to show "
             "that no candidate is better by more takes very many rounds (--margin)",
-            flush=True,
         )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.console import warn
 from fitgap.data import zip_bombs
 from fitgap.errors import RequestError, first_line
 
@@ -63,8 +64,8 @@ if __name__ == "__main__":
     try:
         main(*map(Path, sys.argv[1:]))
     except RequestError as error:
-        print(error, file=sys.stderr)
+        warn(str(error))
         sys.exit(REFUSED)
     except Exception as error:  # a damaged file may trip SciPy anywhere
-        print(first_line(error), file=sys.stderr)
+        warn(first_line(error))
         sys.exit(UNREADABLE)

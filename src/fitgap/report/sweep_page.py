@@ -7,7 +7,6 @@ had finished. Nothing here can fail a sweep.
 import contextlib
 import math
 import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Collection, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from fitgap import store
 from fitgap.comparison.groups import Comparison, Section
 from fitgap.comparison.ranking import compare
+from fitgap.console import warn
 from fitgap.errors import RequestError, first_line
 from fitgap.experiment import Plan
 from fitgap.report.leaderboard import BEST, TIE, figure_names, label_of, mark_of
@@ -50,7 +50,7 @@ def publish(parent: str, plans: Sequence[Plan]) -> None:
         _publish(parent, plans)
     except Exception as error:
         said = f"{type(error).__name__}: {first_line(error)}"
-        print(f"warning: the sweep's own page could not be made: {said}", file=sys.stderr)
+        warn(f"warning: the sweep's own page could not be made: {said}")
 
 
 def _publish(parent: str, plans: Sequence[Plan]) -> None:

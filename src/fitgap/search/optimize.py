@@ -15,6 +15,7 @@ from hydra.errors import ConfigCompositionException, HydraException, MissingConf
 
 from fitgap import experiment, store
 from fitgap.config.quoting import quoted
+from fitgap.console import say
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap.search import checks, results
@@ -93,15 +94,15 @@ def run(
         )
         search_study.check_same(study, settings=settings, space=space)
         done = len(search.trials)
-        print(f"search {path.stem}: {done} of {settings.n_trials} trials ended before")
+        say(f"search {path.stem}: {done} of {settings.n_trials} trials ended before")
         if done < settings.n_trials:
             with workers:
                 failures = search.go_on()
-            print(f"recorded in {store.redact(base.plan.uri)}; the search's memory is {path}")
+            say(f"recorded in {store.redact(base.plan.uri)}; the search's memory is {path}")
             if failures:
                 raise SystemExit(1)
         else:
-            print("\n".join(results.summary(study, settings=settings, space=space)))
+            say("\n".join(results.summary(study, settings=settings, space=space)))
 
 
 class _Search:
@@ -167,12 +168,11 @@ class _Search:
                 while batch:
                     failed += self._run(batch, parent, watch)
                     batch = self._next_batch()
-            print(
+            say(
                 "\n"
                 + "\n".join(
                     results.summary(self._study, settings=self._settings, space=self._space)
                 ),
-                flush=True,
             )
             parent.log_text(
                 results.table(self._study, settings=self._settings, space=self._space), "trials.csv"
@@ -270,7 +270,7 @@ class _Search:
                 jobs[number] = self._job(parameters)
             except (RequestError, HydraException) as error:
                 reason = " ".join(str(error).splitlines()[:2])
-                print(f"trial {number}: FAILED, {reason}", flush=True)
+                say(f"trial {number}: FAILED, {reason}")
                 watch.answered += 1
                 outcomes[number] = Outcome(f"trial {number}", result=None, failure=reason)
         pruned_below = self._pruning(self.trials[: numbers.start])
@@ -317,7 +317,7 @@ class _Search:
                 continue  # proposed twice in a batch
             finished = experiment.finished(job.plan)
             if finished is not None:
-                print(f"trial {number}: already finished as {finished.name}", flush=True)
+                say(f"trial {number}: already finished as {finished.name}")
                 watch.answered += 1
                 outcomes[identity] = Outcome(finished.name, finished, failure=None)
             else:

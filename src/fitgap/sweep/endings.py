@@ -1,13 +1,13 @@
 """What a run or a sweep prints at its end: its figures, its place, and what to do next."""
 
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from fitgap import store
 from fitgap.config import program, project
+from fitgap.console import warn
 from fitgap.errors import StoreAwayError
 from fitgap.evaluation.baseline_remarks import remarks
 from fitgap.evaluation.metrics import metrics_of
@@ -127,14 +127,14 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
         else "stopped before an epoch had ended, so nothing is kept; the same command starts again"
     )
     command = f"{program.name()} train {shlex.join(overrides)}".rstrip()
-    print(f"\n{said}:\n  {command}", file=sys.stderr)
+    warn(f"\n{said}:\n  {command}")
 
 
 def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
     """Say on stderr how much of a stopped search is done, and the command that continues it."""
     said = f"kept: {done} of {of} trials, and the ended epochs of those in training"
     again = f"{program.name()} train -m {shlex.join(command)}"  # `sweep` would choose a launcher
-    print(f"\n{said}\nthe same command continues from there:\n  {again}", file=sys.stderr)
+    warn(f"\n{said}\nthe same command continues from there:\n  {again}")
 
 
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
@@ -142,10 +142,9 @@ def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
     identities = {plan.identity for plan in plans}
     uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
     finished = _finished(identities, store.find_runs(uri, experiment=experiment))
-    print(
+    warn(
         f"\nkept: {len(finished)} of {len(identities)} runs, and the ended epochs of those in "
         f"training\ncontinue with:\n  {resume_command(uri, parent)}",
-        file=sys.stderr,
     )
 
 

@@ -16,6 +16,7 @@ from fitgap.config.parameters import flatten, without_volatile
 from fitgap.config.quoting import quoted
 from fitgap.config.schema import Config
 from fitgap.config.settings import to_plain
+from fitgap.console import say
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
@@ -109,7 +110,7 @@ def run(
         parent_run = earlier_parent(jobs, resume=request.resume)
         waiting = unfinished(jobs, resumed=request.resume)
     different = len({job.plan.identity for job in jobs})
-    print(
+    say(
         f"sweep of {len(jobs)} runs: {different - len(waiting)} finished before, "
         f"{len(waiting)} to train"
         + (f"; {len(jobs) - different} the same as others" if different < len(jobs) else "")
@@ -119,7 +120,7 @@ def run(
     plan = jobs[0].plan
     if parent_run is not None:
         refuse_running(parent_run, uri=plan.uri)
-        print(f"continues in its parent run {parent_run.run_id}")
+        say(f"continues in its parent run {parent_run.run_id}")
 
     with workers, _opened(jobs, grid, parent_run) as parent:
         described = describe(
@@ -134,8 +135,8 @@ def run(
         with contextlib.suppress(StoreAwayError):
             delivery.deliver_waiting(plan.uri)
         publish(parent.run_id, [job.plan for job in jobs])
-    print(f"recorded in {store.redact(plan.uri)}")
-    print("\n".join(endings.of_sweep(plan)))
+    say(f"recorded in {store.redact(plan.uri)}")
+    say("\n".join(endings.of_sweep(plan)))
     if failed:
         raise SystemExit(1)
     return outcomes
@@ -233,12 +234,12 @@ def _say_failures(
         return False
     reason = f"{len(failures)} of {of} runs failed"
     lines = [f"  {outcome.name}: {outcome.failure}" for outcome in failures]
-    print("\n".join(["", f"{reason}:", *lines]), flush=True)
+    say("\n".join(["", f"{reason}:", *lines]))
     not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
     if not_run:
-        print(f"{not_run} runs were not started (hydra.sweeper.fail_fast)", flush=True)
+        say(f"{not_run} runs were not started (hydra.sweeper.fail_fast)")
     resume = endings.resume_command(plan.uri, parent.run_id)
-    print(f"run them again: {resume}", flush=True)
+    say(f"run them again: {resume}")
     parent.fail(reason)
     return True
 

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from fitgap import experiment, processes, store
 from fitgap.config import project, settings
+from fitgap.console import say
 from fitgap.errors import RequestError, StoreAwayError, first_line
 from fitgap.experiment import Plan, Result
 from fitgap.sweep import endings
@@ -103,9 +104,9 @@ def _run_alone(composed: DictConfig) -> Result:
     # Whether a network of a person's own compiles is known only when it is built.
     engine = "compiled, or Keras's model.fit if a layer is not known to compile"
     reason = engine if planned.choice.xla is None else planned.choice.reason
-    print(f"{descriptions.run_name(planned.config)}: {reason}", flush=True)
+    say(f"{descriptions.run_name(planned.config)}: {reason}")
     for note in planned.facts.notes:
-        print(f"data: {note}", flush=True)
+        say(f"data: {note}")
     store.check(planned.uri)
     delivery.deliver_waiting(planned.uri)
     result = experiment.finished(planned)
@@ -114,8 +115,8 @@ def _run_alone(composed: DictConfig) -> Result:
         with endings.said_if_stopped(lambda: endings.say_run_stopped(planned, task)):
             result = experiment.run(planned)
     else:
-        print(f"already finished: run {result.run_id} (tracking.reuse=false trains again)")
-    print("\n".join(endings.of_run(result, planned)))
+        say(f"already finished: run {result.run_id} (tracking.reuse=false trains again)")
+    say("\n".join(endings.of_run(result, planned)))
     return result
 
 
@@ -157,7 +158,7 @@ def _is_watched(planned: Plan | None) -> bool:
 
 
 def _say(line: str) -> str:
-    print(line, flush=True)
+    say(line)
     return line
 
 

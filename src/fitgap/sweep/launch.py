@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hydra.core.utils import JobReturn
 
 from fitgap import experiment, store
+from fitgap.console import say
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
@@ -95,7 +96,7 @@ def launch_all(
             # What may be to blame comes last, so that the others get their turn.
             waiting.sort(key=lambda job: deaths[_id(job)])
             if waiting:
-                print(f"a worker died; {len(waiting)} runs go on in new ones", flush=True)
+                say(f"a worker died; {len(waiting)} runs go on in new ones")
         else:
             outcomes |= dict(zip(map(_id, launched), map(outcome_of, returns), strict=True))
             waiting = [job for job in waiting if job not in launched]
@@ -112,7 +113,7 @@ def _name(job: Job) -> str:
 
 def _given_up(job: Job, deaths: int, error: Exception) -> Outcome:
     failure = f"its worker died {deaths} times: {error}"
-    print(f"{_name(job)}: FAILED, {failure}", flush=True)
+    say(f"{_name(job)}: FAILED, {failure}")
     return Outcome(_name(job), result=None, failure=failure)
 
 

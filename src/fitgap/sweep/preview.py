@@ -6,6 +6,7 @@ from fitgap import store
 from fitgap.config.parameters import to_text, without_volatile
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded
+from fitgap.console import say
 from fitgap.store import StoredRun
 from fitgap.sweep.checking import checked, earlier_parent
 from fitgap.sweep.composition import Overrides
@@ -38,7 +39,7 @@ def preview(grid: Sequence[Overrides], settings: Iterable[Config], *, workers: i
     by_identity = runs_by_identity(plan.uri, tracking.experiment)
     by_job = {job.plan.identity: job for job in jobs}
     waiting: list[Job] = []
-    print(
+    say(
         f"{len(described.jobs)} runs in experiment {tracking.experiment} "
         f"of {store.redact(plan.uri)}"
     )
@@ -49,14 +50,14 @@ def preview(grid: Sequence[Overrides], settings: Iterable[Config], *, workers: i
         )
         if state is not State.FINISHED:
             waiting.append(job)
-        print(f"  {planned.name}: {_expectation(job, state, run)}")
-    print(f"{len(described.jobs) - len(waiting)} finished before, {len(waiting)} to train")
+        say(f"  {planned.name}: {_expectation(job, state, run)}")
+    say(f"{len(described.jobs) - len(waiting)} finished before, {len(waiting)} to train")
     if waiting:
         engines = sorted({_engine(job) for job in waiting})
-        print(f"engine: {', '.join(engines)}; workers: {workers}")
-        print(f"time: {_expected_time(waiting, by_identity, workers=workers)}")
+        say(f"engine: {', '.join(engines)}; workers: {workers}")
+        say(f"time: {_expected_time(waiting, by_identity, workers=workers)}")
     if parent is not None:
-        print(f"the sweep's parent run is {parent.run_id} ({status_of(Sweep('', parent))})")
+        say(f"the sweep's parent run is {parent.run_id} ({status_of(Sweep('', parent))})")
 
 
 def _expectation(job: Job, state: State, run: StoredRun | None) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fitgap import processes, store
+from fitgap.console import say
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep.endings import resume_command
@@ -30,29 +31,29 @@ def show_status(uri: str, sweep: Sweep) -> None:
     """Print the state of a sweep, and how to continue it."""
     parent = sweep.parent
     if (trials := number_of_trials(uri, sweep)) is not None:
-        print(f"{parent.name}: {status_of(sweep)}")
-        print(f"  run {parent.run_id} in experiment {sweep.experiment}")
-        print(f"  {_counted_trials(uri, sweep, trials)}")
+        say(f"{parent.name}: {status_of(sweep)}")
+        say(f"  run {parent.run_id} in experiment {sweep.experiment}")
+        say(f"  {_counted_trials(uri, sweep, trials)}")
         if not sweep.is_running and parent.status != "FINISHED":
-            print("to continue, give the search's command again")
+            say("to continue, give the search's command again")
         return
     plan = read_plan(uri, sweep)
     jobs = job_states(uri, sweep, plan)
-    print(f"{parent.name}: {status_of(sweep)}")
-    print(f"  run {parent.run_id} in experiment {sweep.experiment}")
-    print(f"  {len(jobs)} runs: {_counted(jobs)}")
+    say(f"{parent.name}: {status_of(sweep)}")
+    say(f"  run {parent.run_id} in experiment {sweep.experiment}")
+    say(f"  {len(jobs)} runs: {_counted(jobs)}")
     details = _details(uri, jobs)
     for job in jobs:
         if job.state is not State.FINISHED:
             detail = details.get(job.run.run_id, "") if job.run else ""
-            print(f"  {job.state:<12} {job.name}{f': {detail}' if detail else ''}")
+            say(f"  {job.state:<12} {job.name}{f': {detail}' if detail else ''}")
     left = [job for job in jobs if job.state is not State.FINISHED]
     if sweep.is_running:
-        print(f"time left: {_time_left(jobs, workers=plan.workers)}")
+        say(f"time left: {_time_left(jobs, workers=plan.workers)}")
         if host := _silent_host(uri, sweep, jobs):
-            print(f"if {host} is gone: {resume_command(uri, parent.run_id)} --assume-dead {host}")
+            say(f"if {host} is gone: {resume_command(uri, parent.run_id)} --assume-dead {host}")
     elif left or parent.status != "FINISHED":
-        print(f"to continue: {resume_command(uri, parent.run_id)}")
+        say(f"to continue: {resume_command(uri, parent.run_id)}")
 
 
 def show_all(uri: str, *, experiment: str | None = None) -> None:
@@ -68,8 +69,8 @@ def show_all(uri: str, *, experiment: str | None = None) -> None:
         except RequestError:
             said = "plan not recorded"
         parent = sweep.parent
-        print(f"{parent.run_id[:SHORT_ID]}  {status_of(sweep)}  {parent.name} ({sweep.experiment})")
-        print(f"          {said}")
+        say(f"{parent.run_id[:SHORT_ID]}  {status_of(sweep)}  {parent.name} ({sweep.experiment})")
+        say(f"          {said}")
 
 
 def status_of(sweep: Sweep) -> str:

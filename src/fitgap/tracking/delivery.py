@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import Timeout
 
+from fitgap.console import say
 from fitgap.errors import StoreAwayError, first_line
 from fitgap.store.base import kind_of, redact
 from fitgap.store.server import is_away, set_up_client
@@ -316,4 +317,4 @@ def _server(uri: str) -> str:
 
 
 def _tell(text: str) -> None:
-    print(text, flush=True)
+    say(text)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import IO
 
+from fitgap.console import warn
+
 ADVICE = "[MLflow] Security middleware enabled"
 READY_SECONDS = 60.0  # a slow machine; what takes longer shows itself what is wrong
 END_SECONDS = 3.0  # what has not ended by then is killed
@@ -131,7 +133,7 @@ def _pass_on(errors: IO[str]) -> None:
     """Show the server's errors, without the line that advises to open it to other machines."""
     for line in errors:
         if not line.startswith(ADVICE):
-            print(line, end="", file=sys.stderr, flush=True)
+            warn(line.rstrip("\n"))
 
 
 def _wait_until_ready(process: subprocess.Popen[str], *, host: str, port: int) -> None:

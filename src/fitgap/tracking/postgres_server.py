@@ -26,6 +26,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from fitgap.console import say
 from fitgap.errors import RequestError
 
 DATABASE = USER = "mlflow"
@@ -87,15 +88,15 @@ def serve(
             ) as server,
         ):
             address = _address(host, port, tls)
-            print(f"MLflow on {address}, its runs and artifacts in {folder}; Ctrl-C ends it")
-            print(_who_may_use_it(folder, host, auth=auth))
-            print(f"train on it: tracking=server tracking.uri={address}", flush=True)
+            say(f"MLflow on {address}, its runs and artifacts in {folder}; Ctrl-C ends it")
+            say(_who_may_use_it(folder, host, auth=auth))
+            say(f"train on it: tracking=server tracking.uri={address}")
             while database.poll() is None and server.poll() is None:
                 time.sleep(0.5)
             name = "PostgreSQL" if server.poll() is None else "MLflow's server"
             raise RequestError(f"{name} has ended by itself; see the logs in {folder}")
     except KeyboardInterrupt:
-        print("stopped")
+        say("stopped")
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fitgap.config.schema import Config
 from fitgap.config.tasks import task_of
+from fitgap.console import say
 from fitgap.data import report as data_report
 from fitgap.data.checks import DataFindings
 from fitgap.evaluation.scores import Scores
@@ -104,7 +105,7 @@ def _make_extras(record: RunRecord, makers: Mapping[str, Callable[[], None]]) ->
     if missing:
         lines = [f"{name} could not be made: {reason}" for name, reason in missing.items()]
         record.set_tags({MISSING_TAG: "; ".join(lines)[:500]})
-        print("\n".join(lines), flush=True)
+        say("\n".join(lines))
 
 
 def _say_undefined(record: RunRecord, config: Config, **parts: Scores | None) -> None:
@@ -118,4 +119,4 @@ def _say_undefined(record: RunRecord, config: Config, **parts: Scores | None) ->
     if lines:
         record.set_tags({UNDEFINED_TAG: "; ".join(lines)})
         if config.tracking.parent is None:
-            print("\n".join(f"no {line}" for line in lines), flush=True)
+            say("\n".join(f"no {line}" for line in lines))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from fitgap import locks
 from fitgap.config import project
+from fitgap.console import say
 from fitgap.trust import archives
 
 # How NumPy says that a file is not, or no longer, an archive of arrays.
@@ -113,7 +114,7 @@ def load(path: Path) -> Checkpoint | None:
     except FileNotFoundError:
         return None
     except _DAMAGED as error:
-        print(f"{file} is damaged ({error}); the training starts again", flush=True)
+        say(f"{file} is damaged ({error}); the training starts again")
         return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from fitgap.console import say
 from fitgap.training.events import Observer, Start
 
 _EPOCH = re.compile(r"epoch (?P<number>\d+)/(?P<total>\d+)  (?P<text>.*)")
@@ -54,7 +55,7 @@ class Lines(Observer):
         """Say after which epoch an interrupted run continues."""
         self._start, self._began = start, time.perf_counter()
         if start.done:
-            print(f"goes on after epoch {start.done} of {start.epochs}", flush=True)
+            say(f"goes on after epoch {start.done} of {start.epochs}")
 
     def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         """Print an epoch's line, unless that was done before an interruption."""
@@ -65,7 +66,7 @@ class Lines(Observer):
             )
 
     def _show(self, number: int, text: str) -> None:
-        print(f"epoch {number}/{self._start.epochs}  {text}", flush=True)
+        say(f"epoch {number}/{self._start.epochs}  {text}")
 
 
 class NotebookBar(Lines):
@@ -115,7 +116,7 @@ class Relay:
         """Show a line that `Lines`, or a sweep, printed there."""
         epoch = _EPOCH.fullmatch(line)
         if self._bar is None or epoch is None:
-            print(line, flush=True)
+            say(line)
         else:
             self._bar.bar(int(epoch["number"]), int(epoch["total"]), epoch["text"])
 
@@ -134,7 +135,7 @@ class TerminalBar(Observer):
         )
 
         if start.done:
-            print(f"goes on after epoch {start.done} of {start.epochs}", flush=True)
+            say(f"goes on after epoch {start.done} of {start.epochs}")
         self._bar = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),
