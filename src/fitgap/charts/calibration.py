@@ -15,14 +15,17 @@ def draw(predictions: StoredPredictions) -> Picture:
     """Draw the share of right predictions against their mean confidence, for each bin of it.
 
     A point on the line is a bin in which the network is right as often as it says; below the
-    line it is too sure. The area of a point is the number of its samples.
+    line it is too sure. The area of a point is the number of its samples. Probabilities that are
+    not finite are left out.
     """
-    confidence = predictions.confidence.astype(np.float64)
-    bin_of = np.clip((confidence * BINS).astype(np.int64), 0, BINS - 1)
+    known = np.isfinite(predictions.confidence)
+    confidence = predictions.confidence[known].astype(np.float64)
+    is_right = predictions.is_right[known]
+    bin_of = np.clip(confidence * BINS, 0, BINS - 1).astype(np.int64)
     rows = [
         {
             "confidence": float(f"{confidence[inside].mean():.4f}"),
-            "right": float(f"{predictions.is_right[inside].mean():.4f}"),
+            "right": float(f"{is_right[inside].mean():.4f}"),
             "samples": int(inside.sum()),
         }
         for number in range(BINS)

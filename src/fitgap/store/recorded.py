@@ -23,6 +23,7 @@ from fitgap.config.schema import Config, DatasetConfig, PublishedConfig
 from fitgap.data.parts import Format
 from fitgap.data.table_format import recorded_format
 from fitgap.errors import RequestError, first_line
+from fitgap.store import server
 from fitgap.tag_names import ROLE_TAG
 from fitgap.trust import models, text
 from fitgap.trust import settings as trust
@@ -119,8 +120,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
     try:
         what = f"config.yaml of run {run_id}"
-        stored = store.StoredRun(run_id, "", "", 0, {}, {}, {}, artifact_uri=run.info.artifact_uri)
-        written = store.artifact_text(stored, "config.yaml", uri=uri)
+        written = store.artifact_text(server.as_stored(run), "config.yaml", uri=uri)
         if written is None:
             raise RequestError(f"the record of run {run_id} cannot be read: no config.yaml")
         plain = trust.read(written, what=what)

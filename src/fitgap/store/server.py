@@ -115,7 +115,8 @@ def _server(uri: str) -> Iterator[Any]:
         raise RequestError(f"the tracking server {redact(uri)} refused: {cause}") from error
 
 
-def _as_stored(run: Any) -> StoredRun:
+def as_stored(run: Any) -> StoredRun:
+    """Return what MLflow's client found as a run of the store."""
     return StoredRun(
         run_id=run.info.run_id,
         name=plain(run.info.run_name or ""),
@@ -165,7 +166,7 @@ def find_runs(
                 filter_string=" and ".join([f"attributes.status = '{status}'", *named]),
                 max_results=PAGE,
             )
-            runs += [_as_stored(run) for run in _all_pages(search)]
+            runs += [as_stored(run) for run in _all_pages(search)]
     kept = [run for run in runs if all(run.tags.get(k) == v for k, v in tags.items())]
     return sorted(kept, key=lambda run: (-run.start_time, run.run_id))
 
