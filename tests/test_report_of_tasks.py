@@ -159,6 +159,17 @@ def test_a_model_that_is_right_as_often_as_it_says_lies_on_the_line_of_calibrati
     assert '{"confidence": 0.75, "right": 0.75, "samples": 100}' in spec
 
 
+def test_the_calibration_leaves_out_probabilities_that_are_not_finite():
+    found = predictions.StoredPredictions(
+        true=np.zeros(3, np.int64),
+        predicted=np.array([0, 1, 0]),
+        confidence=np.array([0.75, np.nan, np.inf], np.float32),
+    )
+    spec = json.dumps(calibration.draw(found).spec(themes.PAGE, font="sans-serif"))
+    assert '{"confidence": 0.75, "right": 1.0, "samples": 1}' in spec
+    assert "NaN" not in spec
+
+
 def test_arrays_and_test_rows_are_predicted_in_the_terms_of_the_task(record, tmp_path):
     task, _, uri = record
     run_id = store.find_runs(uri, experiment="fitgap")[0].run_id

@@ -101,6 +101,25 @@ def test_a_job_that_always_kills_its_worker_fails_alone(
     assert sum(outcome.result is not None for outcome in outcomes) == 4
 
 
+def test_a_run_that_failed_without_a_reason_is_no_success(
+    sweep: tuple[list[Job], sweep_writer.SweepRecord],
+) -> None:
+    children, parent = sweep
+    plan = children[0].plan
+
+    def launch(_jobs: Sequence[Sequence[str]], _first: int) -> Sequence[JobReturn]:
+        from mlflow import MlflowClient
+
+        client = MlflowClient(plan.uri)
+        experiment_id = setup.prepare(plan.uri, plan.config.tracking.experiment)
+        tags = {"fitgap.role": "run", "fitgap.identity": plan.identity}
+        client.set_terminated(client.create_run(experiment_id, tags=tags).info.run_id, "FAILED")
+        raise WorkerDiedError("a worker was killed")
+
+    [outcome] = sweep_launch.launch_all(children[:1], launch, parent=parent).values()
+    assert (outcome.result, outcome.failure) == (None, "FAILED")
+
+
 def test_one_that_kills_its_worker_once_finishes(
     sweep: tuple[list[Job], sweep_writer.SweepRecord],
 ) -> None:

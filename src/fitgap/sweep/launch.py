@@ -132,7 +132,7 @@ def _outcomes_in_store(
         identity = run.tags.get(IDENTITY_TAG, "")
         if run.ending in but or identity not in identities or identity in outcomes:
             continue
-        failure = run.tags.get(FAILURE_TAG) if run.status == "FAILED" else None
+        failure = run.tags.get(FAILURE_TAG, run.status) if run.status == "FAILED" else None
         result = experiment.result_of(run)
         outcomes[identity] = Outcome(run.name, None if failure else result, failure)
     return outcomes
