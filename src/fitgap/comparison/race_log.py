@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fitgap.comparison.race import Race, Rule, Standing
-from fitgap.config import program
+from fitgap.config import program, state_files
 from fitgap.errors import RequestError
 from fitgap.training import checkpoints
 
@@ -81,11 +81,7 @@ class Log:
 
 def write(log: Log, *, uri: str, experiment: str) -> None:
     """Write the log of an experiment's newest race, which replaces the earlier one."""
-    path = _path(uri, experiment)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(log)), encoding="utf-8")
-    part.replace(path)
+    state_files.replace(_path(uri, experiment), json.dumps(asdict(log)))
 
 
 def read(*, uri: str, experiment: str) -> Log:

@@ -6,12 +6,11 @@ They are files of the project folder's own ``.fitgap/options``, so that every pr
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
-from fitgap.config import project
+from fitgap.config import project, state_files
 from fitgap.config.options import has_option
 from fitgap.errors import RequestError
 
@@ -88,12 +87,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # In a folder of its own: another process may write the same file now.
-        with TemporaryDirectory(dir=path.parent, prefix=".") as unfinished:
-            new = Path(unfinished) / path.name
-            new.write_text(text, encoding="utf-8")
-            new.replace(path)
+        state_files.replace(path, text)
     except OSError as error:
         raise RequestError(
             f"the project folder {project.folder()} cannot be written: {error.strerror}"

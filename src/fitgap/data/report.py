@@ -7,7 +7,6 @@ data and split, so that a sweep's runs, which all log them, pay for them once.
 import contextlib
 import hashlib
 import json
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fitgap import locks
-from fitgap.config import project
+from fitgap.config import project, state_files
 from fitgap.data import before_training, checks, duplicates
 from fitgap.data.checks import DataFindings, PartitionFacts
 from fitgap.data.datasets import Dataset
@@ -51,10 +50,8 @@ def _remembered(path: Path) -> DataFindings | None:
 
 
 def _kept(path: Path, found: DataFindings) -> DataFindings:
-    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
-        unfinished.write_text(to_json(found), encoding="utf-8")
-        unfinished.replace(path)
+    with contextlib.suppress(OSError):
+        state_files.replace(path, to_json(found))
     return found
 
 
