@@ -343,6 +343,23 @@ def test_without_validation_groups_are_listed_by_setting_and_not_ranked():
     assert any("not ranked" in note for note in comparison.notes)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"accuracy": 0.9, "val_accuracy": 0.5}, "not ranked; --sort val_accuracy ranks"),
+        ({}, "not ranked."),
+    ],
+)
+def test_other_programs_runs_can_be_ranked_by_what_they_have(metrics, said):
+    comparison = compare([make_run(metrics=metrics)])
+    assert any(said in note for note in comparison.notes)
+
+
+def test_of_a_figure_in_keras_naming_nobody_says_that_it_is_of_the_training_data():
+    comparison = compare([make_run(metrics={"val_loss": 0.5})], Query(sort="val_loss"))
+    assert "do not say which data" in comparison.notes[0]
+
+
 @pytest.mark.parametrize("metric", ["test/accuracy", "test_gap/loss"])
 def test_sorting_by_the_test_set_is_said(metric):
     comparison = compare([make_run(metrics={metric: 0.5})], Query(sort=metric))

@@ -44,7 +44,9 @@ def test_no_batch_is_refused(compose):
 
 def test_debug_runs_are_recorded_apart(train, tmp_path):
     assert train("debug=one_batch").code == 0
-    assert train("debug=one_batch").code == 0
+    done = train("debug=one_batch")
+    assert done.code == 0
+    assert "compare:  a debug run is never compared\n" in done.out
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     runs = store.find_runs(uri, experiment="fitgap")
     assert [run.tags["fitgap.role"] for run in runs] == ["debug", "debug"]

@@ -94,6 +94,11 @@ def _on_the_test_set(query: Query, conditions: Sequence[Condition], *, usual: st
             f"Sorted by {query.sort}, so no group is marked as best: the smallest gap is often "
             f"that of the network that learned least. Choose by {usual}."
         )
+    elif query.sort is not None and query.sort.startswith("val_"):  # as Keras names it
+        notes.append(
+            f"Sorted by {query.sort}, so no group is marked as best: these runs do not say which "
+            "data that figure is of."
+        )
     elif query.sort is not None and not query.sort.startswith("val/"):
         notes.append(
             f"Sorted by {query.sort}, so no group is marked as best: that figure says nothing of "
@@ -138,8 +143,12 @@ def _on_sections(sections: "Sequence[Section]", query: Query) -> list[str]:
             f"Without a validation partition (split=none) there is no {by}, and nothing to choose "
             "by: those groups are listed, not ranked."
         )
-    if any(section.sort is None and section.split != "none" for section in sections):
-        notes.append(f"Where no run has {by}, groups are listed, not ranked.")
+    listed = [one for one in sections if one.sort is None and one.split != "none"]
+    if listed:
+        names = {name for one in listed for group in one.groups for name in group.metrics}
+        first = sorted(names, key=lambda name: (not name.startswith("val"), name))[:1]
+        ways = "".join(f"; --sort {name} ranks by a figure that they have" for name in first)
+        notes.append(f"Where no run has {by}, groups are listed, not ranked{ways}.")
     return notes
 
 

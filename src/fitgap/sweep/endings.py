@@ -59,7 +59,9 @@ def of_run(result: Result, planned: Plan) -> list[str]:
         lines.append(f"files:    {folder}")
     lines += [
         f"picture:  {program.name()} plot run {short}{uri}",
-        f"compare:  {program.name()} compare{_of_experiment(planned)}{uri}",
+        "compare:  a debug run is never compared"
+        if planned.config.debug is not None
+        else f"compare:  {program.name()} compare{_of_experiment(planned)}{uri}",
         f"predict:  {program.name()} predict {short} FILE...{uri}",
         f"look:     {program.name()} ui{uri}",
     ]
