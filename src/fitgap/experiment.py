@@ -49,19 +49,19 @@ class Plan:
     Attributes
     ----------
     config
-        Its settings.
+        The settings of the experiment.
     facts
-        Of its data.
+        What is known about its data.
     choice
-        The engine it will use.
+        The engine that will train it.
     sources
-        The code it consists of.
+        The code that it consists of.
     identity
-        SHA-256 over all that decides its bits.
+        SHA-256 over everything that decides its bits.
     uri
-        Of the store that takes its record.
+        Address of the store in which it is recorded.
     tags
-        More than the usual ones, for its record.
+        Tags that are recorded besides the usual ones.
     """
 
     config: Config
@@ -79,16 +79,14 @@ class Result:
 
     Attributes
     ----------
-    run_id
-        Of its MLflow run.
-    name
-        Of its MLflow run.
+    run_id, name
+        Id and name of its MLflow run.
     identity
         See `Plan`.
     metrics
-        The values of the saved weights, by the names of the record.
+        The figures of the saved weights, by their names in the record.
     reused
-        Whether an earlier run of the same identity answered.
+        Whether it is the result of an earlier run with the same identity.
     """
 
     run_id: str
@@ -145,8 +143,8 @@ def plan(config: Config) -> Plan:
 def finished(planned: Plan) -> Result | None:
     """Return the result of a FINISHED run of the same identity, or None.
 
-    None too where ``tracking.reuse`` is false, the source of own code is unknown, or it is a debug
-    run.
+    Also None if ``tracking.reuse`` is false, if the source of the user's code is unknown, or in a
+    debug run.
     """
     config = planned.config
     if not config.tracking.reuse or planned.sources.own.unknown or config.debug is not None:
@@ -212,8 +210,8 @@ def run(planned: Plan) -> Result:
 def interrupted(planned: Plan) -> str | None:
     """Return the run of the same identity and tags that was stopped or failed, or None.
 
-    One that a search pruned is not taken away by another: that one has it as its pruned trial.
-    None if the source of own code is unknown: nobody can know what was trained.
+    A run that a search pruned stays with that search, which counts it as its pruned trial. None if
+    the source of the user's code is unknown, because nobody can know what was trained.
     """
     if planned.sources.own.unknown:
         return None
@@ -368,4 +366,4 @@ def _observed(
 
 
 def _stay_quiet(_line: str) -> None:
-    """Take a line of a sweep's job, whose terminal shows the sweep."""
+    """Leave out a line of a sweep's job, because the terminal shows the whole sweep."""

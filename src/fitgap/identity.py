@@ -46,23 +46,24 @@ class DataFacts:
     dataset_digest, split_digest
         SHA-256 hex digits.
     image_bytes
-        Size of all images, of training and test part.
+        Size in bytes of all samples of the training part and the test part.
     num_classes
-        Number of classes.
+        Number of classes, numbers or labels.
     image_shape, value_type
-        Of one image; see `fitgap.data.datasets.Dataset`.
+        Shape and type of one sample; see `fitgap.data.datasets.Dataset`.
     task
-        As of `fitgap.data.datasets.Dataset`.
+        See `fitgap.data.datasets.Dataset`.
     class_names
-        What the classes are called.
+        Names of the classes, numbers or labels.
     leakage
-        Which images lie in two partitions, in a phrase; empty if none does.
+        A phrase that says which images are in two partitions; empty if there are none.
     other_scale
-        Which part has values of another type or scale than the training part; empty if none.
+        A phrase that says which part has values of another type or scale than the training part;
+        empty if there is none.
     stratified
-        What ``split.stratify`` comes to, where it is null.
+        Whether the split keeps the proportions of the classes if ``split.stratify`` is null.
     notes
-        What a person should know of the data, a line each.
+        Lines that a person should read before training on the data.
     """
 
     dataset_digest: str
@@ -86,9 +87,9 @@ class Sources:
     Attributes
     ----------
     components
-        Of fitgap: a fingerprint per component.
+        A fingerprint for each component of fitgap.
     own
-        A person's own code.
+        The user's own code.
     data_files
         SHA-256 of each file that a setting of the network names, by the setting's value.
     packages
