@@ -2,14 +2,19 @@
 
 import csv
 import io
+from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 
 from fitgap import store
+from fitgap.charts import confusion, themes
 from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
-from fitgap.report import text_tables
+from fitgap.prediction import Predictions
+from fitgap.report import page, prediction_tables, text_tables
 from fitgap.sweep import plan as sweep_plan
 from fitgap.tracking import provenance
 from fitgap.trust import text
@@ -45,6 +50,36 @@ def test_names_of_a_store_are_plain_when_they_are_read(tracking_uri):
         assert shown == text.plain(HOSTILE)
 
 
+def test_a_page_of_a_hostile_experiment_is_plain(tracking_uri, tmp_path):
+    client = MlflowClient(tracking_uri)
+    name = f"<script>alert(1)</script>{HOSTILE}"
+    run = client.create_run(client.create_experiment(name), run_name=name)
+    client.log_metric(run.info.run_id, "val/accuracy", 0.5)
+    client.set_terminated(run.info.run_id)
+    page.write(tmp_path / "report.html", uri=tracking_uri, experiment=name)
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in html
+    assert text.plain(HOSTILE) in html
+    assert HOSTILE not in html
+
+
+def test_classes_and_files_of_hostile_names_are_plain_where_predictions_are_shown():
+    found = Predictions(
+        sources=[Path(f"{HOSTILE}.png")],
+        images=None,
+        labels=None,
+        outputs=np.array([[0.9, 0.1]], np.float32),
+        class_names=[HOSTILE, "b"],
+    )
+    terminal = Console(file=io.StringIO(), width=300)
+    terminal.print(prediction_tables.to_table(found))
+    shown = terminal.file.getvalue()
+    assert text.plain(shown) == shown
+    assert shown.count(text.plain(HOSTILE)) == 2
+    drawn = confusion.draw(np.eye(2, dtype=np.int64), [HOSTILE, "b"]).svg(themes.LIGHT)
+    assert text.plain(drawn, most=len(drawn)) == drawn
+
+
 @pytest.mark.parametrize("formula", ["=cmd|'/c calc'!A1", "+1+1", "-2+3", "@SUM(A1)", "\t=1"])
 def test_a_spreadsheet_takes_no_setting_for_a_formula(formula):
     lines = text_tables.to_csv(["setting", "value"], [[formula, -0.5], ["-0.25", 1]])
@@ -66,6 +101,13 @@ SECRETS = {
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----": "MIIEow",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl": "c2lnbmF0dXJl",
 }
+
+
+def test_a_secret_of_the_environment_is_not_shown_under_any_name(monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "Hunter22Secret")
+    monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
+    assert text.scrub({"note": "see Hunter22Secret"}) == {"note": "see ***"}
+    assert text.without_secrets("postgresql://db/x") == "postgresql://db/x"
 
 
 @pytest.mark.parametrize("given", SECRETS)

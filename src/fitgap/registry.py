@@ -8,9 +8,11 @@ from fitgap.comparison.ranking import compare_experiment
 from fitgap.config.schema import TableConfig
 from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError, first_line
+from fitgap.report import text_tables
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
 from fitgap.tag_names import IDENTITY_TAG
+from fitgap.trust.text import plain
 
 RULE = (
     "the group with the best mean of the primary metric on validation data (val/accuracy, unless "
@@ -153,12 +155,17 @@ def _description(run: recorded.RecordedRun, reason: str) -> str:
     shown = (f"val/{name}", f"gap/{name}", f"test/{name}")
     figures = [f"{key} {run.metrics[key]:.4f}" for key in shown if key in run.metrics]
     lines = [
-        f"{run.name} of experiment {run.experiment}",
+        f"{_as_text(run.name)} of experiment {_as_text(run.experiment)}",
         *([f"Chosen: {reason}"] if reason else []),
         ", ".join(figures),
-        f"Takes {_takes(run)}; {task_of(run.config).name}: {', '.join(run.class_names)}",
+        f"Takes {_takes(run)}; {task_of(run.config).name}: {_as_text(', '.join(run.class_names))}",
     ]
     return "\n\n".join(lines)
+
+
+def _as_text(name: str) -> str:
+    """Return a name as MLflow shows it, which takes descriptions as Markdown."""
+    return text_tables.escape(plain(name))
 
 
 def _takes(run: recorded.RecordedRun) -> str:

@@ -9,6 +9,7 @@ import click
 from fitgap.commands import options
 from fitgap.console import warn
 from fitgap.errors import RequestError
+from fitgap.trust.text import plain
 
 if TYPE_CHECKING:
     from fitgap.prediction import Predictions
@@ -67,7 +68,7 @@ def command(
         sys.stdout.write(prediction_tables.to_json(run, predictions))
     else:
         console = Console()
-        console.print(f"{heading}\n", markup=False, soft_wrap=True)
+        console.print(f"{plain(heading)}\n", markup=False, soft_wrap=True)
         console.print(prediction_tables.to_table(predictions))
         for note in prediction_tables.notes(predictions):
             console.print(note, markup=False, soft_wrap=True)

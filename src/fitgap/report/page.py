@@ -51,6 +51,7 @@ from fitgap.report.leaderboard import (
     median_of,
 )
 from fitgap.report.test_errors import MOST_TESTED, SelectedModel
+from fitgap.trust.text import plain
 
 MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
 TEMPLATE = "report.html.j2"
@@ -89,6 +90,7 @@ def to_html(report: Report) -> str:
     environment = Environment(
         loader=PackageLoader("fitgap.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -149,6 +151,12 @@ def to_html(report: Report) -> str:
         script=Markup(script),  # noqa: S704 (a file of ours)
         script_digest=_digest(script),
     )
+
+
+def _shown(value: object) -> object:
+    """Return text without what changes a page's direction or is no character of HTML."""
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return plain(str(value), most=len(str(value))) if is_text else value
 
 
 def _digest(script: str) -> str:

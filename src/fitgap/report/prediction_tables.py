@@ -11,6 +11,7 @@ from fitgap.charts import predicted_images
 from fitgap.evaluation.metrics import THRESHOLD
 from fitgap.prediction import Predictions
 from fitgap.store.recorded import RecordedRun
+from fitgap.trust.text import plain
 
 GIVEN = "✓"
 
@@ -29,12 +30,12 @@ def to_table(predictions: Predictions) -> "Table":
     source = "image" if predictions.images is not None else _kind_of_source(predictions)
     table.add_column(source, justify="right" if knows else "left", overflow="fold")
     if predictions.task != "classes":
-        for name in predictions.class_names:
+        for name in _names(predictions):
             table.add_column(Text(name), justify="right")
             if knows:
                 table.add_column(Text(f"true {name}"), justify="right")
         for where, cells in zip(predictions.sources, _cells(predictions), strict=True):
-            table.add_row(Text(str(where)), *cells)
+            table.add_row(Text(plain(str(where))), *cells)
         return table
     for header in ("true", "predicted") if knows else ("predicted",):
         table.add_column(header)
@@ -97,27 +98,32 @@ def to_json(run: RecordedRun, predictions: Predictions) -> str:
         "dataset": run.config.dataset.name,
     }
     if predictions.task == "classes":
-        content["classes"] = list(predictions.class_names)
+        content["classes"] = _names(predictions)
         content["rows" if predictions.images is None else "images"] = [
             {key: row.pop("source")} | row | {"probabilities": all_of}
             for row, all_of in zip(_rows(predictions), outputs, strict=True)
         ]
     else:
         values = "probabilities" if predictions.task == "label_sets" else "values"
-        content[predictions.task] = list(predictions.class_names)
+        content[predictions.task] = _names(predictions)
         content["rows"] = [
-            {key: where if isinstance(where, int) else str(where), values: all_of}
+            {key: where if isinstance(where, int) else plain(str(where)), values: all_of}
             for where, all_of in zip(predictions.sources, outputs, strict=True)
         ]
         if predictions.task == "label_sets":
             content["threshold"] = THRESHOLD
             for row, given in zip(content["rows"], predictions.outputs > THRESHOLD, strict=True):
-                names = zip(predictions.class_names, given, strict=True)
+                names = zip(_names(predictions), given, strict=True)
                 row["predicted"] = [name for name, is_given in names if is_given]
         if predictions.labels is not None:
             for row, true in zip(content["rows"], _true(predictions).tolist(), strict=True):
                 row["true"] = true
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _names(predictions: Predictions) -> list[str]:
+    """Return what the classes, labels or numbers are called, as it may be shown."""
+    return [plain(name) for name in predictions.class_names]
 
 
 def _kind_of_source(predictions: Predictions) -> str:
@@ -137,16 +143,16 @@ def save_picture(predictions: Predictions, path: Path) -> None:
 
 def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
     assert predictions.images is not None  # rows have no picture
-    shown = []
+    shown, names = [], _names(predictions)
     for i, source in enumerate(predictions.sources[: predicted_images.MOST_IMAGES]):
-        predicted = predictions.class_names[predictions.predicted[i]]
+        predicted = names[predictions.predicted[i]]
         said = f"{predicted}, p = {predictions.confidence[i]:.4f}"
         pixels = predictions.images[i]
         if predictions.labels is None:
-            one = predicted_images.Shown(pixels, (said, Path(str(source)).name))
+            one = predicted_images.Shown(pixels, (said, plain(Path(str(source)).name)))
         else:
             is_right = bool(predictions.predicted[i] == predictions.labels[i])
-            true = f"image {source}, true: {predictions.class_names[predictions.labels[i]]}"
+            true = f"image {source}, true: {names[predictions.labels[i]]}"
             lines = (f"{'✓' if is_right else '✗'} {said}", true)
             one = predicted_images.Shown(pixels, lines, is_right, is_ink=True)
         shown.append(one)
@@ -154,9 +160,9 @@ def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
 
 
 def _rows(predictions: Predictions) -> list[dict[str, Any]]:
-    names, labels = predictions.class_names, predictions.labels
+    names, labels = _names(predictions), predictions.labels
     return [
-        {"source": source if isinstance(source, int) else str(source)}
+        {"source": source if isinstance(source, int) else plain(str(source))}
         | ({} if labels is None else {"true": names[labels[i]]})
         | {"predicted": names[best], "probability": confidence}
         for i, (source, best, confidence) in enumerate(

@@ -15,6 +15,7 @@ from fitgap.tag_names import (
     SWEEP_TAG,
 )
 from fitgap.tracking import provenance
+from fitgap.trust.text import without_secrets
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +97,7 @@ def engine_name(choice: "EngineChoice") -> str:
 def run_name(config: Config) -> str:
     """Return the name a run is shown under: the given one, or one made of its settings."""
     if config.name:
-        return config.name
+        return without_secrets(config.name)
     choices = (config.dataset.name, config.architecture["name"], config.optimizer["name"])
     return " ".join(choices) + f" seed={config.seed}"
 

@@ -4,6 +4,7 @@ A name can hold commands for a terminal, turn the direction of a line, or be a m
 setting can hold a password. HTML is escaped by its template, Markdown by `report.text_tables`.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 MOST_CHARACTERS = 10_000
 MOST_DIGITS = 19  # of a whole number of 64 bits
 HIDDEN = "***"
+FEWEST_OF_SECRET = 8  # characters of an environment variable that is hidden wherever it appears
 
 # C0 and C1 controls but tab and newline; marks that change the direction of what follows; line
 # separators; invisible characters; what is no character, or half of one.
@@ -86,9 +88,21 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("postgresql://ada:secret@db/x password=hunter22")
     'postgresql://***@db/x password=***'
     """
+    for secret in _secrets_of_environment():
+        text = text.replace(secret, HIDDEN)
     for pattern, instead in _LOOKS_SECRET:
         text = pattern.sub(instead, text)
     return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
+
+
+def _secrets_of_environment() -> list[str]:
+    """Return the values of environment variables with the name of a secret, the longest first.
+
+    Not what may be a common word, as in ``POSTGRES_PASSWORD=postgres``.
+    """
+    found = {value for name, value in os.environ.items() if is_secret_name(name)}
+    is_long = (value for value in found if len(value) >= FEWEST_OF_SECRET and not value.isalpha())
+    return sorted(is_long, key=len, reverse=True)
 
 
 def is_secret_name(name: str) -> bool:
