@@ -225,14 +225,13 @@ def _refuse_mixed_separators(text: str, separator: str, cells: Cells, path: Path
         return
     lines = text.split("\n")
     for line, row in _rows(text, separator):
+        if len(row) > len(others):
+            continue
         plain = without_quoted(lines[line - 1])
         if len(row) > 1:
             plain = re.sub(r"(?<=\d),(?=\d)", "", plain)  # decimal commas
-        found = [
-            sign
-            for sign in SEPARATORS
-            if sign != separator and len(row) <= len(others) == len(row) - 1 + plain.count(sign)
-        ]
+        missing = len(others) + 1 - len(row)
+        found = [sign for sign in SEPARATORS if sign != separator and plain.count(sign) == missing]
         if found:
             also = "" if len(row) == 1 else f"{name_of(separator)} and "
             raise RequestError(
