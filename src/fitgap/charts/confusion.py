@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.charts import marks
+from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.errors import RequestError
 from fitgap.store.predictions import StoredPredictions
@@ -55,7 +55,9 @@ def draw(counts: NDArray[np.int64], class_names: Sequence[str], *, title: str = 
         for j in range(len(names))
     ]
     base = marks.of_rows(rows).encode(
-        x=alt.X("predicted:N", sort=names, axis=alt.Axis(labelAngle=-45)),
+        x=alt.X(
+            "predicted:N", sort=names, axis=alt.Axis(labelAngle=labels.slant(names, room=CELL))
+        ),
         y=alt.Y("true:N", sort=names),
     )
     cells = base.mark_rect().encode(

@@ -36,6 +36,15 @@ def shortened(text: str, *, most: int = 44) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
+def slant(names: Sequence[str], *, room: float) -> int:
+    """Return the angle at which names stand below an axis: 0 if each fits into its room.
+
+    >>> slant(["0", "1"], room=34), slant(["Ankle boot"], room=34)
+    (0, -45)
+    """
+    return 0 if all(width_of(name) < room for name in names) else -45
+
+
 def spread(wanted: Sequence[float], *, distance: float = LINE) -> list[float]:
     """Move positions on a line apart, each as little as possible, in their order.
 

@@ -10,6 +10,7 @@ import altair as alt
 from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
+from fitgap.comparison.figures import figure_text
 from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.varying_settings import show, value_of
@@ -18,6 +19,7 @@ from fitgap.report.gap_chart import MOST_POINTS
 from fitgap.report.leaderboard import label_of
 
 WIDTH, HEIGHT = 640, 320
+CELL = 64  # units of the width of a matrix's cell
 # Where each group lies on an axis of parallel coordinates, from 0 to 1, and its texts by place.
 Column = tuple[list[float], dict[float, str]]
 
@@ -113,7 +115,7 @@ def _of_levels(values: Sequence[str]) -> Column:
 def _of_figures(values: Sequence[float]) -> Column:
     """Return where figures lie between their least and largest, and the texts of three."""
     low, high = padded(values, share=0.0)
-    marked = {share: f"{low + share * (high - low):.4g}" for share in (0.0, 0.5, 1.0)}
+    marked = {share: figure_text(low + share * (high - low)) for share in (0.0, 0.5, 1.0)}
     return [(value - low) / (high - low) for value in values], marked
 
 
@@ -165,8 +167,9 @@ def matrix(
         for at, mean in means.items()
     ]
     levels = [_levels([at[i] for at in means]) for i in (0, 1)]
+    angle = labels.slant(levels[0], room=CELL)
     base = marks.of_rows(rows).encode(
-        x=alt.X("x:N", sort=levels[0], title=wanted[0], axis=alt.Axis(labelAngle=-30)),
+        x=alt.X("x:N", sort=levels[0], title=wanted[0], axis=alt.Axis(labelAngle=angle)),
         y=alt.Y("y:N", sort=levels[1], title=wanted[1]),
     )
     rects = base.mark_rect().encode(
@@ -182,12 +185,14 @@ def matrix(
         text="text:N",
         color=alt.condition("datum.on == 'dark'", alt.value("#ffffff"), alt.value("#000000")),
     )
-    width, height = (max(160, 64 * len(levels[0])), max(90, 36 * len(levels[1])))
+    width, height = (max(160, CELL * len(levels[0])), max(90, 36 * len(levels[1])))
     return Picture(alt.layer(rects, texts).properties(width=width, height=height))
 
 
 def _by_score(section: Section, score: str, *, orient: Literal["right", "bottom"]) -> Any:
-    scale = alt.Scale(scheme="viridis", reverse=not section.is_better_high(score))
+    # Without its ends, which are hard to see in the dark (violet) and on white (yellow).
+    scheme = alt.SchemeParams(name="viridis", extent=[0.2, 0.9])
+    scale = alt.Scale(scheme=scheme, reverse=not section.is_better_high(score))
     legend = alt.Legend(format=".4~r", orient=orient)
     return alt.Color("score:Q", title=score, scale=scale, legend=legend)
 
