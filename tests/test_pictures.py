@@ -366,3 +366,14 @@ def test_the_scripts_are_bundled_once_for_a_project_folder(tmp_path, monkeypatch
     assert "vegaEmbed" in script
     assert "</script" not in script
     assert [path.suffix for path in (tmp_path / ".fitgap").iterdir()] == [".js"]
+
+
+@pytest.mark.parametrize(
+    ("more", "title"), [(0, ""), (1, f"the first {curve_charts.MOST_CURVES} of 61 groups")]
+)
+def test_curves_of_the_first_of_many_groups_say_so(monkeypatch, more, title):
+    number = curve_charts.MOST_CURVES + more
+    section = make_section([({"optimizer": f"o{i}"}, 0.9, 0.05) for i in range(number)])
+    monkeypatch.setattr(curve_charts, "histories_of", lambda of, **_: make_histories(of))
+    (picture,) = comparison_charts.draw(Comparison((section,), ()), "curves", uri="")
+    assert picture.title == title

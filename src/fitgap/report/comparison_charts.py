@@ -4,13 +4,13 @@ Where the runs have not what a picture shows, `RequestError` says so.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import altair as alt
 
 from fitgap.charts.picture import Picture
-from fitgap.comparison.groups import Comparison
+from fitgap.comparison.groups import Comparison, Section
 from fitgap.errors import RequestError
 from fitgap.report import curve_charts, gap_chart, settings_charts, sweep_charts, variance_chart
 from fitgap.report.curve_charts import AXES
@@ -48,7 +48,8 @@ def draw(
     settings
         The two of a matrix; none: the first two that differ.
     title
-        Said above each picture; none: the data and split, where there are several.
+        Said above each picture; none: the data and split, where there are several, and how many
+        of many groups are drawn.
     size
         Width and height of a chart, in units of 1/96 inch; None: each kind's own.
 
@@ -68,7 +69,7 @@ def draw(
     for section in comparison.sections:
         wanted = metrics or ((section.metric, "loss") if kind == "curves" else (section.metric,))
         wanted = tuple(dict.fromkeys(wanted))
-        shown = title or (f"{section.dataset}, split {section.split}" if several else "")
+        shown = title or "; ".join(_what_is_shown(section, kind, several=several))
         make: Callable[..., Picture]
         if kind == "curves":
             histories = curve_charts.histories_of(section, uri=uri, metrics=wanted)
@@ -84,6 +85,14 @@ def draw(
         drawn = [make(metric=metric) for metric in wanted]
         pictures.append(below_each_other(drawn, title=shown))
     return pictures
+
+
+def _what_is_shown(section: Section, kind: str, *, several: bool) -> Iterator[str]:
+    """Yield what a picture without a title of its own has to say."""
+    if several:
+        yield f"{section.dataset}, split {section.split}"
+    if kind == "curves" and len(section.groups) > curve_charts.MOST_CURVES:
+        yield f"the first {curve_charts.MOST_CURVES} of {len(section.groups)} groups"
 
 
 def below_each_other(pictures: Sequence[Picture], *, title: str) -> Picture:
