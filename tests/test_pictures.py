@@ -375,5 +375,6 @@ def test_curves_of_the_first_of_many_groups_say_so(monkeypatch, more, title):
     number = curve_charts.MOST_CURVES + more
     section = make_section([({"optimizer": f"o{i}"}, 0.9, 0.05) for i in range(number)])
     monkeypatch.setattr(curve_charts, "histories_of", lambda of, **_: make_histories(of))
-    (picture,) = comparison_charts.draw(Comparison((section,), ()), "curves", uri="")
+    comparison = Comparison((section,), ())
+    (picture,) = comparison_charts.draw(comparison, "curves", uri="", metrics=["accuracy"])
     assert picture.title == title
