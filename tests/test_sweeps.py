@@ -57,6 +57,7 @@ def test_a_sweep_on_a_new_database_is_a_parent_with_children_and_is_not_trained_
     again = run_train(*sweep, interpreter=("-X", "importtime"))
     assert again.code == 0
     assert "sweep of 2 runs: 2 finished before, 0 to train" in again.out
+    assert "compare them: " in again.out
     imported = {line.rpartition("|")[2].strip() for line in again.err.splitlines()}
     assert "sqlalchemy" in imported
     assert not imported & {"tensorflow", "keras", "mlflow"}

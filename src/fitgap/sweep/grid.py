@@ -115,9 +115,10 @@ def run(
         f"{len(waiting)} to train"
         + (f"; {len(jobs) - different} the same as others" if different < len(jobs) else "")
     )
-    if not waiting and (parent_run is None or parent_run.status == "FINISHED"):
-        return []
     plan = jobs[0].plan
+    if not waiting and (parent_run is None or parent_run.status == "FINISHED"):
+        print("\n".join(endings.of_sweep(plan)))
+        return []
     if parent_run is not None:
         refuse_running(parent_run, uri=plan.uri)
         say(f"continues in its parent run {parent_run.run_id}")
