@@ -117,7 +117,7 @@ def run(
     )
     plan = jobs[0].plan
     if not waiting and (parent_run is None or parent_run.status == "FINISHED"):
-        print("\n".join(endings.of_sweep(plan)))
+        say("\n".join(endings.of_sweep(plan)))
         return []
     if parent_run is not None:
         refuse_running(parent_run, uri=plan.uri)
