@@ -231,7 +231,8 @@ def test_runs_of_a_function_without_a_file_have_a_command_too(
     words, compose, tmp_path, monkeypatch
 ):
     (tmp_path / "my.py").write_text("def net(x, width):\n    return x\n\ndef cost(weight): ...\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path))
+    monkeypatch.setattr(sys, "path", [*sys.path])
     settings = compose(*overrides.for_hydra([*words, "seed=3"]))
     flat = config.recorded(settings)
     params = {key: parameters.to_text(value) for key, value in flat.items()}

@@ -49,6 +49,7 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
     """
     for remembered in (_training_options, _by_hydra):
         remembered.cache_clear()  # conf/ may have changed, or the project, in a long process
+    project.make_importable()  # only its own modules may stand in a command
     commands = []
     changed: dict[str, str] = {}
     for runs in groups:
