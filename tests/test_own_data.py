@@ -524,6 +524,9 @@ def blocks_of(document, language):
 
 SHAPES = {
     "bars.npz": (12, 16, 3),
+    "bars.npy": (12, 12),
+    "bars.mat": (12, 12),
+    "bars": (12, 12),
     "shades": (24, 24),
     "flowers.csv": (3,),
     "orders.csv": (9,),
@@ -542,7 +545,8 @@ def documented(tmp_path, monkeypatch):
         exec(compile(script, "docs/DATA.md", "exec"), {})
     (function,) = [script for script in blocks_of(DOCUMENT, "python") if "def load(" in script]
     (tmp_path / "my_data.py").write_text(function, encoding="utf-8")
-    commands = [line for line in blocks_of(DOCUMENT, "sh") if "fitgap train" in line]
+    lines = "".join(blocks_of(DOCUMENT, "sh")).splitlines()
+    commands = [line for line in lines if line.startswith("fitgap train")]
     return [shlex.split(command)[2:] for command in commands]
 
 
