@@ -103,9 +103,11 @@ SECRETS = {
 }
 
 
-def test_a_secret_of_the_environment_is_not_shown_under_any_name(monkeypatch):
+def test_a_secret_of_the_environment_is_not_shown_under_any_name(monkeypatch, tmp_path):
     monkeypatch.setenv("MY_TOKEN", "Hunter22Secret")
     monkeypatch.setenv("POSTGRES_PASSWORD", "postgres")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    assert text.without_secrets(f"{tmp_path}/mlflow.db") == f"{tmp_path}/mlflow.db"
     assert text.scrub({"note": "see Hunter22Secret"}) == {"note": "see ***"}
     assert text.without_secrets("postgresql://db/x") == "postgresql://db/x"
 

@@ -120,7 +120,7 @@ def _predict(
         predictions = prediction.predict_test_images(
             prediction.load_model(run, trusted=trust), dataset, indices
         )
-        heading = f"{run.name}: test images of {dataset.name}"
+        heading = f"{run.name}: test samples of {dataset.name}"
     return run, predictions, heading
 
 

@@ -27,7 +27,8 @@ def to_table(predictions: Predictions) -> "Table":
 
     table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
     knows = predictions.labels is not None
-    source = "image" if predictions.images is not None else _kind_of_source(predictions)
+    is_image = predictions.images is not None and predictions.images.ndim > 2
+    source = "image" if is_image else _kind_of_source(predictions)
     table.add_column(source, justify="right" if knows else "left", overflow="fold")
     if predictions.task != "classes":
         for name in _names(predictions):

@@ -98,11 +98,12 @@ def without_secrets(text: str) -> str:
 def _secrets_of_environment() -> list[str]:
     """Return the values of environment variables with the name of a secret, the longest first.
 
-    Not what may be a common word, as in ``POSTGRES_PASSWORD=postgres``.
+    Not what may be a common word, as in ``POSTGRES_PASSWORD=postgres``; nor a file or folder, as
+    in ``GOOGLE_APPLICATION_CREDENTIALS`` and ``PWD``.
     """
-    found = {value for name, value in os.environ.items() if is_secret_name(name)}
-    is_long = (value for value in found if len(value) >= FEWEST_OF_SECRET and not value.isalpha())
-    return sorted(is_long, key=len, reverse=True)
+    named = {value for name, value in os.environ.items() if is_secret_name(name)}
+    found = (one for one in named if len(one) >= FEWEST_OF_SECRET and not one.isalpha())
+    return sorted((one for one in found if not os.path.exists(one)), key=len, reverse=True)
 
 
 def is_secret_name(name: str) -> bool:
