@@ -182,6 +182,24 @@ fcntl.flock = fcntl.lockf = fail
     assert not list(tmp_path.glob("mlflow.db"))
 
 
+def test_a_file_system_on_which_sqlite_gets_no_lock_is_named(tmp_path):
+    (tmp_path / ".fitgap").mkdir()
+    patch = """
+import pathlib, sqlite3
+real = sqlite3.connect
+def connect(path, *arguments, **settings):
+    if isinstance(path, pathlib.Path) and path.name == "mlflow.db.new":
+        raise sqlite3.OperationalError("database is locked")
+    return real(path, *arguments, **settings)
+sqlite3.connect = connect
+"""
+    code_of_exit, said = train_patched(tmp_path, patch)
+    assert code_of_exit == 2, said
+    assert len(said.splitlines()) == 1
+    assert "without the locks that SQLite needs (database is locked)" in said
+    assert {path.name for path in tmp_path.glob("mlflow.db*")} <= {"mlflow.db.lock"}
+
+
 SET_BACK = """
 import time
 from fitgap.training import checkpoints

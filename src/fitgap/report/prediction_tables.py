@@ -27,7 +27,7 @@ def to_table(predictions: Predictions) -> "Table":
 
     table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
     knows = predictions.labels is not None
-    is_image = predictions.images is not None and predictions.images.ndim > 2
+    is_image = predictions.images is not None and len(predictions.images.shape) > 2
     source = "image" if is_image else _kind_of_source(predictions)
     table.add_column(source, justify="right" if knows else "left", overflow="fold")
     if predictions.task != "classes":

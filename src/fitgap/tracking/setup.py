@@ -4,6 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -51,6 +52,7 @@ def _create_database(path: Path) -> None:
     """Make MLflow's tables in a file that appears as a whole: a half-made one stays broken."""
     unfinished = path.with_name(f"{path.name}.new")
     unfinished.unlink(missing_ok=True)
+    _try_locks(unfinished)
 
     def never_wait_for_the_disk(connection: sqlite3.Connection, _record: object) -> None:
         for _, _, file in connection.execute("PRAGMA database_list").fetchall():
@@ -66,6 +68,20 @@ def _create_database(path: Path) -> None:
     with unfinished.open("rb+") as file:
         os.fsync(file.fileno())
     unfinished.replace(path)
+
+
+def _try_locks(path: Path) -> None:
+    """Refuse a file system on which SQLite, which nobody else uses here yet, gets no lock."""
+    try:
+        with closing(sqlite3.connect(path, timeout=1)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.rollback()
+    except sqlite3.OperationalError as error:
+        path.unlink(missing_ok=True)
+        raise RequestError(
+            f"{path.parent} is on a file system without the locks that SQLite needs ({error}), "
+            "such as some NFS: name a database elsewhere with tracking.uri=sqlite:///PATH"
+        ) from error
 
 
 def _prepared(uri: str, experiment: str, metrics: Mapping[str, MetricConfig]) -> str:
