@@ -98,7 +98,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it meanwhile
     unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(archive.getbuffer())
+    # Given back if the disk is full: a view that is left open hinders the archive's end.
+    with archive.getbuffer() as content:
+        unfinished.write_bytes(content)
     unfinished.replace(path.with_suffix(".npz"))
 
 
