@@ -98,9 +98,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it meanwhile
     unfinished = path.with_suffix(".part")
-    # Given back if the disk is full: a view that is left open hinders the archive's end.
-    with archive.getbuffer() as content:
-        unfinished.write_bytes(content)
+    # Not `getbuffer`: if the disk is full, the error would keep a view of it open.
+    unfinished.write_bytes(archive.getvalue())
     unfinished.replace(path.with_suffix(".npz"))
 
 
