@@ -185,7 +185,12 @@ def test_without_a_best_value_there_is_no_law_but_the_last_doubling_counts():
     assert (told.law, told.gain) == (None, None)
     words = in_words(found, told)
     assert "score has no best value" in words[0]
-    assert "val/score became better by +" in words[-1]
+    assert "val/score became better by 0." in words[-1]
+
+
+def test_a_figure_that_became_worse_with_more_data_is_called_worse():
+    found = made_curve(lambda n: 0.1 * n**0.05)
+    assert "val/accuracy became worse by 0." in in_words(found, forecast(found))[-1]
 
 
 @pytest.mark.parametrize("law", ["2 n^-0.4", "0.005 + 2 n^-0.4"])

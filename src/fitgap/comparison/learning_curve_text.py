@@ -14,8 +14,8 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
         sentences.append(
             f"Twice the data ({2 * last.samples:,} training samples instead of {last.samples:,}) "
             f"would bring {name} from {found.figure(now):.4f} to about "
-            f"{found.figure(now - gain.mean):.4f}: better by {gain.mean:.4f} "
-            f"(95 % interval {gain.low:.4f} to {gain.high:.4f})."
+            f"{found.figure(now - gain.mean):.4f}: {_change(gain)} "
+            f"(95 % interval of the gain: {gain.low:+.4f} to {gain.high:+.4f})."
         )
         if gain.low is not None and gain.low <= 0:
             sentences.append("The interval contains zero: more data may bring nothing.")
@@ -44,16 +44,20 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
     if told.last_doubling is not None:
         small, large, gain = told.last_doubling
         interval = (
-            f" (95 % interval {gain.low:+.4f} to {gain.high:+.4f}, paired over "
+            f" (95 % interval of the gain: {gain.low:+.4f} to {gain.high:+.4f}, paired over "
             + (f"{found.splits} splits)" if gain.covers == SPLITS else f"{gain.n} seeds)")
             if gain.low is not None and gain.high is not None
             else (" (one seed)" if gain.n == 1 else " (the same for every seed: no interval)")
         )
         sentences.append(
-            f"Measured: from {small:,} to {large:,} samples {name} became better by "
-            f"{gain.mean:+.4f}{interval}."
+            f"Measured: from {small:,} to {large:,} samples {name} became "
+            f"{_change(gain)}{interval}."
         )
     return sentences
+
+
+def _change(gain: Estimate) -> str:
+    return f"{'worse' if gain.mean < 0 else 'better'} by {abs(gain.mean):.4f}"
 
 
 def _of_error(metric: KnownMetric) -> str:
