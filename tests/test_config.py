@@ -269,6 +269,10 @@ def test_settings_that_do_not_stand_are_refused(compose, overrides, parts):
     ("overrides", "parts"),
     [
         (["training.early_stopping.monitor=val_acc"], ["one of loss, accuracy", "'val_acc'"]),
+        (
+            ["metrics=[accuracy,roc_auc]", "training.early_stopping.monitor=val_roc_auc"],
+            ["only at the end", "++metrics.roc_auc.each_epoch=true"],
+        ),
         (["split=none"], ["monitor=val_loss needs a validation partition", "split=none"]),
         (["split=none", "~training.early_stopping.monitor"], ["needs a validation partition"]),
     ],

@@ -222,6 +222,14 @@ def test_two_metrics_give_the_trials_that_none_beats_in_both(train, tracking_uri
             ["hydra.sweeper.metrics=[val/loss,gap/loss]", "hydra.sweeper.pruner=median"],
             "prunes by one metric",
         ),
+        (
+            [
+                "metrics=[accuracy,roc_auc]",
+                "hydra.sweeper.metrics=[val/roc_auc]",
+                "hydra.sweeper.pruner=median",
+            ],
+            "needs ++metrics.roc_auc.each_epoch=true",
+        ),
         (["split=none"], "needs a validation partition"),
         (["seed=0,1"], "seed: a search cannot vary it"),
         (["training.batch_size=0"], "training.batch_size must be an integer >= 1"),

@@ -9,6 +9,7 @@ import pytest
 
 from fitgap.config import settings
 from fitgap.errors import DivergedError
+from fitgap.evaluation.metrics import metrics_of
 from fitgap.evaluation.scores import Partition, Partitions, Scores
 from fitgap.models import build
 from fitgap.training import loop, metric_cost
@@ -110,6 +111,22 @@ def test_metrics_that_take_much_of_the_epochs_are_named_with_their_share():
         "f1_macro, roc_auc took 23% of the epochs' time (23 s); "
         "+metrics.f1_macro.each_epoch=false computes f1_macro only at the end"
     ]
+
+
+def test_a_metric_that_takes_long_waits_for_the_end_unless_it_is_the_first_or_asked_for(compose):
+    def of_each_epoch(*words):
+        metrics = metrics_of(compose(*words))
+        said = []
+        metric_cost.say_what_waits(metrics, said.append)
+        return [metric.name for metric in metrics if metric.each_epoch], [
+            line.partition(" takes long")[0] for line in said
+        ]
+
+    both = "metrics=[accuracy,roc_auc,average_precision]"
+    assert of_each_epoch(both) == (["accuracy"], ["roc_auc", "average_precision"])
+    assert of_each_epoch("metrics=[roc_auc,accuracy]") == (["roc_auc", "accuracy"], [])
+    asked = (both, "metrics.roc_auc.each_epoch=true", "metrics.average_precision.each_epoch=false")
+    assert of_each_epoch(*asked) == (["accuracy", "roc_auc"], [])
 
 
 def test_a_run_says_what_its_metrics_took_after_the_first_epoch(run, monkeypatch):

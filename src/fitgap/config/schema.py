@@ -180,7 +180,7 @@ class MetricConfig:
     phrase: str = ""
     is_share: bool = False  # of the samples: then their number says how far chance may move it
     tasks: list[str] = field(default_factory=lambda: ["classes", "numbers", "label_sets"])
-    each_epoch: bool = True  # false: only at the end, where it takes long
+    each_epoch: bool | None = True  # false: only at the end; null: so, unless it is the first
 
     def __post_init__(self) -> None:
         if self.scorer is not None and self.direction is None:

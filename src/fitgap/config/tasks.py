@@ -97,6 +97,19 @@ def compiled_metrics(config: Config) -> list[str]:
     ]
 
 
+def metrics_of_each_epoch(metrics: Mapping[str, MetricConfig]) -> list[str]:
+    """Return the names of the metrics that are computed after each epoch, not only at the end.
+
+    The first metric is what an epoch is judged by, so it waits only where a person says so.
+    """
+    first = next(iter(metrics), None)
+    return [
+        name
+        for name, node in metrics.items()
+        if (name == first if node.each_epoch is None else node.each_epoch)
+    ]
+
+
 def resolve(config: Config, task: str, *, num_outputs: int | None = None) -> Config:
     """Complete the settings by what the task decides: loss, form of the labels, metrics.
 

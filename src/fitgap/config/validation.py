@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fitgap.config import tasks
 from fitgap.config.checks import check_seed, has_target, is_number, require
 from fitgap.config.data_checks import check_dataset, check_split
 from fitgap.config.model_checks import check_architecture, check_optimizer
 from fitgap.config.options import refuse_shared_names
 from fitgap.config.schema import Config, MetricConfig
-from fitgap.config.tasks import TASKS
 from fitgap.errors import RequestError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -115,8 +115,8 @@ def _check_metrics(metrics: Mapping[str, MetricConfig]) -> None:
         ):
             value = getattr(node, key)
             require(f"{what}.{key}", value, " or ".join(allowed), when=value in allowed)
-        holds = bool(node.tasks) and set(node.tasks) <= set(TASKS)
-        require(f"{what}.tasks", node.tasks, f"some of {', '.join(TASKS)}", when=holds)
+        holds = bool(node.tasks) and set(node.tasks) <= set(tasks.TASKS)
+        require(f"{what}.tasks", node.tasks, f"some of {', '.join(tasks.TASKS)}", when=holds)
         holds = len(node.bounds) == 2 and all(b is None or is_number(b) for b in node.bounds)
         require(f"{what}.bounds", node.bounds, "[least, most], null for none", when=holds)
 
@@ -133,7 +133,12 @@ def _check_monitor(name: str, node: Mapping[str, Any], config: Config) -> None:
         return
     # What Keras's callbacks hear of an epoch. One that waits for anything else only warns, and
     # then never acts.
-    known = [name for name, one in config.metrics.items() if one.each_epoch]
+    known = tasks.metrics_of_each_epoch(config.metrics)
+    if (waiting := monitor.removeprefix("val_")) in config.metrics and waiting not in known:
+        raise RequestError(
+            f"{name}.monitor={monitor}: {waiting} is computed only at the end; "
+            f"++metrics.{waiting}.each_epoch=true computes it after each epoch"
+        )
     metrics = known or ["accuracy", "rmse"]  # without a choice, those of the tasks
     running = [name for name in metrics if name == "accuracy"]
     logs = ["loss", *running, "learning_rate", "val_loss", *(f"val_{name}" for name in metrics)]

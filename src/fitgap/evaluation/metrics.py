@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config import targets
+from fitgap.config import targets, tasks
 from fitgap.config.schema import Config, MetricConfig
 from fitgap.errors import RequestError, first_line
 
@@ -89,10 +89,14 @@ class UndefinedError(Exception):
 
 def metrics_of(config: Config) -> tuple[Metric, ...]:
     """Return the metrics of an experiment whose settings are resolved, the primary one first."""
-    return tuple(_metric(name, node) for name, node in config.metrics.items())
+    of_each_epoch = tasks.metrics_of_each_epoch(config.metrics)
+    return tuple(
+        _metric(name, node, each_epoch=name in of_each_epoch)
+        for name, node in config.metrics.items()
+    )
 
 
-def _metric(name: str, node: MetricConfig) -> Metric:
+def _metric(name: str, node: MetricConfig, *, each_epoch: bool) -> Metric:
     low, high = node.bounds
     return Metric(
         name=name,
@@ -100,7 +104,7 @@ def _metric(name: str, node: MetricConfig) -> Metric:
         bounds=(low, high),
         phrase=node.phrase,
         is_share=node.is_share,
-        each_epoch=node.each_epoch,
+        each_epoch=each_epoch,
         node=node,
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from fitgap.config import tasks
 from fitgap.config.checks import require
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
@@ -99,6 +100,13 @@ def check_experiment(settings: SearchSettings, config: Config) -> None:
         raise RequestError(
             "hydra/sweeper=optuna needs a validation partition to choose by, but split=none "
             "leaves none"
+        )
+    figure = settings.metrics[0].partition("/")[2]
+    waits = {*config.metrics} - {*tasks.metrics_of_each_epoch(config.metrics)}
+    if settings.pruner != "none" and figure in waits:
+        raise RequestError(
+            f"hydra.sweeper.pruner={settings.pruner} on {settings.metrics[0]} needs "
+            f"++metrics.{figure}.each_epoch=true: {figure} is computed only at the end"
         )
     needs_train = settings.pruner != "none" and settings.metrics[0].startswith("gap/")
     if needs_train and not config.training.train_metrics_every_epoch:

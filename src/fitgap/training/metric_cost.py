@@ -1,10 +1,13 @@
 """The time that metrics take, printed if it is much: the person decides what to do about it.
 
-Nothing is left out because of a measured time: what a run records may not depend on the machine.
+Nothing is left out because of a time measured during a run: what it records may not depend on the
+machine. Which metrics of `conf/metrics` wait for the end stands in their files.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from fitgap.evaluation.metrics import Metric
 
 # More than this share, and longer than this, is worth a word.
 HIGH_SHARE, HIGH_SECONDS = 0.1, 10.0
@@ -17,6 +20,16 @@ class Spent:
     epoch_seconds: float = 0.0
     metric_seconds: float = 0.0
     names: Sequence[str] = ()  # of these metrics
+
+
+def say_what_waits(metrics: Sequence[Metric], say: Callable[[str], None]) -> None:
+    """Say which metrics are computed only at the end, where their files decided it."""
+    for metric in metrics:
+        if metric.node.each_epoch is None and not metric.each_epoch:
+            say(
+                f"{metric.name} takes long and is computed only at the end; "
+                f"metrics.{metric.name}.each_epoch=true computes it after each epoch"
+            )
 
 
 def say_if_high(spent: Spent, say: Callable[[str], None]) -> None:

@@ -336,7 +336,8 @@ def measure_metrics(*, rounds: int, dataset: str, folder: Path) -> MetricTimes:
         "training.batch_size=32",
         f"tracking.uri={database(folder, 'metrics')}",
     ]
-    with_several = [*overrides, f"metrics=[{','.join(METRICS)}]"]
+    of_each_epoch = "metrics.roc_auc.each_epoch=true"
+    with_several = [*overrides, f"metrics=[{','.join(METRICS)}]", of_each_epoch]
     default, several = [], []
     with Child("fitgap_lab.benchmark.workers", "runs", "{}", folder=folder) as child:
         for number in range(rounds + 1):
