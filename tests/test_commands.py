@@ -253,3 +253,11 @@ def test_the_settings_in_the_help_are_those_that_are_composed(compose):
     composed = settings.flatten(settings.to_plain(compose()))
     shown = {name for name, value, _ in settings_help.settings() if value != "{}"} - {"tags"}
     assert shown - set(composed) == set()
+
+
+def test_the_data_report_is_written_as_a_page_too(tmp_path):
+    done = fitgap("data-report", "dataset=digits", "-o", "pages/digits.html", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("# Data: digits")
+    assert done.stdout.endswith(f"page: {tmp_path / 'pages' / 'digits.html'}\n")
+    assert "<h1>Data: digits</h1>" in (tmp_path / "pages" / "digits.html").read_text()

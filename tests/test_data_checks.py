@@ -10,6 +10,7 @@ import pytest
 from fitgap.data import before_training, checks, duplicates, report
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import Split
+from fitgap.report import data_page
 
 # Seven training images and three test images that are noise, so that none is near another.
 NOISE = np.random.default_rng(0).integers(0, 256, (10, 16, 16), dtype=np.uint8)
@@ -181,6 +182,26 @@ def test_the_page_is_readable_as_markdown():
     assert "| 가 | 2 | 2 | 1 |" in page
     assert "| b\\|c | 2 | 1 | 2 |" in page
     assert page.count("None.") == 2
+
+
+def test_the_page_shows_the_classes_and_runs_nothing_that_a_name_says():
+    hostile = ("<script>alert(1)</script>", "[b](javascript:alert(1))")
+    made = dataclasses.replace(dataset(NOISE), class_names=hostile)
+    html = data_page.to_html(checks.check(made, SPLIT))
+    assert "<script" not in html
+    assert 'href="javascript' not in html
+    assert "&lt;script&gt;" in html
+    assert "default-src 'none'" in html
+    assert html.count("<svg") == 1
+    assert html.index("<svg") < html.index("<h2>Exact duplicates")
+
+
+def test_of_many_classes_the_page_draws_the_most_frequent():
+    counts = {f"class {i}": i for i in range(1, 100)}
+    spec = data_page.class_shares({"train": counts, "test": counts}).spec()
+    (rows,) = spec["datasets"].values() if "datasets" in spec else (spec["data"]["values"],)
+    assert {row["class"] for row in rows} == {f"class {i}" for i in range(70, 100)}
+    assert "the 30 most frequent of 99" in spec["encoding"]["y"]["title"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``fitgap data-report``: a check of the data of an experiment before training."""
 
 import sys
+from pathlib import Path
 
 import click
 import hydra
@@ -13,8 +14,8 @@ from fitgap.config.project import CONFIG_DIR
 from fitgap.console import say
 
 
-def check_data(composed: DictConfig) -> None:
-    """Check the data that the settings name and print what was found."""
+def check_data(composed: DictConfig, *, output: Path | None) -> None:
+    """Check the data that the settings name, print what was found, and write it as a page."""
     from fitgap.config import settings as config
     from fitgap.data import datasets, preprocessing, splits
     from fitgap.data import report as data_report
@@ -26,7 +27,13 @@ def check_data(composed: DictConfig) -> None:
         dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
         split = splits.split_dataset(dataset, settings.split)
         dataset, _ = preprocessing.encoded(dataset, split)
-        sys.stdout.write(data_report.to_markdown(data_report.findings(dataset, split)))
+        found = data_report.findings(dataset, split)
+        sys.stdout.write(data_report.to_markdown(found))
+        if output is not None:
+            from fitgap.report import data_page
+
+            data_page.write(output, found)
+            say(f"page: {output}")
     except BrokenPipeError:
         raise SystemExit(OK) from None  # nobody misses what is not read
     except UnreadableImagesError as error:
@@ -38,7 +45,14 @@ def check_data(composed: DictConfig) -> None:
 
 @click.command("data-report")
 @click.argument("words", nargs=-1, metavar="[OVERRIDE]...")
-def command(*, words: tuple[str, ...]) -> None:
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Also write it as one HTML file.",
+)
+def command(*, words: tuple[str, ...], output: Path | None) -> None:
     """Look at the data of an experiment before training: shapes, classes, duplicates, leakage.
 
     Each OVERRIDE is one of `fitgap train`, as in dataset=csv dataset.path=flowers.csv.
@@ -46,4 +60,8 @@ def command(*, words: tuple[str, ...]) -> None:
     project.make_importable()  # dataset=function names one of its functions
     # Hydra reads them there; a function that took them as its arguments it does not have.
     sys.argv = ["fitgap data-report", *overrides.for_hydra(words)]
-    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(check_data)()
+
+    def check(composed: DictConfig) -> None:
+        check_data(composed, output=output and output.absolute())
+
+    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(check)()

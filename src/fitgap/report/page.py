@@ -31,6 +31,7 @@ from fitgap.report import (
     gap_chart,
     interval_bars,
     page_pictures,
+    page_style,
     variance_table,
 )
 from fitgap.report.claims import against_baseline, coverage, decision
@@ -123,7 +124,7 @@ def to_html(report: Report) -> str:
         "variance_rows": variance_table.rows,
         "wilson": wilson,
     }
-    script = _source(environment, "report.js")
+    script = page_style.source(environment, "report.js")
     pictures = page_pictures.within(
         [
             page_pictures.of_section(part.section, part.histories, part.variances)
@@ -147,7 +148,7 @@ def to_html(report: Report) -> str:
         vega=Markup(picture.scripts()) if interactive else "",  # noqa: S704 (vl-convert's)
         vega_digest=_digest(picture.scripts()) if interactive else "",
         most_failures=MOST_FAILURES,
-        style=Markup(_style(environment)),  # noqa: S704 (a file of ours)
+        style=Markup(page_style.style(environment)),  # noqa: S704 (a file of ours)
         script=Markup(script),  # noqa: S704 (a file of ours)
         script_digest=_digest(script),
     )
@@ -268,16 +269,3 @@ def effect_limits(effects: Sequence[Effect]) -> tuple[float, float]:
     """Return the scale on which the effects on one metric are drawn."""
     levels = [level.deviation for effect in effects for level in effect.levels]
     return interval_bars.limits_with_zero(levels)
-
-
-def _style(environment: Environment) -> str:
-    light, dark = themes.variables(themes.LIGHT), themes.variables(themes.DARK)
-    return (
-        f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
-        f"@media print {{ :root {{ {light} }} }}\n" + _source(environment, "report.css")
-    )
-
-
-def _source(environment: Environment, name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
