@@ -237,7 +237,7 @@ def test_the_engine_follows_from_the_built_models_layers(build, name, expected):
         ("own_step", {}, ["train_step", "fitgap.fit"]),
         ("fails", {}, ["NameError", "own_networks.py, line", "return y + undefined_name"]),
         ("convolves", {}, ["channel axis", "keras.layers.Reshape((4, 4, 1))"]),
-        ("nothing", {}, ["first parameter (x)", "got None"]),
+        ("nothing", {}, ["first parameter x", "got None"]),
         ("number", {}, ["keras.Model", "got int"]),
         ("not_flat", {}, ["flat layer", "(None, 4, 4)"]),
         ("a_number", {}, ["must be a function", "got int"]),
