@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +155,12 @@ class Chaos:
         with self._serving():
             while self._waiting and not problems:
                 self.sweeps += 1
+                hits = len(self.hits)
                 problems = self._to_its_end(command(range(self.sweeps - 1, self.sweeps)))
+                if self._waiting and len(self.hits) == hits:
+                    # It was over before the kill's moment, which comes earlier in the next one.
+                    kill = self._waiting[0]
+                    self._waiting[0] = replace(kill, fraction=kill.fraction / 2)
             if self._server is not None and not problems:
                 # What could not be sent is delivered by the next command that uses the server.
                 problems = self._to_its_end(command(range(self.sweeps)))
