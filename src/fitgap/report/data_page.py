@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import altair as alt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
@@ -13,7 +12,6 @@ from fitgap.charts.picture import Picture
 from fitgap.charts.themes import PAGE
 from fitgap.data import report as data_report
 from fitgap.data.checks import DataFindings
-from fitgap.errors import RequestError
 from fitgap.report import page_style
 from fitgap.report.page_pictures import inline
 
@@ -29,12 +27,7 @@ def write(path: Path, found: DataFindings) -> None:
     RequestError
         If the file cannot be written.
     """
-    html = to_html(found)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"--output {path} cannot be written: {error.strerror}") from error
+    page_style.write(path, to_html(found))
 
 
 def to_html(found: DataFindings) -> str:
@@ -43,18 +36,20 @@ def to_html(found: DataFindings) -> str:
     Names that come from the data are escaped, and its own policy lets a browser run and load
     nothing.
     """
-    environment = Environment(
-        loader=PackageLoader("fitgap.report"), autoescape=True, undefined=StrictUndefined
-    )
-    text = MarkdownIt("commonmark", {"html": False}).enable("table")
+    environment = page_style.environment()
     figures, _, duplicates = data_report.to_markdown(found).partition("\n## ")
     return environment.get_template("data.html.j2").render(
         title=found.dataset,
-        style=Markup(page_style.style(environment)),  # noqa: S704 (a file of ours)
-        figures=Markup(text.render(figures)),  # noqa: S704 (the renderer escapes HTML)
-        duplicates=Markup(text.render(f"## {duplicates}")),  # noqa: S704
+        style=page_style.style(environment),
+        figures=_rendered(figures),
+        duplicates=_rendered(f"## {duplicates}"),
         classes=_drawn(found),
     )
+
+
+def _rendered(markdown: str) -> Markup:
+    renderer = MarkdownIt("commonmark", {"html": False}).enable("table")
+    return Markup(renderer.render(markdown))  # noqa: S704 (the renderer escapes HTML)
 
 
 def _drawn(found: DataFindings) -> Markup | None:

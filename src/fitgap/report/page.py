@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fitgap.charts import calibration, picture, predicted_images, predicted_numbers, themes
@@ -24,7 +23,6 @@ from fitgap.comparison.variance import RULE as VARIANCE_RULE
 from fitgap.comparison.variance import in_words as variance_in_words
 from fitgap.comparison.varying_settings import show_shortly
 from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
-from fitgap.errors import RequestError
 from fitgap.report import (
     curve_charts,
     figures_by_part,
@@ -74,12 +72,7 @@ def write(path: Path, *, uri: str, experiment: str, query: Query = EVERYTHING) -
     RequestError
         As that function does, and if the file cannot be written.
     """
-    html = to_html(report_on(uri, experiment=experiment, query=query))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(html, encoding="utf-8")
-    except OSError as error:
-        raise RequestError(f"--output {path} cannot be written: {error.strerror}") from error
+    page_style.write(path, to_html(report_on(uri, experiment=experiment, query=query)))
 
 
 def to_html(report: Report) -> str:
@@ -88,14 +81,7 @@ def to_html(report: Report) -> str:
     Whatever comes from runs (names, tags, reasons) is escaped. Should something slip through all
     the same, the page's own policy lets a browser run no script but the page's and load nothing.
     """
-    environment = Environment(
-        loader=PackageLoader("fitgap.report"),
-        autoescape=True,
-        finalize=_shown,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_style.environment()
     environment.filters |= {
         "figure": figure,
         "interval": interval,
@@ -148,7 +134,7 @@ def to_html(report: Report) -> str:
         vega=Markup(picture.scripts()) if interactive else "",  # noqa: S704 (vl-convert's)
         vega_digest=_digest(picture.scripts()) if interactive else "",
         most_failures=MOST_FAILURES,
-        style=Markup(page_style.style(environment)),  # noqa: S704 (a file of ours)
+        style=page_style.style(environment),
         script=Markup(script),  # noqa: S704 (a file of ours)
         script_digest=_digest(script),
     )

@@ -1,17 +1,48 @@
 """How pages look: their colours in light, dark and print, and their files in ``templates``."""
 
-from jinja2 import Environment
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from fitgap.charts import themes
+from fitgap.errors import RequestError
 
 
-def style(environment: Environment) -> str:
-    """Return the style sheet of a page."""
+def environment() -> Environment:
+    """Return what renders the templates of pages: all that they are given is escaped."""
+    return Environment(
+        loader=PackageLoader("fitgap.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def write(path: Path, html: str) -> None:
+    """Write a page as a file; its folder is made.
+
+    Raises
+    ------
+    RequestError
+        If the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise RequestError(f"--output {path} cannot be written: {error.strerror}") from error
+
+
+def style(environment: Environment) -> Markup:
+    """Return the style sheet of a page, which is made of files of ours alone."""
     light, dark = themes.variables(themes.LIGHT), themes.variables(themes.DARK)
-    return (
+    sheet = (
         f":root {{ {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
         f"@media print {{ :root {{ {light} }} }}\n" + source(environment, "report.css")
     )
+    return Markup(sheet)  # noqa: S704 (nothing of it comes from a record)
 
 
 def source(environment: Environment, name: str) -> str:
