@@ -193,3 +193,14 @@ def test_a_preset_takes_further_overrides(train, planned_grids):
     assert len(grid) == 3
     for job in grid:
         assert {"dataset=fashion_mnist", "seed=7"} <= set(job)
+
+
+def test_a_sweep_says_once_what_to_know_of_its_data_and_metrics(run_train, tmp_path):
+    rows = (f"{i},{i % 2 + i / 500},{'no' if i % 2 else 'yes'}" for i in range(100))
+    (tmp_path / "rows.csv").write_text("\n".join(["id,a,y", *rows]), encoding="utf-8")
+    data = ("dataset=table", f"dataset.path={tmp_path / 'rows.csv'}", "dataset.label=y")
+    small = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
+    done = run_train("-m", *data, *small, "metrics=[accuracy,roc_auc]", "seed=0,1")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("data: column 'id' is left out") == 1
+    assert done.out.count("roc_auc takes long and is computed only at the end") == 1

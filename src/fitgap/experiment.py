@@ -17,6 +17,7 @@ from fitgap.config.settings import recorded
 from fitgap.console import say
 from fitgap.data import report as data_report
 from fitgap.errors import DivergedError, RequestError
+from fitgap.evaluation.metrics import metrics_of
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.store import StoredRun
 from fitgap.tag_names import IDENTITY_TAG, PARENT_TAG, PRUNED_TAG
@@ -27,6 +28,7 @@ from fitgap.training import (
     debugging,
     events,
     loggers,
+    metric_cost,
     progress,
     pruning,
 )
@@ -138,6 +140,12 @@ def plan(config: Config) -> Plan:
         identity=identity(config, facts=facts, choice=choice, sources=sources),
         uri=store.resolve_uri(config.tracking.uri),
     )
+
+
+def remarks(planned: Plan) -> list[str]:
+    """Return what a person should know before the training, a line each: of data and metrics."""
+    of_data = [f"data: {note}" for note in planned.facts.notes]
+    return of_data + metric_cost.what_waits(metrics_of(planned.config))
 
 
 def finished(planned: Plan) -> Result | None:

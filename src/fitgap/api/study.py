@@ -17,6 +17,7 @@ from fitgap.api.run import Run, Runs, find
 from fitgap.commands.overrides import refuse_repeated
 from fitgap.config import project, settings
 from fitgap.config.schema import Config
+from fitgap.console import say
 from fitgap.errors import RequestError
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Study:
             delivery.deliver_waiting(planned.uri)
             result = experiment.finished(planned)
             if result is None and other_process.can_train_here(config.training.threads, here_only):
+                for line in experiment.remarks(planned):
+                    say(line)
                 result = experiment.run(planned)
             elif result is None:
                 other_process.run(["train", *asked])

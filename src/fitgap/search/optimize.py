@@ -96,6 +96,8 @@ def run(
         done = len(search.trials)
         say(f"search {path.stem}: {done} of {settings.n_trials} trials ended before")
         if done < settings.n_trials:
+            for line in experiment.remarks(base.plan):
+                say(line)
             with workers:
                 failures = search.go_on()
             say(f"recorded in {store.redact(base.plan.uri)}; the search's memory is {path}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fitgap import heavy_imports, store
+from fitgap import experiment, heavy_imports, store
 from fitgap.config.parameters import flatten, without_volatile
 from fitgap.config.quoting import quoted
 from fitgap.config.schema import Config
@@ -119,6 +119,8 @@ def run(
     if not waiting and (parent_run is None or parent_run.status == "FINISHED"):
         say("\n".join(endings.of_sweep(plan)))
         return []
+    for line in dict.fromkeys(line for job in jobs for line in experiment.remarks(job.plan)):
+        say(line)
     if parent_run is not None:
         refuse_running(parent_run, uri=plan.uri)
         say(f"continues in its parent run {parent_run.run_id}")

@@ -105,8 +105,8 @@ def _run_alone(composed: DictConfig) -> Result:
     engine = "compiled, or Keras's model.fit if a layer is not known to compile"
     reason = engine if planned.choice.xla is None else planned.choice.reason
     say(f"{descriptions.run_name(planned.config)}: {reason}")
-    for note in planned.facts.notes:
-        say(f"data: {note}")
+    for line in experiment.remarks(planned):
+        say(line)
     store.check(planned.uri)
     delivery.deliver_waiting(planned.uri)
     result = experiment.finished(planned)

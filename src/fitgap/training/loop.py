@@ -163,7 +163,6 @@ def fit(
     training = config.training
     metrics = metrics_of(config)
     of_each_epoch = tuple(metric for metric in metrics if metric.each_epoch)
-    metric_cost.say_what_waits(metrics, say)
     model = engine.model
     listeners = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=training.epochs, verbose=0

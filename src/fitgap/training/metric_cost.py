@@ -22,14 +22,14 @@ class Spent:
     names: Sequence[str] = ()  # of these metrics
 
 
-def say_what_waits(metrics: Sequence[Metric], say: Callable[[str], None]) -> None:
-    """Say which metrics are computed only at the end, where their files decided it."""
-    for metric in metrics:
-        if metric.node.each_epoch is None and not metric.each_epoch:
-            say(
-                f"{metric.name} takes long and is computed only at the end; "
-                f"metrics.{metric.name}.each_epoch=true computes it after each epoch"
-            )
+def what_waits(metrics: Sequence[Metric]) -> list[str]:
+    """Return a line for each metric that its file lets be computed only at the end."""
+    return [
+        f"{metric.name} takes long and is computed only at the end; "
+        f"metrics.{metric.name}.each_epoch=true computes it after each epoch"
+        for metric in metrics
+        if metric.node.each_epoch is None and not metric.each_epoch
+    ]
 
 
 def say_if_high(spent: Spent, say: Callable[[str], None]) -> None:
