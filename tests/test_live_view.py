@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -152,6 +153,14 @@ def test_a_damaged_description_of_metrics_is_no_harm(record, damaged):
     watch = make_watch()
     record.append(make_run(1, "FINISHED", metrics=scores(0.9, 0.8), described=damaged))
     assert watch.look().best == ("run 1", Reached("val/accuracy", 0.8, pytest.approx(0.1)))
+
+
+def test_a_metric_without_a_value_is_named_beside_the_figures(record):
+    watch = make_watch()
+    run = make_run(1, "FINISHED", metrics=scores(0.9, 0.8))
+    record.append(replace(run, tags=run.tags | {"fitgap.undefined": "val/roc_auc: one class"}))
+    (ended,) = watch.look().ended
+    assert ended.said.endswith(", no val/roc_auc: one class")
 
 
 def test_names_reach_the_terminal_without_their_control_characters(record):

@@ -12,6 +12,7 @@ COMMIT_TAG, DIRTY_TAG = "mlflow.source.git.commit", "fitgap.git_dirty"
 # On some.
 SWEEP_TAG, PARENT_TAG = "fitgap.sweep", "mlflow.parentRunId"  # run id of the sweep's parent run
 RERUN_TAG = "fitgap.rerun_of"  # run id of the original
+UNDEFINED_TAG = "fitgap.undefined"  # metrics without a value on a partition, and why
 FAILURE_TAG = "fitgap.failure"  # the reason in a line
 PRUNED_TAG = "fitgap.pruned"  # its search stopped it
 

@@ -12,7 +12,14 @@ from fitgap.evaluation.scores import Scores, gap
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric, primary_metric
 from fitgap.sweep import endings
-from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, PRUNED_TAG, ROLE_TAG, SWEEP_TAG
+from fitgap.tag_names import (
+    FAILURE_TAG,
+    IDENTITY_TAG,
+    PRUNED_TAG,
+    ROLE_TAG,
+    SWEEP_TAG,
+    UNDEFINED_TAG,
+)
 from fitgap.training import checkpoints
 from fitgap.trust.text import whole_number
 
@@ -173,6 +180,8 @@ def _how_it_ended(run: StoredRun) -> Ended:
     seconds = ((run.end_time or run.start_time) - run.start_time) / 1000
     if run.status == "FINISHED":
         said = endings.figures(run.metrics, primary_metric([run]))
+        if undefined := run.tags.get(UNDEFINED_TAG):
+            said += f", no {' '.join(undefined.split())}"
         return Ended(_name(run), False, said, seconds)
     reason = run.tags.get(FAILURE_TAG, run.status)
     said = " ".join(reason.split())

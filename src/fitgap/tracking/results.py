@@ -16,13 +16,13 @@ from fitgap.data import report as data_report
 from fitgap.data.checks import DataFindings
 from fitgap.evaluation.scores import Scores
 from fitgap.models import row_layers
+from fitgap.tag_names import UNDEFINED_TAG
 from fitgap.tracking import artifacts, descriptions, disk_full
 from fitgap.tracking.run_writer import RunRecord
 from fitgap.training.data import Data
 from fitgap.training.engines.choice import Engine
 from fitgap.training.loop import Fitted
 
-UNDEFINED_TAG = "fitgap.undefined"  # metrics without a value on a partition, and why
 MISSING_TAG = "fitgap.missing"  # extras that could not be made, and why
 
 

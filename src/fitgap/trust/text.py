@@ -7,6 +7,7 @@ setting can hold a password. HTML is escaped by its template, Markdown by `repor
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 MOST_CHARACTERS = 10_000
@@ -103,8 +104,14 @@ def _secrets_of_environment() -> list[str]:
     """
     named = {value for name, value in os.environ.items() if is_secret_name(name)}
     found = (one for one in named if len(one) >= FEWEST_OF_SECRET and not one.isalpha())
-    # Path.exists raises an error for a token that is too long for a file's name.
-    return sorted((one for one in found if not os.path.exists(one)), key=len, reverse=True)  # noqa: PTH110
+    return sorted((one for one in found if not _is_path(one)), key=len, reverse=True)
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long for a file's name, or no text of a path at all
+        return False
 
 
 def is_secret_name(name: str) -> bool:
