@@ -22,6 +22,7 @@ from fitgap.data.datasets import Dataset
 from fitgap.data.duplicates import NEAR_RULE, Matches
 from fitgap.data.splits import Split
 from fitgap.errors import RequestError
+from fitgap.trust.text import plain
 
 
 def findings(dataset: Dataset, split: Split) -> DataFindings:
@@ -138,7 +139,8 @@ def to_markdown(found: DataFindings) -> str:
         lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_listed(found.near)]
     elif are_images:
         lines += ["", "Near duplicates are looked for among images of uint8 only."]
-    return "\n".join(lines) + "\n"
+    # Names of classes, files and columns are anybody's; this goes to terminals and pages.
+    return "\n".join(plain(line, most=len(line)) for line in lines) + "\n"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

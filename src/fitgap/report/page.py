@@ -50,7 +50,6 @@ from fitgap.report.leaderboard import (
     median_of,
 )
 from fitgap.report.test_errors import MOST_TESTED, SelectedModel
-from fitgap.trust.text import plain
 
 MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
 TEMPLATE = "report.html.j2"
@@ -138,12 +137,6 @@ def to_html(report: Report) -> str:
         script=Markup(script),  # noqa: S704 (a file of ours)
         script_digest=_digest(script),
     )
-
-
-def _shown(value: object) -> object:
-    """Return text without what changes a page's direction or is no character of HTML."""
-    is_text = isinstance(value, str) and not isinstance(value, Markup)
-    return plain(str(value), most=len(str(value))) if is_text else value
 
 
 def _digest(script: str) -> str:

@@ -7,13 +7,15 @@ from markupsafe import Markup
 
 from fitgap.charts import themes
 from fitgap.errors import RequestError
+from fitgap.trust.text import plain
 
 
 def environment() -> Environment:
-    """Return what renders the templates of pages: all that they are given is escaped."""
+    """Return what renders the templates of pages: all texts are escaped and plain."""
     return Environment(
         loader=PackageLoader("fitgap.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -49,3 +51,9 @@ def source(environment: Environment, name: str) -> str:
     """Return the text of a file of the environment."""
     assert environment.loader is not None
     return environment.loader.get_source(environment, name)[0]
+
+
+def _shown(value: object) -> object:
+    """Return text without what changes a page's direction or is no character of HTML."""
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return plain(str(value), most=len(str(value))) if is_text else value
