@@ -59,3 +59,23 @@ assert callable(keras.visualization.plot_image_gallery)
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_tensorflow_that_was_imported_before_says_nothing_of_the_machine():
+    program = """
+import os
+os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+import sys
+import tensorflow as tf
+sys.stderr.flush()
+print("from here", file=sys.stderr, flush=True)
+from fitgap.training import backend
+backend.start(1)
+tf.function(lambda x: x * x, jit_compile=True)(tf.ones(3))
+assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.partition("from here\n")[2] == ""

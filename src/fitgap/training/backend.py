@@ -1,6 +1,8 @@
 """Start TensorFlow: quietly, with its kernels and the number of threads fixed."""
 
+import functools
 import os
+import sys
 
 from fitgap.errors import RequestError
 from fitgap.heavy_imports import paused_garbage_collection, seldom_used_later, silent_stderr
@@ -32,7 +34,18 @@ def start(threads: int) -> None:
     RequestError
         If this process has already started TensorFlow with another number.
     """
+    was_imported = "tensorflow" in sys.modules
     load()
+    if not was_imported:
+        _fix_threads(threads)
+        return
+    # Imported by somebody else, without `load`'s settings: it would write about the machine.
+    with silent_stderr():
+        _fix_threads(threads)
+        _say_all_that_is_said_once()
+
+
+def _fix_threads(threads: int) -> None:
     import tensorflow as tf
 
     threading = tf.config.threading
@@ -47,3 +60,11 @@ def start(threads: int) -> None:
             f"{threading.get_intra_op_parallelism_threads()}, which it cannot change; "
             "sweep over threads in separate commands"
         ) from error
+
+
+@functools.cache
+def _say_all_that_is_said_once() -> None:
+    """Compile something: with the first program TensorFlow and XLA describe the machine."""
+    import tensorflow as tf
+
+    tf.function(tf.nn.relu, jit_compile=True)(tf.zeros(1))
