@@ -32,7 +32,7 @@ from fitgap.config.schema import (
 from fitgap.data import datasets, published
 from fitgap.data.images import read_image
 from fitgap.errors import RequestError
-from fitgap.search import optuna_study
+from fitgap.search import storage
 from fitgap.search.settings import SearchSettings
 from fitgap.store import StoredRun, predictions
 from fitgap.sweep import plan as sweep_plan
@@ -300,7 +300,7 @@ def read_model(path: Path) -> None:
 
 def read_journal(path: Path) -> None:
     path = path.rename(path.with_suffix(".journal"))
-    with optuna_study.opened(path, settings=SearchSettings()) as study:
+    with storage.opened(path, settings=SearchSettings(), space=[]) as study:
         assert study.trials is not None
 
 

@@ -5,10 +5,10 @@ import math
 import pytest
 
 from fitgap.errors import RequestError
-from fitgap.search import optuna_study as search_study
-from fitgap.search.optuna_study import Ended
+from fitgap.search import storage
 from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
+from fitgap.search.study import SearchStudy, TrialResult
 
 optuna = pytest.importorskip("optuna", reason="Optuna is an extra")
 
@@ -20,41 +20,43 @@ SPACE = [
 N = 17
 
 
-def end_of(number, parameters, metrics):
-    """Return a made-up trial's end: best at a rate of 0.01 and kind b; some fail or are pruned."""
-    if number % 7 == 5:
-        return Ended(None)
-    value = -abs(math.log10(parameters["rate"]) + 2) + 0.5 * (parameters["kind"] == "b")
-    if number % 7 == 6 and metrics == 1:
-        return Ended(None, was_pruned=True, by_epoch={1: value})
-    return Ended([value] * metrics, by_epoch={1: value} if metrics == 1 else {})
+def result_of(trial, metrics):
+    """Return a made-up result: best at a rate of 0.01 and kind b; some fail or are pruned."""
+    if trial.number % 7 == 5:
+        return TrialResult(None)
+    rate, kind = trial.params["rate"], trial.params["kind"]
+    value = -abs(math.log10(rate) + 2) + 0.5 * (kind == "b")
+    by_epoch = {1: value} if metrics == 1 else {}
+    if trial.number % 7 == 6 and metrics == 1:
+        return TrialResult(None, was_pruned=True, intermediate_values=by_epoch)
+    return TrialResult([value] * metrics, intermediate_values=by_epoch)
 
 
 def resolved(*, metrics=("val/accuracy",), **settings):
     """Return the settings of a search once its experiment is known."""
     directions = ["maximize" if name == "val/accuracy" else "minimize" for name in metrics]
+    settings = {"n_trials": N} | settings
     return SearchSettings(metrics=metrics, directions=directions, **settings)
 
 
 def search(path, settings, *, size, stops=()):
     """Run a search to its end, leaving the process at each number of ended trials in `stops`."""
     for stop in [*stops, N]:
-        with search_study.opened(path, settings=settings) as study:
-            while (done := len(trials := study.get_trials(deepcopy=False))) < stop:
-                batch = search_study.batch_of(trials, size=size)
-                proposed = search_study.propose(trials, batch, space=SPACE, settings=settings)
-                for number in range(done, min(batch.stop, stop)):
-                    parameters = proposed[number - batch.start]
-                    ended = end_of(number, parameters, len(settings.metrics))
-                    search_study.remember(
-                        study, ended, batch=batch, parameters=parameters, space=SPACE
-                    )
+        with opened(path, settings) as study:
+            while len(study.trials) < stop:
+                for trial in study.ask(size):
+                    if trial.number < stop:
+                        study.tell(trial, result_of(trial, len(settings.metrics)))
     return [(trial.params, trial.values, trial.state.name) for trial in trials_of(path, settings)]
 
 
+def opened(path, settings):
+    return storage.opened(path, settings=settings, space=SPACE)
+
+
 def trials_of(path, settings):
-    with search_study.opened(path, settings=settings) as study:
-        return study.get_trials()
+    with opened(path, settings) as study:
+        return study.trials
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
@@ -101,9 +103,9 @@ def test_the_sampler_learns_and_another_seed_proposes_something_else(tmp_path):
 def test_only_one_process_at_a_time_may_run_a_search(tmp_path):
     settings = resolved()
     with (
-        search_study.opened(tmp_path / "s.journal", settings=settings),
+        opened(tmp_path / "s.journal", settings),
         pytest.raises(RequestError, match="being run by another process"),
-        search_study.opened(tmp_path / "s.journal", settings=settings),
+        opened(tmp_path / "s.journal", settings),
     ):
         pass
 
@@ -112,13 +114,13 @@ def test_what_matters_has_the_larger_importance(tmp_path):
     settings = resolved(sampler="random")
     path = tmp_path / "s.journal"
     search(path, settings, size=1)
-    with search_study.opened(path, settings=settings) as study:
-        shares = search_study.importances(study, settings)["val/accuracy"]
+    with opened(path, settings) as study:
+        shares = study.importances()["val/accuracy"]
     assert set(shares) == {"rate", "units", "kind"}
     assert max(shares, key=shares.get) == "rate"
     assert sum(shares.values()) == pytest.approx(1)
 
 
 def test_too_few_trials_have_no_importances():
-    settings = resolved()
-    assert search_study.importances(optuna.create_study(), settings) == {}
+    study = SearchStudy(optuna.create_study(), settings=resolved(), space=SPACE)
+    assert study.importances() == {}

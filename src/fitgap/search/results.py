@@ -1,29 +1,26 @@
-"""The result of a search: in lines, and as a table of its trials."""
+"""The results of a search: as printed lines, as a table of its trials, and in its parent run."""
 
 import csv
 import io
+import json
 import shlex
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fitgap.config import program
-from fitgap.search import optuna_study as search_study
-from fitgap.search.settings import SearchSettings
-from fitgap.search.space import Dimension, shortly
+from fitgap.search.space import shortly
+from fitgap.search.study import SearchStudy
 from fitgap.trust.text import cell
 
 if TYPE_CHECKING:
-    import optuna
+    from fitgap.tracking.sweep_writer import SweepRecord
 
 
-def summary(
-    study: "optuna.Study", *, settings: SearchSettings, space: Sequence[Dimension]
-) -> list[str]:
-    """Return the result, in lines."""
+def summary(study: SearchStudy) -> list[str]:
+    """Return the printed lines: how many trials ended how, the best ones, and what mattered."""
     from optuna.trial import TrialState
 
-    metrics = list(settings.metrics)
-    trials = study.get_trials(deepcopy=False)
+    metrics = list(study.settings.metrics)
+    trials = study.trials
     counts = {state: sum(t.state == state for t in trials) for state in TrialState}
     lines = [
         f"{len(trials)} trials: {counts[TrialState.COMPLETE]} finished, "
@@ -37,13 +34,13 @@ def summary(
     if not counts[TrialState.COMPLETE]:
         return lines
     several = len(metrics) > 1
-    best = study.best_trials if several else [study.best_trial]
+    best = study.best_trials
     lines.append("no trial is better in all metrics than:" if several else "best:")
     for trial in best:
         values = ", ".join(f"{m} {v:.4f}" for m, v in zip(metrics, trial.values, strict=True))
-        chosen = " ".join(shortly(d.override(trial.params[d.name])) for d in space)
+        chosen = " ".join(shortly(d.override(trial.params[d.name])) for d in study.space)
         lines.append(f"  trial {trial.number}: {values}  {chosen}")
-    for metric, shares in search_study.importances(study, settings).items():
+    for metric, shares in study.importances().items():
         lines.append(f"importance for {metric}, as shares of 1:")
         lines += [f"  {share:.2f}  {name}" for name, share in shares.items()]
     again = [*best[0].user_attrs["overrides"], "seed=0,1,2,3,4"]
@@ -54,14 +51,30 @@ def summary(
     return lines
 
 
-def table(study: "optuna.Study", *, settings: SearchSettings, space: Sequence[Dimension]) -> str:
+def record(study: SearchStudy, parent: "SweepRecord") -> None:
+    """Add the table of trials and the importances of the settings to a search's parent run."""
+    parent.log_text(table(study), "trials.csv")
+    importances = study.importances()
+    parent.log_text(json.dumps(importances, indent=1, ensure_ascii=False), "importances.json")
+    parent.log_metrics(
+        {
+            f"importance/{metric}/{name}": share
+            for metric, shares in importances.items()
+            for name, share in shares.items()
+        },
+        step=len(study.trials),
+    )
+
+
+def table(study: SearchStudy) -> str:
     """Return a search's trials as CSV: the settings of each, and its outcome."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    metrics, space = study.settings.metrics, study.space
     names = [dimension.name for dimension in space]
-    writer.writerow(["trial", "state", *settings.metrics, *names, "run_id"])
-    for trial in study.get_trials(deepcopy=False):
-        values = trial.values or [""] * len(settings.metrics)
+    writer.writerow(["trial", "state", *metrics, *names, "run_id"])
+    for trial in study.trials:
+        values = trial.values or [""] * len(metrics)
         chosen = [d.override(trial.params[d.name]).partition("=")[2] for d in space]
         run_id = trial.user_attrs.get("run_id", "")
         writer.writerow([trial.number, trial.state.name, *values, *map(cell, chosen), run_id])
