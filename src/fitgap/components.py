@@ -48,7 +48,15 @@ _ENGINE_MODULES = {
 
 
 def components_of(config: Config, *, choice: EngineChoice) -> dict[str, tuple[str, ...]]:
-    """Return the components of fitgap that an experiment uses: the modules each starts from."""
+    """Return the components of fitgap that an experiment uses, each by the modules it starts from.
+
+    Parameters
+    ----------
+    config
+        A checked experiment.
+    choice
+        Its engine.
+    """
     of_fitgap = sorted(
         module
         for target in targets_of(config)

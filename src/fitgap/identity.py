@@ -200,7 +200,15 @@ def identity(
 
 
 def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
-    """Return the code that an experiment consists of; nothing is imported for it."""
+    """Return the code that an experiment consists of. Nothing is imported to find it.
+
+    Parameters
+    ----------
+    config
+        A checked experiment.
+    choice
+        Its engine.
+    """
     targets = targets_of(config)
     own = own_code.code_of(targets)
     # A callback's files are mostly those that it writes.

@@ -63,7 +63,14 @@ class Version:
 
 
 def choose(uri: str, *, experiment: str) -> Choice:
-    """Choose the run of an experiment by validation; see `RULE`.
+    """Choose the run of an experiment that is registered, by validation figures; see `RULE`.
+
+    Parameters
+    ----------
+    uri
+        Of the store.
+    experiment
+        MLflow's experiment.
 
     Raises
     ------

@@ -108,7 +108,15 @@ def plan(run: RecordedRun, *, modules: Collection[str] = ()) -> Plan:
 
 
 def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
-    """Return what has changed since a run was recorded: code, versions, data, machine."""
+    """Return what has changed since a run was recorded: code, versions, data, machine.
+
+    Parameters
+    ----------
+    run
+        As recorded.
+    planned
+        The same experiment, as it would be run now.
+    """
     now = provenance.tags() | processes.this_process()
     now[SOURCE_TAG] = planned.sources.digest
     code = _code(run, planned)
@@ -156,6 +164,11 @@ def _code(run: RecordedRun, planned: Plan) -> list[Difference]:
 
 def compare(first: RecordedRun, second: RecordedRun) -> Agreement:
     """Compare two runs of one record bit for bit.
+
+    Parameters
+    ----------
+    first, second
+        Finished runs of the same experiment, in one store.
 
     Raises
     ------

@@ -100,6 +100,20 @@ def _is_choice(value: Any) -> bool:
 def literal(value: Any, *, key: str) -> str:
     r"""Return a value in Hydra's language of overrides.
 
+    Parameters
+    ----------
+    value
+        A number, text, path, list, mapping or None; NumPy's numbers are taken as Python's.
+    key
+        The setting's name, for error messages and for what its keys may contain.
+
+    Raises
+    ------
+    RequestError
+        If the value is of another type.
+
+    Examples
+    --------
     >>> [literal(v, key="k") for v in (None, True, 0.1, "adam", "two words", (1, 2), {"a": "b"})]
     ['null', 'true', '0.1', 'adam', "'two words'", '[1,2]', '{a:b}']
     >>> literal({0: 1, "T-shirt/top": 2, "ankle boot": 3}, key="training.class_weight")

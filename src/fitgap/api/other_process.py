@@ -15,10 +15,17 @@ _SHOWN = ("epoch ", "round ", "goes on ", "continues ", "sweep of ", "[")
 
 
 def can_train_here(threads: int, here_only: Sequence[str]) -> bool:
-    """Tell whether this process can train: whether TensorFlow has, or can have, the threads.
+    """Tell whether this process can train with the threads that the settings ask for.
 
     A notebook that has used Keras before has started TensorFlow with as many threads as there are
-    cores, which no run's bits may depend on.
+    cores, and a run's bits may not depend on that number.
+
+    Parameters
+    ----------
+    threads
+        ``training.threads``.
+    here_only
+        The functions that only this process knows, if any.
 
     Raises
     ------
@@ -39,12 +46,19 @@ def can_train_here(threads: int, here_only: Sequence[str]) -> bool:
 
 
 def run(arguments: Sequence[str], *, may_fail: bool = False) -> None:
-    """Train by the command in a separate process, and show its progress.
+    """Train in a separate process, with fitgap's command, and show its progress.
+
+    Parameters
+    ----------
+    arguments
+        Of the command, such as ``["train", "seed=0"]``.
+    may_fail
+        Whether exit code 1 is no error: the record says which runs of a sweep failed.
 
     Raises
     ------
     RequestError, DivergedError, RuntimeError
-        As it ended; what runs of a sweep failed by is in the record.
+        According to the exit code of the process.
     """
     path = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

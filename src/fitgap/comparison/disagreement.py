@@ -29,6 +29,11 @@ class Disagreement:
 def compare(first: StoredPredictions, second: StoredPredictions) -> Disagreement:
     """Compare two models' predictions of the same test images.
 
+    Parameters
+    ----------
+    first, second
+        Predicted and true classes of the test images, in the same order.
+
     Raises
     ------
     RequestError

@@ -157,7 +157,22 @@ def estimate_over_splits(
 
 
 def estimate_within_splits(values: Sequence[Sequence[float]], *, not_finite: int = 0) -> Estimate:
-    """Return the mean over splits with an interval for these images: other seeds, same splits."""
+    """Return the mean over splits, with an interval that holds for these splits and other seeds.
+
+    The standard deviation within the splits is pooled.
+
+    Parameters
+    ----------
+    values
+        By split, one value per run; at least one run in each.
+    not_finite
+        How many further runs have no finite value.
+
+    Returns
+    -------
+    Estimate
+        Without bounds if no split has two runs.
+    """
     means = [fmean(split) for split in values]
     mean = fmean(means)
     runs = [value for split in values for value in split]
@@ -221,10 +236,17 @@ def half_width_of(
 
 @functools.cache  # a large sweep asks for the same one or two of them tens of thousands of times
 def t_quantile(degrees: float, confidence: float = CONFIDENCE) -> float:
-    """Return how many standard errors a two-sided interval by Student's t reaches.
+    """Return the half-width of a two-sided interval by Student's t, in standard errors.
 
-    Infinitely many degrees of freedom are the normal distribution.
+    Parameters
+    ----------
+    degrees
+        Of freedom; infinity gives the normal distribution.
+    confidence
+        Of the interval, between 0 and 1.
 
+    Examples
+    --------
     >>> round(t_quantile(2), 3)
     4.303
     """

@@ -25,6 +25,15 @@ def figure_text(value: float, decimals: int = DECIMALS, *, sign: str = "") -> st
 def percent_text(share: float, decimals: int = 0) -> str:
     """Return a share in percent.
 
+    Parameters
+    ----------
+    share
+        From 0 to 1.
+    decimals
+        After the point.
+
+    Examples
+    --------
     >>> percent_text(0.05), percent_text(0.0189, 1)
     ('5 %', '1.9 %')
     """

@@ -60,7 +60,17 @@ def explain(section: Section, *, uri: str, limit: int | None = None) -> list[Exp
 def explain_from(
     section: Section, histories: Histories, *, limit: int | None = None
 ) -> list[Explained]:
-    """Explain gaps from given histories of ``val/loss`` and `EPOCHS`."""
+    """Explain the gaps of a section's groups; like `explain`, from histories that were read before.
+
+    Parameters
+    ----------
+    section
+        Of a comparison.
+    histories
+        ``val/loss`` and `EPOCHS` of each run, by step.
+    limit
+        How many groups, from the first; None is all.
+    """
     front = front_of(section)
     metric = section.known(section.metric)
     figures = (group.metrics.get(f"val/{metric.name}") for group in section.groups)
@@ -105,7 +115,17 @@ def mean_of(group: Group, metric: str) -> float:
 
 
 def curve_of(group: Group, metric: str, histories: Histories) -> Curve:
-    """Return a metric by epoch, over a group's runs."""
+    """Return a metric by epoch, over a group's runs.
+
+    Parameters
+    ----------
+    group
+        Its runs are averaged at each epoch.
+    metric
+        With its partition, such as ``val/loss``.
+    histories
+        Of all runs of the group, by step.
+    """
     return curve_over_seeds([_by_epoch(histories[run.run_id], metric) for run in group.runs])
 
 

@@ -21,9 +21,21 @@ MEASURED_ON = {
 
 
 def shares_behind(metric: str, runs: Sequence[StoredRun]) -> list[str]:
-    """Return the shares of images that a metric is made of: of a gap in accuracy, two accuracies.
+    """Return the shares of images that a metric is computed from.
 
-    None for other metrics: what their images leave open is not known from their number.
+    A gap in accuracy is the difference of two shares, a validation accuracy is one.
+
+    Parameters
+    ----------
+    metric
+        With its partition, such as ``gap/accuracy``.
+    runs
+        Their records say whether the metric is a share of images.
+
+    Returns
+    -------
+    list of str
+        Empty for other metrics, whose uncertainty does not follow from the number of images.
     """
     part, _, name = metric.partition("/")
     is_share = known_metric(name, runs).is_share
@@ -54,7 +66,16 @@ def image_interval(run: StoredRun, metric: str) -> tuple[float, float] | None:
 
 
 def images_of(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
-    """Return how many images each partition has if all runs agree, or the fewest."""
+    """Return the number of images in each partition.
+
+    Parameters
+    ----------
+    runs
+        Their records say how many images they had.
+    fewest
+        Whether the smallest number is returned for a partition in which the runs differ. If not,
+        such a partition is left out.
+    """
     images: dict[str, int] = {}
     for name in PARTITIONS:
         found = {run.params.get(f"{name}_samples", "") for run in runs}
@@ -67,7 +88,19 @@ def images_of(runs: Sequence[StoredRun], *, fewest: bool) -> dict[str, int]:
 def image_variance(
     runs: Sequence[StoredRun], shares: Iterable[str], *, images: Mapping[str, int]
 ) -> float:
-    """Return the variance that the number of images gives to the sum of some shares."""
+    """Return the variance of a sum of shares that comes from the number of images.
+
+    That of a share p of n images is p (1 - p) / n.
+
+    Parameters
+    ----------
+    runs
+        Over which each share is averaged.
+    shares
+        The metrics that are summed, each a share of the images of its partition.
+    images
+        The number of images by partition. Shares of other partitions add nothing.
+    """
     total = 0.0
     for share in shares:
         part = share.partition("/")[0]

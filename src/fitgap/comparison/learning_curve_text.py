@@ -6,7 +6,15 @@ from fitgap.store.recorded_metrics import KnownMetric
 
 
 def in_words(found: Curve, told: Forecast) -> list[str]:
-    """Return the answer in sentences."""
+    """Return the answer in sentences.
+
+    Parameters
+    ----------
+    found
+        The learning curve as measured.
+    told
+        What twice the data would bring.
+    """
     last, name = found.points[-1], f"val/{found.metric.name}"
     sentences = []
     if told.gain is not None and told.law is not None:
@@ -69,7 +77,19 @@ def _of_error(metric: KnownMetric) -> str:
 
 
 def to_markdown(found: Curve, told: Forecast, *, title: str, missing: int) -> str:
-    """Return the figures by number of samples, and the answer."""
+    """Return the figures by number of samples, and what follows from them, as Markdown.
+
+    Parameters
+    ----------
+    found
+        The learning curve as measured.
+    told
+        What twice the data would bring.
+    title
+        Of the page.
+    missing
+        How many runs of the sweep have not finished.
+    """
     columns = columns_of(found.metric)
     lines = [
         f"## {title}",

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
 
 def nothing_to_compare(uri: str, *, experiment: str, sweep: str | None = None) -> RequestError:
-    """Say why an experiment gives no comparison: unknown (what is there?), or nothing finished."""
+    """Return the error for an experiment without a comparison: unknown, or without a finished run.
+
+    Parameters
+    ----------
+    uri
+        Of the store.
+    experiment
+        That was to be compared.
+    sweep
+        Run id of the sweep that was to be compared alone, if any.
+    """
     names = list(store.experiments(uri))
     make = f"make some with: {program.name()} train -m optimizer=sgd,adam seed=0,1,2"
     where = store.redact(uri)

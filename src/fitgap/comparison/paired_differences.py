@@ -75,7 +75,17 @@ class Differences:
 def by_block(
     runs: Sequence[StoredRun], *, metric: str, block_of: Callable[[StoredRun], Key]
 ) -> dict[Key, float]:
-    """Return the mean of a metric in each block, of the runs that have it as a finite number."""
+    """Return the mean of a metric in each block.
+
+    Parameters
+    ----------
+    runs
+        Those without a finite value are left out.
+    metric
+        With its partition.
+    block_of
+        Returns what two runs must share to be paired.
+    """
     finite = [run for run in runs if math.isfinite(run.metrics.get(metric, math.nan))]
     return {
         block: fmean([run.metrics[metric] for run in found])
@@ -86,7 +96,24 @@ def by_block(
 def figures_of(
     runs: Sequence[StoredRun], *, metric: str, block_of: BlockOf, right_of: RightOf | None
 ) -> Figures:
-    """Return a group's figures; which images it got right where ``right_of`` knows it of all."""
+    """Return a group's figures; which images it got right where ``right_of`` knows it of all.
+
+    Parameters
+    ----------
+    runs
+        Of one group.
+    metric
+        With its partition.
+    block_of
+        Returns what two runs must share to be paired, within a split.
+    right_of
+        Returns which validation images a run classified correctly, or None if that is not recorded.
+
+    Returns
+    -------
+    Figures
+        With ``right`` only if it is known for every run, and each block of one split has one run.
+    """
     values = by_block(runs, metric=metric, block_of=lambda run: (split_of(run), block_of(run)))
     found = Figures(values)
     if right_of is None or found.splits != 1:
@@ -106,7 +133,15 @@ def figures_of(
 def units_of(
     values: Mapping[tuple[Hashable, Hashable], float], *, over_splits: bool
 ) -> dict[Hashable, float]:
-    """Return figures by split, blocks averaged, or by block."""
+    """Return the independent values of a comparison: one per split, or one per block of one split.
+
+    Parameters
+    ----------
+    values
+        By split and block.
+    over_splits
+        Whether splits are the units; the blocks of each are averaged.
+    """
     if not over_splits:
         return {block: value for (_, block), value in values.items()}
     cells = grouped(values, lambda cell: cell[0])

@@ -111,6 +111,13 @@ class Condition:
 def conditions(where: Iterable[str], runs: Sequence[StoredRun]) -> list[Condition]:
     """Read conditions, with names that occur in the runs.
 
+    Parameters
+    ----------
+    where
+        As on the command line, such as ``optimizer=adam`` or ``training.epochs>=5``.
+    runs
+        Their settings and metrics are the known names.
+
     Raises
     ------
     RequestError
@@ -148,6 +155,15 @@ def _refuse_ambiguous(name: str, runs: Sequence[StoredRun], *, condition: str) -
 def setting_name(name: str, runs: Iterable[StoredRun], *, option: str) -> str:
     """Return the name under which a setting is shown: ``optimizer`` for ``optimizer.name``.
 
+    Parameters
+    ----------
+    name
+        As a person wrote it.
+    runs
+        Their settings are the known names.
+    option
+        Of the command that takes the name, for the message.
+
     Raises
     ------
     RequestError
@@ -166,7 +182,22 @@ def setting_name(name: str, runs: Iterable[StoredRun], *, option: str) -> str:
 
 
 def require_metric(name: str, runs: Iterable[StoredRun], *, option: str) -> None:
-    """Raise `RequestError`, with the nearest name and all others, if no run has the metric."""
+    """Check that at least one run has a metric.
+
+    Parameters
+    ----------
+    name
+        With its partition.
+    runs
+        Those that are compared.
+    option
+        Of the command that takes the name, for the message.
+
+    Raises
+    ------
+    RequestError
+        If no run has it, with the nearest name and all others.
+    """
     names = sorted({metric for run in runs for metric in run.metrics})
     if name not in names:
         raise RequestError(
@@ -176,7 +207,15 @@ def require_metric(name: str, runs: Iterable[StoredRun], *, option: str) -> None
 
 
 def nothing_left(found: Sequence[Condition], runs: Sequence[StoredRun]) -> RequestError:
-    """Say which of the conditions no run meets, and what values there are."""
+    """Return the error for conditions that no run meets, with the values that there are.
+
+    Parameters
+    ----------
+    found
+        The conditions, which each run must meet together.
+    runs
+        All runs that were asked for, before any condition.
+    """
     for one in found:
         if not any(one.holds(run) for run in runs):
             seen = {

@@ -82,7 +82,15 @@ def overlap_of(runs: Iterable[StoredRun]) -> float:
 
 
 def by_split(runs: Iterable[StoredRun], metric: str) -> dict[Hashable, list[float]]:
-    """Return a metric's finite values by split, one per run that has it."""
+    """Return a metric's finite values by split, one per run that has it.
+
+    Parameters
+    ----------
+    runs
+        Those without a finite value are left out.
+    metric
+        With its partition.
+    """
     found: dict[Hashable, list[float]] = {}
     for run in runs:
         if math.isfinite(value := run.metrics.get(metric, math.nan)):

@@ -25,7 +25,15 @@ class Prior:
     degrees: float = 0.0
 
     def shrunk(self, own: float, *, degrees: float) -> float:
-        """Return a pair's own variance, shrunk towards this one by the degrees of freedom."""
+        """Return a pair's own variance, shrunk towards this one by the degrees of freedom.
+
+        Parameters
+        ----------
+        own
+            Variance of the pair's differences.
+        degrees
+            Of freedom, on which ``own`` rests.
+        """
         return (self.degrees * self.variance + degrees * own) / (self.degrees + degrees)
 
 

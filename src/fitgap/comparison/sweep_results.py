@@ -191,7 +191,20 @@ def title(results: SweepResults) -> str:
 
 
 def write(results: SweepResults, folder: Path, *, name: str, text: str, picture: "Picture") -> None:
-    """Write a sweep's answer as Markdown, PNG and SVG, into a folder and into its parent run.
+    """Write the result of a sweep as Markdown, PNG and SVG, into a folder and into its parent run.
+
+    Parameters
+    ----------
+    results
+        Of the sweep.
+    folder
+        Is made if it does not exist.
+    name
+        Of the files, without suffix, and of the folder among the artifacts.
+    text
+        The Markdown, to which the picture is added.
+    picture
+        Drawn in both formats.
 
     Raises
     ------

@@ -63,7 +63,15 @@ def deciding_keys(runs: Sequence[StoredRun]) -> tuple[str, ...]:
 
 
 def setting_of(run: StoredRun, key: str) -> str | None:
-    """Return the stored value of one setting; None if the run has no such setting."""
+    """Return the stored value of one setting; None if the run has no such setting.
+
+    Parameters
+    ----------
+    run
+        A recorded run.
+    key
+        As it is recorded, such as ``optimizer.name``.
+    """
     # `auto` is not a setting of its own: it is whatever engine it chose.
     if key == "training.engine" and "engine" in run.params:
         return run.params["engine"]
@@ -71,7 +79,15 @@ def setting_of(run: StoredRun, key: str) -> str | None:
 
 
 def value_of(run: StoredRun, name: str) -> str | None:
-    """Return the stored value of a setting as a column names it: ``optimizer``, say."""
+    """Return the stored value of a setting by the name that its column has, such as ``optimizer``.
+
+    Parameters
+    ----------
+    run
+        A recorded run.
+    name
+        Of the column.
+    """
     return setting_of(run, f"{name}.name" if name in GROUPS else name)
 
 
@@ -89,11 +105,18 @@ def others_than(varied: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
 def differing_keys(
     variants: Sequence[tuple[str | None, ...]], *, decide: Sequence[str]
 ) -> tuple[str, ...]:
-    """Return the settings worth a column.
+    """Return the settings that get a column, as they say more than the name of their option.
 
-    An option brings many settings with it (adam has betas, sgd has none): those say no more than
-    its name, and only count where they vary under one name. So do a schedule's, or a callback's,
-    whose name is that of its class.
+    An option brings many settings with it (adam has betas, sgd has none). They say no more than its
+    name, and get a column only if they differ under one name. The same holds for the settings of a
+    schedule or a callback, whose name is that of its class.
+
+    Parameters
+    ----------
+    variants
+        By group of runs, the value of each setting, in the order of ``decide``.
+    decide
+        The recorded settings that distinguish groups.
     """
     position = {key: i for i, key in enumerate(decide)}
     shown: list[str] = []
@@ -146,6 +169,15 @@ def show(value: Setting) -> str:
 def show_shortly(value: Setting, *, key: str = "") -> str:
     """Return a setting as a table or chart names it: four digits of a float, a class's own name.
 
+    Parameters
+    ----------
+    value
+        As parsed from the record.
+    key
+        As it is recorded; a key ``..._target_`` has an import path, of which the class is shown.
+
+    Examples
+    --------
     >>> show_shortly(0.000123456789), show_shortly(0.001), show_shortly(123456)
     ('0.0001235', '0.001', '123456')
     >>> show_shortly("keras.optimizers.schedules.CosineDecay", key="training.schedule._target_")

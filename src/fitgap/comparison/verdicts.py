@@ -143,7 +143,15 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> frozenset[int]:
 
 
 def bounds(found: Estimate, *, image_variance: float) -> tuple[float, float]:
-    """Return a figure's 95 % interval; without one, as of one run, of its images alone."""
+    """Return a figure's 95 % interval; that of a single run comes from the number of images alone.
+
+    Parameters
+    ----------
+    found
+        The figure's mean, with an interval if it is over several runs.
+    image_variance
+        The variance that comes from the number of images.
+    """
     if found.low is not None and found.high is not None:
         return found.low, found.high
     half_width = t_quantile(math.inf) * math.sqrt(max(image_variance, 0.0))
@@ -241,9 +249,19 @@ def judge(
 
 
 def span_of(metric: KnownMetric, baseline: float | None) -> float | None:
-    """Return how far a metric reaches: from its worst value, or the baseline, to its best.
+    """Return the distance from a metric's worst value, or from the baseline, to its best value.
 
-    None where it has no best value, or neither of the other two is known.
+    Parameters
+    ----------
+    metric
+        With its bounds.
+    baseline
+        The score of a guess, for a metric that can be arbitrarily bad.
+
+    Returns
+    -------
+    float or None
+        None if the metric has no best value, or neither a worst value nor a baseline is known.
 
     Examples
     --------

@@ -60,7 +60,15 @@ def stored(array: NDArray[Any], *, stays: bool = False) -> Stored:
 
 
 def refuse_objects(name: str, each: Stored) -> None:
-    """Raise a `RequestError` if an array holds Python objects."""
+    """Raise a `RequestError` if an array holds Python objects.
+
+    Parameters
+    ----------
+    name
+        Of the array, for the message.
+    each
+        As found in a file.
+    """
     if each.dtype.hasobject:
         raise RequestError(
             f"{name} holds Python objects, which are never loaded; save {name}.astype(str) or "
@@ -69,7 +77,17 @@ def refuse_objects(name: str, each: Stored) -> None:
 
 
 def check_form(name: str, each: Stored, config: ArraysConfig) -> None:
-    """Raise a `RequestError` if an array of inputs has a type or shape that is none of them."""
+    """Raise a `RequestError` if an array cannot be inputs, because of its type or shape.
+
+    Parameters
+    ----------
+    name
+        Of the array, for the message.
+    each
+        As found in a file.
+    config
+        Of the dataset; ``layout`` is used.
+    """
     refuse_objects(name, each)
     shape = each.shape
     if each.dtype.kind not in "uifb":
@@ -139,7 +157,17 @@ class Form:
 
 
 def form_of(inputs: Mapping[str, Stored], config: ArraysConfig, roles: Mapping[str, str]) -> Form:
-    """Find out what the values of all parts are."""
+    """Decide from the inputs of all parts together how their values are read.
+
+    Parameters
+    ----------
+    inputs
+        By part: ``train``, and ``val`` and ``test`` if there are any.
+    config
+        Of the dataset; ``layout`` is used.
+    roles
+        The name of the array that is ``x_train``, and so on, for messages.
+    """
     float32 = Form(np.dtype(np.float32), channels_first=config.layout == "channels_first")
     uint8 = replace(float32, dtype=np.dtype(np.uint8))
     rank = len(next(iter(inputs.values())).shape)
@@ -208,7 +236,17 @@ def _range_of(name: str, each: Stored) -> _Range:
 
 
 def loaded(each: Stored, form: Form, *, name: str, key: str) -> Images:
-    """Return the values in memory, or as they are in their file."""
+    """Return the values of an array in memory, or mapped from its file if they are used unchanged.
+
+    Parameters
+    ----------
+    each
+        As found in a file.
+    form
+        How the values are read.
+    name, key
+        Not used; they are there because `streamed` takes them.
+    """
     del name, key
     if each.mapped is not None and form.is_as_stored(each):
         return disk_arrays.DiskRows(each.mapped)
@@ -221,7 +259,24 @@ def loaded(each: Stored, form: Form, *, name: str, key: str) -> Images:
 
 
 def streamed(each: Stored, form: Form, *, name: str, key: str) -> Images:
-    """Return the values in a file of the cache, which is written once."""
+    """Return the values of an array from a file of the cache, which is written if it is missing.
+
+    Parameters
+    ----------
+    each
+        As found in a file.
+    form
+        How the values are read.
+    name
+        Of the array, for the message.
+    key
+        Stands for the content of the file that has the array.
+
+    Raises
+    ------
+    RequestError
+        If the array is stored column by column.
+    """
     if not each.is_streamable:
         raise RequestError(
             f"{name} is stored column by column and too large for training.memory_limit_mb; "

@@ -83,7 +83,15 @@ class DiskRows:
 
 
 def select(x: Images, rows: NDArray[Any]) -> Images:
-    """Return some rows: a copy if they are in memory, indices if they are on disk."""
+    """Return some rows: a copy if they are in memory, indices if they are on disk.
+
+    Parameters
+    ----------
+    x
+        Samples along the first axis.
+    rows
+        Their int64 indices; shape (n,).
+    """
     selected: Images = x.select(rows) if isinstance(x, DiskRows) else x[rows]
     return selected
 
@@ -140,7 +148,15 @@ def write(
 
 
 def read(path: Path, *, into_memory: bool) -> Images:
-    """Open an array that `write` wrote."""
+    """Open an array that `write` wrote.
+
+    Parameters
+    ----------
+    path
+        Of a ``.npy`` file.
+    into_memory
+        Whether all of it is read now, instead of being mapped.
+    """
     if into_memory:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
         return array

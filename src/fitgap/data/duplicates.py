@@ -67,7 +67,20 @@ LEFT_OUT = len(PARTITIONS)
 
 
 def owners(dataset: Dataset, split: Split) -> Numbers:
-    """Return the partition of each image: its place in `PARTITIONS`, or `LEFT_OUT`."""
+    """Return the partition of each image: its place in `PARTITIONS`, or `LEFT_OUT`.
+
+    Parameters
+    ----------
+    dataset
+        Its training part is numbered first, then its test part.
+    split
+        Which samples of the training part are for training and which for validation.
+
+    Returns
+    -------
+    array of int64
+        Shape (n,).
+    """
     owner = np.full(len(dataset.y_train) + len(dataset.y_test), LEFT_OUT)
     owner[len(dataset.y_train) :] = PARTITIONS.index("test")
     owner[split.train] = PARTITIONS.index("train")
@@ -127,7 +140,17 @@ def equal_groups(dataset: Dataset) -> Numbers:
 
 
 def exact(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
-    """Find the images of the same bytes; ``groups`` is of `equal_groups`."""
+    """Find the images that have the same bytes.
+
+    Parameters
+    ----------
+    dataset
+        Of n images in all.
+    owner
+        From `owners`; shape (n,).
+    groups
+        From `equal_groups`; shape (n,).
+    """
     partners = np.full((len(groups), LEFT_OUT + 1), -1)
     for number in range(len(PARTITIONS)):
         members = np.flatnonzero(owner == number)
@@ -147,6 +170,15 @@ def near(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
     """Find images that are alike but not equal, among each image's nearest neighbours.
 
     Images of equal bytes are looked at once, by the first of them.
+
+    Parameters
+    ----------
+    dataset
+        Of n images in all.
+    owner
+        From `owners`; shape (n,).
+    groups
+        From `equal_groups`; shape (n,).
     """
     from scipy.spatial import cKDTree
 

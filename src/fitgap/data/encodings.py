@@ -43,9 +43,14 @@ class Decoded(NamedTuple):
     is_guess: bool = False
 
     def notes(self, name: str, *, way_out: str = "") -> list[str]:
-        """Return what a person should know of the encoding: a line, or none.
+        """Return what a person should know about the encoding, in one line; UTF-8 needs none.
 
-        ``way_out`` is what to do where a guess is wrong and no setting takes the encoding.
+        Parameters
+        ----------
+        name
+            Of the file.
+        way_out
+            What to do if the guess is wrong, where no setting takes the encoding.
         """
         if self.encoding == "utf-8":
             return []

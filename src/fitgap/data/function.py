@@ -36,7 +36,16 @@ def files(config: FunctionConfig) -> list[Path]:
 def read(
     config: FunctionConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
 ) -> Parts:
-    """Call the function and make parts from what it returns; see `fitgap.data.arrays.to_parts`.
+    """Call the function and make the parts from what it returns.
+
+    Parameters
+    ----------
+    config
+        ``function``, ``keys`` and ``layout``.
+    memory_limit
+        Not used: what a function returns is in memory.
+    key, columns
+        See `fitgap.data.arrays.to_parts`.
 
     Raises
     ------

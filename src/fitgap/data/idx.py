@@ -28,7 +28,14 @@ def files(config: IdxConfig) -> list[Path]:
 
 
 def read(config: IdxConfig, *, memory_limit: int | None, key: str, columns: SplitColumns) -> Parts:
-    """Read the parts; see `fitgap.data.arrays.to_parts`.
+    """Read the parts of a dataset from IDX files.
+
+    Parameters
+    ----------
+    config
+        ``path``, ``keys`` and ``layout``.
+    memory_limit, key, columns
+        See `fitgap.data.arrays.to_parts`.
 
     Raises
     ------

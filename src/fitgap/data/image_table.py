@@ -75,7 +75,19 @@ class ImageTable:
 
 
 def read(path: Path, *, shown: str) -> ImageTable | None:
-    """Read a table; None if there is none, or it names no files.
+    """Read a table beside images.
+
+    Parameters
+    ----------
+    path
+        Of the table.
+    shown
+        Its name in messages.
+
+    Returns
+    -------
+    ImageTable or None
+        None if there is no such file, or it has no column with the names of images.
 
     Raises
     ------

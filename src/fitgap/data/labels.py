@@ -16,6 +16,13 @@ def number_classes(
 ) -> tuple[NumberedPart, NumberedPart | None, tuple[str, ...]]:
     """Give each class of the training part a number, in the order of their labels.
 
+    Parameters
+    ----------
+    train
+        The training part, with its labels as they were read.
+    test
+        The test part; None if there is none.
+
     Returns
     -------
     train, test : NumberedPart

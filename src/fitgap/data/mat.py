@@ -30,10 +30,17 @@ def files(config: MatConfig) -> list[Path]:
 
 
 def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: SplitColumns) -> Parts:
-    """Read the parts; see `fitgap.data.arrays.to_parts`.
+    """Read the parts of a dataset from a ``.mat`` file.
 
-    An array of inputs whose last axis counts the samples, as MATLAB's users often have it, is
-    turned, and that is said.
+    In MATLAB, the last axis often counts the samples. An array of inputs like that is transposed,
+    and a note says so.
+
+    Parameters
+    ----------
+    config
+        ``path``, ``keys`` and ``layout``.
+    memory_limit, key, columns
+        See `fitgap.data.arrays.to_parts`.
 
     Raises
     ------

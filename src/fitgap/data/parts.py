@@ -101,7 +101,20 @@ class Column:
 def by_column(
     x: NDArray[np.float32], columns: Sequence[Column]
 ) -> Iterator[tuple[Column, NDArray[np.float32]]]:
-    """Yield each column of a table with its values: shape (n,), of texts (n, length)."""
+    """Yield each column of an unencoded table with its values.
+
+    Parameters
+    ----------
+    x
+        Numbers, and numbers of categories and words; float32 of shape (n, values).
+    columns
+        In the order of ``x``. A column of texts takes as many values as its texts have words.
+
+    Yields
+    ------
+    column, values
+        Shape (n,), for texts (n, length).
+    """
     start = 0
     for column in columns:
         values = x[:, start : start + column.length]

@@ -137,7 +137,20 @@ def learn(x: NDArray[np.float32], columns: Sequence[Column]) -> tuple[ColumnEnco
 
 
 def encode(x: NDArray[np.float32], learned: Sequence[ColumnEncoding]) -> NDArray[np.float32]:
-    """Return what the network gets; float32 of shape (n, features)."""
+    """Encode the columns of a table for the network.
+
+    Parameters
+    ----------
+    x
+        See `fitgap.data.parts.by_column`; float32 of shape (n, values).
+    learned
+        How each column is encoded, from the training partition.
+
+    Returns
+    -------
+    array of float32
+        Shape (n, features).
+    """
     values_of = by_column(x, [each.column for each in learned])
     made = [each.apply(values) for each, (_, values) in zip(learned, values_of, strict=True)]
     return np.ascontiguousarray(np.concatenate(made, axis=1))
@@ -196,9 +209,21 @@ class Preprocessing:
 
 
 def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | None]:
-    """Return a dataset as the network gets it, and what was learned for that.
+    """Return a dataset as the network takes it, and what was learned for its encoding.
 
-    The same dataset, and None, unless it is a table or texts.
+    Parameters
+    ----------
+    dataset
+        As read.
+    split
+        Only samples of its training partition are learned from.
+
+    Returns
+    -------
+    dataset : Dataset
+        The same one if it is neither a table nor texts.
+    learned : Preprocessing or None
+        None if the dataset is the same.
     """
     if dataset.words:
         return _encoded_texts(dataset, split, dataset.words)
@@ -258,7 +283,15 @@ def _encoded_texts(dataset: Dataset, split: Split, words: Words) -> tuple[Datase
 
 
 def texts_of(x: NDArray[np.int32], words: Words) -> "pd.DataFrame":
-    """Return texts of the words that numbers stand for, as a table of one column."""
+    """Return texts from the numbers of their words, as a table of one column.
+
+    Parameters
+    ----------
+    x
+        Numbers of words, padded; int32 of shape (n, length).
+    words
+        What the numbers stand for.
+    """
     import pandas as pd
 
     return pd.DataFrame({words.column: _joined_words(x, words)})
@@ -270,7 +303,15 @@ def _joined_words(x: NDArray[np.integer[Any]], words: Words) -> list[str]:
 
 
 def as_given(x: Any, dataset: Dataset) -> Any:
-    """Return samples of a dataset as its saved network takes them: rows of a table, or texts."""
+    """Return samples of a dataset as its saved network takes them: rows of a table, or texts.
+
+    Parameters
+    ----------
+    x
+        Samples as the dataset has them, along the first axis.
+    dataset
+        Says whether it is a table, texts or neither.
+    """
     if dataset.words:
         return texts_of(x, dataset.words)
     return rows_of(x, dataset.columns) if dataset.columns else x

@@ -26,7 +26,15 @@ from fitgap.trust.text import plain
 
 
 def findings(dataset: Dataset, split: Split) -> DataFindings:
-    """Return what the checks find, remembered or found now."""
+    """Return what the checks of a dataset find; later calls read the stored result of the first.
+
+    Parameters
+    ----------
+    dataset
+        As read.
+    split
+        Of its training part.
+    """
     source = b"".join(
         Path(str(module.__file__)).read_bytes() for module in (before_training, checks, duplicates)
     )
@@ -57,7 +65,20 @@ def _kept(path: Path, found: DataFindings) -> DataFindings:
 
 
 def find_beside(dataset: Dataset, split: Split) -> Future[DataFindings]:
-    """Look for findings in a separate thread; NumPy and SciPy leave Python to others."""
+    """Start the checks in a thread beside the training; NumPy and SciPy leave Python to the others.
+
+    Parameters
+    ----------
+    dataset
+        As read.
+    split
+        Of its training part.
+
+    Returns
+    -------
+    Future
+        Its ``result()`` waits for the findings, and raises what the checks raised.
+    """
     found: Future[DataFindings] = Future()
 
     def look() -> None:

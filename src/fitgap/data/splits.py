@@ -39,7 +39,15 @@ class Split:
 
 
 def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
-    """Divide a dataset's training part; see `split`."""
+    """Divide a dataset's training part into a training and a validation partition; see `split`.
+
+    Parameters
+    ----------
+    dataset
+        As read; its test part stays as it is.
+    config
+        ``split`` of the experiment.
+    """
     return split(
         dataset.y_train,
         config,

@@ -124,10 +124,23 @@ def read(
 def read_rows(
     path: Path, config: TableConfig, *, usual: Format
 ) -> tuple["pd.DataFrame", list[str]]:
-    """Read the rows of a file whose targets nobody knows, as `read` does: text by column.
+    """Read the rows of a file without targets, for prediction: text by column.
 
-    ``usual`` is how the file is written that the network learned from. Of a file that is written
-    otherwise, the notes say how.
+    Parameters
+    ----------
+    path
+        Of the file.
+    config
+        Of the dataset that the network learned from.
+    usual
+        How the file is written that the network learned from.
+
+    Returns
+    -------
+    rows : DataFrame
+        One column of texts for each column of the file.
+    notes : list of str
+        How the file is written, if it is written in another way.
 
     Raises
     ------

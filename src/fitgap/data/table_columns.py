@@ -48,7 +48,17 @@ class File:
 
 
 def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
-    """Refuse a file that lacks the targets, rows, or the columns of the first file."""
+    """Refuse a file that lacks the targets, the rows, or the columns of the first file.
+
+    Parameters
+    ----------
+    each
+        The file to check.
+    first
+        The first file of the dataset.
+    targets
+        The columns of ``dataset.label``.
+    """
     names = list(each.cells)
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     for target in targets:
@@ -85,7 +95,31 @@ def _way_out(target: str, names: Sequence[str]) -> str:
 def choose(
     each: File, config: TableConfig, targets: Sequence[str], columns: SplitColumns
 ) -> tuple[list[str], list[str]]:
-    """Return the columns that are features, and why others are none."""
+    """Choose the columns of a table that are features.
+
+    Parameters
+    ----------
+    each
+        The first file of the dataset.
+    config
+        ``columns``, ``drop``, ``categories``, ``embed`` and ``text_columns`` are used.
+    targets
+        The columns of ``dataset.label``, which are no features.
+    columns
+        Those of ``split.group`` and ``split.order``, which are no features.
+
+    Returns
+    -------
+    chosen : list of str
+        The names of the features, in the order of the file.
+    notes : list of str
+        Why other columns are left out.
+
+    Raises
+    ------
+    RequestError
+        If a named column does not exist, or no feature is left.
+    """
     cells = each.cells
     named = {setting: getattr(config, setting) for setting in _SETTINGS}
     for setting, names in (named | {"text": config.text_columns}).items():
@@ -192,7 +226,22 @@ def _holds_sentences(column: NDArray[np.str_]) -> bool:
 def kinds_of(
     read_files: Sequence[File], chosen: Sequence[str], config: TableConfig
 ) -> tuple[Column, ...]:
-    """Find out whether each column holds numbers, categories or texts, of all parts alike."""
+    """Decide from all parts together whether each feature holds numbers, categories or texts.
+
+    Parameters
+    ----------
+    read_files
+        All files of the dataset.
+    chosen
+        The names of the features.
+    config
+        ``categories``, ``embed``, ``text_columns`` and ``image_shape`` are used.
+
+    Raises
+    ------
+    RequestError
+        If a column is neither, or is of another kind than the settings say.
+    """
     kinds = []
     for setting, names in (("embed", config.embed or ()), ("text", config.text_columns)):
         if others := [name for name in names if name not in chosen]:

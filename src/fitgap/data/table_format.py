@@ -50,7 +50,22 @@ def without_quoted(line: str) -> str:
 
 
 def separator_of(text: str, path: Path, *, usual: str) -> str:
-    """Return the sign that is most frequent in the first line; the usual one if none is in it."""
+    """Return the character that separates the columns of a text.
+
+    Parameters
+    ----------
+    text
+        Of the whole file.
+    path
+        Of the file; ``.tsv`` means tabs.
+    usual
+        Returned if the first line has none of `SEPARATORS`.
+
+    Returns
+    -------
+    str
+        The most frequent one in the first line.
+    """
     if suffix_of(path) == ".tsv":
         return "\t"
     first = without_quoted(text.lstrip("\n").partition("\n")[0])
@@ -61,9 +76,19 @@ def separator_of(text: str, path: Path, *, usual: str) -> str:
 
 
 def decimal_of(cells: Mapping[str, NDArray[np.str_]], separator: str, *, usual: str) -> str:
-    """Return the decimal sign that the numbers show; the usual one if they show none.
+    """Return the decimal sign of the numbers in a table.
 
-    Between commas, "1,234" is one thousand, and only cells such as "1,5" show a decimal comma.
+    If columns are separated by commas, "1,234" is one thousand two hundred and thirty-four, and
+    only cells such as "1,5" show a decimal comma.
+
+    Parameters
+    ----------
+    cells
+        Text by column.
+    separator
+        Of the columns.
+    usual
+        Returned if no number shows the sign.
     """
     some = [cell for column in cells.values() for cell in column[:_MOST_CELLS].tolist()]
     with_comma = [cell for cell in some if "," in cell and re.fullmatch(_WITH_COMMA, cell)]
@@ -93,6 +118,14 @@ def with_point(column: NDArray[np.str_]) -> NDArray[np.str_]:
 
 
 def matches(column: NDArray[np.str_], pattern: str) -> NDArray[np.bool_]:
-    """Tell which cells are wholly of a regular expression."""
+    """Return for each cell whether a regular expression matches all of it.
+
+    Parameters
+    ----------
+    column
+        Text; shape (n,).
+    pattern
+        The regular expression.
+    """
     compiled = re.compile(pattern)
     return np.array([compiled.fullmatch(cell) is not None for cell in column.tolist()], np.bool_)

@@ -58,7 +58,16 @@ def files(config: TextsConfig) -> list[Path]:
 def read(
     config: TextsConfig, *, memory_limit: int | None, key: str, columns: SplitColumns
 ) -> Parts:
-    """Read the parts into memory.
+    """Read the parts of a dataset of texts into memory.
+
+    Parameters
+    ----------
+    config
+        ``path``, ``text``, ``label``, ``length`` and ``encoding``.
+    memory_limit, key
+        Not used: the numbers of the words always fit into memory.
+    columns
+        Refused, as texts have no such columns.
 
     Raises
     ------
@@ -101,7 +110,22 @@ def read(
 def as_numbers(
     texts: Sequence[Sequence[str]], number: dict[str, int], *, length: int
 ) -> NDArray[np.int32]:
-    """Return the numbers of each text's first words, padded; int32 of shape (n, length)."""
+    """Return the numbers of each text's first words, padded at the end.
+
+    Parameters
+    ----------
+    texts
+        The words of each text; n texts.
+    number
+        By word, from `FIRST_WORD`. A text without a word is `UNKNOWN`.
+    length
+        How many words count.
+
+    Returns
+    -------
+    array of int32
+        Shape (n, length).
+    """
     x = np.full((len(texts), length), PADDING, np.int32)
     for row, words in zip(x, texts, strict=True):
         numbers = [number[word] for word in words[:length]] or [UNKNOWN]
@@ -110,9 +134,16 @@ def as_numbers(
 
 
 def read_files(paths: Iterable[Path], config: TextsConfig, *, usual: Format) -> list[Decoded]:
-    """Return the texts of some files.
+    """Decode some text files, all with one encoding.
 
-    ``usual`` is how earlier files of the same kind are written.
+    Parameters
+    ----------
+    paths
+        One text each.
+    config
+        ``encoding`` is used.
+    usual
+        How earlier files of the same kind are written.
 
     Raises
     ------
@@ -137,12 +168,19 @@ def read_rows(
 ) -> tuple["pd.DataFrame", list[str]]:
     """Return the text column of a table, and notes as `fitgap.data.table.read_rows` has them.
 
-    ``usual`` is how the file is written that the network learned from.
+    Parameters
+    ----------
+    path
+        Of the table.
+    config
+        ``text`` names the column.
+    usual
+        How the file is written that the network learned from.
 
     Raises
     ------
     RequestError
-        If it is not there.
+        If the file cannot be read or has no such column.
     """
     found = _table(path, config, usual)
     frame = frame_of(_column(path, found.cells, config.text, "text").tolist(), config)

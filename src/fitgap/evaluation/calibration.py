@@ -47,6 +47,20 @@ def expected_calibration_error(
 def label_accuracy(y: NDArray[np.integer], predicted: NDArray[np.integer]) -> float:
     """Return the share of all labels of all samples that are right.
 
+    Parameters
+    ----------
+    y
+        Whether each label belongs to each sample, 0 or 1; shape (n, labels).
+    predicted
+        The same, as predicted.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+
+    Examples
+    --------
     >>> label_accuracy(np.array([[0, 1], [1, 1]]), np.array([[0, 1], [1, 0]]))
     0.75
     """

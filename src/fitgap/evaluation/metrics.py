@@ -131,7 +131,32 @@ def describe(metrics: Sequence[Metric]) -> list[dict[str, Any]]:
 def compute(
     metrics: Sequence[Metric], y: Array, outputs: Array, *, task: str
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """Return the values of several metrics, and of those without a value there, why."""
+    """Compute several metrics on one partition.
+
+    Parameters
+    ----------
+    metrics
+        Computed independently of each other.
+    y
+        Targets of the partition; shape (n,), or (n, targets) of several numbers or labels.
+    outputs
+        Of the network, as `fitgap.evaluation.scores.network_outputs` returns them; shape
+        (n, outputs).
+    task
+        ``classes``, ``numbers`` or ``label_sets``.
+
+    Returns
+    -------
+    values
+        By name, of the metrics that have a value here.
+    undefined
+        By name, why another metric has no value.
+
+    Raises
+    ------
+    RequestError
+        If a metric does not fit the task or the data.
+    """
     values: dict[str, float] = {}
     undefined: dict[str, str] = {}
     for metric in metrics:
@@ -185,7 +210,20 @@ def _made_up(n: int, num_outputs: int, *, task: str) -> Array:
 
 
 def predicted_labels(outputs: Array, *, task: str) -> Array:
-    """Return the class of each sample, or for each label whether it is predicted."""
+    """Return what a network predicts: the class of each sample, or whether each label is given.
+
+    Parameters
+    ----------
+    outputs
+        Probabilities; shape (n, outputs).
+    task
+        ``classes`` or ``label_sets``.
+
+    Returns
+    -------
+    array of int64
+        Of classes: the numbers, shape (n,). Of label sets: 0 or 1, shape (n, labels).
+    """
     return outputs.argmax(axis=1) if task == "classes" else (outputs > THRESHOLD).astype(np.int64)
 
 

@@ -105,7 +105,15 @@ class Partitions:
 
 
 def beginning(partitions: Partitions, count: int) -> Partitions:
-    """Return the first samples of each partition, ``count`` of them or all."""
+    """Return the first samples of each partition.
+
+    Parameters
+    ----------
+    partitions
+        Of a dataset.
+    count
+        How many samples each partition keeps at most.
+    """
 
     def cut(part: Partition) -> Partition:
         rows = np.arange(min(count, len(part)))
@@ -128,7 +136,20 @@ def evaluation_batch(image_shape: Sequence[int]) -> int:
 
 
 def partition(dataset: Dataset, split: Split) -> Partitions:
-    """Cut a dataset into its partitions; images on disk stay there."""
+    """Cut a dataset into its partitions; images on disk stay there.
+
+    Parameters
+    ----------
+    dataset
+        With a training and a test part.
+    split
+        Which samples of the training part are for training and which for validation.
+
+    Returns
+    -------
+    Partitions
+        ``val`` is None if the split has no validation partition.
+    """
     x, y = dataset.x_train, dataset.y_train
     return Partitions(
         train=Partition(select(x, split.train), y[split.train]),
@@ -197,10 +218,22 @@ def encode_labels(
 
 
 def network_outputs(outputs: NDArray[np.float32], label_format: str) -> NDArray[np.float32]:
-    """Return a network's outputs for each sample; shape (n, outputs).
+    """Return a network's outputs in the form that metrics take.
 
-    Of classes and label sets, probabilities: a softmax gives them as they are; one sigmoid unit
-    for two classes gives that of class 1. Of numbers, the numbers.
+    For classes and label sets, they are probabilities: those of a softmax as they are; one sigmoid
+    unit for two classes gives the probability of class 1. For numbers, they are the numbers.
+
+    Parameters
+    ----------
+    outputs
+        What the network predicts; shape (n, units).
+    label_format
+        ``config.loss.labels``; ``binary`` is the one sigmoid unit.
+
+    Returns
+    -------
+    array of float32
+        Shape (n, outputs).
     """
     outputs = outputs.astype(np.float32, copy=False)  # of mixed precision, perhaps half of it
     if label_format == "binary":

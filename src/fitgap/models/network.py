@@ -126,11 +126,20 @@ def _are_layers(made: Any) -> TypeGuard[Layers]:
 
 
 def is_tensor_function(function: Callable[..., Any], settings: Mapping[str, Any]) -> bool:
-    """Tell whether a function is one from a tensor to a tensor, by its signature alone.
+    """Tell by its signature alone whether a function maps a tensor to a tensor.
 
-    It is, if its first parameter can be given by position, has no default, and is neither among
+    It does if its first parameter can be given by position, has no default, and is neither among
     the settings nor one of `HANDED`.
 
+    Parameters
+    ----------
+    function
+        An architecture.
+    settings
+        The settings that are passed to it, by name.
+
+    Examples
+    --------
     >>> is_tensor_function(lambda x, width=64: x, {"width": 32})
     True
     >>> is_tensor_function(lambda width: width, {"width": 32})

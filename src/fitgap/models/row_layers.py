@@ -28,9 +28,27 @@ _ROWS, _NETWORK = "rows_to_features", "network"
 def as_recorded(
     network: keras.Model, learned: Preprocessing | None, config: DatasetConfig, *, x: Images
 ) -> tuple[keras.Model, "Images | pd.DataFrame"]:
-    """Return a network as it is recorded, and an example of what it takes.
+    """Return a network as it is recorded, with an example of its input.
 
-    Of a table (``learned`` is not None), one that takes rows; else the network itself.
+    For a table, the recorded network takes rows as they stand in the file, and begins with layers
+    that encode them. For all other data it is the network itself.
+
+    Parameters
+    ----------
+    network
+        As trained.
+    learned
+        How a table was encoded; None for other data.
+    config
+        Of the dataset.
+    x
+        Inputs of the network, of which the example takes the first three.
+
+    Returns
+    -------
+    network : keras.Model
+    example : array or DataFrame
+        Three samples.
     """
     if learned is None:
         return network, x[:3]

@@ -16,12 +16,19 @@ _returned: "WeakSet[keras.Model]" = WeakSet()
 
 
 def refuse_unusable(name: str, model: keras.Model) -> None:
-    """Refuse a model that has been given before, or that has its own way of training.
+    """Refuse a whole model that was returned before, or that has a training step of its own.
+
+    Parameters
+    ----------
+    name
+        The architecture's name, for the message.
+    model
+        As the architecture's function returned it.
 
     Raises
     ------
     RequestError
-        Naming which of the two.
+        Which of the two it is.
     """
     if model in _returned:
         raise RequestError(
@@ -40,7 +47,24 @@ def refuse_unusable(name: str, model: keras.Model) -> None:
 def fitted_to(
     name: str, whole: keras.Model, x: keras.KerasTensor, image_shape: tuple[int, ...]
 ) -> keras.KerasTensor:
-    """Return the input in the form a model takes: grey images may get a channel axis."""
+    """Return the input in the shape that a whole model takes: grey images may get a channel axis.
+
+    Parameters
+    ----------
+    name
+        The architecture's name, for the message.
+    whole
+        The model that the input is given to.
+    x
+        The input; shape (batch, *image_shape).
+    image_shape
+        Of one sample.
+
+    Raises
+    ------
+    RequestError
+        If the model has several inputs, or its input has another shape.
+    """
     inputs = getattr(whole, "inputs", None)
     if not inputs:
         return x  # it takes what it is called with

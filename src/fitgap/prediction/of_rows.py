@@ -55,7 +55,16 @@ def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ())
 def predict_texts(
     run: RecordedRun, paths: Sequence[Path], *, trusted: Collection[str] = ()
 ) -> Predictions:
-    """Ask a run's network about ``.txt`` files, as `predict_rows` does about rows.
+    """Predict with a run's network from ``.txt`` files, as `predict_rows` does from rows.
+
+    Parameters
+    ----------
+    run
+        Trained on texts.
+    paths
+        One text each.
+    trusted
+        Import paths of the user's own code that the recorded model may use.
 
     Raises
     ------

@@ -118,7 +118,14 @@ def find_runs(
 
 
 def find_run(uri: str, run_id: str) -> StoredRun:
-    """Return the run of any experiment whose id begins with ``run_id``, in whatever status.
+    """Return a run of any experiment and of any status.
+
+    Parameters
+    ----------
+    uri
+        Of the store.
+    run_id
+        MLflow's id, or the beginning of it.
 
     Raises
     ------
@@ -190,6 +197,15 @@ def last_metric_times(uri: str, *, run_ids: Sequence[str], key: str) -> dict[str
 
 def artifact_text(run: StoredRun, name: str, *, uri: str) -> str | None:
     """Return a text file of a run's artifacts, or None if there is no such file.
+
+    Parameters
+    ----------
+    run
+        A recorded run.
+    name
+        Of the file, relative to the run's artifacts.
+    uri
+        Of the store.
 
     Raises
     ------

@@ -108,6 +108,20 @@ def confusion_counts(
 ) -> NDArray[np.int64]:
     """Count how often each class (row) was taken for each (column).
 
+    Parameters
+    ----------
+    true, predicted
+        Numbers of classes; shape (n,).
+    num_classes
+        How many classes there are.
+
+    Returns
+    -------
+    array of int64
+        Shape (num_classes, num_classes).
+
+    Examples
+    --------
     >>> confusion_counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
     array([[1, 1],
            [0, 1]])
@@ -188,10 +202,20 @@ def load(run: StoredRun, *, uri: str) -> StoredPredictions:
 
 
 def validation_right(run: StoredRun, *, uri: str) -> NDArray[np.bool_] | None:
-    """Return which validation images a run got right, in the split's order.
+    """Return which validation images a run classified correctly.
 
-    None where its record does not say: older runs, other tasks than classes, files that cannot be
-    read.
+    Parameters
+    ----------
+    run
+        A recorded run.
+    uri
+        Of the store.
+
+    Returns
+    -------
+    array of bool or None
+        In the split's order; shape (n,). None if the record does not contain it: for older runs,
+        for other tasks than classes, and if the file cannot be read.
     """
     try:
         with _opened(run, uri=uri) as file:
@@ -203,7 +227,20 @@ def validation_right(run: StoredRun, *, uri: str) -> NDArray[np.bool_] | None:
 
 
 def load_outputs(run: StoredRun, *, uri: str) -> StoredOutputs:
-    """Read what a run says of test samples that have no single class; raises as `load` does."""
+    """Read a run's targets and outputs on test samples that have no single class.
+
+    Parameters
+    ----------
+    run
+        A recorded run.
+    uri
+        Of the store.
+
+    Raises
+    ------
+    RequestError
+        As `load` does.
+    """
     with _opened(run, uri=uri) as file:
         arrays = archives.read_arrays(file)
         true, found = (arrays[name] for name in ("test_true", "test_outputs"))

@@ -86,7 +86,15 @@ def primary_metric(runs: Iterable[StoredRun]) -> str:
 
 
 def known_metric(name: str, runs: Iterable[StoredRun] = ()) -> KnownMetric:
-    """Return what runs say of a metric, without a partition; of others' what its name says."""
+    """Return what is known about a metric: from the records of runs, otherwise from its name.
+
+    Parameters
+    ----------
+    name
+        Without a partition.
+    runs
+        The first whose record describes the metric decides.
+    """
     for run in runs:
         for known in metrics_of(run):
             if known.name == name:
@@ -119,7 +127,14 @@ def higher_is_better(metric: str, runs: Iterable[StoredRun] = ()) -> bool:
 
 
 def direction_is_known(metric: str, runs: Iterable[StoredRun]) -> bool:
-    """Tell whether runs, or a metric's name, say which way it is better.
+    """Tell whether it is known which direction of a metric is better, from its name or from runs.
+
+    Parameters
+    ----------
+    metric
+        With its partition.
+    runs
+        Whose records may describe the metric.
 
     Examples
     --------

@@ -41,7 +41,15 @@ def of(callback: keras.callbacks.Callback) -> State | None:
 
 
 def restore(callback: keras.callbacks.Callback, state: State) -> None:
-    """Have a callback remember what another instance of it did."""
+    """Put the state of an earlier instance into a callback.
+
+    Parameters
+    ----------
+    callback
+        Just built from the settings.
+    state
+        What the other instance had at the end of an epoch.
+    """
     if hasattr(callback, "get_state") and hasattr(callback, "set_state"):
         callback.set_state(dict(state))
     else:

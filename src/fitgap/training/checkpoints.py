@@ -32,7 +32,17 @@ _DAMAGED = (
 
 
 def path_for(identity: str, *, uri: str, experiment: str) -> Path:
-    """Return the path, without suffix, that a run's claim and checkpoint share."""
+    """Return the path, without suffix, that a run's claim and checkpoint share.
+
+    Parameters
+    ----------
+    identity
+        SHA-256 of the experiment, in hex digits.
+    uri
+        Of the store.
+    experiment
+        MLflow's experiment.
+    """
     place = hashlib.sha256(f"{uri} {experiment}".encode()).hexdigest()
     return project.record_folder(uri) / ".fitgap" / "runs" / f"{identity[:32]}-{place[:8]}"
 

@@ -73,6 +73,13 @@ class Data:
 def load(config: Config, *, dataset_digest: str, split_digest: str) -> Data:
     """Return the data of a run, which must have the digests that it was planned with.
 
+    Parameters
+    ----------
+    config
+        A checked experiment.
+    dataset_digest, split_digest
+        SHA-256 in hex digits, from the plan of the run.
+
     Raises
     ------
     RequestError

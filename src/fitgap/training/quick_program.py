@@ -30,9 +30,19 @@ _programs: WeakKeyDictionary[keras.Model, dict[tuple[int, int], Program]] = Weak
 def program_of(
     model: keras.Model, *, batch_size: int, evaluation_size: int, make_for: Any = None
 ) -> Program:
-    """Return the compiled functions of a model, those of an earlier call where nothing changed.
+    """Return the compiled functions of a model; those of an earlier call if nothing has changed.
 
-    ``make_for`` is the data for which what is missing of the model is made before.
+    Parameters
+    ----------
+    model
+        Compiled.
+    batch_size
+        Of training.
+    evaluation_size
+        Batch size of the evaluation.
+    make_for
+        Training data; their shapes decide the variables that the model still lacks. None if it
+        lacks none.
     """
     known = _programs.setdefault(model, {})
     program = known.get((batch_size, evaluation_size))
@@ -188,7 +198,20 @@ def _has_own_step(model: keras.Model, name: str) -> bool:
 
 
 def epoch_logs(model: keras.Model, last_step: Logs) -> Logs:
-    """Return the metrics' results or, where a step returns other names, its own, as Keras does."""
+    """Return an epoch's logs as Keras does: the metrics' results, or those of a step of one's own.
+
+    Parameters
+    ----------
+    model
+        Just trained for an epoch.
+    last_step
+        What the last step returned; the result, if its names differ from those of the metrics.
+
+    Returns
+    -------
+    dict
+        Numbers by name.
+    """
     results = model.get_metrics_result()
     found = results if results.keys() == last_step.keys() else last_step
     return {name: np.asarray(value).tolist() for name, value in found.items()}

@@ -193,7 +193,22 @@ def resolve(
     config: Config,
     callbacks: "Sequence[keras.callbacks.Callback]",
 ) -> EngineChoice:
-    """Return a choice as it is or, where the built model was waited for, what its layers decide."""
+    """Return the final choice, once the model is built.
+
+    A choice is first made without the model. If the model's layers matter for it, its ``xla`` is
+    None until now.
+
+    Parameters
+    ----------
+    choice
+        Made without the model.
+    model
+        As built and compiled.
+    config
+        Of the experiment.
+    callbacks
+        The experiment's own. One that acts on batches needs ``model.fit``.
+    """
     if choice.xla is not None:
         return choice
     from fitgap.training.engines.keras_fit import acts_on_batches
@@ -272,6 +287,19 @@ def make(
     callbacks: "Sequence[keras.callbacks.Callback]",
 ) -> Engine:
     """Return the chosen engine, ready for its first epoch.
+
+    Parameters
+    ----------
+    choice
+        As `resolve` returned it.
+    model
+        As built and compiled.
+    train
+        The training partition.
+    config
+        Of the experiment.
+    callbacks
+        The experiment's own, of the settings.
 
     Raises
     ------

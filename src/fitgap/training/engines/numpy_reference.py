@@ -34,7 +34,14 @@ if TYPE_CHECKING:
 
 
 def network_of(model: "keras.Model", *, config: Config) -> Network:
-    """Make the reference's network with the weights and the scalings of Keras's.
+    """Return the NumPy reference of a Keras model, with equal weights and scalings.
+
+    Parameters
+    ----------
+    model
+        As built; its weights are copied.
+    config
+        Of the experiment: architecture, optimizer and loss.
 
     Raises
     ------
