@@ -295,6 +295,20 @@ def test_the_bytes_of_a_file_that_a_setting_names_count(own_project, own_setting
     assert identity_of(named) != before
 
 
+def test_the_bytes_in_a_folder_that_a_setting_names_count(own_project, own_settings):
+    (own_project / "saved" / "variables").mkdir(parents=True)
+    file = own_project / "saved" / "variables" / "part"
+    file.write_bytes(b"one")
+    named = changed(own_settings, "architecture.filepath", "saved")
+    before = identity_of(named)
+    file.write_bytes(b"two!")
+    assert identity_of(named) != before
+    around = changed(own_settings, "architecture.filepath", str(own_project))
+    before = identity_of(around)
+    file.write_bytes(b"three")
+    assert identity_of(around) == before
+
+
 def test_the_bytes_of_a_file_that_own_code_names_count(own_project, own_settings):
     (own_project / "helper.py").write_text(HELPER + "WEIGHTS = 'base.npy'\n")
     (own_project / "base.npy").write_bytes(b"one")

@@ -1,6 +1,7 @@
 """A person's own code: what a target means, what counts of its source, where it failed."""
 
 import importlib
+import importlib.machinery
 import importlib.metadata
 import sys
 
@@ -82,6 +83,67 @@ def test_what_is_imported_by_a_computed_name_is_said(project):
     assert "one" in unknown
 
 
+def test_an_importing_function_under_another_name_is_followed(project):
+    project(one="from importlib import import_module as load\nload('two')\n", two="")
+    assert files_of("one.f") == {"one.py", "two.py"}
+
+
+def test_a_module_that_is_found_only_in_a_folder_that_code_adds_is_said(project, tmp_path):
+    (tmp_path / "lib").mkdir()
+    optional = "try:\n    import no_such_package\nexcept ImportError:\n    pass\n"
+    project(one="import sys\nsys.path.insert(0, 'lib')\nimport hidden\n", two=optional)
+    (tmp_path / "lib" / "hidden.py").touch()
+    (unknown,) = own_code.code_of(["one.f"]).unknown
+    assert "one, which imports hidden" in unknown
+    assert own_code.code_of(["two.f"]).unknown == ()
+
+
+def test_compiled_modules_of_ones_own_are_said(project, tmp_path):
+    ending = importlib.machinery.EXTENSION_SUFFIXES[0]
+    (tmp_path / "package").mkdir()
+    (tmp_path / f"fast{ending}").touch()
+    (tmp_path / "package" / f"core{ending}").touch()
+    (tmp_path / "package" / "__init__.py").touch()
+    project(one="import numpy, fast\n", two="from package import core\n")
+    for target, name in [
+        ("one.f", "fast"),
+        ("two.f", "package.core"),
+        ("fast.f", "fast"),
+        ("package.core.f", "package.core"),
+    ]:
+        (unknown,) = own_code.code_of([target]).unknown
+        assert name in unknown
+        assert "compiled" in unknown
+
+
+def test_files_in_the_folders_that_code_names_count(project, tmp_path):
+    (tmp_path / "assets" / "deep").mkdir(parents=True)
+    files = ["assets/w.npy", "assets/deep/v.csv", "assets/u.h5", "base"]
+    for name in files:
+        (tmp_path / name).write_text("1")
+    project(
+        one="import os\nfrom pathlib import Path\nHERE = Path(__file__).parent\n"
+        "A = HERE / 'assets' / 'w.npy', os.path.join('assets', 'deep', 'v.csv')\n"
+        "B = f'{HERE}/assets/u.h5', open('base')\n"
+    )
+    before = own_code.code_of(["one.f"]).data_files
+    for name in files:
+        (tmp_path / name).write_text("other")
+        after = own_code.code_of(["one.f"]).data_files
+        assert before != after, name
+        before = after
+
+
+def test_files_of_one_name_in_two_folders_all_count(project, tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "w.npy").write_text(name)
+    project(one="A = 'first', 'second', 'w.npy'\n")
+    before = own_code.code_of(["one.f"]).data_files["w.npy"]
+    (tmp_path / "second" / "w.npy").write_text("third one")
+    assert own_code.code_of(["one.f"]).data_files["w.npy"] != before
+
+
 @pytest.mark.parametrize("target", ["keras.layers.Dense", "fitgap.models.dense", "json.dumps"])
 def test_what_is_installed_is_not_own(target):
     assert not targets.is_own(target)
@@ -118,6 +180,45 @@ def test_the_values_that_a_function_was_made_with_count():
 
 def helper(x):
     return x
+
+
+def test_a_module_within_a_package_that_a_given_function_names_counts(project, tmp_path):
+    project(package__part="def half(x):\n    return x\n")
+    (tmp_path / "package" / "__init__.py").touch()
+    package = importlib.import_module("package")
+    importlib.import_module("package.part")
+
+    def scale(x):
+        return package.part.half(x)
+
+    code = own_code.code_of([targets.register(scale)])
+    assert {"package/__init__.py", "package/part.py"} < set(code.texts)
+    assert "import package.part\n" in code.texts["given.py"]
+
+
+class Maker:
+    def __init__(self, units):
+        self.units = units
+
+    def make(self, x):
+        return x * self.units
+
+
+def test_what_a_method_keeps_in_its_object_is_not_known():
+    Maker.__module__ = "__main__"  # as in a script
+    Maker.make.__module__ = "__main__"
+    (unknown,) = own_code.code_of([targets.register(Maker(3).make)]).unknown
+    assert "make, a method" in unknown
+
+
+def test_lambdas_that_stand_together_cannot_be_told_apart():
+    def make():
+        return [lambda x: x, lambda x: x + 1]
+
+    (unknown,) = own_code.code_of([targets.register(make()[1])]).unknown
+    assert "several" in unknown
+    alone = lambda x: x  # noqa: E731 - what is tested
+    assert own_code.code_of([targets.register(alone)]).unknown == ()
 
 
 def test_what_has_no_source_is_said():

@@ -25,7 +25,7 @@ from fitgap.components import (
     targets_of,
 )
 from fitgap.config import own_code, project, state_files
-from fitgap.config.fingerprints import file_digests
+from fitgap.config.fingerprints import file_digests, folder_digests
 from fitgap.config.own_code import OwnCode
 from fitgap.config.parameters import flatten, without_volatile
 from fitgap.config.schema import Config
@@ -91,7 +91,8 @@ class Sources:
     own
         The user's own code.
     data_files
-        SHA-256 of each file that a setting of the network names, by the setting's value.
+        SHA-256 of each file or folder that a setting of the network names, or of a file that own
+        code names, by the setting's value or the text.
     packages
         Versions of installed packages, besides `LIBRARIES`, that settings or own code name.
     """
@@ -214,6 +215,7 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
     # A callback's files are mostly those that it writes.
     network = [config.architecture, config.optimizer, config.loss.function]
     network += [config.training.schedule, config.training.augmentation]
+    named = list(_texts(network))
     folders = (Path.cwd(), project.folder())
     versions_of_all = {**own_code.package_versions(targets, known=LIBRARIES), **own.packages}
     return Sources(
@@ -224,7 +226,8 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
         own=own,
         data_files={
             **own.data_files,
-            **file_digests(_texts(network), folders=folders),
+            **file_digests(named, folders=folders),
+            **folder_digests(named, folders=folders),
         },
         packages={key: value for key, value in versions_of_all.items() if key not in LIBRARIES},
     )

@@ -4,7 +4,7 @@ import ast
 import functools
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,22 +60,60 @@ def file_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str, 
     texts
         Any; those that name no file are left out.
     folders
-        Where relative paths may begin; the first that has the file counts.
+        Where relative paths may begin; files of the same name in several of them all count.
     """
     found = {}
     for text in texts:
-        # Names without an ending, such as "relu", are not looked for.
-        if len(text) > 1024 or not re.search(r"\.\w+$", text) or "\n" in text:
-            continue
-        for folder in folders:
-            try:
-                path = folder / Path(text).expanduser()
-                if path.is_file():
-                    found[text] = _digest(path, path.stat().st_size, path.stat().st_mtime_ns)
-                    break
-            except (OSError, ValueError, RuntimeError):  # "~x" where there is no person x
-                continue
+        # An empty file says nothing, and those of /proc, which always change, seem empty.
+        files = (path for path, size in _places(text, folders) if size and path.is_file())
+        if digests := {_digest_of(path) for path in files}:
+            found[text] = " ".join(sorted(digests))
     return found
+
+
+def folder_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str, str]:
+    """Return one SHA-256 over the files of each folder that one of some texts names, by that text.
+
+    Parameters
+    ----------
+    texts, folders
+        As for `file_digests`. The working directory and what contains it do not count.
+    """
+    found = {}
+    for text in texts:
+        named = (path for path, _ in _places(text, folders) if path.is_dir())
+        within = [path for path in named if not Path.cwd().is_relative_to(path.resolve())]
+        files = sorted({path for folder in within for path in folder.rglob("*") if path.is_file()})
+        if files:
+            content = repr([(path.name, _digest_of(path)) for path in files])
+            found[text] = hashlib.sha256(content.encode()).hexdigest()
+    return found
+
+
+def named_folders(texts: Collection[str], *, within: Iterable[Path]) -> list[Path]:
+    """Return some folders, those that a text names in them, those in these, and so on."""
+    found = list(within)
+    for folder in found:  # grows meanwhile
+        inner = (path for text in texts for path, _ in _places(text, [folder]))
+        found += [path for path in dict.fromkeys(inner) if path not in found and path.is_dir()]
+    return found
+
+
+def _places(text: str, folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    """Give each path that a text may mean and that exists, with its size in bytes."""
+    if len(text) > 1024 or not re.search(r"\w", text) or "\n" in text:
+        return
+    for folder in folders:
+        try:
+            path = folder / Path(text).expanduser()
+            size = path.stat().st_size
+        except (OSError, ValueError, RuntimeError):  # "~x" where there is no person x
+            continue
+        yield path, size
+
+
+def _digest_of(path: Path) -> str:
+    return _digest(path, path.stat().st_size, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)

@@ -7,6 +7,7 @@ find that out: looking must neither run code nor wait for TensorFlow.
 import ast
 import contextlib
 import functools
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 FITGAP_PACKAGES = ("fitgap", "fitgap_lab", "hydra_plugins")
+_SUFFIXES = (".py", *importlib.machinery.EXTENSION_SUFFIXES, ".pyc")
 _LIBRARY_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
@@ -48,17 +50,33 @@ def is_installed(module: str) -> bool:
     return top != "__main__" and _top_spec(top) is not None and not is_own_module(module)
 
 
+def is_compiled(module: str) -> bool:
+    """Tell whether a module is a person's own, but compiled: nobody can read what it does."""
+    path = _loaded_file(module)
+    return path is not None and module_file(module) is None and not is_library(path)
+
+
+def is_missing(module: str) -> bool:
+    """Tell whether Python would not find a module, as long as nothing else changes ``sys.path``."""
+    top = module.partition(".")[0]
+    return top not in (*sys.stdlib_module_names, "__main__") and _top_spec(top) is None
+
+
 def module_file(module: str) -> Path | None:
     """Return the file with a module's source; None where it has none, or there is no module."""
+    path = _loaded_file(module)
+    return path if path is not None and path.suffix == ".py" and path.is_file() else None
+
+
+def _loaded_file(module: str) -> Path | None:
+    """Return the file that Python loads for a module, compiled or not; None where there is none."""
     top, *rest = module.split(".")
     spec = _top_spec(top)
     if spec is None:
         return None
     if not rest:
-        path = Path(spec.origin) if spec.has_location and spec.origin else None
-    else:
-        path = _below([Path(place) for place in spec.submodule_search_locations or ()], rest)
-    return path if path is not None and path.suffix == ".py" and path.is_file() else None
+        return Path(spec.origin) if spec.has_location and spec.origin else None
+    return _below([Path(place) for place in spec.submodule_search_locations or ()], rest)
 
 
 def module_name(file: str) -> str:
@@ -72,7 +90,7 @@ def module_name(file: str) -> str:
 
 def _exists(module: str) -> bool:
     top, *rest = module.split(".")
-    return _top_spec(top) is not None if not rest else module_file(module) is not None
+    return _top_spec(top) is not None if not rest else _loaded_file(module) is not None
 
 
 def _top_spec(name: str) -> Any:
@@ -85,10 +103,11 @@ def _top_spec(name: str) -> Any:
 def _below(folders: list[Path], parts: list[str]) -> Path | None:
     for folder in folders:
         path = folder.joinpath(*parts)
-        for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py")):
-            with contextlib.suppress(OSError):  # a name that no file can have
-                if candidate.is_file():
-                    return candidate
+        for suffix in _SUFFIXES:
+            for candidate in (path / f"__init__{suffix}", path.with_name(f"{path.name}{suffix}")):
+                with contextlib.suppress(OSError):  # a name that no file can have
+                    if candidate.is_file():
+                        return candidate
     return None
 
 
@@ -108,6 +127,7 @@ def _library_folders() -> tuple[Path, ...]:
 
 def imported_modules(tree: ast.AST, *, package: str) -> Iterator[str | None]:
     """Give the modules that a module may import, but for types; None for a computed name."""
+    importers = {"import_module", "__import__", *_other_names(tree, of="import_module")}
     for node in _walk_without_types(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -117,7 +137,7 @@ def imported_modules(tree: ast.AST, *, package: str) -> Iterator[str | None]:
             for alias in node.names:
                 if _exists(f"{base}.{alias.name}"):
                     yield f"{base}.{alias.name}"
-        elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
+        elif isinstance(node, ast.Call) and _called(node) in importers:
             match node.args:
                 case [ast.Constant(value=str(name)), *_]:
                     yield name
@@ -180,6 +200,12 @@ def _absolute(node: ast.ImportFrom, *, package: str) -> str:
 def _called(node: ast.Call) -> str:
     function = node.func
     return getattr(function, "attr", "") or getattr(function, "id", "")
+
+
+def _other_names(tree: ast.AST, *, of: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (alias.asname or "" for alias in node.names if alias.name == of)
 
 
 def _walk_without_types(tree: ast.AST) -> Iterator[ast.AST]:

@@ -11,12 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitgap.config import edited_code, targets
-from fitgap.config.fingerprints import file_digests, fingerprint, without_docstrings
+from fitgap.config import edited_code, project, targets
+from fitgap.config.fingerprints import (
+    file_digests,
+    fingerprint,
+    named_folders,
+    without_docstrings,
+)
 from fitgap.config.modules import (
     FITGAP_PACKAGES,
     imported_modules,
+    imported_names,
+    is_compiled,
     is_installed,
+    is_missing,
     is_own_module,
     module_file,
     split_target,
@@ -70,6 +78,8 @@ def code_of(names: Iterable[str]) -> OwnCode:
             module, _ = split_target(target)
             assert module is not None
             collector.add_module(module)
+        else:
+            collector.add_compiled(target)
     found = collector.result()
     edited_code.refuse(found.texts)
     return found
@@ -126,6 +136,15 @@ class _Collector:
             package = name if is_package else name.rpartition(".")[0]
             for imported in imported_modules(tree, package=package):
                 self._add_import(imported, by=name)
+            for needed in filter(is_missing, imported_names(tree)):
+                top = needed.partition(".")[0]
+                self._unknown.add(f"{name}, which imports {top}, which is not found without it")
+
+    def add_compiled(self, target: str) -> None:
+        """Add what is not known of a target, if it is one of a person's own compiled modules."""
+        module, _ = split_target(target)
+        if module is not None and is_compiled(module):
+            self._unknown.add(f"{module}, which is compiled")
 
     def _add_import(self, name: str | None, *, by: str) -> None:
         if name is None:
@@ -134,11 +153,22 @@ class _Collector:
             self.add_module(name)
         elif not name.startswith(FITGAP_PACKAGES):
             self._tops.add(name.partition(".")[0])
+            if is_compiled(name):
+                self._unknown.add(f"{by}, which imports the compiled {name}")
 
     def _add_data_files(self, tree: ast.AST, *, beside: Path) -> None:
-        for node in ast.walk(without_docstrings(tree)):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                self._data_files |= file_digests([node.value], folders=(Path.cwd(), beside))
+        """Add the files that texts in the code name, in whatever folders texts there name."""
+        nodes = [
+            node for node in ast.walk(without_docstrings(tree)) if isinstance(node, ast.Constant)
+        ]
+        texts = dict.fromkeys(node.value for node in nodes if isinstance(node.value, str))
+        for text in [*texts]:
+            texts[text.lstrip("/")] = None  # the end of an f-string that begins with a folder
+        within = dict.fromkeys([Path.cwd(), project.folder(), beside])
+        found = file_digests(texts, folders=named_folders(texts, within=within))
+        for text, digests in found.items():  # of another module, it may name another file
+            known = {*self._data_files.get(text, "").split(), *digests.split()}
+            self._data_files[text] = " ".join(sorted(known))
 
     def add_object(self, value: Any, *, name: str) -> None:
         """Add a function or class that is in no module, and whatever it names."""
@@ -152,7 +182,16 @@ class _Collector:
             self._unknown.add(f"{name}, which has no source")
             return
         self._add_data_files(tree, beside=Path.cwd())
+        if isinstance(value, types.MethodType):
+            self._unknown.add(f"{name}, a method with an object of its own")
+            return
+        if value.__name__ == "<lambda>" and _count(ast.Lambda, tree) > 1:
+            self._unknown.add(f"{name}, which is one of several that stand together")
+            return
         names = _names_in_reach(value)
+        for module in _own_modules_in_reach(tree, names):
+            self._imports.add(f"import {module}")
+            self._add_import(module, by=name)
         named = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         for used in sorted(named - _local_names(value)):
             if used in names and names[used] is not value:
@@ -194,6 +233,30 @@ def _names_in_reach(value: Any) -> dict[str, Any]:
         if isinstance(method, types.FunctionType):
             found |= _names_in_reach(method)
     return found
+
+
+def _own_modules_in_reach(tree: ast.AST, names: Mapping[str, Any]) -> set[str]:
+    """Return the person's modules that a source names within others, as in ``package.module.f``."""
+    found = set()
+    for node in ast.walk(tree):
+        value = _value_of(node, names) if isinstance(node, ast.Attribute) else None
+        if isinstance(value, types.ModuleType) and is_own_module(value.__name__):
+            found.add(value.__name__)
+    return found
+
+
+def _value_of(node: ast.AST, names: Mapping[str, Any]) -> Any:
+    """Return what a name, or an attribute of modules, means; None for anything else."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id)
+    if isinstance(node, ast.Attribute):
+        module = _value_of(node.value, names)
+        return getattr(module, node.attr, None) if isinstance(module, types.ModuleType) else None
+    return None
+
+
+def _count(kind: type[ast.AST], tree: ast.AST) -> int:
+    return sum(isinstance(node, kind) for node in ast.walk(tree))
 
 
 def _local_names(value: Any) -> set[str]:
