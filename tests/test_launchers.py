@@ -91,6 +91,15 @@ def test_a_missing_extra_is_one_line_that_names_it(train, monkeypatch, choice, e
         launchers.require(choice, OmegaConf.create())
 
 
+def test_submitits_files_are_for_this_user_only(tmp_path):
+    pytest.importorskip("submitit")
+    from hydra_plugins.fitgap_launchers import LocalLauncher
+
+    folder = tmp_path / "state" / "submitit"
+    LocalLauncher(submitit_folder=str(folder))._executor({})
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_cluster_that_does_not_answer_is_refused_before_anything_starts(train, tracking_uri):
     pytest.importorskip("ray")
     with socket.socket() as free:

@@ -117,6 +117,9 @@ def test_run_keeps_the_diff_where_there_is_one(
     client = MlflowClient(tracking_uri)
     found = {file.path for file in client.list_artifacts(record.run_id)}
     assert found == ({"uncommitted.diff"} if is_dirty else set())
+    # Secrets that nothing tells may stand in it.
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("uncommitted.diff")}
+    assert modes == ({0o600} if is_dirty else set())
     assert client.get_run(record.run_id).data.tags["fitgap.git_dirty"] == str(is_dirty).lower()
 
 

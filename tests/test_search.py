@@ -56,6 +56,18 @@ def test_a_search_is_continued_to_what_an_uninterrupted_one_finds(train, trackin
     assert {"search.json", "trials.csv", "importances.json"} <= artifacts
 
 
+def test_a_search_neither_records_nor_prints_a_secret(train, tmp_path):
+    secret = "Hunter22" + "Secret"  # not as it would stand in this file's own uncommitted changes
+    said = train(*OPTUNA, RATES, "hydra.sweeper.n_trials=1", f"+tags.api_key={secret}")
+    assert said.code == 0
+    assert "train -m" in said.out
+    assert secret not in said.out + said.err
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.name == "search.json" for path in files)
+    assert any(path.suffix == ".journal" for path in files)
+    assert not [path for path in files if secret.encode() in path.read_bytes()]
+
+
 def test_the_report_shows_what_mattered_in_a_search(train, tracking_uri):
     assert train(*OPTUNA, RATES, "hydra.sweeper.n_trials=1").code == 0
     (parent,), _ = by_role(tracking_uri)

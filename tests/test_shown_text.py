@@ -96,6 +96,14 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMIK7MDENG": "wJalr",
     "api_key: 0123456789abcdef": "0123456789abcdef",
     "Authorization: Bearer abcdefghijklmnop": "abcdefghijklmnop",
+    "headers:{Authorization:abcdefgh}": "abcdefgh",
+    "aws_access_key_id='AKIAXX7EXAMPLE'": "AKIAXX7",
+    "Server=db;User Id=ada;Pwd=hunter22;": "hunter22",
+    "AccountName=ada;AccountKey=abcdefgh==": "abcdefgh",
+    'curl -s -u ada:hunter22 "https://h/x"': "hunter22",
+    "curl --user=ada:hunter22 https://h/x": "hunter22",
+    "upload --password hunter22 file": "hunter22",
+    "machine h login ada password hunter22": "hunter22",
     "hf_abcdefghijklmnopqrst": "abcdefghijklmnopqrst",
     "ghp_abcdefghijklmnopqrstuvwxyz0123456789": "abcdefghij",
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----": "MIIEow",
@@ -126,6 +134,8 @@ def test_secrets_are_not_shown(given):
         "http://127.0.0.1:5000/path?experiment=3",
         "token = os.environ['TOKEN']",
         "key=value monkey=banana",
+        "docker run -u 1000:1000 image",
+        "pwd = os.getcwd() cwd=/tmp/folder",
     ],
 )
 def test_what_is_no_secret_stays(harmless):
@@ -144,11 +154,56 @@ def test_settings_are_scrubbed_by_name_and_by_value():
     }
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["tags.api_key", "accessToken", "PGPASSWORD", "MYSQL_PWD", "x.credentials.user", "a_token"],
+)
+def test_names_of_secrets_are_told(name):
+    assert text.is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_tokens", "architecture.oov_token", "cls_token", "credentials._target_", "compass"],
+)
+def test_other_names_are_none_of_a_secret(name):
+    assert not text.is_secret_name(name)
+
+
+def test_numbers_and_what_stands_below_a_secrets_name_are_hidden():
+    settings = {
+        "pin_password": 12345678987,
+        "start_token": 1234567,
+        "token": {"_target_": "a.B", "value": "x", "parts": ["y", {"z": "z"}]},
+        "token_ids": 7,
+        "password": 3,
+    }
+    assert text.scrub(settings) == {
+        "pin_password": "***",
+        "start_token": 1234567,
+        "token": {"_target_": "a.B", "value": "***", "parts": ["***", {"z": "***"}]},
+        "token_ids": 7,
+        "password": 3,
+    }
+    assert text.scrub("x", "callbacks.a.credentials.user") == "***"
+
+
+def test_a_secret_of_the_settings_is_not_shown_wherever_it_is_repeated(monkeypatch):
+    monkeypatch.setattr(text, "_of_settings", set())
+    text.remember_secrets({"a": {"api_key": "Hunter22Secret", "width": 512}, "token": ["common"]})
+    assert text.without_secrets("no Hunter22Secret here, 512") == "no *** here, 512"
+    assert text.without_secrets("a common word") == "a common word"
+
+
 def test_a_plan_keeps_no_secret():
     job = sweep_plan.PlannedJob("a", "id", ["tags.token=abcd", "dataset.path=s3://u:pw@h/x"], None)
-    plan = sweep_plan.SweepPlan([], ["tags.password=hunter22"], 1, True, [job])
+    nested = "+training.callbacks.x={headers: {Authorization: nested99}}"
+    hydra = ["hydra.launcher.setup=[export API_TOKEN=launcher7]"]
+    plan = sweep_plan.SweepPlan(hydra, ["tags.password=hunter22", nested], 1, True, [job])
     written = sweep_plan.to_json(plan)
     assert "hunter22" not in written
+    assert "nested99" not in written
+    assert "launcher7" not in written
     assert "abcd" not in written
     assert "u:pw" not in written
 

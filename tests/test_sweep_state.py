@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -414,6 +415,16 @@ def test_resuming_gives_the_recorded_command_to_the_store_it_is_in() -> None:
     assert "hydra.launcher.n_jobs=2" not in elsewhere
     with pytest.raises(RequestError, match=r"only settings of Hydra.*got 'seed=3'"):
         resume.resume_arguments(uri, sweep, PLAN, overrides=["seed=3"])
+
+
+@pytest.mark.parametrize("part", ["hydra", "task"])
+def test_a_sweep_whose_plan_lacks_a_secret_is_not_resumed_without_it(part: str) -> None:
+    said = {"hydra": "hydra.launcher.account=***", "task": "+architecture.api_key=***"}[part]
+    plan = replace(PLAN, **{part: [said]})
+    with pytest.raises(RequestError, match="passwords and tokens are not recorded"):
+        resume.resume_arguments("sqlite:///x.db", Sweep("fitgap", stored("KILLED")), plan)
+    tagged = replace(PLAN, task=["+tags.api_key=***"])  # a tag is recorded so in any case
+    assert resume.resume_arguments("sqlite:///x.db", Sweep("fitgap", stored("KILLED")), tagged)
 
 
 def test_the_same_set_of_jobs_is_the_same_sweep() -> None:

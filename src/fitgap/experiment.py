@@ -13,7 +13,7 @@ from fitgap import heavy_imports, store
 from fitgap.config import project, tasks
 from fitgap.config.model_checks import check_values
 from fitgap.config.schema import Config
-from fitgap.config.settings import recorded
+from fitgap.config.settings import recorded, to_plain
 from fitgap.console import say
 from fitgap.data import report as data_report
 from fitgap.errors import DivergedError, RequestError
@@ -36,7 +36,7 @@ from fitgap.training import data as training_data
 from fitgap.training.class_weights import sample_weights
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
-from fitgap.trust.text import scrub
+from fitgap.trust.text import remember_secrets, scrub
 
 if TYPE_CHECKING:
     import keras
@@ -107,6 +107,7 @@ def plan(config: Config) -> Plan:
         If the dataset is missing or cannot be split as requested, an image is in two
         partitions, or loss, architecture or engine do not fit the data.
     """
+    remember_secrets(to_plain(config))
     if config.dataset.name == "function":
         # It may use TensorFlow, whose threads are fixed by its first use.
         backend.start(config.training.threads)

@@ -9,6 +9,7 @@ import subprocess
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -189,6 +190,8 @@ class SubmititLauncher(Launcher):
             config,
         )
 
+        # A job's file there has its settings as they are, with passwords.
+        Path(self._folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         executor = submitit.AutoExecutor(folder=self._folder, cluster=self.cluster, **limits)
         shared = set(config.BaseQueueConf.__dataclass_fields__)
         # submitit wants what belongs to one cluster marked by its name.

@@ -18,8 +18,10 @@ from fitgap.search.study import SearchStudy, Trial, TrialResult
 from fitgap.search.trial_jobs import TrialJobs
 from fitgap.sweep.job import Outcome
 from fitgap.sweep.launch import Job, Launch, launch_all
+from fitgap.sweep.plan import redacted
 from fitgap.sweep.watching import Watch
 from fitgap.tag_names import IDENTITY_TAG, PRUNED_TAG
+from fitgap.trust.text import without_secrets
 
 if TYPE_CHECKING:
     from fitgap.tracking.sweep_writer import SweepRecord
@@ -57,7 +59,7 @@ class Objective:
             try:
                 jobs[trial.number] = self.jobs.job(trial)
             except (RequestError, HydraException) as error:
-                reason = " ".join(str(error).splitlines()[:2])
+                reason = without_secrets(" ".join(str(error).splitlines()[:2]))
                 say(f"trial {trial.number}: FAILED, {reason}")
                 self.watch.answered += 1
                 name = f"trial {trial.number}"
@@ -101,7 +103,7 @@ class Objective:
         return {number: outcomes[job.plan.identity] for number, job in jobs.items()}
 
     def _result(self, trial: Trial, job: Job | None, outcome: Outcome) -> TrialResult:
-        attrs: dict[str, Any] = {"overrides": self.jobs.overrides(trial)}
+        attrs: dict[str, Any] = {"overrides": redacted(self.jobs.overrides(trial))}
         if outcome.failure is not None or job is None:
             return TrialResult(None, user_attrs=attrs | {"failure": outcome.failure})
         metrics = list(self.study.settings.metrics)

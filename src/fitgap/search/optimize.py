@@ -23,6 +23,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep import checking, composition, endings, live_view
 from fitgap.sweep.composition import Compose
 from fitgap.sweep.launchers import Workers
+from fitgap.sweep.plan import redacted
 from fitgap.sweep.status import SEARCH_FILE
 from fitgap.sweep.watching import Watch, done_by
 from fitgap.tag_names import SEARCH_TAG, SWEEP_TAG
@@ -171,6 +172,6 @@ def _description(study: SearchStudy, jobs: TrialJobs) -> dict[str, Any]:
         "n_trials": study.settings.n_trials,
         "metrics": list(study.settings.metrics),
         "directions": study.settings.resolved_directions(),
-        "fixed": jobs.fixed,
+        "fixed": redacted(jobs.fixed),
         "space": {d.name: repr(d.distribution()) for d in study.space},
     }

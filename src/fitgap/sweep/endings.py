@@ -13,6 +13,7 @@ from fitgap.evaluation.baseline_remarks import remarks
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
 from fitgap.store import StoredRun, artifacts
+from fitgap.sweep.plan import redacted
 from fitgap.sweep.status import SHORT_ID
 from fitgap.tag_names import IDENTITY_TAG
 from fitgap.training import checkpoints
@@ -128,14 +129,15 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
         if done
         else "stopped before an epoch had ended, so nothing is kept; the same command starts again"
     )
-    command = f"{program.name()} train {shlex.join(overrides)}".rstrip()
+    command = f"{program.name()} train {shlex.join(redacted(overrides))}".rstrip()
     warn(f"\n{said}:\n  {command}")
 
 
 def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
     """Say on stderr how much of a stopped search is done, and the command that continues it."""
     said = f"kept: {done} of {of} trials, and the ended epochs of those in training"
-    again = f"{program.name()} train -m {shlex.join(command)}"  # `sweep` would choose a launcher
+    # `sweep` would choose a launcher.
+    again = f"{program.name()} train -m {shlex.join(redacted(command))}"
     warn(f"\n{said}\nthe same command continues from there:\n  {again}")
 
 

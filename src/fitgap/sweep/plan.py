@@ -68,9 +68,10 @@ def sweep_identity(identities: Iterable[str]) -> str:
 def to_json(plan: SweepPlan) -> str:
     """Return the text of ``plan.json``; passwords, tokens and signed addresses are left out."""
     nested = asdict(plan)
-    nested["task"] = [_redacted(override) for override in plan.task]
+    for name in ("hydra", "task"):
+        nested[name] = redacted(nested[name])
     for job in nested["jobs"]:
-        job["overrides"] = [_redacted(override) for override in job["overrides"]]
+        job["overrides"] = redacted(job["overrides"])
     return json.dumps(nested, indent=1, ensure_ascii=False)
 
 
@@ -112,6 +113,11 @@ def _each(texts: object) -> list[object]:
 def varying(overrides: Sequence[str], grid: Sequence[Sequence[str]]) -> list[str]:
     """Return those of a job's overrides that not every job of the grid has."""
     return [o for o in overrides if not all(o in others for others in grid)]
+
+
+def redacted(overrides: Sequence[str]) -> list[str]:
+    """Return overrides as they may be recorded and shown: without passwords and tokens."""
+    return [_redacted(override) for override in overrides]
 
 
 def _redacted(override: str) -> str:

@@ -10,6 +10,7 @@ from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.plan import SweepPlan
 from fitgap.sweep.status import Sweep
 from fitgap.trust import overrides as trust
+from fitgap.trust.text import HIDDEN
 
 
 def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
@@ -68,6 +69,7 @@ def resume_arguments(
     recorded = [o for o in recorded if _key(o) not in replaced]
     what = f"{sweep_plan.FILE_NAME} of sweep {sweep.parent.run_id}"
     trust.check([*recorded, *plan.task], what=what, modules=modules)
+    _need_no_secret([*recorded, *plan.task], what=what)
     if any(override.startswith("hydra/launcher=") for override in overrides):
         recorded = [o for o in recorded if not o.lstrip("+").startswith(_OF_LAUNCHER)]
     task = [
@@ -83,6 +85,16 @@ def resume_arguments(
         *overrides,
         f"hydra.sweeper.resume={sweep.parent.run_id}",
     ]
+
+
+def _need_no_secret(overrides: Sequence[str], *, what: str) -> None:
+    for override in overrides:
+        # A tag is recorded without its secret in any case.
+        if HIDDEN in override and not _key(override).startswith(("tags.", "tracking.uri")):
+            raise RequestError(
+                f"{what} has {override}: passwords and tokens are not recorded\n"
+                "Give the sweep's own command again; what has finished is not trained again"
+            )
 
 
 def _key(override: str) -> str:

@@ -136,9 +136,9 @@ class RunRecord(Observer):
         """Add all files of a folder."""
         self._delivery.send(Operation("artifacts", {}, folder))
 
-    def log_text(self, text: str, file_name: str) -> None:
-        """Add a text file."""
-        send_text(self._delivery, text, file_name)
+    def log_text(self, text: str, file_name: str, *, is_private: bool = False) -> None:
+        """Add a text file, which only this user may read if it is private."""
+        send_text(self._delivery, text, file_name, is_private=is_private)
 
     def log_model(
         self,
@@ -260,7 +260,7 @@ def open_run(
                 params = record.take_over(params)
             record.log_params(params)
             if diff := provenance.uncommitted():
-                record.log_text(diff, provenance.DIFF_FILE)
+                record.log_text(diff, provenance.DIFF_FILE, is_private=True)
             yield record
         except tuple(_STOPS) as error:
             record.end("KILLED", reason=f"stopped by {_STOPS[type(error)]}")
@@ -286,10 +286,12 @@ def user_tags(config: Config) -> dict[str, str]:
     return plain | {f"fitgap.user.{key}": text for key, text in own.items()}
 
 
-def send_text(sender: Delivery, text: str, file_name: str) -> None:
-    """Add a text file to the run of a sender."""
+def send_text(sender: Delivery, text: str, file_name: str, *, is_private: bool = False) -> None:
+    """Add a text file to the run of a sender, which only this user may read if it is private."""
     with tempfile.TemporaryDirectory(prefix="fitgap-") as folder:
-        (Path(folder) / file_name).write_text(text, encoding="utf-8")
+        path = Path(folder) / file_name
+        path.touch(mode=0o600 if is_private else 0o666)  # MLflow and the outbox copy the mode, too
+        path.write_text(text, encoding="utf-8")
         sender.send(Operation("artifacts", {}, Path(folder)))
 
 

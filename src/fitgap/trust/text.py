@@ -13,7 +13,8 @@ from typing import Any
 MOST_CHARACTERS = 10_000
 MOST_DIGITS = 19  # of a whole number of 64 bits
 HIDDEN = "***"
-FEWEST_OF_SECRET = 8  # characters of an environment variable that is hidden wherever it appears
+FEWEST_OF_SECRET = 8  # characters of a secret that is hidden wherever it appears
+FEWEST_DIGITS = 6  # of a number that is one: shorter ones count something
 
 # C0 and C1 controls but tab and newline; marks that change the direction of what follows; line
 # separators; invisible characters; what is no character, or half of one.
@@ -21,13 +22,20 @@ _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
     "\ud800-\udfff]"
 )
+# A token of a vocabulary is none: Keras's `oov_token` and `mask_token`, and those of transformers.
+_OF_VOCABULARY = ("bos", "class", "cls", "end", "eos", "mask", "oov", "pad", "sep", "start", "unk")
 _SECRET_NAME = re.compile(
-    r"(?i)(^|[._\-/\s])(pass(word|wd|phrase)?|pwd|secrets?|token|api[_\-]?key|secret[_\-]?key|"
-    r"access[_\-]?key([_\-]id)?|private[_\-]?key|credentials?|authorization)$"
+    r"(?i)(^|[._\-/\s]|(?-i:(?<=[a-z])(?=[A-Z]))|(?=password))"
+    r"(pass(word|wd|phrase)?|pwd|secrets?|"
+    + "".join(f"(?<!{word}_)" for word in _OF_VOCABULARY)
+    + r"token|api[_\-]?key|secret[_\-]?key|"
+    r"access[_\-]?key([_\-]id)?|private[_\-]?key|credentials?|authorization)"
+    r"($|\.(?!(.*\.)?_target_$))"
 )
 _ASSIGNED = re.compile(
-    r"(?i)((?:password|passwd|passphrase|secret|token|api[_\-]?key|secret[_\-]?key|"
-    r"access[_\-]?key|private[_\-]?key)[\"']?\s*[:=]\s*)"
+    r"(?i)((?:password|passwd|passphrase|\bpwd|secret|token|api[_\-]?key|secret[_\-]?key|"
+    r"access[_\-]?key(?:[_\-]id)?|account[_\-]?key|private[_\-]?key|credentials|authorization)"
+    r"[\"']?\s*[:=]\s*)"
     r"(\"[^\"\n]{4,}\"|'[^'\n]{4,}'|[^\s\"',;&()\[\]{}]{4,}(?=[\s\"',;&)\]}]|$))"
 )
 _IN_QUERIES = r"[\w\-]{0,40}(?:sig|signature|token|credential|secret|password|key)[\w\-]{0,40}"
@@ -36,6 +44,13 @@ _PRIVATE_KEY = r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
 _LOOKS_SECRET = (
     (re.compile(r"(?<=://)[^\s/?#\"'@]{0,400}:\S{0,400}@"), f"{HIDDEN}@"),  # user:password@host
     (re.compile(rf"(?i)([?&]{_IN_QUERIES}=)[^&\s\"'#]+"), rf"\1{HIDDEN}"),  # a signed address
+    # As curl and other programs take one, and as ~/.netrc has it.
+    (re.compile(r"(\bcurl\b[^\n]{0,400}?\s(?:-u|--user)[ =]?)[^\s:]{1,400}:\S+"), rf"\1{HIDDEN}"),
+    (
+        re.compile(r"(?i)(--(?:password|passwd|token|api-key|secret)\s+)[^\s\-]\S{3,}"),
+        rf"\1{HIDDEN}",
+    ),
+    (re.compile(r"(?i)(\blogin\s+\S{1,400}\s+password\s+)\S+"), rf"\1{HIDDEN}"),
     (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=\-]{12,}"), rf"\1 {HIDDEN}"),
     # Tokens that tell by their beginning what they are: AWS's, GitHub's, GitLab's, Hugging Face's,
     # Slack's, OpenAI's; signed JSON.
@@ -44,6 +59,8 @@ _LOOKS_SECRET = (
     (re.compile(r"\beyJ[\w\-]{8,}\.[\w\-]{8,}\.[\w\-]*"), HIDDEN),
     (re.compile(rf"{_PRIVATE_KEY}.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.DOTALL), HIDDEN),
 )
+
+_of_settings: set[str] = set()  # of this process; see `remember_secrets`
 
 
 def plain(text: str, *, most: int = MOST_CHARACTERS) -> str:
@@ -89,22 +106,26 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("postgresql://ada:secret@db/x password=hunter22")
     'postgresql://***@db/x password=***'
     """
-    for secret in _secrets_of_environment():
+    for secret in sorted(_secrets_of_environment() | _of_settings, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     for pattern, instead in _LOOKS_SECRET:
         text = pattern.sub(instead, text)
     return _ASSIGNED.sub(rf"\1{HIDDEN}", text)
 
 
-def _secrets_of_environment() -> list[str]:
-    """Return the values of environment variables with the name of a secret, the longest first.
+def _secrets_of_environment() -> set[str]:
+    """Return the values of environment variables with the name of a secret."""
+    named = {v for k, v in os.environ.items() if is_secret_name(k) or k.endswith("_KEY")}
+    return {value for value in named if _is_told_from_words(value)}
+
+
+def _is_told_from_words(value: str) -> bool:
+    """Tell whether a secret may be hidden wherever it stands.
 
     Not what may be a common word, as in ``POSTGRES_PASSWORD=postgres``; nor a file or folder, as
     in ``GOOGLE_APPLICATION_CREDENTIALS`` and ``PWD``.
     """
-    named = {value for name, value in os.environ.items() if is_secret_name(name)}
-    found = (one for one in named if len(one) >= FEWEST_OF_SECRET and not one.isalpha())
-    return sorted((one for one in found if not _is_path(one)), key=len, reverse=True)
+    return len(value) >= FEWEST_OF_SECRET and not value.isalpha() and not _is_path(value)
 
 
 def _is_path(text: str) -> bool:
@@ -117,6 +138,8 @@ def _is_path(text: str) -> bool:
 def is_secret_name(name: str) -> bool:
     """Tell whether a setting or tag is by its name something to be hidden.
 
+    So is what stands below such a name, but for the class that takes it.
+
     >>> is_secret_name("tags.api_key"), is_secret_name("dataset.max_tokens")
     (True, False)
     """
@@ -126,9 +149,31 @@ def is_secret_name(name: str) -> bool:
 def scrub(node: Any, name: str = "") -> Any:
     """Return nested settings without secrets, by their names and by what they look like."""
     if isinstance(node, Mapping):
-        return {key: scrub(value, str(key)) for key, value in node.items()}
+        return {k: scrub(value, f"{name}.{k}" if name else str(k)) for k, value in node.items()}
     if isinstance(node, list | tuple):
         return [scrub(value, name) for value in node]
     if isinstance(node, str):
         return HIDDEN if node and is_secret_name(name) else without_secrets(node)
-    return node
+    return HIDDEN if _is_long_number(node) and is_secret_name(name) else node
+
+
+def remember_secrets(node: Any) -> None:
+    """Have `without_secrets` hide what settings hold under the names of secrets, wherever it is.
+
+    What takes a password may repeat it in the message of an exception.
+    """
+    hidden = scrub(node)
+    waiting = [(node, hidden)]
+    while waiting:
+        one, shown = waiting.pop()
+        if isinstance(one, Mapping):
+            waiting += [(value, shown[key]) for key, value in one.items()]
+        elif isinstance(one, list | tuple):
+            waiting += zip(one, shown, strict=True)
+        elif shown == HIDDEN and _is_told_from_words(str(one)):
+            _of_settings.add(str(one))
+
+
+def _is_long_number(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and len(f"{value:.0f}") >= FEWEST_DIGITS
