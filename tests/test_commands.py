@@ -94,6 +94,18 @@ def test_help_waits_for_no_heavy_import():
     assert done.stderr.strip() == "[]"
 
 
+def test_a_comparison_executes_no_part_of_numpy_that_builds_or_tests_others():
+    code = (
+        "import sys, fitgap.comparison.ranking\n"
+        "print('scipy.special' in sys.modules, 'numpy.f2py.f2py2e' in sys.modules,"
+        " 'numpy.testing._private' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["True", "False", "False"]
+
+
 def test_a_misspelt_subcommand_gets_the_nearest_name(run):
     code, out, err = run("comprae")
     assert (code, out) == (2, "")

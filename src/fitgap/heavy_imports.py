@@ -10,12 +10,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
-# Parts of Keras that import scikit-learn and matplotlib, a second together, and that few ask for.
+# Parts of Keras that import scikit-learn and matplotlib, a second together, and that few ask for;
+# parts of NumPy that SciPy asks for and does not use.
 _AT_FIRST_USE = (
     "keras.wrappers",
     "keras.src.wrappers",
     "keras.visualization",
     "keras.src.visualization",
+    "numpy.f2py",
+    "numpy.testing",
 )
 
 
@@ -75,7 +78,7 @@ class _AtFirstUse(importlib.abc.MetaPathFinder):
 
 @contextmanager
 def seldom_used_later() -> Iterator[None]:
-    """Import Keras, but execute its rarely used parts only when they are used."""
+    """Import Keras or SciPy, but execute rarely used parts only when they are used."""
     finder = _AtFirstUse()
     sys.meta_path.insert(0, finder)
     try:

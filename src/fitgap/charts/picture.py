@@ -69,9 +69,7 @@ class Picture:
 
     def svg(self, theme: Theme = LIGHT) -> str:
         """Return the picture as SVG, whose texts use the reader's fonts."""
-        import vl_convert
-
-        return str(vl_convert.vegalite_to_svg(self.spec(theme, font=FONT)))
+        return svg_of(self.spec(theme, font=FONT))
 
     def png(self, theme: Theme = LIGHT, *, dpi: int = DPI) -> bytes:
         """Return the picture as PNG; a unit of the chart is 1/96 inch."""
@@ -152,6 +150,19 @@ class Picture:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"image/svg+xml": self.svg(), "text/plain": self.title or "a picture"}
+
+
+def svg_of(spec: dict[str, Any]) -> str:
+    """Return what a specification draws, as SVG.
+
+    Parameters
+    ----------
+    spec
+        Of Vega-Lite, such as `Picture.spec` returns.
+    """
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(spec))
 
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fitgap import heavy_imports
 from fitgap.commands import completion
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
@@ -161,7 +162,9 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
             margin=margin,
             these_images=these_images,
         )
-        return command(query=asked, **others)
+        # What is read and compared lives until the end.
+        with heavy_imports.paused_garbage_collection():
+            return command(query=asked, **others)
 
     for option in (uri, sweep, these_images, margin, metric, by, where, sort, experiment):
         option(with_query)

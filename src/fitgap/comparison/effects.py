@@ -24,7 +24,15 @@ from fitgap.comparison.replicates import (
     overlap_of,
 )
 from fitgap.comparison.significance import ROUNDING, Paired, paired
-from fitgap.comparison.varying_settings import GROUPS, others_than, parse, show, value_of
+from fitgap.comparison.varying_settings import (
+    GROUPS,
+    key_of,
+    others_than,
+    parse,
+    settings_of,
+    show,
+    value_of,
+)
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import higher_is_better
 
@@ -144,10 +152,10 @@ def _effect(
     rows: int,
 ) -> Effect:
     others = others_than([key], keys)
-    shared = [*others, *REPLICATE_KEYS]
+    shared = [*map(key_of, others), *REPLICATE_KEYS]
 
     def block_of(run: StoredRun) -> Block:
-        return tuple(value_of(run, name) for name in shared)
+        return settings_of(run, shared)
 
     members = grouped(runs, lambda run: value_of(run, key))
     cells = {

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from scipy.special import stdtrit  # scipy.stats has the same and takes a second to import
-
+from fitgap.comparison.distributions import stdtrit
 from fitgap.comparison.figures import figure_text
 
 CONFIDENCE = 0.95

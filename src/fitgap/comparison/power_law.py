@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.comparison.distributions import stdtrit
 from fitgap.comparison.estimates import Estimate, estimate_over_splits
 
 Floats = NDArray[np.float64]
@@ -64,8 +65,6 @@ class PowerLaw:
             ]
         )
         deviation = math.sqrt(max(0.0, slope @ self.covariance @ slope))
-        from scipy.special import stdtrit
-
         half_width = float(stdtrit(self.degrees, 0.975)) * deviation
         mean = of(fitted)
         sizes = self.degrees + len(fitted)

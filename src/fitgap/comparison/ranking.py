@@ -23,7 +23,7 @@ from fitgap.comparison.query import (
 from fitgap.comparison.replicates import data_of, grouped, kind_of_data, names_of
 from fitgap.comparison.search_importances import searches_of
 from fitgap.comparison.sections import section_of
-from fitgap.comparison.varying_settings import deciding_keys, setting_of
+from fitgap.comparison.varying_settings import deciding_keys, settings_of
 from fitgap.store import StoredRun, predictions
 from fitgap.tag_names import IDENTITY_TAG, RERUN_TAG, ROLE_TAG, SWEEP_TAG
 
@@ -124,7 +124,7 @@ def _once_per_seed(runs: Iterable[StoredRun], *, decide: Sequence[str]) -> list[
     identities: set[str] = set()
     for run in sorted(runs, key=lambda run: RERUN_TAG in run.tags):
         identity = run.tags.get(IDENTITY_TAG)
-        key = (data_of(run), tuple(setting_of(run, k) for k in decide), run.params.get("seed"))
+        key = (data_of(run), settings_of(run, decide), run.params.get("seed"))
         if key in kept or identity in identities:
             continue
         kept[key] = run

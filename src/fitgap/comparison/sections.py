@@ -31,9 +31,11 @@ from fitgap.comparison.varying_settings import (
     GROUPS,
     Setting,
     differing_keys,
+    key_of,
     others_than,
     parse,
     setting_of,
+    settings_of,
     value_of,
 )
 from fitgap.store import StoredRun
@@ -69,11 +71,12 @@ def section_of(
     right_of
         Which validation images a run got right; see `fitgap.comparison.ties.Terms`.
     """
-    variants = grouped(runs, lambda run: tuple(setting_of(run, key) for key in decide))
+    variants = grouped(runs, lambda run: settings_of(run, decide))
     differing = differing_keys(list(variants), decide=decide)
     members: Collection[list[StoredRun]] = variants.values()
     if by:
-        members = grouped(runs, lambda run: tuple(value_of(run, key) for key in by)).values()
+        shown = tuple(map(key_of, by))
+        members = grouped(runs, lambda run: settings_of(run, shown)).values()
     splits = {split_of(run) for run in runs}
     primary = primary_metric(runs)
     metric = query.sort or f"val/{primary}"
@@ -95,7 +98,7 @@ def section_of(
         margin=MARGIN if query.margin is None and is_share else query.margin,
         primary=primary,
     )
-    lost = _lost(members, failed, keys=by or decide)
+    lost = _lost(members, failed, keys=tuple(map(key_of, by)) or decide)
     groups = [
         _group(part, section, failed=count, these_images=query.these_images)
         for part, count in zip(members, lost, strict=True)
@@ -129,12 +132,12 @@ def _ranked(
         return replace(section, groups=tuple(groups))
     # Averaged over other settings, two runs are a pair if they agree in those too.
     others = others_than(by, section.differing) if by else ()
-    shared = [*others, *(key for key in REPLICATE_KEYS if key not in by)]
+    shared = [*map(key_of, others), *(key for key in REPLICATE_KEYS if key not in by)]
     counts_images = section.is_share(metric) and not query.these_images
     terms = Terms(
         metric=metric,
         higher_is_better=is_better_high,
-        block_of=lambda run: tuple(value_of(run, key) for key in shared),
+        block_of=lambda run: settings_of(run, shared),
         margin=None if section.is_margin_below_grain else section.margin,
         overlap=section.overlap,
         images=section.images.get(metric.partition("/")[0]) if counts_images else None,
@@ -149,8 +152,7 @@ def _ranked(
 
 
 def _replicate(run: StoredRun, keys: Sequence[str]) -> Replicate:
-    own = tuple(value_of(run, key) for key in keys)
-    return own, tuple(value_of(run, key) for key in REPLICATE_KEYS)
+    return settings_of(run, keys), settings_of(run, REPLICATE_KEYS)
 
 
 def _lost(

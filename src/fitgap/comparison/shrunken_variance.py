@@ -4,8 +4,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import polygamma
 
+from fitgap.comparison.distributions import polygamma
 from fitgap.comparison.significance import NO_SPREAD
 
 

@@ -1,8 +1,7 @@
 """Whether a difference can be believed: intervals of a share, paired tests.
 
-Statistics only, no runs, no settings. The distributions come from `scipy.special`, because
-importing `scipy.stats` takes a second that the comparison does not have; tests hold every
-function against `scipy.stats` and statsmodels.
+Statistics only, no runs, no settings. Tests hold every function against `scipy.stats` and
+statsmodels.
 """
 
 import math
@@ -10,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from scipy.special import bdtr, ndtri, stdtr
-
+from fitgap.comparison.distributions import bdtr, ndtri, stdtr
 from fitgap.comparison.estimates import CONFIDENCE, standard_deviation, t_quantile
 
 # Accuracies are kept as float32: differences that are equal in truth scatter by some 1e-7.

@@ -5,12 +5,12 @@ The first was picked by the same runs, so every interval holds for all pairs of 
 a confidence set of the best.
 """
 
+import bisect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scipy.special import ndtri, stdtr
-
+from fitgap.comparison.distributions import ndtri, stdtr
 from fitgap.comparison.estimates import (
     CONFIDENCE,
     IMAGES,
@@ -270,13 +270,17 @@ def _needed(
     start: int,
 ) -> float:
     """Return how many units would likely decide, if the difference is as large as it looks."""
-    for n in range(start + 1, MOST_REPLICATES + 1):
+
+    def decide(n: int) -> bool:
         degrees = degrees_per_unit * (n - 1)
         part = variance * (1 / n + overlap)
         half_width = half_width_of(
             part, degrees=degrees, image_variance=image_variance, confidence=confidence
         )
         likely = t_quantile(degrees, 2 * POWER - 1) * math.sqrt(part + image_variance)
-        if mean > half_width + likely or (margin and mean + half_width + likely < margin):
-            return n
-    return math.inf
+        is_equivalent = margin is not None and mean + half_width + likely < margin
+        return is_equivalent or mean > half_width + likely
+
+    numbers = range(start + 1, MOST_REPLICATES + 1)
+    place = bisect.bisect_left(numbers, True, key=decide)  # more units never decide less
+    return numbers[place] if place < len(numbers) else math.inf

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
+from fitgap.comparison.distributions import chdtri
 from fitgap.comparison.estimates import CONFIDENCE
 from fitgap.comparison.groups import Section
 from fitgap.comparison.images import image_variance, shares_behind
@@ -203,9 +204,8 @@ def _fit(rows: list[tuple[int, int, float]], *, seeds_apart: bool) -> Variances 
 
 
 def _interval(variance: float, degrees: int) -> tuple[float, float]:
-    from scipy.special import chdtri  # quantiles of χ², by the upper tail
-
     tail = (1 - CONFIDENCE) / 2
+    # Quantiles of χ², by the upper tail.
     low, high = (math.sqrt(variance * degrees / chdtri(degrees, p)) for p in (tail, 1 - tail))
     return low, high
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import cast
 
@@ -46,6 +46,7 @@ BEFORE = {
 }
 GROUPS = ("dataset", "split", "architecture", "optimizer", "loss")  # options that have a name
 
+ENGINE = "training.engine"
 OF_CLASS = "._target_"  # ends the name of a setting that is a class's or a function's import path
 
 Setting = str | int | float | bool | list[object] | None
@@ -53,13 +54,18 @@ Setting = str | int | float | bool | list[object] | None
 
 def deciding_keys(runs: Sequence[StoredRun]) -> tuple[str, ...]:
     """Return, sorted, the settings in which any two runs differ that are no replicates."""
-    names = dict.fromkeys(key for run in runs for key in run.params)
+    names = dict.fromkeys(set().union(*(run.params for run in runs)))
     decide = sorted(
         key for key in without_volatile(names) if key not in (*DERIVED, *REPLICATE_KEYS)
     )
     # What `auto` chose follows from the other settings, so it tells nothing where all left it so.
-    asked = [key for key in decide if len({run.params.get(key) for run in runs}) > 1]
-    return tuple(key for key in asked if len({setting_of(run, key) for run in runs}) > 1)
+    asked = [key for key in decide if _differ(run.params.get(key) for run in runs)]
+    return tuple(key for key in asked if _differ(setting_of(run, key) for run in runs))
+
+
+def _differ(values: Iterator[str | None]) -> bool:
+    first = next(values)
+    return any(value != first for value in values)
 
 
 def setting_of(run: StoredRun, key: str) -> str | None:
@@ -73,9 +79,25 @@ def setting_of(run: StoredRun, key: str) -> str | None:
         As it is recorded, such as ``optimizer.name``.
     """
     # `auto` is not a setting of its own: it is whatever engine it chose.
-    if key == "training.engine" and "engine" in run.params:
+    if key == ENGINE and "engine" in run.params:
         return run.params["engine"]
     return run.params.get(key, BEFORE.get(key))
+
+
+def settings_of(run: StoredRun, keys: Iterable[str]) -> tuple[str | None, ...]:
+    """Return the stored values of several settings, as `setting_of` gives each.
+
+    Parameters
+    ----------
+    run
+        A recorded run.
+    keys
+        As they are recorded.
+    """
+    params = run.params
+    return tuple(
+        [params[key] if key in params and key != ENGINE else setting_of(run, key) for key in keys]
+    )
 
 
 def value_of(run: StoredRun, name: str) -> str | None:
@@ -88,7 +110,16 @@ def value_of(run: StoredRun, name: str) -> str | None:
     name
         Of the column.
     """
-    return setting_of(run, f"{name}.name" if name in GROUPS else name)
+    return setting_of(run, key_of(name))
+
+
+def key_of(name: str) -> str:
+    """Return the setting that a column shows.
+
+    >>> key_of("optimizer"), key_of("training.epochs")
+    ('optimizer.name', 'training.epochs')
+    """
+    return f"{name}.name" if name in GROUPS else name
 
 
 def others_than(varied: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from functools import partial
 from markupsafe import Markup
 
 from fitgap.charts.fonts import FONT
-from fitgap.charts.picture import Picture
+from fitgap.charts.picture import Picture, svg_of
 from fitgap.charts.themes import PAGE
 from fitgap.comparison.groups import Section
 from fitgap.comparison.variance import Components
@@ -85,8 +85,9 @@ def of_section(
             picture = make()
         except RequestError:  # these runs have not what it shows
             continue
-        data = json.dumps(picture.spec(PAGE, font=FONT), ensure_ascii=False, separators=(",", ":"))
-        svg = inline(picture.svg(PAGE), title=title)
+        spec = picture.spec(PAGE, font=FONT)
+        data = json.dumps(spec, ensure_ascii=False, separators=(",", ":"))
+        svg = inline(svg_of(spec), title=title)
         drawn.append(PagePicture(kind, title, svg, data.replace("<", "\\u003c")))
     return drawn
 

@@ -4,11 +4,12 @@ Only SELECTs on columns that have been the same since MLflow 1.x: MLflow's own c
 objects run by run, and importing it takes longer than the whole answer should.
 """
 
+import functools
 import json
 import math
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -238,9 +239,10 @@ def _fill(runs: Mapping[str, StoredRun], connection: Connection, *, chosen: sa.S
         (_PARAMS, {run_id: run.params for run_id, run in runs.items()}),
         (_TAGS, {run_id: run.tags for run_id, run in runs.items()}),
     ):
-        for run_id, of_run in _texts(connection, table, chosen=chosen):
+        for run_id, keys, values in _texts(connection, table, chosen=chosen):
             if run_id in texts:
-                texts[run_id].update((shared[key], shared[value]) for key, value in of_run)
+                shown = (map(shared.__getitem__, some) for some in (keys, values))
+                texts[run_id].update(zip(*shown, strict=True))
     numbers = {run_id: run.metrics for run_id, run in runs.items()}
     wanted = (_METRICS.c[name] for name in ("run_uuid", "key", "value", "is_nan"))
     statement = sa.select(*wanted).where(_METRICS.c.run_uuid.in_(chosen))
@@ -251,17 +253,19 @@ def _fill(runs: Mapping[str, StoredRun], connection: Connection, *, chosen: sa.S
 
 def _texts(
     connection: Connection, table: sa.TableClause, *, chosen: sa.Select[Any]
-) -> Iterator[tuple[str, Iterable[tuple[str, str]]]]:
-    """Yield runs with keys and values of a table; a run may come several times."""
+) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+    """Yield runs with keys and their values of a table; a run may come several times."""
     run_id, key, value = table.c.run_uuid, table.c.key, table.c.value
     if connection.dialect.name != "sqlite":
         statement = sa.select(run_id, key, value).where(run_id.in_(chosen))
-        yield from ((row[0], (row[1:],)) for row in _rows(connection, statement))
+        yield from ((run, (one,), (text,)) for run, one, text in _rows(connection, statement))
         return
-    # A row for each run instead of each text takes a little more than half the time.
-    together = sa.select(run_id, sa.func.json_group_object(key, value)).where(run_id.in_(chosen))
-    for run, texts in _rows(connection, together.group_by(run_id)):
-        yield run, json.loads(texts).items()
+    # A row for each run instead of each text takes less than half the time.
+    keys, values = sa.func.json_group_array(key), sa.func.json_group_array(value)
+    together = sa.select(run_id, keys, values).where(run_id.in_(chosen)).group_by(run_id)
+    parsed = functools.lru_cache(json.loads)  # most runs have the same keys
+    for run, some, texts in _rows(connection, together):
+        yield run, parsed(some), json.loads(texts)
 
 
 def _rows(connection: Connection, statement: sa.Select[Any]) -> Iterator[Any]:
