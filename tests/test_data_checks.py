@@ -185,16 +185,21 @@ def test_the_page_is_readable_as_markdown():
 
 
 def test_the_page_shows_the_classes_and_runs_nothing_that_a_name_says():
-    hostile = ("<script>alert(1)</script>", "[b](javascript:alert(1))")
+    hostile = ("<script>alert(1)</script>", "[b](https://h/x)\x9b31m\n# c")
     made = dataclasses.replace(dataset(NOISE), name="a\x1b[2Jb\u202ec", class_names=hostile)
     html = data_page.to_html(checks.check(made, SPLIT))
     assert "<script" not in html
-    assert 'href="javascript' not in html
+    assert "<a" not in html
+    assert "# c</h1>" not in html
+    assert "\x9b" not in html
     assert "&lt;script&gt;" in html
     assert "default-src 'none'" in html
     assert "\x1b" not in html
     assert "\u202e" not in html
     assert html.count("<svg") == 1
+    page = report.to_markdown(checks.check(made, SPLIT))
+    assert "\n# c" not in page
+    assert "\n| [b\\](https://h/x)\\\\x9b31m\\\\n# c | " in page
     assert html.index("<svg") < html.index("<h2>Exact duplicates")
 
 

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
-from fitgap import store
+from fitgap import console, store
 from fitgap.charts import confusion, themes
 from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
@@ -27,6 +27,14 @@ def test_what_a_terminal_or_a_line_would_obey_is_shown_as_what_it_is():
     assert shown.isprintable()
     assert shown.startswith("\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202egnp.exe")
     assert text.plain("a\r\x00b\u2028c\ud800") == "a\\r\\x00b\\u2028c\\ud800"
+
+
+def test_every_line_that_is_printed_is_plain(capsys):
+    console.say(f"{HOSTILE}\n\t한국어")
+    console.warn(HOSTILE)
+    said = capsys.readouterr()
+    assert said.out == f"{text.plain(HOSTILE)}\n\t한국어\n"
+    assert said.err == f"{text.plain(HOSTILE)}\n"
 
 
 @pytest.mark.parametrize("harmless", ["첫 실험 (3)", "naïve — ½", "می‌خواهم", "👩‍🔬", "a\tb\nc"])

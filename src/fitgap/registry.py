@@ -8,11 +8,10 @@ from fitgap.comparison.ranking import compare_experiment
 from fitgap.config.schema import TableConfig
 from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError, first_line
-from fitgap.report import text_tables
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
 from fitgap.tag_names import IDENTITY_TAG
-from fitgap.trust.text import plain
+from fitgap.trust.text import markdown, plain
 
 RULE = (
     "the group with the best mean of the primary metric on validation data (val/accuracy, unless "
@@ -172,7 +171,7 @@ def _description(run: recorded.RecordedRun, reason: str) -> str:
 
 def _as_text(name: str) -> str:
     """Return a name as MLflow shows it, which takes descriptions as Markdown."""
-    return text_tables.escape(plain(name))
+    return markdown(plain(name))
 
 
 def _takes(run: recorded.RecordedRun) -> str:

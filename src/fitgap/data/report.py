@@ -22,7 +22,7 @@ from fitgap.data.datasets import Dataset
 from fitgap.data.duplicates import NEAR_RULE, Matches
 from fitgap.data.splits import Split
 from fitgap.errors import RequestError
-from fitgap.trust.text import plain
+from fitgap.trust.text import markdown, plain
 
 
 def findings(dataset: Dataset, split: Split) -> DataFindings:
@@ -121,12 +121,12 @@ def to_markdown(found: DataFindings) -> str:
     are_images = len(found.image_shape) > 1
     samples = "images" if are_images else "rows"
     lines = [
-        f"# Data: {found.dataset}",
+        f"# Data: {_text(found.dataset)}",
         "",
-        f"From {found.source}. Each of {shape} values, {found.value_type}; "
+        f"From {_text(found.source)}. Each of {shape} values, {found.value_type}; "
         f"{found.constant_values} of them are the same in all {samples} of the training partition.",
         "",
-        *(f"- {note}" for note in found.notes),
+        *(f"- {_text(note)}" for note in found.notes),
         *([""] if found.notes else []),
     ]
     present = {name: part for name, part in found.partitions.items() if part.samples}
@@ -160,13 +160,17 @@ def to_markdown(found: DataFindings) -> str:
         lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_listed(found.near)]
     elif are_images:
         lines += ["", "Near duplicates are looked for among images of uint8 only."]
-    # Names of classes, files and columns are anybody's; this goes to terminals and pages.
-    return "\n".join(plain(line, most=len(line)) for line in lines) + "\n"
+    return "\n".join(lines) + "\n"
+
+
+def _text(name: str) -> str:
+    """Return a name of the data, which is anybody's, as terminals and pages show it: as text."""
+    return markdown(plain(name, most=len(name)).replace("\n", "\\n"))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return the lines of a table in Markdown, all columns but the first to the right."""
-    cells = ((first.replace("|", "\\|"), *others) for first, *others in rows)
+    cells = ((_text(first), *others) for first, *others in rows)
     rule = "|---|" + "--:|" * (len(head) - 1)
     return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in cells)]
 
@@ -178,4 +182,5 @@ def _listed(matches: Matches) -> list[str]:
     found = [f"- {what}: {count}" for what, count in counts.items() if count]
     if not found:
         return ["None."]
-    return [*found, *(f"- for example {first} and {second}" for first, second in matches.examples)]
+    pairs = [(_text(first), _text(second)) for first, second in matches.examples]
+    return [*found, *(f"- for example {first} and {second}" for first, second in pairs)]

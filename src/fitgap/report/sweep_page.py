@@ -20,10 +20,10 @@ from fitgap.errors import RequestError, first_line
 from fitgap.experiment import Plan
 from fitgap.report.leaderboard import BEST, TIE, figure_names, label_of, mark_of
 from fitgap.report.terminal import to_csv, to_json, to_markdown
-from fitgap.report.text_tables import escape
 from fitgap.store import StoredRun
 from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, ROLE_TAG, SWEEP_TAG
 from fitgap.tracking import mlflow_ui
+from fitgap.trust.text import markdown
 
 NOTE_TAG = "mlflow.note.content"
 MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
@@ -189,11 +189,11 @@ def note(
 def _summary(section: Section) -> str:
     """Say what was compared, and which group is best."""
     runs = sum(len(group.runs) for group in section.groups)
-    differ = f" that differ in {escape(', '.join(section.keys))}" if section.keys else ""
+    differ = f" that differ in {markdown(', '.join(section.keys))}" if section.keys else ""
     compared = f"Compared: {runs} runs, {len(section.groups)} groups{differ}.\n"
     if section.sort is None:
         return compared
-    first = f"{escape(label_of(section.groups[0]))}"
+    first = f"{markdown(label_of(section.groups[0]))}"
     tied = sum(mark_of(section, group) == TIE for group in section.groups)
     if tied:
         return (
@@ -205,4 +205,4 @@ def _summary(section: Section) -> str:
 
 
 def _in_one_line(text: str) -> str:
-    return escape(" ".join(text.split()))
+    return markdown(" ".join(text.split()))

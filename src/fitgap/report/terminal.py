@@ -17,6 +17,7 @@ from fitgap.comparison.varying_settings import show
 from fitgap.report import text_tables
 from fitgap.report.claims import against_baseline, decision, method, method_in_short
 from fitgap.report.leaderboard import BEST, EQUAL, TIE, UNTESTED, columns_of, mark_of, table_of
+from fitgap.trust.text import markdown
 
 STATISTICS = ("mean", "sd", "low", "high")
 AGAINST_BEST = (
@@ -107,13 +108,13 @@ def to_markdown(comparison: Comparison, *, limit: int | None = None) -> str:
         shown = replace(section, groups=section.groups[:limit])
         columns = columns_of(shown, metrics=comparison.metrics)
         rows = list(zip(*columns.values(), strict=True))
-        parts.append(f"**{text_tables.escape(heading_of(section))}**\n")
+        parts.append(f"**{markdown(heading_of(section))}**\n")
         parts.append(text_tables.to_markdown(list(columns), rows))
         sentences = [*_below(section, shown=len(shown.groups)), *_legend(section)]
-        parts.append(" ".join(map(text_tables.escape, sentences)) + "\n")
+        parts.append(" ".join(map(markdown, sentences)) + "\n")
     remarks = [*method(comparison), *(f"Note: {note}" for note in comparison.notes)]
     if remarks:
-        parts.append("".join(f"- {text_tables.escape(remark)}\n" for remark in remarks))
+        parts.append("".join(f"- {markdown(remark)}\n" for remark in remarks))
     return "\n".join(parts)
 
 

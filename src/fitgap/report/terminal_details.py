@@ -24,6 +24,7 @@ from fitgap.comparison.verdicts import RULE as VERDICTS_RULE
 from fitgap.report import text_tables, variance_table
 from fitgap.report.leaderboard import ABSENT, label_of
 from fitgap.report.terminal import heading_of
+from fitgap.trust.text import markdown
 
 ON_FRONT = "◆"
 DECIMALS = 4  # one image of 10,000
@@ -61,8 +62,8 @@ def gaps_text(comparison: Comparison, *, uri: str, form: str, limit: int | None 
                     _markdown(part, _gaps_header(part), _gaps_rows(part, found))
                     for part, found in parts
                 ),
-                text_tables.escape(_GAPS_MEANING) + "\n",
-                *(f"- {text_tables.escape(sentence)}" for sentence in _rule(parts)),
+                markdown(_GAPS_MEANING) + "\n",
+                *(f"- {markdown(sentence)}" for sentence in _rule(parts)),
                 "",
             ]
         )
@@ -119,8 +120,8 @@ def effects_text(comparison: Comparison, *, form: str) -> str:
                     _markdown(section, _EFFECTS_HEADER, _effect_rows(effects), metric=metric)
                     for section, metric, effects in found
                 ),
-                text_tables.escape(EFFECTS_RULE) + "\n",
-                *(f"- {text_tables.escape(line)}" for line in in_words(comparison.searches)),
+                markdown(EFFECTS_RULE) + "\n",
+                *(f"- {markdown(line)}" for line in in_words(comparison.searches)),
             ]
         )
     records = [
@@ -153,10 +154,10 @@ def variance_text(comparison: Comparison, *, form: str) -> str:
     if form == "markdown":
         parts = [
             _markdown(section, variance_table.HEADER, variance_table.rows(one), metric=metric)
-            + "".join(f"\n- {text_tables.escape(line)}" for line in variance_table.said(one))
+            + "".join(f"\n- {markdown(line)}" for line in variance_table.said(one))
             for section, metric, one in found
         ]
-        return "\n\n".join([*parts, text_tables.escape(VARIANCE_RULE) + "\n"])
+        return "\n\n".join([*parts, markdown(VARIANCE_RULE) + "\n"])
     records = [
         _data(section) | record
         for section, _, one in found
@@ -213,7 +214,7 @@ def _markdown(
     section: Section, header: Sequence[str], rows: Sequence[Sequence[str]], *, metric: str = ""
 ) -> str:
     heading = heading_of(section) + (f"; {metric}" if metric else "")
-    return f"**{text_tables.escape(heading)}**\n\n" + text_tables.to_markdown(header, rows)
+    return f"**{markdown(heading)}**\n\n" + text_tables.to_markdown(header, rows)
 
 
 def _rule(parts: Sequence[tuple[Section, list[Explained]]]) -> tuple[str, ...]:

@@ -2,10 +2,9 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 
-from fitgap.trust.text import cell
+from fitgap.trust.text import cell, markdown
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -29,16 +28,5 @@ def to_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def escape(text: str) -> str:
-    r"""Return text that Markdown shows as it is.
-
-    >>> print(escape("dense_relu_100 <b> _x_"))
-    dense_relu_100 &lt;b> \_x\_
-    """
-    escaped = re.sub(r"([\\\\`*|\[\]])", r"\\\1", text).replace("<", "&lt;")
-    # Within a word an underscore is one; the usual names stay readable in the source.
-    return re.sub(r"(?<!\w)_|_(?!\w)", r"\_", escaped)
-
-
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(escape(" ".join(cell.split())) for cell in cells) + " |"
+    return "| " + " | ".join(markdown(" ".join(cell.split())) for cell in cells) + " |"

@@ -1,7 +1,7 @@
 """Text of a record as it may be shown: no control characters, no secrets, not endless.
 
 A name can hold commands for a terminal, turn the direction of a line, or be a megabyte long; a
-setting can hold a password. HTML is escaped by its template, Markdown by `report.text_tables`.
+setting can hold a password. HTML is escaped by its template.
 """
 
 import os
@@ -10,18 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fitgap.console import escaped
+
 MOST_CHARACTERS = 10_000
 MOST_DIGITS = 19  # of a whole number of 64 bits
 HIDDEN = "***"
 FEWEST_OF_SECRET = 8  # characters of a secret that is hidden wherever it appears
 FEWEST_DIGITS = 6  # of a number that is one: shorter ones count something
 
-# C0 and C1 controls but tab and newline; marks that change the direction of what follows; line
-# separators; invisible characters; what is no character, or half of one.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufffe\uffff"
-    "\ud800-\udfff]"
-)
 # A token of a vocabulary is none: Keras's `oov_token` and `mask_token`, and those of transformers.
 _OF_VOCABULARY = ("bos", "class", "cls", "end", "eos", "mask", "oov", "pad", "sep", "start", "unk")
 _SECRET_NAME = re.compile(
@@ -71,9 +67,19 @@ def plain(text: str, *, most: int = MOST_CHARACTERS) -> str:
     """
     if len(text) > most:
         text = f"{text[: most - 1]}…"
-    if text.isprintable() and text.isascii():
-        return text
-    return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+    return escaped(text)
+
+
+def markdown(text: str) -> str:
+    r"""Return text that Markdown shows as it is.
+
+    >>> print(markdown("dense_relu_100 <b> _x_ x_test[1] [a](https://b)"))
+    dense_relu_100 &lt;b> \_x\_ x_test[1] [a\](https://b)
+    """
+    # A bracket alone makes no link.
+    marked = re.sub(r"([\\`*|]|\](?=[(\[]))", r"\\\1", text).replace("<", "&lt;")
+    # Within a word an underscore is one; the usual names stay readable in the source.
+    return re.sub(r"(?<!\w)_|_(?!\w)", r"\_", marked)
 
 
 def cell(value: object) -> object:
