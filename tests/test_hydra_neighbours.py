@@ -79,7 +79,7 @@ def test_the_sweeper_serves_fitgaps_options_only(tmp_path, monkeypatch):
 
 
 def test_a_failed_job_is_failed_for_hydra_and_its_outcome_is_kept():
-    outcome = Outcome("seed=0", None, "DivergedError: nan", said="#0 seed=0: FAILED")
+    outcome = Outcome("seed=0", None, "DivergedError: nan", printed="#0 seed=0: FAILED")
     failed = JobReturn()
     failed.status = JobStatus.FAILED
     failed.return_value = pickle.loads(pickle.dumps(JobFailedError(outcome)))

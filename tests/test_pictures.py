@@ -245,7 +245,7 @@ def test_another_ending_is_refused(tmp_path):
 
 def test_letters_that_no_font_has_are_said_once(monkeypatch, capsys):
     monkeypatch.setattr(fonts, "_without_font", set)
-    monkeypatch.setattr(fonts, "_told", set())
+    monkeypatch.setattr(fonts, "_warned_of", set())
     for _ in range(2):
         drawn("matrix").pdf()
     assert capsys.readouterr().err.count("no installed font has") == 1

@@ -250,8 +250,8 @@ def keras_settings() -> dict[str, Any]:
         return {name: getattr(keras.config, name)() for name in _KERAS_DEFAULTS}
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
     try:
-        told = json.loads((Path(home) / "keras.json").read_text(encoding="utf-8"))
-        return {name: told.get(name, default) for name, default in _KERAS_DEFAULTS.items()}
+        stored = json.loads((Path(home) / "keras.json").read_text(encoding="utf-8"))
+        return {name: stored.get(name, default) for name, default in _KERAS_DEFAULTS.items()}
     except (OSError, ValueError, AttributeError):
         return dict(_KERAS_DEFAULTS)
 

@@ -57,7 +57,7 @@ class Version:
 
     @property
     def uri(self) -> str:
-        """What MLflow's commands take."""
+        """The address that MLflow's commands take."""
         return f"models:/{self.name}/{self.number}"
 
 

@@ -190,8 +190,8 @@ def compare(first: RecordedRun, second: RecordedRun) -> Agreement:
     return Agreement(
         metrics=len(metrics),
         arrays=len(found),
-        different_metrics={key: said for key, said in metrics.items() if said},
-        different_arrays={name: said for name, said in found.items() if said},
+        different_metrics={key: difference for key, difference in metrics.items() if difference},
+        different_arrays={name: difference for name, difference in found.items() if difference},
     )
 
 

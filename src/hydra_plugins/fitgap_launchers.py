@@ -102,8 +102,8 @@ class RayLauncher(Launcher):
         running = list(tasks)
         while running:
             (ended,), running = ray.wait(running)
-            if said := _said(ray.get(ended)):
-                say(said)
+            if printed := _printed_line(ray.get(ended)):
+                say(printed)
         return [ray.get(task) for task in tasks]
 
 
@@ -250,23 +250,23 @@ class SlurmLauncher(SubmititLauncher):
     def _running(self, jobs: Sequence[Any]) -> list[Any]:
         unanswered = [job for job in jobs if not job.paths.result_pickle.exists()]
         queue = ["squeue", "--noheader", "--array", "--format=%i", "--me"]
-        asked = subprocess.run(queue, capture_output=True, text=True, check=False)
-        if asked.returncode != 0:
+        answer = subprocess.run(queue, capture_output=True, text=True, check=False)
+        if answer.returncode != 0:
             return unanswered  # the controller is away: nothing is known of them
-        queued = set(asked.stdout.split())
+        queued = set(answer.stdout.split())
         return [job for job in unanswered if job.job_id in queued]
 
 
-def _said(job: JobReturn) -> str:
-    """Return the line that a job of fitgap's printed of itself, also where it failed."""
+def _printed_line(job: JobReturn) -> str:
+    """Return the line that a job of fitgap printed about its run, even if the run failed."""
     value = job._return_value  # `return_value` would raise what made it fail
-    return str(getattr(getattr(value, "outcome", value), "said", ""))
+    return str(getattr(getattr(value, "outcome", value), "printed", ""))
 
 
 def _show_output(job: Any) -> None:
-    """Repeat what a job said of its run; what submitit says stays in its files."""
+    """Repeat what a job printed about its run; submitit's own lines stay in its files."""
     from fitgap.console import say
 
     lines = (job.stdout() or "").splitlines()
-    if said := [line for line in lines if line.startswith("#")]:
-        say("\n".join(said))
+    if of_run := [line for line in lines if line.startswith("#")]:
+        say("\n".join(of_run))

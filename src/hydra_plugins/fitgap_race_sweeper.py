@@ -22,10 +22,10 @@ class RaceSweeper(FitgapSweeper):
         self,
         params: dict[str, str] | None = None,
         resume: str | None = None,  # noqa: ARG002 (of a round: the race finds what is finished)
-        **asked: Any,
+        **request: Any,
     ) -> None:
         super().__init__(params=params)
-        self._asked = asked
+        self._request = request
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the race of the grid that the arguments and ``params`` make."""
@@ -53,7 +53,7 @@ class RaceSweeper(FitgapSweeper):
                 if end.code != 1:  # what failed is in the record, and was said
                     raise
 
-        request = race_rounds.Request(**self._asked)
+        request = race_rounds.Request(**self._request)
         return race_rounds.run(grid, list(settings), request=request, train=train)
 
 

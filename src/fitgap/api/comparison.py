@@ -69,8 +69,8 @@ class Comparison:
         frame = pd.read_csv(io.StringIO(to_csv(self._found)))
         if everything:
             return frame
-        sections, asked = self._found.sections, self._found.metrics
-        names = dict.fromkeys(name for each in sections for name in figure_names(each, asked))
+        sections, requested = self._found.sections, self._found.metrics
+        names = dict.fromkeys(name for each in sections for name in figure_names(each, requested))
         shown = [f"{name}_{part}" for name in names for part in ("mean", "low", "high")]
         settings = list(frame.columns)[: frame.columns.get_loc("n") + 1]
         return frame[settings + shown]

@@ -1,4 +1,4 @@
-"""Hydra for as long as a call takes, and everything of its global state as it was before."""
+"""Hydra for the duration of a call. Afterwards its global state is as it was before."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -82,12 +82,12 @@ def run(arguments: Sequence[str], *, may_fail: bool = False) -> None:
             process.wait()
             raise
         errors.seek(0)
-        said = errors.read().strip()
+        message = errors.read().strip()
     if code == exit_codes.OK or (may_fail and code == exit_codes.FAILED):
         return
     if code == exit_codes.WRONG_REQUEST:
-        raise RequestError(said.removeprefix("error: "))
-    last = said.splitlines()[-1] if said else f"the process ended with code {code}"
+        raise RequestError(message.removeprefix("error: "))
+    last = message.splitlines()[-1] if message else f"the process ended with code {code}"
     reason = last.removeprefix("failed: ")
     if reason.startswith("DivergedError: "):
         raise DivergedError(reason.removeprefix("DivergedError: "))

@@ -197,7 +197,7 @@ def _save_table(frame: "pd.DataFrame") -> Path:
 
 
 def _keep(name: str, write: Callable[[Path], Any], *, inside: str = "") -> Path:
-    """Return the place of a name, written as a whole unless it is there.
+    """Return the path of a file or folder of the cache, which is written if it does not exist.
 
     Parameters
     ----------

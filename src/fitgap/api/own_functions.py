@@ -164,7 +164,7 @@ def _is_built(value: Any) -> bool:
 
 
 def _settings_of_object(value: Any) -> dict[str, Any]:
-    """Return what an object of Keras's was made with, without what is so by default."""
+    """Return the arguments that an object of Keras was built with, without default values."""
     parameters = inspect.signature(type(value)).parameters
     config = value.get_config()
     if isinstance(config.get("learning_rate"), Mapping):
@@ -179,7 +179,7 @@ def _settings_of_object(value: Any) -> dict[str, Any]:
 
 
 def _target(function: Callable[..., Any], here_only: list[str]) -> str:
-    """Return the name by which a function is imported; one that cannot be is known here only."""
+    """Return a function's import path, or, if it has none, a name that only this process knows."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "<")
     if module and module != "__main__" and "<" not in name:
         if targets.locate(f"{module}.{name}") != function:  # of a class method, each is new

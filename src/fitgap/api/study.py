@@ -98,11 +98,11 @@ class Study:
             If the loss stopped being finite.
         """
         with self._in_project():
-            asked, here_only = self._overrides(given, overrides, sweeps=False)
+            words, here_only = self._overrides(given, overrides, sweeps=False)
             with session():
                 from hydra import compose
 
-                config = settings.from_hydra(compose("train", asked))
+                config = settings.from_hydra(compose("train", words))
             planned = self._plan(config)
             from fitgap import experiment
             from fitgap.tracking import delivery
@@ -115,7 +115,7 @@ class Study:
                     say(line)
                 result = experiment.run(planned)
             elif result is None:
-                other_process.run(["train", *asked])
+                other_process.run(["train", *words])
             return self._found([planned])[0]
 
     def sweep(self, *, workers: int = 1, overrides: Sequence[str] = (), **given: Any) -> Runs:
@@ -144,8 +144,8 @@ class Study:
             If any combination is wrong; nothing was started then.
         """
         with self._in_project():
-            asked, here_only = self._overrides(given, overrides, sweeps=True)
-            return self._found(self._train_grid(asked, here_only, workers=workers))
+            words, here_only = self._overrides(given, overrides, sweeps=True)
+            return self._found(self._train_grid(words, here_only, workers=workers))
 
     def race(
         self,
@@ -188,14 +188,14 @@ class Study:
         from fitgap.comparison import race_log
 
         with self._in_project():
-            asked, here_only = self._overrides(given, overrides, sweeps=True)
-            asked += [
+            words, here_only = self._overrides(given, overrides, sweeps=True)
+            words += [
                 "hydra/sweeper=race",
                 f"hydra.sweeper.margin={'null' if margin is None else margin}",
                 f"hydra.sweeper.budget={budget}",
                 f"hydra.sweeper.alpha={alpha}",
             ]
-            planned = self._train_grid(asked, here_only, workers=workers)
+            planned = self._train_grid(words, here_only, workers=workers)
             of_race = planned[0].config.tracking.experiment
             return Race(race_log.read(uri=planned[0].uri, experiment=of_race))
 
@@ -260,20 +260,20 @@ class Study:
         if isinstance(overrides, str) or not all(isinstance(each, str) for each in overrides):
             raise RequestError(f"overrides must be a list of text, got {overrides!r}")
         replaced, here_only = own_functions.with_options(given)
-        asked = [
+        words = [
             *self._data,
             f"tracking.experiment={hydra_language.literal(self.name, key='name')}",
             f"tracking.uri={hydra_language.literal(self.uri, key='uri')}",
             *hydra_language.overrides(replaced, sweeps=sweeps),
             *overrides,
         ]
-        refuse_repeated(asked)
-        if here_only and "tracking.reuse=false" not in asked:
-            asked.append("tracking.reuse=false")
-        return asked, here_only
+        refuse_repeated(words)
+        if here_only and "tracking.reuse=false" not in words:
+            words.append("tracking.reuse=false")
+        return words, here_only
 
     def _train_grid(
-        self, asked: list[str], here_only: Sequence[str], *, workers: int
+        self, words: list[str], here_only: Sequence[str], *, workers: int
     ) -> "list[Plan]":
         """Train the grid that the words make, here or by the command; return its jobs' plans."""
         if not isinstance(workers, int) or workers < 1:
@@ -284,17 +284,17 @@ class Study:
                     f"{here_only[0]} has no source that other processes can import; define "
                     "it with def at the top of a module or cell, or use workers=1"
                 )
-            asked = [*asked, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
+            words = [*words, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
         with session() as hydra:
             from fitgap.api.grid import Grid
 
-            grid = Grid(hydra, asked)
+            grid = Grid(hydra, words)
             planned = [self._plan(config) for config in grid.settings]
             threads = planned[0].config.training.threads
             if workers > 1 or other_process.can_train_here(threads, here_only):
                 grid.run()
             else:
-                other_process.run(["train", "-m", *asked], may_fail=True)
+                other_process.run(["train", "-m", *words], may_fail=True)
         return planned
 
     def _plan(self, config: Config) -> "Plan":
@@ -332,10 +332,10 @@ def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _project_folder(told: str | Path | None) -> Path:
-    folder = Path(told).expanduser().absolute() if told else project.folder()
+def _project_folder(given: str | Path | None) -> Path:
+    folder = Path(given).expanduser().absolute() if given else project.folder()
     if not folder.is_dir():
-        raise RequestError(f"project={str(told)!r} must be an existing folder")
+        raise RequestError(f"project={str(given)!r} must be an existing folder")
     if not os.access(folder, os.W_OK):
         raise RequestError(f"the project folder {folder} cannot be written")
     return folder

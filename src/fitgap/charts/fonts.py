@@ -23,7 +23,7 @@ _IN_NO_FONT = "\U0010fffd"  # a code point that Unicode leaves without a letter 
 _NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _CELL = 24  # units of a letter when looked at
 
-_told: set[str] = set()
+_warned_of: set[str] = set()
 
 
 def font_of(spec: Mapping[str, Any]) -> str:
@@ -38,10 +38,10 @@ def warn_of_missing_letters(spec: Mapping[str, Any]) -> None:
     letters = {
         letter for text in _texts(spec) for letter in text if ord(letter) >= _FIRST_LOOKED_FOR
     }
-    letters -= _told
+    letters -= _warned_of
     if not letters or not (missing := _without_font(sorted(letters))):
         return
-    _told.update(missing)
+    _warned_of.update(missing)
     shown = "".join(sorted(missing)[:12])
     warn(
         f"warning: no installed font has {shown}; the picture shows boxes instead. Install one "

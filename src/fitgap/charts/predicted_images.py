@@ -77,7 +77,7 @@ def draw(images: Sequence[Shown], *, per_row: int = PER_ROW, side: int = SIDE) -
         .encode(x=x, y=y, url="url:N")
     )
     roles = ["ink", "group-1", "group-2"]
-    said = (
+    captions = (
         marks.of_rows(texts)
         .mark_text(align="left")
         .encode(
@@ -87,7 +87,7 @@ def draw(images: Sequence[Shown], *, per_row: int = PER_ROW, side: int = SIDE) -
             color=alt.Color("kind:N", scale=alt.Scale(domain=roles, range=roles), legend=None),
         )
     )
-    return Picture(alt.layer(pictures, said).properties(width=across, height=down))
+    return Picture(alt.layer(pictures, captions).properties(width=across, height=down))
 
 
 def _address(image: Shown) -> str:

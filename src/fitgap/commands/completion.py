@@ -67,7 +67,7 @@ def _values_of_setting(key: str) -> Iterator[str]:
 
 
 class _Bash(BashComplete):
-    """Bash takes ``optimizer=a`` for three words; they are one, and it wants the last completed."""
+    """Completes overrides in bash, which splits ``optimizer=a`` into three words."""
 
     # No space after `optimizer=`, where the value follows.
     source_template = BashComplete.source_template.replace(

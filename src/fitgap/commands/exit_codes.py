@@ -69,7 +69,7 @@ def _need_files() -> None:
 
 
 def _end_without_reader() -> int:
-    """Answer that `command | head` has closed the pipe: nobody misses what is not read."""
+    """Return the exit code if ``command | head`` has closed the pipe, which is no error."""
     # Python would complain once more while it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return OK
@@ -89,8 +89,8 @@ def report(error: BaseException) -> int:
     The traceback comes before it if the person set ``HYDRA_FULL_ERROR=1``.
     """
     if _SHOWS_TRACEBACK:
-        told = "".join(traceback.format_exception(error))
-        warn(without_secrets(plain(told, most=_MOST_OF_TRACEBACK)).rstrip("\n"))
+        trace = "".join(traceback.format_exception(error))
+        warn(without_secrets(plain(trace, most=_MOST_OF_TRACEBACK)).rstrip("\n"))
     if isinstance(error, KeyboardInterrupt):
         warn("interrupted")
         return INTERRUPTED

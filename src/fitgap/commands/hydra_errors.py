@@ -86,7 +86,7 @@ def _no_such_option(group: str, option: str, options: Sequence[str]) -> str:
 
 
 def _as_text(override: str) -> str:
-    """Say how a value is typed that is meant as plain text."""
+    """Return how to write a value that is meant as plain text."""
     key, sign, value = override.partition("=")
     if not value:
         return ""

@@ -29,7 +29,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
         start=learning_curve.START,
     )
     found = learning_curve.curve(results.runs)
-    told = learning_curve.forecast(found)
+    forecast = learning_curve.forecast(found)
     title = sweep_results.title(results)
     console = Console()
     console.print(Text(title, style="bold"))
@@ -41,14 +41,14 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
         figures = (learning_curve_text.with_interval(point.scores[name]) for name in columns)
         table.add_row(f"{point.samples:,}", *figures, str(len(point.errors)))
     console.print(table)
-    for sentence in learning_curve_text.in_words(found, told):
+    for sentence in learning_curve_text.in_words(found, forecast):
         console.print(Text(sentence))
     for note in learning_curve_text.notes(found, missing=results.missing):
         console.print(Text(f"Note: {note}"))
-    text = learning_curve_text.to_markdown(found, told, title=title, missing=results.missing)
+    text = learning_curve_text.to_markdown(found, forecast, title=title, missing=results.missing)
 
     from fitgap.report import learning_curve_chart
 
-    picture = learning_curve_chart.draw(found, told, title=title)
+    picture = learning_curve_chart.draw(found, forecast, title=title)
     sweep_results.write(results, output, name="learning_curve", text=text, picture=picture)
     say(f"written: {output}/learning_curve.md, learning_curve.png, learning_curve.svg")

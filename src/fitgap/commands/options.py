@@ -16,7 +16,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class Choice(click.Choice[str]):
-    """One of some words; a misspelt one is answered with the nearest."""
+    """A choice of some words; the error for a misspelt word names the nearest one."""
 
     def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 (click's signature)
         """Return what is wrong, in the words of all other messages."""
@@ -95,7 +95,7 @@ uri = click.option(
 
 
 def trust(record: str) -> Decorator:
-    """Return the option ``--trust`` of a command that makes objects of what a record names."""
+    """Return the option ``--trust`` of a command that builds the objects that a record names."""
     return click.option(
         "--trust",
         multiple=True,
@@ -153,7 +153,7 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         from fitgap.comparison.query import Query
 
-        asked = Query(
+        query = Query(
             sort=sort,
             where=tuple(where),
             by=tuple(by),
@@ -164,7 +164,7 @@ def query(command: Callable[..., Any]) -> Callable[..., Any]:
         )
         # What is read and compared lives until the end.
         with heavy_imports.paused_garbage_collection():
-            return command(query=asked, **others)
+            return command(query=query, **others)
 
     for option in (uri, sweep, these_images, margin, metric, by, where, sort, experiment):
         option(with_query)

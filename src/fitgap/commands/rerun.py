@@ -61,7 +61,7 @@ def _print_differences(differences: "Sequence[Difference]") -> None:
 
 def _print_comparison(what: str, compared: int, different: Mapping[str, str]) -> None:
     say(f"{what}: {compared - len(different)} of {compared} equal bit for bit")
-    for name, said in list(different.items())[:MOST_SHOWN]:
-        say(f"  {name}: {said}")
+    for name, difference in list(different.items())[:MOST_SHOWN]:
+        say(f"  {name}: {difference}")
     if len(different) > MOST_SHOWN:
         say(f"  and {len(different) - MOST_SHOWN} more")

@@ -128,7 +128,7 @@ def effect_metrics(section: Section) -> tuple[str, ...]:
 def _rows(
     key: str, runs: Sequence[StoredRun], *, keys: Sequence[str]
 ) -> list[tuple[str, Sequence[StoredRun], str]]:
-    """Return a setting with its runs; of what comes with an option, one for each with a choice."""
+    """Return a setting with its runs; an option's setting once for each option where it varies."""
     group, dot, _ = key.partition(".")
     if not (dot and group in GROUPS and group in keys):
         return [(key, runs, "")]

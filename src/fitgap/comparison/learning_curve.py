@@ -83,7 +83,7 @@ class Curve:
 
     @property
     def splits(self) -> int:
-        """How many there are."""
+        """The number of different splits."""
         return len(set(self.split_of.values())) or 1
 
     def by_split(self, values: Mapping[Hashable, float]) -> dict[Hashable, list[float]]:
@@ -99,7 +99,7 @@ class Curve:
         return estimate(list(values.values()))
 
     def figure(self, error: "float | Floats") -> "float | Floats":
-        """Return the validation figure of which an error is so far from the best possible one."""
+        """Return the validation figure whose distance from the best possible one is an error."""
         return (self.metric.best or 0.0) - self.metric.direction * error
 
 
@@ -203,9 +203,9 @@ def forecast(found: Curve) -> Forecast:
         doubt = f"{found.metric.name} has no best value, which a law would lead to"
         return replace(of_all, law=None, gain=None, doubt=doubt)
     for start in range(len(found.points)):
-        told = _forecast(found, found.points[start:])
-        if told.doubt is None:
-            return told
+        shortened = _forecast(found, found.points[start:])
+        if shortened.doubt is None:
+            return shortened
     return of_all
 
 

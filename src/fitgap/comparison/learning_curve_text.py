@@ -5,20 +5,20 @@ from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
 from fitgap.store.recorded_metrics import KnownMetric
 
 
-def in_words(found: Curve, told: Forecast) -> list[str]:
+def in_words(found: Curve, forecast: Forecast) -> list[str]:
     """Return the answer in sentences.
 
     Parameters
     ----------
     found
         The learning curve as measured.
-    told
+    forecast
         What twice the data would bring.
     """
     last, name = found.points[-1], f"val/{found.metric.name}"
     sentences = []
-    if told.gain is not None and told.law is not None:
-        gain, now = told.gain, float(told.law.error(last.samples))
+    if forecast.gain is not None and forecast.law is not None:
+        gain, now = forecast.gain, float(forecast.law.error(last.samples))
         sentences.append(
             f"Twice the data ({2 * last.samples:,} training samples instead of {last.samples:,}) "
             f"would bring {name} from {found.figure(now):.4f} to about "
@@ -28,8 +28,8 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
         if gain.low is not None and gain.low <= 0:
             sentences.append("The interval contains zero: more data may bring nothing.")
     else:
-        sentences.append(f"What twice the data would bring cannot be predicted: {told.doubt}.")
-    if told.gain is not None:
+        sentences.append(f"What twice the data would bring cannot be predicted: {forecast.doubt}.")
+    if forecast.gain is not None:
         over = (
             f"The law is fitted to each of {found.splits} splits, and the interval is over them, "
             "for data like these. "
@@ -40,17 +40,17 @@ def in_words(found: Curve, told: Forecast) -> list[str]:
             f"{over}The interval holds for curves that continue as a power law, with or without a "
             "floor; it does not foresee a curve that bends in another way."
         )
-    if told.law is not None:
-        law = told.law
+    if forecast.law is not None:
+        law = forecast.law
         floor = f"{law.floor:.4g} + " if len(law.covariance) == 3 else ""
         sentences.append(
             f"Power law: {_of_error(found.metric)} = {floor}{law.factor:.3g} · "
             f"n^-{law.exponent:.3f}, fitted to "
-            f"{sum(point.samples >= told.first for point in found.points)} sizes from "
-            f"{told.first:,} samples on, scatter {100 * law.scatter:.1f} %."
+            f"{sum(point.samples >= forecast.first for point in found.points)} sizes from "
+            f"{forecast.first:,} samples on, scatter {100 * law.scatter:.1f} %."
         )
-    if told.last_doubling is not None:
-        small, large, gain = told.last_doubling
+    if forecast.last_doubling is not None:
+        small, large, gain = forecast.last_doubling
         interval = (
             f" (95 % interval of the gain: {gain.low:+.4f} to {gain.high:+.4f}, paired over "
             + (f"{found.splits} splits)" if gain.covers == SPLITS else f"{gain.n} seeds)")
@@ -69,21 +69,21 @@ def _change(gain: Estimate) -> str:
 
 
 def _of_error(metric: KnownMetric) -> str:
-    """Return what a law is of: the distance of a figure from its best value."""
+    """Return the name of what a power law describes: a figure's distance from its best value."""
     name, best = f"val/{metric.name}", metric.best or 0.0
     if metric.direction > 0:
         return f"{best:g} - {name}"
     return f"{name} - {best:g}" if best else name
 
 
-def to_markdown(found: Curve, told: Forecast, *, title: str, missing: int) -> str:
+def to_markdown(found: Curve, forecast: Forecast, *, title: str, missing: int) -> str:
     """Return the figures by number of samples, and what follows from them, as Markdown.
 
     Parameters
     ----------
     found
         The learning curve as measured.
-    told
+    forecast
         What twice the data would bring.
     title
         Of the page.
@@ -100,13 +100,13 @@ def to_markdown(found: Curve, told: Forecast, *, title: str, missing: int) -> st
     for point in found.points:
         figures = " | ".join(with_interval(point.scores[name]) for name in columns)
         lines.append(f"| {point.samples:,} | {figures} | {len(point.errors)} |")
-    lines += ["", *in_words(found, told), "", *notes(found, missing=missing), ""]
+    lines += ["", *in_words(found, forecast), "", *notes(found, missing=missing), ""]
     return "\n".join(lines)
 
 
 def notes(found: Curve, *, missing: int) -> list[str]:
     """Return what a reader must know about the figures."""
-    told = [
+    sentences = [
         "Figures: mean ± half the width of its 95 % interval (Student's t) over n seeds. All sizes "
         "share the validation samples, and each smaller training set is part of every larger one; "
         "the seeds draw initial weights and batch order, not the samples, so that other samples "
@@ -118,8 +118,8 @@ def notes(found: Curve, *, missing: int) -> list[str]:
         "larger one."
     ]
     if missing:
-        told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
-    return told
+        sentences.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
+    return sentences
 
 
 def with_interval(score: Estimate) -> str:

@@ -196,13 +196,13 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
             "The margin is less than one validation sample: no comparison can show so little, so "
             "no group is called equivalent. Take a larger --margin or more samples."
         )
-    held = [
+    compared = [
         group.against_best
         for section in sections
         for group in section.groups
         if group.against_best is not None
     ]
-    against = [one for one in held if one.word is None]
+    against = [one for one in compared if one.word is None]
     for number, why in (
         (sum(not one.common for one in against), "they have no replicate in common with the first"),
         (
@@ -216,11 +216,11 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
     ):
         if number:
             notes.append(f"Groups that are not tested, because {why}: {number}.")
-    bounded = [one for one in held if one.covers == IMAGES and not one.by_image and one.word]
+    bounded = [one for one in compared if one.covers == IMAGES and not one.by_image and one.word]
     if bounded:
         notes.append(
             "Groups that could not be compared with the first image by image: "
-            f"{len(bounded)} of {len(held)}. Their intervals are wider, since they take in the "
+            f"{len(bounded)} of {len(compared)}. Their intervals are wider, since they take in the "
             "largest uncertainty that the samples can bring. Either their runs did not record "
             f"which validation samples they got right, or they rank after the "
             f"first {MOST_BY_IMAGE}."
@@ -272,7 +272,7 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
 
 
 def _on_figures(sections: "Sequence[Section]", *, by: str, groups: int) -> list[str]:
-    """Say which figures of the ranking's metric are none, or no sure ones."""
+    """Return notes on runs whose figure in the ranking's metric is missing or not reliable."""
     notes = []
     figures = [
         (group, group.metrics.get(section.sort or by), section.sort is not None)
@@ -291,11 +291,11 @@ def _on_figures(sections: "Sequence[Section]", *, by: str, groups: int) -> list[
             f"Groups whose runs all have the same {by}: {equal} of {groups}. They have no "
             "interval: a spread of nothing says that figures are coarse, not that they are certain."
         )
-    lacking = sum(
+    missing = sum(
         len(group.runs) - (found.n + found.not_finite if found else 0)
         for group, found, is_ranked in figures
         if is_ranked
     )
-    if lacking:
-        notes.append(f"Runs without {by}, which do not count in its mean: {lacking}.")
+    if missing:
+        notes.append(f"Runs without {by}, which do not count in its mean: {missing}.")
     return notes

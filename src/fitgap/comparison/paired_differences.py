@@ -34,12 +34,12 @@ class Figures:
 
     @property
     def mean(self) -> float:
-        """Over splits and blocks."""
+        """The mean over splits and blocks."""
         return fmean(self.values.values())
 
     @property
     def splits(self) -> int:
-        """How many there are."""
+        """The number of different splits."""
         return len({split for split, _ in self.values})
 
 
@@ -52,9 +52,9 @@ class Differences:
     units
         One per split, or per seed of one split.
     common
-        Replicates that both groups have.
+        How many replicates both groups have.
     splits
-        Of which these are.
+        How many splits these replicates are of.
     over_splits
         Whether units are splits.
     image_variance

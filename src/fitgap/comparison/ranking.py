@@ -110,7 +110,7 @@ def compare(
 
 
 def _is_run(run: StoredRun) -> bool:
-    """Tell a run, whoever logged it, from a sweep's parent and from a run to debug."""
+    """Tell whether a record is a run to compare, not a sweep's parent run and not a debug run."""
     return run.tags.get(ROLE_TAG, "run") == "run"
 
 

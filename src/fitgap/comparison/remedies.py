@@ -246,7 +246,7 @@ def notes(found: Found, *, missing: int) -> list[str]:
             "overlap (Nadeau and Bengio): it holds for data like these",
         )
     )
-    told = [
+    sentences = [
         f"Changes are in {found.metric.name}{phrase}, of which {wanted} is better, against the "
         f"baseline's run of the same {shared}; in brackets, or half of it behind ±, their interval "
         f"by Student's t over {scope}.",
@@ -255,10 +255,12 @@ def notes(found: Found, *, missing: int) -> list[str]:
         "if no remedy has an effect, at most one such table in twenty shows a difference.",
     ]
     if missing:
-        told.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
+        sentences.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
     if not_finite := sum(one.val.not_finite for one in found.rows):
-        told.append(f"Runs whose figures are not finite numbers and do not count: {not_finite}.")
-    return told
+        sentences.append(
+            f"Runs whose figures are not finite numbers and do not count: {not_finite}."
+        )
+    return sentences
 
 
 def in_words(change: Estimate, *, short: bool = False) -> str:
@@ -269,9 +271,9 @@ def in_words(change: Estimate, *, short: bool = False) -> str:
     >>> in_words(estimate([0.01, 0.01, 0.04]), short=True)
     '+0.0200 ± 0.0430'
     """
-    told = f"{change.mean:+.4f}"
+    mean = f"{change.mean:+.4f}"
     if change.low is None or change.high is None:
-        return told
+        return mean
     if short:
-        return f"{told} ± {(change.high - change.low) / 2:.4f}"
-    return f"{told} [{change.low:+.4f}, {change.high:+.4f}]"
+        return f"{mean} ± {(change.high - change.low) / 2:.4f}"
+    return f"{mean} [{change.low:+.4f}, {change.high:+.4f}]"

@@ -158,7 +158,7 @@ def _replicate(run: StoredRun, keys: Sequence[str]) -> Replicate:
 def _lost(
     groups: Iterable[Sequence[StoredRun]], failed: Sequence[StoredRun], *, keys: Sequence[str]
 ) -> list[int]:
-    """Count what failed of each group's settings and data, and was not made good by another run."""
+    """Count the failed replicates of each group that no other run has replaced."""
     of_settings: dict[tuple[str | None, ...], set[tuple[Replicate, object]]] = {}
     for run in failed:
         replicate = _replicate(run, keys)

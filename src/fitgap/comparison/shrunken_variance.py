@@ -38,7 +38,7 @@ class Prior:
 
 
 def prior_of(groups: Sequence[Mapping[Hashable, float]]) -> Prior:
-    """Return what groups say of the variance, of those that have all units of the first.
+    """Estimate the variance from the groups that have all units of the first group.
 
     Parameters
     ----------

@@ -174,7 +174,7 @@ def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[Ag
 
 
 def flattery(num_groups: int, standard_error: float) -> float:
-    """Return how much better than it is the best of several equal groups looks, at most.
+    """Return how much too good the best of several equal groups looks on average, at most.
 
     Parameters
     ----------

@@ -212,27 +212,27 @@ def _interval(variance: float, degrees: int) -> tuple[float, float]:
 
 def in_words(found: Components) -> list[str]:
     """Return what follows for the next runs, a sentence each."""
-    told = []
+    sentences = []
     of_split = 1 - found.seed / math.fsum(found.parts.values())
     if found.split is None:
-        told.append("One split: what another one would change is not known (split.seed).")
+        sentences.append("One split: what another one would change is not known (split.seed).")
     elif of_split > 0.5:
-        told.append(
+        sentences.append(
             f"{100 * of_split:.0f} % of the variance of {found.metric} is the split's: more splits "
             "tell more than more seeds."
         )
     else:
-        told.append(
+        sentences.append(
             f"{100 * (1 - of_split):.0f} % of the variance of {found.metric} is the seed's: more "
             "seeds of each split help."
         )
     if found.split and found.common is not None and found.seeds_apart:
-        told.append(
+        sentences.append(
             f"{100 * found.common / found.split:.0f} % of what splits change is common to all "
             "groups: differences within splits are free of it."
         )
     if found.split is not None and not found.seeds_apart:
-        told.append(
+        sentences.append(
             "One seed a split: what a split does to single groups counts as the seed's (seed=0,1)."
         )
-    return told
+    return sentences

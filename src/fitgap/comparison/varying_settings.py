@@ -59,8 +59,8 @@ def deciding_keys(runs: Sequence[StoredRun]) -> tuple[str, ...]:
         key for key in without_volatile(names) if key not in (*DERIVED, *REPLICATE_KEYS)
     )
     # What `auto` chose follows from the other settings, so it tells nothing where all left it so.
-    asked = [key for key in decide if _differ(run.params.get(key) for run in runs)]
-    return tuple(key for key in asked if _differ(setting_of(run, key) for run in runs))
+    varying = [key for key in decide if _differ(run.params.get(key) for run in runs)]
+    return tuple(key for key in varying if _differ(setting_of(run, key) for run in runs))
 
 
 def _differ(values: Iterator[str | None]) -> bool:

@@ -1,4 +1,4 @@
-"""Notice own code that was edited after this process imported it, which still runs as before."""
+"""Detect own code that was edited after its import: this process still runs the old code."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ _imported: dict[str, tuple[object, str]] = {}
 
 
 def remember_imported() -> None:
-    """Remember what the files that were looked at do now, of those that are imported by now."""
+    """Remember the fingerprint of each checked file whose module this process has now imported."""
     for module in map(module_name, _looked_at):
         spec = getattr(sys.modules.get(module), "__spec__", None)
         path = module_file(module) if spec is not None else None
@@ -25,12 +25,12 @@ def remember_imported() -> None:
 
 
 def refuse(texts: Mapping[str, str]) -> None:
-    """Refuse to take a file for what runs, if this process has imported what it was before.
+    """Refuse a file that was edited after this process imported it.
 
     Parameters
     ----------
     texts
-        Source per file, as of `fitgap.config.own_code.OwnCode`; from now on they are looked at.
+        Source by file, as in `fitgap.config.own_code.OwnCode`; the files are checked from now on.
 
     Raises
     ------

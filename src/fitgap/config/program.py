@@ -1,4 +1,4 @@
-"""How messages call the command ``fitgap``."""
+"""The name of the command ``fitgap`` in messages."""
 
 import functools
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @functools.cache
 def name(folder: Path | None = None) -> str:
-    """Return what a shell in a folder, or in this one, takes for ``fitgap``.
+    """Return how to call ``fitgap`` in a shell, from a folder or from the present one.
 
     That is ``fitgap`` where the PATH leads to this environment's, else the path to it, as
     ``.venv/bin/fitgap``; of an environment without it, ``python -m fitgap`` in full.

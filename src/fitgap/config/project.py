@@ -24,8 +24,8 @@ def folder() -> Path:
     It is ``$FITGAP_PROJECT`` if that is set, else the nearest folder from the working directory
     upwards that holds ``conf/`` or ``.fitgap/``, else the working directory.
     """
-    if told := os.environ.get(VARIABLE):
-        return Path(told).absolute()
+    if given := os.environ.get(VARIABLE):
+        return Path(given).absolute()
     here = Path.cwd()
     for candidate in (here, *here.parents):
         if any((candidate / mark).is_dir() for mark in MARKS):
@@ -44,7 +44,7 @@ def state_folder() -> Path:
 
 
 def record_folder(uri: str) -> Path:
-    """Return where the files beside a record lie: at an SQLite database, else in the project."""
+    """Return the folder of a record's files: that of its SQLite database, or the project folder."""
     from sqlalchemy.engine import make_url
 
     url = make_url(uri) if uri.startswith("sqlite") else None

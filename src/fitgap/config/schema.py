@@ -26,7 +26,7 @@ class DatasetConfig:
 
 @dataclass
 class PublishedConfig(DatasetConfig):
-    """A dataset that everybody has the same bytes of; ``data_dir`` is looked in first."""
+    """A published dataset, with known checksums; ``data_dir`` is searched first."""
 
     data_dir: str | None = None
 

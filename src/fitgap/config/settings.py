@@ -1,4 +1,4 @@
-"""The settings of one experiment: from what Hydra composed to a checked `Config`, and plain.
+"""The settings of one experiment: composed by Hydra, as a checked `Config`, and as plain values.
 
 The schema is `fitgap.config.schema`, ranges and combinations `fitgap.config.validation`. None of
 them imports TensorFlow: a wrong request must be answered before that takes its seconds. What needs

@@ -60,10 +60,10 @@ def find_roles(names: Sequence[str], keys: Mapping[str, str] | None) -> dict[str
         If x_train or y_train is not found, one of a pair is missing, or two names fit one role.
     """
     roles = dict(keys or {})
-    for asked, name in roles.items():
+    for key, name in roles.items():
         if name not in names:
             raise RequestError(
-                f"dataset.keys.{asked}={name}: the file has {listed(names)}"
+                f"dataset.keys.{key}={name}: the file has {listed(names)}"
                 f"{did_you_mean(name, names)}"
             )
     for name in names:

@@ -59,41 +59,41 @@ def stored(array: NDArray[Any], *, stays: bool = False) -> Stored:
     )
 
 
-def refuse_objects(name: str, each: Stored) -> None:
+def refuse_objects(name: str, array: Stored) -> None:
     """Raise a `RequestError` if an array holds Python objects.
 
     Parameters
     ----------
     name
         Of the array, for the message.
-    each
+    array
         As found in a file.
     """
-    if each.dtype.hasobject:
+    if array.dtype.hasobject:
         raise RequestError(
             f"{name} holds Python objects, which are never loaded; save {name}.astype(str) or "
             f"{name}.astype(float) in its place"
         )
 
 
-def check_form(name: str, each: Stored, config: ArraysConfig) -> None:
+def check_form(name: str, array: Stored, config: ArraysConfig) -> None:
     """Raise a `RequestError` if an array cannot be inputs, because of its type or shape.
 
     Parameters
     ----------
     name
         Of the array, for the message.
-    each
+    array
         As found in a file.
     config
         Of the dataset; ``layout`` is used.
     """
-    refuse_objects(name, each)
-    shape = each.shape
-    if each.dtype.kind not in "uifb":
-        is_text = each.dtype.kind in "US"
+    refuse_objects(name, array)
+    shape = array.shape
+    if array.dtype.kind not in "uifb":
+        is_text = array.dtype.kind in "US"
         way_out = "; columns of text are read from a table (dataset=table)" if is_text else ""
-        raise RequestError(f"{name} must hold numbers, got {each.dtype}{way_out}")
+        raise RequestError(f"{name} must hold numbers, got {array.dtype}{way_out}")
     if len(shape) not in (1, 2, 3, 4) or 0 in shape[1:]:
         raise RequestError(
             f"{name} must be of shape (n, height, width), (n, height, width, channels), "
@@ -139,9 +139,9 @@ class Form:
             return (n, height, width, channels)
         return stored_shape
 
-    def is_as_stored(self, each: Stored) -> bool:
+    def is_as_stored(self, array: Stored) -> bool:
         """Tell whether the values stay as they are."""
-        return (each.dtype, each.shape) == (self.dtype, self.shape(each.shape))
+        return (array.dtype, array.shape) == (self.dtype, self.shape(array.shape))
 
     def apply(self, block: NDArray[Any]) -> NDArray[Any]:
         """Return some rows as a network gets them."""
@@ -186,8 +186,8 @@ def form_of(inputs: Mapping[str, Stored], config: ArraysConfig, roles: Mapping[s
     if whole and 1 < highest <= 255:
         return replace(uint8, notes=(f"{shown}: taken as bytes",))
     if highest <= 1 and all(fact.are_bytes for fact in facts):
-        said = f"{shown}: taken as bytes divided by 255"
-        return replace(uint8, scale=255.0, notes=(said,))
+        note = f"{shown}: taken as bytes divided by 255"
+        return replace(uint8, scale=255.0, notes=(note,))
     return replace(float32, notes=(f"{shown}: normalised",))
 
 
@@ -210,9 +210,9 @@ class _Range:
     are_bytes: bool  # as multiples of 1/255
 
 
-def _range_of(name: str, each: Stored) -> _Range:
+def _range_of(name: str, array: Stored) -> _Range:
     lowest, highest, is_whole, are_bytes, first = np.inf, -np.inf, True, True, 0
-    for block in each.blocks():
+    for block in array.blocks():
         with np.errstate(over="ignore"):
             values = block.astype(np.float32)
         finite = np.isfinite(values)
@@ -235,12 +235,12 @@ def _range_of(name: str, each: Stored) -> _Range:
     return _Range(float(lowest), float(highest), is_whole, are_bytes)
 
 
-def loaded(each: Stored, form: Form, *, name: str, key: str) -> Images:
+def loaded(array: Stored, form: Form, *, name: str, key: str) -> Images:
     """Return the values of an array in memory, or mapped from its file if they are used unchanged.
 
     Parameters
     ----------
-    each
+    array
         As found in a file.
     form
         How the values are read.
@@ -248,22 +248,22 @@ def loaded(each: Stored, form: Form, *, name: str, key: str) -> Images:
         Not used; they are there because `streamed` takes them.
     """
     del name, key
-    if each.mapped is not None and form.is_as_stored(each):
-        return disk_arrays.DiskRows(each.mapped)
-    x = np.empty(form.shape(each.shape), form.dtype)
+    if array.mapped is not None and form.is_as_stored(array):
+        return disk_arrays.DiskRows(array.mapped)
+    x = np.empty(form.shape(array.shape), form.dtype)
     first = 0
-    for block in each.blocks():
+    for block in array.blocks():
         x[first : first + len(block)] = form.apply(block)
         first += len(block)
     return x
 
 
-def streamed(each: Stored, form: Form, *, name: str, key: str) -> Images:
+def streamed(array: Stored, form: Form, *, name: str, key: str) -> Images:
     """Return the values of an array from a file of the cache, which is written if it is missing.
 
     Parameters
     ----------
-    each
+    array
         As found in a file.
     form
         How the values are read.
@@ -277,7 +277,7 @@ def streamed(each: Stored, form: Form, *, name: str, key: str) -> Images:
     RequestError
         If the array is stored column by column.
     """
-    if not each.is_streamable:
+    if not array.is_streamable:
         raise RequestError(
             f"{name} is stored column by column and too large for training.memory_limit_mb; "
             "save np.ascontiguousarray of it"
@@ -285,6 +285,6 @@ def streamed(each: Stored, form: Form, *, name: str, key: str) -> Images:
     digest = hashlib.sha256(f"{key} {form}".encode()).hexdigest()
     path = disk_arrays.cache_file(f"{digest}.npy")
     if not path.is_file():
-        rows = (form.apply(block) for block in each.blocks())
-        disk_arrays.write(path, rows, shape=form.shape(each.shape), dtype=form.dtype)
+        rows = (form.apply(block) for block in array.blocks())
+        disk_arrays.write(path, rows, shape=form.shape(array.shape), dtype=form.dtype)
     return disk_arrays.read(path, into_memory=False)

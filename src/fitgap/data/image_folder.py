@@ -98,8 +98,8 @@ def read(
     ]
     notes += [note for part in found.values() for note in part.notes]
     if config.skip_unreadable:
-        found, said = _readable(config, found, shape)
-        notes += said
+        found, left_out = _readable(config, found, shape)
+        notes += left_out
     paths = [path for part in found.values() for path in part.paths]
     images = _decoded(config, paths, shape, key, memory_limit)
     numbers = {part: len(each.paths) for part, each in found.items()}
@@ -122,11 +122,11 @@ def read(
     return Parts(whole, test, tuple(notes))
 
 
-def _counted(said: str, names_of_parts: Sequence[Sequence[str]]) -> list[str]:
+def _counted(phrase: str, names_of_parts: Sequence[Sequence[str]]) -> list[str]:
     names = sorted({name for names in names_of_parts for name in names})
     more = ", ..." if len(names) > _MOST_NAMED else ""
     shown = ", ".join(names[:_MOST_NAMED])
-    return [f"{said.format(len(names))} ({shown}{more})"] if names else []
+    return [f"{phrase.format(len(names))} ({shown}{more})"] if names else []
 
 
 def _split_columns(parts: Sequence[Found], columns: SplitColumns) -> dict[str, Any]:
@@ -160,8 +160,8 @@ def _readable(
         raise RequestError(f"dataset.path={config.path}: no image of {lost[0]!r} can be read")
     total = sum(len(part.paths) for part in found.values())
     shown = "; ".join(list(broken.values())[:_MOST_NAMED])
-    said = f"left out: {len(broken)} of {total} images, which cannot be read: {shown}"
-    return kept, [said]
+    note = f"left out: {len(broken)} of {total} images, which cannot be read: {shown}"
+    return kept, [note]
 
 
 def _decoded(

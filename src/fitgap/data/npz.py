@@ -108,12 +108,12 @@ def _name(member: zipfile.ZipInfo) -> str:
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Stored:
     with archive.open(member) as file:
         shape, fortran_order, dtype = _read_header(file)
-        held = member.file_size - file.tell()
-    promised = math.prod(shape) * dtype.itemsize
-    if promised != held and not dtype.hasobject:
+        actual = member.file_size - file.tell()
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != actual and not dtype.hasobject:
         raise RequestError(
-            f"{_name(member)} is damaged: shape {shape} of {dtype} is {promised} bytes, and it has "
-            f"{held}"
+            f"{_name(member)} is damaged: shape {shape} of {dtype} is {declared} bytes, and it has "
+            f"{actual}"
         )
 
     def whole() -> Iterator[NDArray[Any]]:

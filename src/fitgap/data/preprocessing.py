@@ -1,4 +1,4 @@
-"""What a network gets of a table's columns: gaps filled, categories as columns of 0 and 1.
+"""The columns of a table as a network takes them: gaps filled, categories as columns of 0 and 1.
 
 Where a network learns a vector for each category, the column becomes one of numbers from 0:
 unknown, the categories, missing. A column of texts becomes as many columns as words are used of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ColumnEncoding:
-    """What becomes of one column.
+    """How one column is encoded.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class ColumnEncoding:
 
 @dataclass(frozen=True)
 class Embedded:
-    """Columns of what the network gets that hold the number of a category or of words.
+    """Columns of the network's input that hold numbers of categories or of words.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Embedded:
 
 
 def learn(x: NDArray[np.float32], columns: Sequence[Column]) -> tuple[ColumnEncoding, ...]:
-    """Learn from the training partition what becomes of each column.
+    """Learn from the training partition how each column is encoded.
 
     Parameters
     ----------

@@ -141,9 +141,9 @@ def read(name: str, folder: Path | None) -> tuple[Arrays, str]:
 
 def data_dir(config: DatasetConfig) -> Path | None:
     """Return the data directory that is set, if one is, having made sure that it exists."""
-    asked_for = config.data_dir if isinstance(config, PublishedConfig) else None
+    chosen = config.data_dir if isinstance(config, PublishedConfig) else None
     for setting, value in (
-        ("dataset.data_dir", asked_for),
+        ("dataset.data_dir", chosen),
         ("FITGAP_DATA_DIR", os.environ.get("FITGAP_DATA_DIR")),
     ):
         if value:

@@ -1,4 +1,4 @@
-"""Refusing pipes and devices, whose reader would wait for ever, where a file is read."""
+"""Refuse pipes and devices where a file is expected: reading them would wait for ever."""
 
 from pathlib import Path
 

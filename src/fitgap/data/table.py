@@ -84,10 +84,10 @@ def read(
         for each in read_files.values():
             table_columns.check_columns(each, first, targets)
         for setting, each in read_files.items():
-            read_files[setting], said = _with_targets(each, targets, config)
-            notes += said
-        chosen, said = table_columns.choose(read_files["path"], config, targets, columns)
-        notes += said
+            read_files[setting], left_out = _with_targets(each, targets, config)
+            notes += left_out
+        chosen, left_out = table_columns.choose(read_files["path"], config, targets, columns)
+        notes += left_out
         kinds = table_columns.kinds_of(list(read_files.values()), chosen, config)
         parts = {
             setting: _part(each, kinds, config, targets, columns)
@@ -113,10 +113,10 @@ def read(
     by_name = by_column(np.asarray(train.x), train.columns)
     missing = {column.name: int(np.isnan(values).sum()) for column, values in by_name}
     if any(missing.values()):
-        said = [f"{name} {count}" for name, count in missing.items() if count]
+        counts = [f"{name} {count}" for name, count in missing.items() if count]
         notes.append(
-            f"missing values: {', '.join(said[:6])}{', ...' if len(said) > 6 else ''}; filled by "
-            "the training partition's median, or a category of their own"
+            f"missing values: {', '.join(counts[:6])}{', ...' if len(counts) > 6 else ''}; "
+            "filled by the training partition's median, or a category of their own"
         )
     return Parts(train, parts.get("test_path"), tuple(notes), format=form)
 
@@ -215,7 +215,7 @@ def _values(each: File, column: Column) -> NDArray[np.float32]:
 def _with_targets(
     each: File, targets: Sequence[str], config: TableConfig
 ) -> tuple[File, list[str]]:
-    """Leave out the rows without a target, which is said, or refuse them."""
+    """Leave out the rows without a target, with a note, or refuse them."""
     own = [str(word) for word in config.missing or ()]
     is_left_out = np.zeros(len(each.rows), np.bool_)
     for target in targets:

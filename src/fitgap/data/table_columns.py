@@ -47,19 +47,19 @@ class File:
         return f"{self.path.name}, row {self.rows[row]}"
 
 
-def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
+def check_columns(file: File, first: File, targets: Sequence[str]) -> None:
     """Refuse a file that lacks the targets, the rows, or the columns of the first file.
 
     Parameters
     ----------
-    each
+    file
         The file to check.
     first
         The first file of the dataset.
     targets
         The columns of ``dataset.label``.
     """
-    names = list(each.cells)
+    names = list(file.cells)
     shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     for target in targets:
         if target not in names:
@@ -71,11 +71,11 @@ def check_columns(each: File, first: File, targets: Sequence[str]) -> None:
     if set(names) != set(first.cells):
         odd = sorted(set(names) ^ set(first.cells))[0]
         raise RequestError(
-            f"{each.path.name} must have the columns of {first.path.name}, but {odd!r} is in one "
+            f"{file.path.name} must have the columns of {first.path.name}, but {odd!r} is in one "
             "only"
         )
-    if len(each.cells[names[0]]) == 0:
-        raise RequestError(f"{each.path.name}: there are no rows")
+    if len(file.cells[names[0]]) == 0:
+        raise RequestError(f"{file.path.name}: there are no rows")
 
 
 def _way_out(target: str, names: Sequence[str]) -> str:
@@ -93,13 +93,13 @@ def _way_out(target: str, names: Sequence[str]) -> str:
 
 
 def choose(
-    each: File, config: TableConfig, targets: Sequence[str], columns: SplitColumns
+    file: File, config: TableConfig, targets: Sequence[str], columns: SplitColumns
 ) -> tuple[list[str], list[str]]:
     """Choose the columns of a table that are features.
 
     Parameters
     ----------
-    each
+    file
         The first file of the dataset.
     config
         ``columns``, ``drop``, ``categories``, ``embed`` and ``text_columns`` are used.
@@ -120,7 +120,7 @@ def choose(
     RequestError
         If a named column does not exist, or no feature is left.
     """
-    cells = each.cells
+    cells = file.cells
     named = {setting: getattr(config, setting) for setting in _SETTINGS}
     for setting, names in (named | {"text": config.text_columns}).items():
         for name in names or ():
@@ -140,7 +140,7 @@ def choose(
         return chosen, []
     reasons = {
         name: _why_not(
-            name, each, targets, embeds=name in (*(config.embed or ()), *config.text_columns)
+            name, file, targets, embeds=name in (*(config.embed or ()), *config.text_columns)
         )
         for name in chosen
     }

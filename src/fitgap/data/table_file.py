@@ -92,8 +92,8 @@ def read(
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, config, targets)
     decoded = _decoded(path, config.encoding, usual.encoding)
-    text, said = _lines_of(decoded.text)
-    separator = (config.separator or "").replace("\\t", "\t") or said
+    text, named_separator = _lines_of(decoded.text)
+    separator = (config.separator or "").replace("\\t", "\t") or named_separator
     separator = separator or table_format.separator_of(text, path, usual=usual.separator)
     if separator == " ":  # one or more of them
         text = "\n".join(re.sub(" +", " ", line.strip()) for line in text.splitlines())
@@ -267,18 +267,18 @@ def _parsed(
     }
 
 
-def _reason(said: str, text: str, separator: str, names: Sequence[str]) -> str:
+def _reason(message: str, text: str, separator: str, names: Sequence[str]) -> str:
     """Return what is wrong with a file, in words that name the line."""
-    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said):
+    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
         expected, line, saw = found.groups()
         return (
             f"line {line} has {saw} cells, those before {expected}; take out what stands before "
             f"the header, and quote a cell that holds {name_of(separator)}"
         )
-    if found := re.search(r"EOF inside string starting at row (\d+)", said):
+    if found := re.search(r"EOF inside string starting at row (\d+)", message):
         return f"a quotation mark in line {int(found[1]) + 1} has none that ends its cell"
-    if not said.startswith("Length of header or names"):
-        return said
+    if not message.startswith("Length of header or names"):
+        return message
     first, *others = [(line, row) for line, row in _rows(text, separator) if row]
     longer = ((line, len(row)) for line, row in others if len(row) > len(names))
     line, saw = next(longer, (0, 0))

@@ -1,4 +1,4 @@
-"""Files that would unpack to absurdly more than they hold: made to fill a disk or the memory."""
+"""Refuse archives that would unpack to far more than their size, and fill a disk or the memory."""
 
 from pathlib import Path
 

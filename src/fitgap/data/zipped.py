@@ -1,4 +1,4 @@
-"""A folder of images in a zip file: unpacked once, and not what no folder of images has in it."""
+"""A folder of images in a zip file, which is checked and unpacked once."""
 
 import hashlib
 import shutil

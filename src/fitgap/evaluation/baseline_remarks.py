@@ -46,15 +46,15 @@ def remarks(metrics: Mapping[str, float], *, primary: "Metric", task: str) -> li
     task
         Of the dataset.
     """
-    said = []
+    lines = []
     name = primary.name
     bar = metrics.get(f"{PREFIX}{name}")
     where = "val" if f"val/{name}" in metrics else "test"
     own = metrics.get(f"{where}/{name}")
     if bar is not None and own is not None and primary.direction * (own - bar) <= 0:
-        said.append(
+        lines.append(
             f"{where}/{name} {own:.4f} is no better than {_RULES[task]} (baseline {bar:.4f})"
         )
     if bar is not None and primary.is_share and (warning := misleading(name, bar)):
-        said.append(warning)
-    return said
+        lines.append(warning)
+    return lines

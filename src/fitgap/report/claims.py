@@ -22,13 +22,15 @@ MOST_NAMED = 3  # groups in one sentence
 def method(comparison: Comparison) -> list[str]:
     """Say how the figures, intervals and tests of a ranking are computed, a paragraph each."""
     sections = comparison.sections
-    told = []
+    sentences = []
     if any(_kinds(section) for section in sections):
         covers = dict.fromkeys(text for section in sections for text in coverage(section))
-        told.append(" ".join(["Figures: mean ± half the width of its 95 % interval.", *covers]))
+        sentences.append(
+            " ".join(["Figures: mean ± half the width of its 95 % interval.", *covers])
+        )
     if any(section.has_winner and len(section.groups) > 1 for section in sections):
-        told.append("Tests are against the first, at 5 % for all pairs of groups together.")
-    return [*told, *filter(None, map(_of_images_alone, sections))]
+        sentences.append("Tests are against the first, at 5 % for all pairs of groups together.")
+    return [*sentences, *filter(None, map(_of_images_alone, sections))]
 
 
 def method_in_short(comparison: Comparison) -> list[str]:
@@ -72,27 +74,27 @@ def coverage(section: Section) -> list[str]:
     """Say what the intervals of a section include, and what they do not."""
     metric = section.sort or f"val/{section.primary}"
     kinds = _kinds(section)
-    told = []
+    sentences = []
     if SPLITS in kinds:
-        told.append(
+        sentences.append(
             f"Intervals of {metric} are for data like these: over the splits' means, corrected "
             "for training sets that overlap (Nadeau and Bengio)."
         )
         if _have_one_seed(section):
-            told.append(
+            sentences.append(
                 "All splits have the same seed: what another seed would change in all of them is "
                 "not in the intervals (seed=0,1,2)."
             )
     if IMAGES in kinds:
-        told.append(
+        sentences.append(
             f"Intervals of {metric} are for data like these: seeds and the number of samples; "
             "one split only, so what another one would change is not in them (split.seed)."
         )
     if SEEDS in kinds:
-        told.append(
+        sentences.append(
             f"Intervals of {metric} include seeds only: they hold for these data and this split."
         )
-    return told
+    return sentences
 
 
 def _have_one_seed(section: Section) -> bool:
@@ -107,7 +109,7 @@ def decision(section: Section) -> list[str]:
     rivals = [group for group in section.groups if group.against_best is not None]
     undecided = [group for group in rivals if _word(group) == UNDECIDED]
     shown = undecided[:1] or [group for group in rivals if _word(group) is not None][:1]
-    sentences = [_held_against(section, group) for group in shown]
+    sentences = [_against_first(section, group) for group in shown]
     if len(undecided) > 1:
         sentences.append(_flattered(section, undecided))
     return [sentence for sentence in sentences if sentence]
@@ -125,33 +127,33 @@ def against_baseline(section: Section) -> list[str]:
     if not scored:
         return []
     usual = fmean(bar for *_, bar in scored)
-    told = [
+    sentences = [
         f"The baseline, one prediction for every sample: val/{metric.name} {figure_text(usual)}."
     ]
     behind = [group for group, own, bar in scored if metric.direction * (own - bar) <= 0]
     if behind:
         named = "; ".join(map(label_of, behind[:MOST_NAMED]))
         more = f" and {len(behind) - MOST_NAMED} more" if len(behind) > MOST_NAMED else ""
-        told.append(f"No better than the baseline: {named}{more}.")
+        sentences.append(f"No better than the baseline: {named}{more}.")
     if metric.is_share and (warning := misleading(metric.name, usual)):
-        told.append(f"{warning}.")
-    return told
+        sentences.append(f"{warning}.")
+    return sentences
 
 
 def _word(group: Group) -> str | None:
     return group.against_best.word if group.against_best else None
 
 
-def _held_against(section: Section, group: Group) -> str:
+def _against_first(section: Section, group: Group) -> str:
     against = group.against_best
     if against is None or against.difference is None or against.outperforms is None:
         return ""
     found = against.difference
     first = label_of(section.groups[0])
     mean, low, high = (figure_text(one, sign="+") for one in (found.mean, found.low, found.high))
-    told = f"{first} against {label_of(group)}: {mean} [{low}, {high}] in {section.sort}, "
+    start = f"{first} against {label_of(group)}: {mean} [{low}, {high}] in {section.sort}, "
     if against.word == EQUIVALENT:
-        return f"{told}equivalent within the margin of {section.margin:g}."
+        return f"{start}equivalent within the margin of {section.margin:g}."
     of_what = "split" if against.covers == SPLITS else "seed"
     number = against.splits if against.covers == SPLITS else against.common
     chance = (
@@ -165,11 +167,11 @@ def _held_against(section: Section, group: Group) -> str:
         + "."
     )
     if against.word != UNDECIDED:
-        return f"{told}better. {chance}"
+        return f"{start}better. {chance}"
     assert against.smallest is not None  # whoever tells the chance tells this
     return (
-        f"{told}undecided. {chance} The smallest difference that {number} {of_what}s could show is "
-        f"{figure_text(against.smallest)}. {_what_to_run(section, of_what, against.needed)}"
+        f"{start}undecided. {chance} The smallest difference that {number} {of_what}s could show "
+        f"is {figure_text(against.smallest)}. {_what_to_run(section, of_what, against.needed)}"
     )
 
 

@@ -15,34 +15,39 @@ LAW, NOT_BELIEVED = "power law", "power law (not believed)"
 PARTS = {"train": "training", "val": "validation"}
 
 
-def draw(found: Curve, told: Forecast, *, title: str) -> Picture:
+def draw(found: Curve, forecast: Forecast, *, title: str) -> Picture:
     """Draw the metric and the loss against the number of samples, training and validation.
 
     Parameters
     ----------
     found
         From `fitgap.comparison.learning_curve.curve`.
-    told
+    forecast
         Its law is drawn dotted, beyond the largest size only where it is believed.
     title
         What was trained.
     """
-    law = _law(found, told)
-    panels = [_panel(found, found.metric.name, law=law, told=told), _panel(found, "loss", law=[])]
+    law = _law(found, forecast)
+    panels = [
+        _panel(found, found.metric.name, law=law, forecast=forecast),
+        _panel(found, "loss", law=[]),
+    ]
     return Picture(alt.hconcat(*panels), title)
 
 
-def _law(found: Curve, told: Forecast) -> list[dict[str, Any]]:
+def _law(found: Curve, forecast: Forecast) -> list[dict[str, Any]]:
     """Return the fitted law's figures; up to twice the samples only where it is believed."""
     import numpy as np
 
-    if told.law is None:
+    if forecast.law is None:
         return []
     last = found.points[-1].samples
-    samples = np.geomspace(told.first, 2 * last if told.gain is not None else last, LAW_POINTS)
-    name = LAW if told.gain is not None else NOT_BELIEVED
+    samples = np.geomspace(
+        forecast.first, 2 * last if forecast.gain is not None else last, LAW_POINTS
+    )
+    name = LAW if forecast.gain is not None else NOT_BELIEVED
     return [
-        {"samples": float(n), "mean": float(found.figure(told.law.error(n))), "data": name}
+        {"samples": float(n), "mean": float(found.figure(forecast.law.error(n))), "data": name}
         for n in samples
     ]
 
@@ -52,7 +57,7 @@ def _panel(
     quantity: str,
     *,
     law: Sequence[dict[str, Any]],
-    told: Forecast | None = None,
+    forecast: Forecast | None = None,
 ) -> Any:
     domain = [*PARTS.values(), LAW, NOT_BELIEVED]
     last = law[-1]["data"] if law else ""
@@ -103,8 +108,8 @@ def _panel(
             .mark_line(strokeWidth=1.5)
             .encode(x=x, y=alt.Y("mean:Q", scale=up), color=colour, strokeDash=dash)
         )
-    if told is not None and told.law is not None and told.gain is not None:
-        layers += _twice_the_data(found, told, x=x, up=up)
+    if forecast is not None and forecast.law is not None and forecast.gain is not None:
+        layers += _twice_the_data(found, forecast, x=x, up=up)
     return alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
 
 
@@ -119,8 +124,8 @@ def _rows(found: Curve, quantity: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _twice_the_data(found: Curve, told: Forecast, *, x: Any, up: Any) -> list[Any]:
-    gain, law = told.gain, told.law
+def _twice_the_data(found: Curve, forecast: Forecast, *, x: Any, up: Any) -> list[Any]:
+    gain, law = forecast.gain, forecast.law
     if gain is None or law is None or gain.low is None or gain.high is None:
         return []
     last = found.points[-1].samples

@@ -147,14 +147,14 @@ def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
     shown, names = [], _names(predictions)
     for i, source in enumerate(predictions.sources[: predicted_images.MOST_IMAGES]):
         predicted = names[predictions.predicted[i]]
-        said = f"{predicted}, p = {predictions.confidence[i]:.4f}"
+        caption = f"{predicted}, p = {predictions.confidence[i]:.4f}"
         pixels = predictions.images[i]
         if predictions.labels is None:
-            one = predicted_images.Shown(pixels, (said, plain(Path(str(source)).name)))
+            one = predicted_images.Shown(pixels, (caption, plain(Path(str(source)).name)))
         else:
             is_right = bool(predictions.predicted[i] == predictions.labels[i])
             true = f"image {source}, true: {names[predictions.labels[i]]}"
-            lines = (f"{'✓' if is_right else '✗'} {said}", true)
+            lines = (f"{'✓' if is_right else '✗'} {caption}", true)
             one = predicted_images.Shown(pixels, lines, is_right, is_ink=True)
         shown.append(one)
     return shown

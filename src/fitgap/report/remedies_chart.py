@@ -92,5 +92,5 @@ def _panel(
         ],
     )
     layers = alt.layer(zero.encode(x=alt.X("at:Q", scale=scale)), intervals, dots)
-    said = alt.Title(heading, fontSize=11, fontWeight="normal")  # below the picture's own title
-    return layers.properties(width=WIDTH, height=ROW * max(len(names), 2), title=said)
+    subtitle = alt.Title(heading, fontSize=11, fontWeight="normal")  # below the picture's own title
+    return layers.properties(width=WIDTH, height=ROW * max(len(names), 2), title=subtitle)

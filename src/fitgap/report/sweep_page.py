@@ -49,8 +49,8 @@ def publish(parent: str, plans: Sequence[Plan]) -> None:
     try:
         _publish(parent, plans)
     except Exception as error:
-        said = f"{type(error).__name__}: {first_line(error)}"
-        warn(f"warning: the sweep's own page could not be made: {said}")
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        warn(f"warning: the sweep's own page could not be made: {reason}")
 
 
 def _publish(parent: str, plans: Sequence[Plan]) -> None:

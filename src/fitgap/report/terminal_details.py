@@ -154,7 +154,7 @@ def variance_text(comparison: Comparison, *, form: str) -> str:
     if form == "markdown":
         parts = [
             _markdown(section, variance_table.HEADER, variance_table.rows(one), metric=metric)
-            + "".join(f"\n- {markdown(line)}" for line in variance_table.said(one))
+            + "".join(f"\n- {markdown(line)}" for line in variance_table.sentences(one))
             for section, metric, one in found
         ]
         return "\n\n".join([*parts, markdown(VARIANCE_RULE) + "\n"])
@@ -171,7 +171,7 @@ def print_variance(comparison: Comparison, *, console: Console, explain_rule: bo
     for section, metric, one in _variances(comparison):
         rows = variance_table.rows(one)
         _print(console, section, variance_table.HEADER, rows, wrap=(0,), metric=metric)
-        console.print(Text(" ".join(variance_table.said(one))))
+        console.print(Text(" ".join(variance_table.sentences(one))))
         console.print()
     _print_notes(console, comparison)
     console.print(Text(VARIANCE_RULE if explain_rule else _MORE))

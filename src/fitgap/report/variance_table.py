@@ -11,7 +11,7 @@ NOTHING = (
 )
 
 
-def said(found: Components | None) -> list[str]:
+def sentences(found: Components | None) -> list[str]:
     """Return in sentences what was found."""
     return in_words(found) if found else [NOTHING]
 

@@ -103,7 +103,7 @@ def _optimize(
             done, of = len(study.trials), study.settings.n_trials
             endings.say_search_stopped(done, of=of, command=command)
 
-        with endings.said_if_stopped(say_stopped), live_view.show(watch):
+        with endings.on_interruption(say_stopped), live_view.show(watch):
             while batch := study.ask(batch_size):
                 failed += objective.run(batch)
         say("\n" + "\n".join(results.summary(study)))

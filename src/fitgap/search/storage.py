@@ -55,7 +55,7 @@ def path_for(base: Plan, *, settings: SearchSettings, space: Sequence[Dimension]
     space
         The settings that are searched.
     """
-    beside = checkpoints.path_for("", uri=base.uri, experiment=base.config.tracking.experiment)
+    checkpoint = checkpoints.path_for("", uri=base.uri, experiment=base.config.tracking.experiment)
     decides = {
         "experiment": [base.uri, base.config.tracking.experiment],
         "base": base.identity,
@@ -64,7 +64,7 @@ def path_for(base: Plan, *, settings: SearchSettings, space: Sequence[Dimension]
         "sampler": [settings.sampler, settings.seed, settings.startup_trials],
     }
     digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
-    return beside.parent.with_name("searches") / f"{settings.study or digest}.journal"
+    return checkpoint.parent.with_name("searches") / f"{settings.study or digest}.journal"
 
 
 @contextmanager

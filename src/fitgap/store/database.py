@@ -277,7 +277,7 @@ def _rows(connection: Connection, statement: sa.Select[Any]) -> Iterator[Any]:
 
 
 class _Shared(dict[str, str]):
-    """Texts of a record as they may be shown, by themselves as they were recorded.
+    """The texts of a record as they may be shown, by the text that was recorded.
 
     Thousands of runs repeat the same few keys and values: one string object each keeps the whole
     record of a large sweep small.

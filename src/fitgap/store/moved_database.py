@@ -34,35 +34,35 @@ def follow(database: Path) -> None:
     database
         An existing SQLite file, absolute. One that cannot be written stays as it is.
     """
-    beside = database.with_name(FOLDER)
-    if not beside.is_dir():
+    artifacts = database.with_name(FOLDER)
+    if not artifacts.is_dir():
         return
     address = f"{database.as_uri()}?mode=rw"
     with (
         contextlib.suppress(sqlite3.Error),  # no tables yet, or read-only
         contextlib.closing(sqlite3.connect(address, uri=True, timeout=_LOCK_SECONDS)) as connection,
     ):
-        for former in _former_places(connection, beside):
+        for former in _former_places(connection, artifacts):
             with connection:
                 for table, column in _PLACES:
-                    _replace(connection, table, column, former, beside.as_uri())
+                    _replace(connection, table, column, former, artifacts.as_uri())
 
 
-def _former_places(connection: sqlite3.Connection, beside: Path) -> list[str]:
+def _former_places(connection: sqlite3.Connection, artifacts: Path) -> list[str]:
     """Return the places of experiments whose runs' files lie beside the database instead."""
     found = connection.execute("SELECT experiment_id, artifact_location FROM experiments")
     former: list[str] = []
     for number, place in found.fetchall():
-        if not str(place).startswith("file:") or place == beside.as_uri() or place in former:
+        if not str(place).startswith("file:") or place == artifacts.as_uri() or place in former:
             continue
         folder = Path(url2pathname(urlsplit(place).path))
-        if folder.name != FOLDER or (folder.exists() and folder.samefile(beside)):
+        if folder.name != FOLDER or (folder.exists() and folder.samefile(artifacts)):
             continue
         runs = connection.execute(
             "SELECT run_uuid FROM runs WHERE experiment_id = ? ORDER BY start_time DESC LIMIT ?",
             (number, LOOKED_AT),
         )
-        if any((beside / run_id).is_dir() for (run_id,) in runs.fetchall()):
+        if any((artifacts / run_id).is_dir() for (run_id,) in runs.fetchall()):
             former.append(place)
     return former
 

@@ -58,7 +58,7 @@ class StoredOutputs:
 
     @property
     def step(self) -> int:
-        """Every how manyth sample is drawn, so that `MOST_DRAWN` are."""
+        """The distance between two samples that are drawn, so that about `MOST_DRAWN` are."""
         return -(-len(self.true) // MOST_DRAWN)
 
     def by_label(self) -> list[tuple[int, int, int, int]]:

@@ -53,9 +53,9 @@ def of_run(result: Result, planned: Plan) -> list[str]:
     short = result.run_id[:SHORT_ID]
     uri = store.option(planned.uri)
     primary = metrics_of(planned.config)[0]
-    said = remarks(result.metrics, primary=primary, task=planned.facts.task)
+    warnings = remarks(result.metrics, primary=primary, task=planned.facts.task)
     where = f"run {result.run_id} in {store.redact(planned.uri)}"
-    lines = [figures(result.metrics, primary.name), *said, where]
+    lines = [figures(result.metrics, primary.name), *warnings, where]
     if folder := artifact_folder(planned, result.run_id):
         lines.append(f"files:    {folder}")
     lines += [
@@ -71,11 +71,11 @@ def of_run(result: Result, planned: Plan) -> list[str]:
 
 def of_sweep(plan: Plan) -> list[str]:
     """Return the commands that look at what a sweep has found; ``plan`` is of any of its jobs."""
-    asked = f"{_of_experiment(plan)}{store.option(plan.uri)}"
+    options = f"{_of_experiment(plan)}{store.option(plan.uri)}"
     return [
-        f"compare them: {program.name()} compare{asked}",
-        f"picture:      {program.name()} plot curves{asked} -o curves.svg",
-        f"report:       {program.name()} report{asked}",
+        f"compare them: {program.name()} compare{options}",
+        f"picture:      {program.name()} plot curves{options} -o curves.svg",
+        f"report:       {program.name()} report{options}",
     ]
 
 
@@ -106,8 +106,8 @@ def artifact_folder(planned: Plan, run_id: str) -> Path | None:
 
 
 @contextmanager
-def said_if_stopped(say: Callable[[], None]) -> Iterator[None]:
-    """Say something if the block is left by Ctrl-C or SIGTERM."""
+def on_interruption(say: Callable[[], None]) -> Iterator[None]:
+    """Call a function that prints, if the block is left by Ctrl-C or SIGTERM."""
     try:
         yield
     except BaseException as error:
@@ -124,21 +124,21 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
     )
     done = checkpoints.epochs_done(path)
     of = config.training.epochs
-    said = (
+    state = (
         f"kept: {done} of {of} epochs; the same command continues from there"
         if done
         else "stopped before an epoch had ended, so nothing is kept; the same command starts again"
     )
     command = f"{program.name()} train {shlex.join(redacted(overrides))}".rstrip()
-    warn(f"\n{said}:\n  {command}")
+    warn(f"\n{state}:\n  {command}")
 
 
 def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
     """Say on stderr how much of a stopped search is done, and the command that continues it."""
-    said = f"kept: {done} of {of} trials, and the ended epochs of those in training"
+    state = f"kept: {done} of {of} trials, and the ended epochs of those in training"
     # `sweep` would choose a launcher.
     again = f"{program.name()} train -m {shlex.join(redacted(command))}"
-    warn(f"\n{said}\nthe same command continues from there:\n  {again}")
+    warn(f"\n{state}\nthe same command continues from there:\n  {again}")
 
 
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:

@@ -197,7 +197,7 @@ def _train(
         finished={one.identity for one in plans} - {job.plan.identity for job in waiting},
     )
     with (
-        endings.said_if_stopped(lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)),
+        endings.on_interruption(lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)),
         live_view.show(watch),
     ):
         outcomes = sweep_launch.launch_all(

@@ -36,7 +36,7 @@ class Outcome:
         None where it failed, was pruned or, after another's failure, was not started.
     failure
         Why it failed; None where it did not.
-    said
+    printed
         The line that the job printed about it, for a launcher whose jobs print where nobody reads;
         empty where the sweep itself shows its runs.
     is_wrong
@@ -46,7 +46,7 @@ class Outcome:
     name: str
     result: Result | None
     failure: str | None
-    said: str = ""
+    printed: str = ""
     is_wrong: bool = False
 
 
@@ -112,7 +112,7 @@ def _run_alone(composed: DictConfig) -> Result:
     result = experiment.finished(planned)
     if result is None:
         task = HydraConfig.get().overrides.task
-        with endings.said_if_stopped(lambda: endings.say_run_stopped(planned, task)):
+        with endings.on_interruption(lambda: endings.say_run_stopped(planned, task)):
             result = experiment.run(planned)
     else:
         say(f"already finished: run {result.run_id} (tracking.reuse=false trains again)")
@@ -132,25 +132,25 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             return Outcome(name, result=None, failure=None)
         result = experiment.run(planned)
     except PrunedError as error:
-        said = "" if _is_watched(planned) else _say(f"#{number} {name}: {error}")
-        return Outcome(name, result=None, failure=None, said=said)
+        printed = "" if _is_watched(planned) else _say(f"#{number} {name}: {error}")
+        return Outcome(name, result=None, failure=None, printed=printed)
     except Exception as error:  # one job's failure, of any kind, leaves the others their turn
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         failure = without_secrets(f"{type(error).__name__}: {first_line(error)}")
-        said = "" if _is_watched(planned) else _say(f"#{number} {name}: FAILED, {failure}")
+        printed = "" if _is_watched(planned) else _say(f"#{number} {name}: FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:
             from fitgap.tracking import sweep_writer
 
             sweep_writer.stop_sweep(planned.uri, planned.config.tracking.parent)
         is_wrong = isinstance(error, RequestError) and not isinstance(error, StoreAwayError)
-        outcome = Outcome(name, result=None, failure=failure, said=said, is_wrong=is_wrong)
+        outcome = Outcome(name, result=None, failure=failure, printed=printed, is_wrong=is_wrong)
         raise JobFailedError(outcome) from error
     seconds = time.perf_counter() - started
-    said = ""
+    printed = ""
     if not _is_watched(planned):
         figures = endings.figures(result.metrics, next(iter(planned.config.metrics)))
-        said = _say(f"#{number} {name}: {figures}, {seconds:.1f} s")
-    return Outcome(name, result=result, failure=None, said=said)
+        printed = _say(f"#{number} {name}: {figures}, {seconds:.1f} s")
+    return Outcome(name, result=result, failure=None, printed=printed)
 
 
 def _is_watched(planned: Plan | None) -> bool:

@@ -101,8 +101,8 @@ def _expected_time(
     if unknown == len(waiting):
         return "unknown, no run of these settings has finished yet"
     busy = max(1, min(workers, len(waiting)))
-    said = f"about {duration(total / busy)} by {used} finished runs that differ in the seed"
-    return f"{said}, and {unknown} runs of unknown length" if unknown else said
+    estimate = f"about {duration(total / busy)} by {used} finished runs that differ in the seed"
+    return f"{estimate}, and {unknown} runs of unknown length" if unknown else estimate
 
 
 def _settings_without_seed(job: Job) -> frozenset[tuple[str, str]]:

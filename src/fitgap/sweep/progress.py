@@ -61,16 +61,16 @@ def show_all(uri: str, *, experiment: str | None = None) -> None:
     for sweep in find_sweeps(uri, experiment=experiment):
         try:
             trials = number_of_trials(uri, sweep)
-            said = (
+            counts = (
                 _counted(job_states(uri, sweep, read_plan(uri, sweep)))
                 if trials is None
                 else _counted_trials(uri, sweep, trials)
             )
         except RequestError:
-            said = "plan not recorded"
+            counts = "plan not recorded"
         parent = sweep.parent
         say(f"{parent.run_id[:SHORT_ID]}  {status_of(sweep)}  {parent.name} ({sweep.experiment})")
-        say(f"          {said}")
+        say(f"          {counts}")
 
 
 def status_of(sweep: Sweep) -> str:

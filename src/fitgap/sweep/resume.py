@@ -24,8 +24,8 @@ def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
     running = store.find_runs(uri, experiment=sweep.experiment, statuses=("RUNNING",))
     hosts = {run.tags.get(processes.HOST_TAG, "unknown") for run in running}
     if host not in hosts:
-        said = f"what says RUNNING is on {', '.join(sorted(hosts))}" if hosts else "nothing runs"
-        raise RequestError(f"--assume-dead must be a host with runs, got {host!r}; {said}")
+        others = f"what says RUNNING is on {', '.join(sorted(hosts))}" if hosts else "nothing runs"
+        raise RequestError(f"--assume-dead must be a host with runs, got {host!r}; {others}")
     from fitgap.tracking import setup
 
     setup.end_dead_runs(uri, sweep.experiment, dead_host=host)

@@ -88,7 +88,7 @@ class Delivery:
             return
         self._next_attempt = 0.0
         if not self._attempt(None):
-            _tell(
+            say(
                 f"run {self._run_id} has ended; {len(self._outbox)} parts of its record wait in "
                 f"{self._outbox.folder} and are sent by the next command that uses this server"
             )
@@ -105,7 +105,7 @@ class Delivery:
             if again:
                 delivered = deliver(self._client, self._outbox)
                 self._outbox.lock.release()
-                _tell(f"{_server(self._uri)} is back; {delivered} parts that waited are recorded")
+                say(f"{_server(self._uri)} is back; {delivered} parts that waited are recorded")
             if operation is not None:
                 perform(self._client, self._run_id, operation)
         except Exception as error:
@@ -121,7 +121,7 @@ class Delivery:
         if not box.lock.is_locked:
             box.folder.mkdir(parents=True, exist_ok=True)
             box.lock.acquire()
-            _tell(f"{_server(self._uri)} does not answer; the run goes on, its record waits")
+            say(f"{_server(self._uri)} does not answer; the run goes on, its record waits")
         box.append(operation)
 
 
@@ -158,11 +158,11 @@ def deliver_waiting(uri: str) -> None:
                 raise StoreAwayError(f"{_server(uri)} does not answer") from error
             aside = box.folder.with_suffix(".refused")
             box.folder.rename(aside)
-            said = first_line(error)
-            _tell(f"the rest of run {run_id} was refused and is kept in {aside}: {said}")
+            reason = first_line(error)
+            say(f"the rest of run {run_id} was refused and is kept in {aside}: {reason}")
         else:
             if delivered:
-                _tell(f"recorded {delivered} parts of run {run_id} that waited for {_server(uri)}")
+                say(f"recorded {delivered} parts of run {run_id} that waited for {_server(uri)}")
 
 
 def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
@@ -174,7 +174,7 @@ def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
         If it does not answer within `PATIENCE_SECONDS`.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
-    told = False
+    has_warned = False
     while True:
         try:
             return action()
@@ -185,9 +185,9 @@ def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
                 raise StoreAwayError(
                     f"{_server(uri)} did not answer for {PATIENCE_SECONDS:.0f} s"
                 ) from error
-        if not told:
-            _tell(f"{_server(uri)} does not answer; waiting up to {PATIENCE_SECONDS:.0f} s for it")
-            told = True
+        if not has_warned:
+            say(f"{_server(uri)} does not answer; waiting up to {PATIENCE_SECONDS:.0f} s for it")
+            has_warned = True
         time.sleep(RETRY_SECONDS)
 
 
@@ -314,7 +314,3 @@ def _log_model(
 
 def _server(uri: str) -> str:
     return f"the tracking server {redact(uri)}"
-
-
-def _tell(text: str) -> None:
-    say(text)

@@ -44,7 +44,7 @@ def write(
     Parameters
     ----------
     record
-        Of its run, which has the figures of the epochs.
+        The open MLflow run, which has the figures of the epochs already.
     config, data, engine
         What was trained, and on what.
     fitted, test, metrics, step

@@ -114,8 +114,8 @@ def end_dead_runs(
             continue
         on_dead_host = dead_host is not None and run.tags.get(processes.HOST_TAG) == dead_host
         in_dead_sweep = dead_sweep is not None and run.tags.get(SWEEP_TAG) == dead_sweep
-        said_to_be_gone = in_dead_sweep or (on_dead_host and not processes.can_be_seen(run.tags))
-        if said_to_be_gone or processes.is_gone(run.tags):
+        is_declared_dead = in_dead_sweep or (on_dead_host and not processes.can_be_seen(run.tags))
+        if is_declared_dead or processes.is_gone(run.tags):
             client = delivery.client_for(uri)
             client.set_tag(run.run_id, FAILURE_TAG, "its process ended without a message")
             client.set_terminated(run.run_id, "KILLED")

@@ -42,7 +42,7 @@ def start(threads: int) -> None:
     # Imported by somebody else, without `load`'s settings: it would write about the machine.
     with silent_stderr():
         _fix_threads(threads)
-        _say_all_that_is_said_once()
+        _trigger_first_messages()
 
 
 def _fix_threads(threads: int) -> None:
@@ -63,7 +63,7 @@ def _fix_threads(threads: int) -> None:
 
 
 @functools.cache
-def _say_all_that_is_said_once() -> None:
+def _trigger_first_messages() -> None:
     """Compile something: with the first program TensorFlow and XLA describe the machine."""
     import tensorflow as tf
 

@@ -26,8 +26,8 @@ def of(callback: keras.callbacks.Callback) -> State | None:
     each instance.
     """
     if hasattr(callback, "get_state") and hasattr(callback, "set_state"):
-        said = dict(callback.get_state())
-        return said if all(map(_can_be_kept, said.values())) else None
+        state = dict(callback.get_state())
+        return state if all(map(_can_be_kept, state.values())) else None
     attributes = {key: value for key, value in vars(callback).items() if key != "_model"}
     if type(callback).__module__.startswith("keras."):
         settings = inspect.signature(type(callback)).parameters

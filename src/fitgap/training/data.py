@@ -1,4 +1,4 @@
-"""The data of one run: loaded, split, made numbers, weighted.
+"""The data of one run: loaded, split, encoded, weighted.
 
 The same objects for every run of this process: a sweep's runs then share the engine's tensors too.
 """

@@ -18,7 +18,7 @@ class Start:
     Attributes
     ----------
     run_id, name
-        Of its MLflow run.
+        The id and the name of its MLflow run.
     experiment
         The MLflow experiment.
     epochs

@@ -236,15 +236,15 @@ def score(
     wanted = metrics_of(config) if metrics is None else metrics
     found = dict(engine.evaluate(partition))
     undefined: dict[str, str] = {}
-    if lacking := [metric for metric in wanted if metric.name not in found]:
+    if others := [metric for metric in wanted if metric.name not in found]:
         began = time.perf_counter()
         values, undefined = compute(
-            lacking, partition.y, engine.predict(partition.x), task=task_of(config).name
+            others, partition.y, engine.predict(partition.x), task=task_of(config).name
         )
         found |= values
         if spent is not None:
             spent.metric_seconds += time.perf_counter() - began
-            spent.names = [metric.name for metric in lacking]
+            spent.names = [metric.name for metric in others]
     names = ("loss", *(metric.name for metric in wanted))
     return Scores(**{name: found[name] for name in names if name in found}).without(undefined)
 

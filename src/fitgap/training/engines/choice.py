@@ -180,7 +180,7 @@ def choose(config: Config, *, image_bytes: int) -> EngineChoice:
     layers, callbacks = _layer_names(config), _callback_names(training)
     if layers is None or any("." in name for name in callbacks):
         if training.xla is not None:
-            return _as_asked(training.xla)
+            return _as_set(training.xla)
         reason = "compiled or model.fit, by the layers of the built model"
         return EngineChoice(training.engine, xla=None, reason=reason)
     return _by_rule(training, layers, sorted(callbacks - _EPOCH_CALLBACKS))
@@ -221,7 +221,7 @@ def _by_rule(
     training: TrainingConfig, layers: set[str], batch_callbacks: Sequence[str]
 ) -> EngineChoice:
     if training.xla is not None:
-        return _as_asked(training.xla)
+        return _as_set(training.xla)
     unknown = [*sorted(layers - _XLA_LAYERS - _PLAIN_LAYERS), *batch_callbacks]
     if unknown and training.engine == "auto":
         reason = f"Keras's model.fit, since {unknown[0]} is not known to compile"
@@ -233,7 +233,7 @@ def _by_rule(
     return EngineChoice("compiled", xla=True, reason="compiled with XLA")
 
 
-def _as_asked(xla: bool) -> EngineChoice:
+def _as_set(xla: bool) -> EngineChoice:
     how = "with" if xla else "without"
     return EngineChoice("compiled", xla=xla, reason=f"compiled {how} XLA (training.xla={xla})")
 
