@@ -34,6 +34,7 @@ _COUNTED_AS_VALUES = (
 _DECIDE_NOTHING = (
     readers.__name__,
     "fitgap.console",
+    "fitgap.data.table_errors",
     "fitgap.locks",
     "fitgap.training.metric_cost",
     "fitgap.trust.text",

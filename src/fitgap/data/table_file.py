@@ -4,15 +4,12 @@ How the file is written is found out (`fitgap.data.table_format`, `fitgap.data.e
 and each of it has a setting that says otherwise. Parquet files say all of it themselves.
 """
 
-import contextlib
-import csv
 import gzip
 import io
 import re
 import warnings
 import zlib
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,32 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.config.schema import TableConfig
-from fitgap.data import encodings, regular_files, table_format, zip_bombs
+from fitgap.data import encodings, regular_files, table_errors, table_format, zip_bombs
 from fitgap.data.encodings import Decoded
 from fitgap.data.parts import PLAIN, Format
 from fitgap.data.rows import MISSING, texts_of
-from fitgap.data.table_format import SEPARATORS, name_of, without_quoted
+from fitgap.data.table_format import SEPARATORS, name_of
 from fitgap.errors import RequestError, first_line
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Cells = dict[str, NDArray[np.str_]]
-
-_OTHER_FILES = {  # by what they begin with
-    b"PK\x03\x04": "an Excel workbook or another archive: save it as CSV, or unpack it",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook: save it as CSV",
-    b"PAR1": "a Parquet file: name it .parquet",
-    b"BZh": "packed by bzip2: unpack it",
-    b"\xfd7zXZ": "packed by xz: unpack it",
-    b"\x28\xb5\x2f\xfd": "packed by zstd: unpack it",
-    b"%PDF": "a PDF document: save its table as CSV",
-    b"SQLite format 3": "an SQLite database: export its table as CSV",
-    b"version https://git-lfs": "a pointer of Git LFS: fetch the file with 'git lfs pull'",
-    b"<": "a page of HTML or XML: save its table as CSV",
-    b"{": "JSON: save it as CSV, for example with pandas.read_json(...).to_csv(...)",
-    b"[{": "JSON: save it as CSV, for example with pandas.read_json(...).to_csv(...)",
-}
 
 
 class Table(NamedTuple):
@@ -99,7 +81,9 @@ def read(
         text = "\n".join(re.sub(" +", " ", line.strip()) for line in text.splitlines())
     names, has_header = _names(text, separator, config, targets, path)
     cells = _parsed(text, separator, names, has_header=has_header, path=path)
-    _refuse_mixed_separators(text, separator, cells, path)
+    *others, last = cells
+    if others and is_missing(cells[last]).any():
+        table_errors.refuse_mixed_separators(text, separator, path, num_columns=len(cells))
     decimal = config.decimal or table_format.decimal_of(cells, separator, usual=usual.decimal)
     notes = []
     if separator != "," and table_format.suffix_of(path) != ".tsv":
@@ -135,8 +119,7 @@ def _decoded(path: Path, encoding: str | None, usual: str) -> Decoded:
         content = _content(path)
     except (OSError, EOFError, zlib.error) as error:
         raise RequestError(f"{path} cannot be read: {error}") from error
-    if kind := next((kind for mark, kind in _OTHER_FILES.items() if content.startswith(mark)), ""):
-        raise RequestError(f"{path} is no table but {kind}")
+    table_errors.refuse_other_kinds(content, path)
     try:
         (decoded,) = encodings.decoded([content], encoding=encoding, usual=usual)
     except (UnicodeError, LookupError) as error:
@@ -163,23 +146,11 @@ def _lines_of(text: str) -> tuple[str, str | None]:
     return text, None
 
 
-def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of each line; skip spaces behind a separator.
-
-    They end before a cell that is longer than Python's reader takes; pandas takes it.
-    """
-    skips = separator in SEPARATORS and separator != "\t"
-    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=skips)
-    with contextlib.suppress(csv.Error):
-        for row in reader:
-            yield reader.line_num, row
-
-
 def _names(
     text: str, separator: str, config: TableConfig, targets: Sequence[str], path: Path
 ) -> tuple[list[str], bool]:
     """Return the names of the columns, and whether the first line holds them."""
-    rows = (row for _, row in _rows(text, separator) if row)
+    rows = (row for _, row in table_format.rows(text, separator) if row)
     header = [name.strip() for name in next(rows, [])]
     if not header:
         raise RequestError(f"{path} cannot be read as CSV: it has no line of column names")
@@ -190,17 +161,8 @@ def _names(
         return numbered, False
     if header.count("") > 1:  # one alone holds the names of rows
         header = [name or number for name, number in zip(header, numbered, strict=True)]
-    _refuse_repeated(header, path, "the first line")
+    table_errors.refuse_repeated(header, path, "the first line")
     return header, True
-
-
-def _refuse_repeated(names: Sequence[str], path: Path, place: str) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise RequestError(
-            f"{path} cannot be read: there are two columns {twice[0]!r}; give one of them another "
-            f"name in {place}"
-        )
 
 
 def _has_header(
@@ -216,28 +178,6 @@ def _has_header(
             "column_1, column_2, ..."
         )
     return True
-
-
-def _refuse_mixed_separators(text: str, separator: str, cells: Cells, path: Path) -> None:
-    """Refuse a table in which a line has other separators than the first."""
-    *others, last = cells
-    if not others or not is_missing(cells[last]).any():
-        return
-    lines = text.split("\n")
-    for line, row in _rows(text, separator):
-        if len(row) > len(others):
-            continue
-        plain = without_quoted(lines[line - 1])
-        if len(row) > 1:
-            plain = re.sub(r"(?<=\d),(?=\d)", "", plain)  # decimal commas
-        missing = len(others) + 1 - len(row)
-        found = [sign for sign in SEPARATORS if sign != separator and plain.count(sign) == missing]
-        if found:
-            also = "" if len(row) == 1 else f"{name_of(separator)} and "
-            raise RequestError(
-                f"{path}: the first line is separated by {name_of(separator)}, but line {line} by "
-                f"{also}{name_of(found[0])} ({lines[line - 1][:40]!r}); use one separator"
-            )
 
 
 def _parsed(
@@ -260,45 +200,12 @@ def _parsed(
                 engine="c",
             )
     except (ValueError, OSError, pd.errors.ParserWarning) as error:
-        reason = _reason(" ".join(str(error).split()), text, separator, names)
+        message = " ".join(str(error).split())
+        reason = table_errors.explain(message, text, separator, names=names)
         raise RequestError(f"{path} cannot be read as CSV: {reason}") from error
     return {
         name: np.char.strip(frame[name].fillna("").to_numpy().astype(np.str_)) for name in names
     }
-
-
-def _reason(message: str, text: str, separator: str, names: Sequence[str]) -> str:
-    """Return what is wrong with a file, in words that name the line."""
-    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
-        expected, line, saw = found.groups()
-        return (
-            f"line {line} has {saw} cells, those before {expected}; take out what stands before "
-            f"the header, and quote a cell that holds {name_of(separator)}"
-        )
-    if found := re.search(r"EOF inside string starting at row (\d+)", message):
-        return f"a quotation mark in line {int(found[1]) + 1} has none that ends its cell"
-    if not message.startswith("Length of header or names"):
-        return message
-    first, *others = [(line, row) for line, row in _rows(text, separator) if row]
-    longer = ((line, len(row)) for line, row in others if len(row) > len(names))
-    line, saw = next(longer, (0, 0))
-    shown = text.split("\n")[first[0] - 1].strip()
-    signs = [sign for sign in SEPARATORS if sign in without_quoted(shown)]
-    if len(signs) > 1 and saw == 1 + sum(map(without_quoted(shown).count, signs)):
-        return (
-            f"the first line mixes {' and '.join(map(name_of, signs))} ({shown[:40]!r}), line "
-            f"{line} has {saw} cells separated by {name_of(separator)}; use one separator"
-        )
-    if len(names) == 1:
-        return (
-            f"the first line ({shown[:40]!r}) has 1 cell, line {line} has {saw}; remove all lines "
-            "before the one with the names of the columns"
-        )
-    return (
-        f"the first line has {len(names)} cells, line {line} has {saw}; name all {saw} columns in "
-        "the first line, or remove it and say dataset.header=false, which names them column_1, "
-        "column_2, ..."
-    )
 
 
 def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells:
@@ -319,7 +226,7 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Table:
     from pyarrow import parquet
 
     try:
-        _refuse_repeated(parquet.read_schema(path).names, path, "the file")
+        table_errors.refuse_repeated(parquet.read_schema(path).names, path, "the file")
         frame = pd.read_parquet(path)
     except RequestError:
         raise

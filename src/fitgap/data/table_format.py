@@ -1,7 +1,10 @@
 """How a table is written down: separator, decimal sign, encoding; found once for each file."""
 
+import contextlib
+import csv
+import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,32 @@ def suffix_of(path: Path) -> str:
 def without_quoted(line: str) -> str:
     """Return a line without what stands in quotation marks, where any sign may be."""
     return re.sub(r'"[^"]*"', "", line)
+
+
+def rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines of a table, without the spaces behind a separator.
+
+    A cell may be longer than Python's reader allows, although pandas reads it. The lines end there.
+
+    Parameters
+    ----------
+    text
+        Of the whole file.
+    separator
+        Of the columns.
+
+    Yields
+    ------
+    number : int
+        Of the line, from 1; of the last one, if a cell goes over several lines.
+    cells : list of str
+        Of the line.
+    """
+    skips = separator in SEPARATORS and separator != "\t"
+    reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=skips)
+    with contextlib.suppress(csv.Error):
+        for row in reader:
+            yield reader.line_num, row
 
 
 def separator_of(text: str, path: Path, *, usual: str) -> str:
