@@ -47,35 +47,120 @@ def commands_of(groups: Sequence[Sequence[StoredRun]]) -> list[str | None]:
     list of str or None
         For a shell; None where the settings that exist today do not give the recorded ones.
     """
-    for remembered in (_training_options, _by_hydra):
-        remembered.cache_clear()  # conf/ may have changed, or the project, in a long process
     project.make_importable()  # only its own modules may stand in a command
+    composer = _Composer()
     commands = []
     changed: dict[str, str] = {}
     for runs in groups:
         wanted = _settings(runs[0].params)
-        chosen = [*_chosen_options(wanted), *_required(runs[0].params)]
+        chosen = [*composer.chosen_options(wanted), *_required(runs[0].params)]
         # Groups of a sweep mostly change the same settings, and Hydra takes its time to compose.
-        if not _gives([*chosen, *_overrides(changed)], wanted):
-            changed = _changed(chosen, wanted)
+        if not composer.gives([*chosen, *_overrides(changed)], wanted):
+            changed = composer.changed(chosen, wanted)
         words = [*chosen, *_overrides(changed)]
-        commands.append(_command(words, runs) if _gives(words, wanted) else None)
+        commands.append(_command(words, runs) if composer.gives(words, wanted) else None)
     return commands
 
 
-def _chosen_options(wanted: Mapping[str, str]) -> list[str]:
-    """Return the overrides that choose a group's option, and metrics besides the task's own."""
-    chosen = [f"{name}={_option(name, wanted)}" for name in GROUPS if f"{name}.name" in wanted]
-    task = _task(wanted)
-    names = parse(wanted.get(METRICS, "[]"))
-    if task is not None and names and names != list(tasks.TASKS[task].metrics):
-        chosen.append(f"metrics={wanted[METRICS]}")
-    for name, options in _training_options().items():
-        parts = {k: v for k, v in wanted.items() if k.startswith(f"training.{name}.")}
-        if parts:
-            target = parts.get(f"training.{name}._target_", "")
-            chosen.append(f"training/{name}={options.get(target, '')}")
-    return chosen
+class _Composer:
+    """Composes settings from overrides, as ``fitgap train`` would now.
+
+    It remembers the options of ``conf/`` and what Hydra has composed, so it serves one report: in
+    a long process both may change later. ``wanted`` are recorded settings, as `_settings` returns
+    them.
+    """
+
+    def __init__(self) -> None:
+        self._by_hydra = functools.lru_cache(maxsize=64)(_by_hydra)
+
+    def chosen_options(self, wanted: Mapping[str, str]) -> list[str]:
+        """Return the overrides that choose groups' options, and metrics besides the task's own."""
+        chosen = [f"{name}={_option(name, wanted)}" for name in GROUPS if f"{name}.name" in wanted]
+        task = _task(wanted)
+        names = parse(wanted.get(METRICS, "[]"))
+        if task is not None and names and names != list(tasks.TASKS[task].metrics):
+            chosen.append(f"metrics={wanted[METRICS]}")
+        for name, options in self._training_options.items():
+            parts = {k: v for k, v in wanted.items() if k.startswith(f"training.{name}.")}
+            if parts:
+                target = parts.get(f"training.{name}._target_", "")
+                chosen.append(f"training/{name}={options.get(target, '')}")
+        return chosen
+
+    def changed(self, chosen: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
+        """Return the settings that options alone do not give, and what they have to be."""
+        try:
+            composed = self._settings_of(chosen, _task(wanted))
+        except RequestError:
+            return {}
+        return {
+            key if key in composed else f"++{key}": value
+            for key, value in wanted.items()
+            if key != METRICS and composed.get(key) != value
+        }
+
+    def gives(self, overrides: Sequence[str], wanted: Mapping[str, str]) -> bool:
+        """Tell whether overrides give the recorded settings."""
+        try:
+            composed = self._settings_of(overrides, _task(wanted))
+        except RequestError:
+            return False
+        if METRICS not in wanted:  # of before there were any to choose
+            composed = {key: value for key, value in composed.items() if key != METRICS}
+        return composed == wanted
+
+    @functools.cached_property
+    def _training_options(self) -> dict[str, dict[str, str]]:
+        """By group below ``training``, which option brings which ``_target_``."""
+        import yaml
+
+        found: dict[str, dict[str, str]] = {}
+        # The first folder's options win, so they come last.
+        folders = reversed(project.config_dirs())
+        for path in [p for f in folders for p in sorted((f / "training").glob("*/*.yaml"))]:
+            content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            if "_target_" in content:
+                found.setdefault(path.parent.name, {})[content["_target_"]] = path.stem
+        return found
+
+    def _settings_of(self, overrides: Sequence[str], task: str | None) -> dict[str, str]:
+        """Return the settings of an experiment of this task as the record has them.
+
+        Raises
+        ------
+        RequestError
+            If there is no such option or setting, or a record may not bring it.
+        """
+        _check(overrides)
+        for group, path in _functions(overrides).items():
+            offer_importable(group, path)
+        from hydra.errors import HydraException
+        from omegaconf.errors import OmegaConfBaseException
+
+        from fitgap.sweep import composition
+
+        try:
+            # Only what chooses options is composed by Hydra, which takes its time, and that once.
+            (settings,) = composition.configs(
+                [list(overrides)], lambda job: self._by_hydra(tuple(job)), in_processes=False
+            )
+            if task is not None:
+                settings = tasks.resolve(settings, task)
+        except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+            raise RequestError(str(error)) from error
+        flat = config.recorded(settings)
+        return _settings({key: to_text(value) for key, value in flat.items()})
+
+
+def _by_hydra(overrides: tuple[str, ...]) -> "DictConfig":
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    # A sweep that reports on itself runs within Hydra, which cannot be started twice.
+    is_running = GlobalHydra.instance().is_initialized()
+    folder = str(project.CONFIG_DIR)
+    with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
+        return compose("train", list(overrides))
 
 
 def _option(group: str, wanted: Mapping[str, str]) -> str:
@@ -99,31 +184,8 @@ def _required(params: Mapping[str, str]) -> list[str]:
     return words
 
 
-def _changed(chosen: Sequence[str], wanted: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that options alone do not give, and what they have to be."""
-    try:
-        composed = _compose(tuple(chosen), _task(wanted))
-    except RequestError:
-        return {}
-    return {
-        key if key in composed else f"++{key}": value
-        for key, value in wanted.items()
-        if key != METRICS and composed.get(key) != value
-    }
-
-
 def _overrides(changed: Mapping[str, str]) -> list[str]:
     return [f"{key}={_quoted(value)}" for key, value in changed.items()]
-
-
-def _gives(words: Sequence[str], wanted: Mapping[str, str]) -> bool:
-    try:
-        composed = _compose(tuple(words), _task(wanted))
-    except RequestError:
-        return False
-    if METRICS not in wanted:  # of before there were any to choose
-        composed = {key: value for key, value in composed.items() if key != METRICS}
-    return composed == wanted
 
 
 def _check(overrides: Sequence[str]) -> None:
@@ -160,64 +222,6 @@ def _settings(flat: Mapping[str, str]) -> dict[str, str]:
     left_out = {*DERIVED, "seed"} - {METRICS}
     settings = {k: v for k, v in without_volatile(flat).items() if k not in left_out}
     return {**BEFORE, **settings}
-
-
-@functools.cache
-def _training_options() -> dict[str, dict[str, str]]:
-    """Return, by group below ``training``, which option brings which ``_target_``."""
-    import yaml
-
-    found: dict[str, dict[str, str]] = {}
-    # The first folder's options win, so they come last.
-    folders = reversed(project.config_dirs())
-    for path in [p for f in folders for p in sorted((f / "training").glob("*/*.yaml"))]:
-        content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        if "_target_" in content:
-            found.setdefault(path.parent.name, {})[content["_target_"]] = path.stem
-    return found
-
-
-def _compose(overrides: tuple[str, ...], task: str | None) -> dict[str, str]:
-    """Return the settings of an experiment of this task as the record has them.
-
-    Raises
-    ------
-    RequestError
-        If there is no such option or setting, or a record may not bring it.
-    """
-    _check(overrides)
-    for group, path in _functions(overrides).items():
-        offer_importable(group, path)
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from fitgap.sweep import composition
-
-    try:
-        # Only what chooses options is composed by Hydra, which takes its time, and that once.
-        (settings,) = composition.configs([list(overrides)], _composed, in_processes=False)
-        if task is not None:
-            settings = tasks.resolve(settings, task)
-    except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
-        raise RequestError(str(error)) from error
-    flat = config.recorded(settings)
-    return _settings({key: to_text(value) for key, value in flat.items()})
-
-
-def _composed(overrides: Sequence[str]) -> "DictConfig":
-    return _by_hydra(tuple(overrides))
-
-
-@functools.lru_cache(maxsize=64)
-def _by_hydra(overrides: tuple[str, ...]) -> "DictConfig":
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
-    # A sweep that reports on itself runs within Hydra, which cannot be started twice.
-    is_running = GlobalHydra.instance().is_initialized()
-    folder = str(project.CONFIG_DIR)
-    with nullcontext() if is_running else initialize_config_dir(folder, version_base="1.3"):
-        return compose("train", list(overrides))
 
 
 def _quoted(value: str) -> str:
