@@ -295,13 +295,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
             observers.on_end(metrics, step)
         results.write(
             record,
-            config=config,
-            data=data,
-            engine=engine,
-            fitted=fitted,
-            test=test,
-            metrics=metrics,
-            step=step,
+            results.Results(config, data, engine, fitted, test, metrics, step),
             code=planned.sources.own.texts,
             findings=findings,
         )

@@ -32,33 +32,41 @@ def unpacked(path: Path) -> Path:
     stamp = f"{path.absolute()} {stat.st_size} {stat.st_mtime_ns}"
     folder = disk_arrays.cache_file(hashlib.sha256(stamp.encode()).hexdigest()[:32])
     if not folder.is_dir():
-        try:
-            with zipfile.ZipFile(path) as archive:
-                _check(path, archive)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-                    whole = Path(unfinished) / folder.name
-                    for member in archive.infolist():
-                        if not member.is_dir():
-                            target = whole / member.filename
-                            target.parent.mkdir(parents=True, exist_ok=True)
-                            with archive.open(member) as source, target.open("wb") as file:
-                                shutil.copyfileobj(source, file)
-                    whole.mkdir(exist_ok=True)
-                    whole.rename(folder)
-        except RequestError:
-            raise
-        except OSError as error:
-            reason = error.strerror or error
-            raise RequestError(f"dataset.path={path} cannot be unpacked: {reason}") from error
-        except Exception as error:  # a damaged archive trips zipfile, zlib, bz2 or lzma anywhere
-            reason = plain(str(error), most=200)  # zipfile repeats what it read
-            raise RequestError(f"dataset.path={path} is no readable .zip file: {reason}") from error
+        _unpack(path, folder)
     while True:
         inside = [entry for entry in folder.iterdir() if entry.name != "__MACOSX"]
         if len(inside) != 1 or not inside[0].is_dir():
             return folder
         folder = inside[0]
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack an archive into a folder, which appears as a whole."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            _check(path, archive)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+                whole = Path(unfinished) / folder.name
+                whole.mkdir()
+                for member in archive.infolist():
+                    if not member.is_dir():
+                        _copy(archive, member, whole / member.filename)
+                whole.rename(folder)
+    except RequestError:
+        raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise RequestError(f"dataset.path={path} cannot be unpacked: {reason}") from error
+    except Exception as error:  # a damaged archive trips zipfile, zlib, bz2 or lzma anywhere
+        reason = plain(str(error), most=200)  # zipfile repeats what it read
+        raise RequestError(f"dataset.path={path} is no readable .zip file: {reason}") from error
+
+
+def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with archive.open(member) as source, target.open("wb") as file:
+        shutil.copyfileobj(source, file)
 
 
 def _check(path: Path, archive: zipfile.ZipFile) -> None:

@@ -7,6 +7,7 @@ which need more libraries than the training: if one fails, a line says so, and t
 import tempfile
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 
 from fitgap.config.schema import Config
@@ -26,16 +27,35 @@ from fitgap.training.loop import Fitted
 MISSING_TAG = "fitgap.missing"  # extras that could not be made, and why
 
 
+@dataclass(frozen=True)
+class Results:
+    """A finished training, with what came out of it.
+
+    Attributes
+    ----------
+    config, data, engine
+        What was trained, and on what.
+    fitted
+        The epochs, and the scores of the saved weights on the training and validation partitions.
+    test
+        Their scores on the test partition.
+    metrics, step
+        The figures of the saved weights, by name, and the step that they stand at.
+    """
+
+    config: Config
+    data: Data
+    engine: Engine
+    fitted: Fitted
+    test: Scores
+    metrics: Mapping[str, float]
+    step: int
+
+
 def write(
     record: RunRecord,
+    results: Results,
     *,
-    config: Config,
-    data: Data,
-    engine: Engine,
-    fitted: Fitted,
-    test: Scores,
-    metrics: Mapping[str, float],
-    step: int,
     code: Mapping[str, str],
     findings: Future[DataFindings],
 ) -> None:
@@ -45,21 +65,19 @@ def write(
     ----------
     record
         The open MLflow run, which has the figures of the epochs already.
-    config, data, engine
-        What was trained, and on what.
-    fitted, test, metrics, step
-        What came out, its scores on the test partition, the figures of the saved weights and the
-        step that they stand at.
+    results
+        Of the training.
     code
         The person's own files by their names.
     findings
         About the data; waited for here.
     """
-    _say_undefined(record, config, train=fitted.train, val=fitted.val, test=test)
+    config, data, engine, fitted = results.config, results.data, results.engine, results.fitted
+    _say_undefined(record, config, train=fitted.train, val=fitted.val, test=results.test)
     network, example = row_layers.as_recorded(
         engine.model, data.learned, config.dataset, x=data.partitions.test.x
     )
-    about = descriptions.of_model(config, metrics=list(metrics), step=step)
+    about = descriptions.of_model(config, metrics=list(results.metrics), step=results.step)
     output = task_of(config).output
     record.log_model(network, example, output=output, code=code, about=about)
     record.flush()

@@ -168,19 +168,14 @@ def fit(
         list(callbacks), model=model, epochs=training.epochs, verbose=0
     )
     spent = Spent()
-    epochs: list[Epoch] = []
-    plain_epochs: list[Mapping[str, Any]] = []
+    plain_epochs: list[Mapping[str, Any]] = [] if resume is None else list(resume.epochs)
+    epochs = [_epoch_from_plain(plain) for plain in plain_epochs]
     model.stop_training = False
     listeners.on_train_begin()
     if resume is not None:
-        plain_epochs = list(resume.epochs)
-        epochs = [_epoch_from_plain(plain) for plain in plain_epochs]
-        engine.set_state(resume.state)
-        for callback, attributes in zip(callbacks, resume.callbacks, strict=True):
-            callback_state.restore(callback, attributes)
-        model.stop_training = resume.stopped
-        for epoch in epochs:
-            observe(epoch)
+        _restore(resume, engine, callbacks)
+    for epoch in epochs:
+        observe(epoch)
     while len(epochs) < training.epochs and not model.stop_training:
         number = len(epochs) + 1
         listeners.on_epoch_begin(number - 1)
@@ -208,6 +203,15 @@ def fit(
     else:
         train, val = last.train, last.val
     return Fitted(epochs=tuple(epochs), train=train, val=val, restored=restored)
+
+
+def _restore(
+    checkpoint: Checkpoint, engine: Engine, callbacks: Sequence[keras.callbacks.Callback]
+) -> None:
+    engine.set_state(checkpoint.state)
+    for callback, state in zip(callbacks, checkpoint.callbacks, strict=True):
+        callback_state.restore(callback, state)
+    engine.model.stop_training = checkpoint.stopped
 
 
 def score(
