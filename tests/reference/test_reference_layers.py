@@ -57,17 +57,6 @@ def test_gradients_without_weights_match_finite_differences(rng, numerical_gradi
     assert layer.weight_gradients(upstream, inputs=x) == ()
 
 
-def test_glorot_uniform_fills_its_interval_and_follows_the_seed():
-    layer = Dense.glorot_uniform(784, units=100, rng=np.random.default_rng(0))
-    limit = np.sqrt(6 / 884)
-    assert np.abs(layer.kernel).max() == pytest.approx(limit, rel=1e-3)
-    # A uniform variable in [-r, r] has variance r^2 / 3.
-    assert layer.kernel.var() == pytest.approx(limit**2 / 3, rel=0.02)
-    assert not layer.bias.any()
-    again = Dense.glorot_uniform(784, units=100, rng=np.random.default_rng(0))
-    np.testing.assert_array_equal(layer.kernel, again.kernel)
-
-
 def test_dense_keeps_its_own_copy_of_the_weights():
     kernel = np.ones((2, 2), dtype=np.float32)
     layer = Dense(kernel, bias=np.zeros(2))
@@ -94,8 +83,3 @@ def test_kernel_and_bias_must_fit_together():
         Dense(np.zeros((4, 3)), bias=np.zeros(4))
     with pytest.raises(ValueError, match=r"kernel must have 2 axes \(features, units\)"):
         Dense(np.zeros(4), bias=np.zeros(4))
-
-
-def test_a_layer_without_units_is_refused(rng):
-    with pytest.raises(ValueError, match="must be at least 1; received 4 and 0"):
-        Dense.glorot_uniform(4, units=0, rng=rng)

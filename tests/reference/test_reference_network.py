@@ -15,6 +15,13 @@ ALL_LOSSES = ["mse", "mae", "categorical_crossentropy", SPARSE, "binary_crossent
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "adadelta", "rmsprop", "adam", "adamw"]
 
 
+def random_dense(features, *, units, rng, dtype):
+    """Return a layer whose weights are as large as Keras's initial ones."""
+    limit = np.sqrt(6 / (features + units))
+    kernel = rng.uniform(-limit, limit, size=(features, units))
+    return Dense(kernel, bias=np.zeros(units), dtype=dtype)
+
+
 def make_network(
     *,
     loss=SPARSE,
@@ -29,9 +36,9 @@ def make_network(
     layers = [
         Rescaling(dtype=dtype),
         Flatten(),
-        Dense.glorot_uniform(36, units=8, rng=rng, dtype=dtype),
+        random_dense(36, units=8, rng=rng, dtype=dtype),
         get_activation(hidden),
-        Dense.glorot_uniform(8, units=classes, rng=rng, dtype=dtype),
+        random_dense(8, units=classes, rng=rng, dtype=dtype),
         get_activation(output),
     ]
     return Network(layers, loss=get_loss(loss), optimizer=make_optimizer(optimizer, **settings))

@@ -243,5 +243,6 @@ def _same(one: Setting, other: Setting) -> bool:
 
 
 def _number(value: Setting) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number else None  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value)

@@ -64,7 +64,7 @@ def read(
         return arrays.to_parts(stored, config, memory_limit=None, key=key, columns=columns)
     except RequestError as error:
         raise RequestError(f"dataset.function={target}: {error}") from error
-    except Exception as error:
+    except Exception as error:  # a person's function runs, which may raise anything
         described = targets.describe_failure(error)
         raise RequestError(f"dataset.function={target} failed: {described}") from error
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def dense(
     *,
-    image_shape: tuple[int, ...],  # noqa: ARG001 - every architecture is told it
+    image_shape: tuple[int, ...],  # noqa: ARG001 - every architecture is handed it
     units: Sequence[int],
     activation: str,
     dropout: float,

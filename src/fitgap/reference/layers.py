@@ -11,7 +11,6 @@ with respect to what the layer put out.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
 
@@ -202,50 +201,6 @@ class Dense(Layer):
         require_shape(bias, name="bias", shape=(kernel.shape[1],))
         self.kernel: FloatArray = np.array(kernel, dtype=dtype)
         self.bias: FloatArray = np.array(bias, dtype=dtype)
-
-    @classmethod
-    def glorot_uniform(
-        cls,
-        features: int,
-        *,
-        units: int,
-        rng: np.random.Generator,
-        dtype: FloatType = np.float32,
-    ) -> Self:
-        """Make a layer with Keras's default initial weights.
-
-        The kernel is uniform in [-r, r], ``r = sqrt(6 / (features + units))`` [1]_; the bias is
-        zero. The distribution is that of Keras, the random numbers are not: to start from
-        the same weights, take them from the Keras model.
-
-        Parameters
-        ----------
-        features : int, >= 1
-        units : int, >= 1
-        rng : numpy.random.Generator
-        dtype : float32 or float64, default float32
-
-        Returns
-        -------
-        Dense
-
-        Raises
-        ------
-        ValueError
-            If a number is below 1.
-
-        References
-        ----------
-        .. [1] X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward
-               neural networks", AISTATS 2010, equation 16.
-        """
-        if features < 1 or units < 1:
-            raise ValueError(
-                f"features and units must be at least 1; received {features} and {units}"
-            )
-        limit = math.sqrt(6 / (features + units))
-        kernel = rng.uniform(-limit, limit, size=(features, units))
-        return cls(kernel, bias=np.zeros(units), dtype=dtype)
 
     @property
     def weights(self) -> tuple[FloatArray, ...]:

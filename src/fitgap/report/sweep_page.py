@@ -48,7 +48,7 @@ def publish(parent: str, plans: Sequence[Plan]) -> None:
     """
     try:
         _publish(parent, plans)
-    except Exception as error:
+    except Exception as error:  # the runs are recorded, whatever is wrong with the page
         reason = f"{type(error).__name__}: {first_line(error)}"
         warn(f"warning: the sweep's own page could not be made: {reason}")
 

@@ -134,7 +134,7 @@ def in_time(action: Callable[[], object], *, what: str) -> None:
     def run() -> None:
         try:
             action()
-        except Exception as error:
+        except Exception as error:  # raised below, in the thread that waits
             failure.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

@@ -150,6 +150,6 @@ def _recorded_first(run: RecordedRun, modules: Mapping[str, str]) -> Iterator[No
 def _import(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except Exception as error:  # a person's module runs, which may raise anything
         described = targets.describe_failure(error)
         raise RequestError(f"the module {module} cannot be imported: {described}") from error

@@ -108,7 +108,7 @@ class Delivery:
                 say(f"{_server(self._uri)} is back; {delivered} parts that waited are recorded")
             if operation is not None:
                 perform(self._client, self._run_id, operation)
-        except Exception as error:
+        except Exception as error:  # MLflow and its libraries have many for an absent server
             if not is_away(error):
                 raise
             # One that takes long to say nothing must not have the training wait all the time.
@@ -153,7 +153,7 @@ def deliver_waiting(uri: str) -> None:
                 delivered = deliver(client_for(uri), box)
         except Timeout:
             continue  # its process is alive and does it itself
-        except Exception as error:
+        except Exception as error:  # a refusal of any kind must not stop the others
             if is_away(error):
                 raise StoreAwayError(f"{_server(uri)} does not answer") from error
             aside = box.folder.with_suffix(".refused")
@@ -178,7 +178,7 @@ def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
     while True:
         try:
             return action()
-        except Exception as error:
+        except Exception as error:  # `is_away` tells
             if kind_of(uri) != "server" or not is_away(error):
                 raise
             if time.monotonic() > deadline:

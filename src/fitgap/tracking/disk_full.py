@@ -29,7 +29,7 @@ def named_when_full(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # libraries report a full disk by many errors
         if isinstance(error, DiskFullError) or not is_full(error):
             raise
         folders = [_existing(folder), Path(tempfile.gettempdir())]

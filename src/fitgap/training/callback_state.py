@@ -58,8 +58,9 @@ def restore(callback: keras.callbacks.Callback, state: State) -> None:
 
 def is_arrays(value: object) -> bool:
     """Tell whether a value is a list of arrays, as a model's weights are; an empty one is not."""
-    is_list = isinstance(value, list) and bool(value)
-    return is_list and all(isinstance(item, np.ndarray) for item in value)  # type: ignore[attr-defined]
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(item, np.ndarray) for item in value)
 
 
 def _can_be_kept(value: object) -> bool:

@@ -95,10 +95,10 @@ class _KeepLearning(keras.callbacks.Callback):
     The averages stay in the optimizer, and `fitgap.training.loop` puts them in place to be scored.
     """
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 (Keras's signature)
         self._weights = [variable.numpy() for variable in self.model.trainable_variables]
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002 (Keras's signature)
         for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
             variable.assign(value)
 
