@@ -60,11 +60,9 @@ def errors_without_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fresh_datasets() -> Iterator[None]:
-    """Have the sources looked at again, not the arrays that this process holds."""
-    datasets._load.cache_clear()
-    yield
-    datasets._load.cache_clear()
+def fresh_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every load read the files, instead of the arrays that this process holds."""
+    monkeypatch.setattr(datasets, "_load", datasets._load.__wrapped__)
 
 
 @pytest.fixture

@@ -114,7 +114,6 @@ def test_channels_first_are_turned(tmp_path):
     channels = np.stack([IMAGES, IMAGES // 2, IMAGES // 3], axis=1)
     turned = npz(tmp_path, X=channels, y=Y, settings={"layout": "channels_first"})
     assert turned.image_shape == (6, 5, 3)
-    datasets._load.cache_clear()
     last = npz(tmp_path, X=np.moveaxis(channels, 1, 3), y=Y)
     assert turned.digest == last.digest
 
@@ -150,7 +149,6 @@ def test_a_pair_of_npy_files(tmp_path):
     with pytest.raises(RequestError, match=r"dataset\.label_path"):
         datasets.load(NpzConfig("npz", path=paths["path"], **HELD_OUT))
     np.save(tmp_path / "b.npy", np.where(Y, "a", "b").astype(object))
-    datasets._load.cache_clear()
     with pytest.raises(RequestError, match=r"Python objects.*astype\(str\)"):
         datasets.load(NpzConfig("npz", **paths, **HELD_OUT))
 
@@ -170,7 +168,6 @@ def test_idx_files_packed_and_plain(tmp_path):
     np.testing.assert_array_equal(dataset.x_train, IMAGES)
     np.testing.assert_array_equal(dataset.y_test, Y[:4])
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\xff12")
-    datasets._load.cache_clear()
     with pytest.raises(RequestError, match="train-labels-idx1-ubyte cannot be read"):
         datasets.load(IdxConfig("idx", path=str(tmp_path), **HELD_OUT))
 
@@ -181,7 +178,6 @@ def test_matlab_files_with_samples_last_and_labels_in_a_row(tmp_path):
     assert dataset.image_shape == (6, 5)
     assert any("last axis counts the samples" in note for note in dataset.notes)
     (tmp_path / "own.mat").write_bytes(b"no matlab")
-    datasets._load.cache_clear()
     with pytest.raises(RequestError, match=r"is no \.mat file"):
         datasets.load(MatConfig("mat", path=str(tmp_path / "own.mat"), **HELD_OUT))
 

@@ -88,13 +88,11 @@ def test_the_first_source_that_has_the_files_is_taken(tmp_path, monkeypatch, arr
     for folder in folders:
         WRITERS[name](folder, arrays)
     for folder in folders:
-        datasets._load.cache_clear()
         dataset = load(name)
         assert_holds(dataset, arrays)
         assert Path(dataset.source) == folder / subfolder
         for file in folder.rglob("*.*z"):
             file.unlink()
-    datasets._load.cache_clear()
     dataset = load(name)
     assert_holds(dataset, arrays)
     assert dataset.source == "keras.datasets"

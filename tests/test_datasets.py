@@ -13,8 +13,6 @@ from fitgap.config.schema import PublishedConfig
 from fitgap.data import datasets, published, readers
 from fitgap.errors import RequestError
 
-pytestmark = pytest.mark.usefixtures("fresh_datasets")
-
 
 def load(name, **settings):
     return datasets.load(PublishedConfig(name=name, **settings))
@@ -49,9 +47,9 @@ def test_a_fifth_of_each_digit_is_the_test_part():
     np.testing.assert_allclose(np.bincount(dataset.y_test), counts / 5, atol=1)
 
 
+@pytest.mark.usefixtures("fresh_datasets")
 def test_the_digits_test_part_is_fixed():
     first = load("digits")
-    datasets._load.cache_clear()
     np.random.seed(7)  # noqa: NPY002 - the global state that must not matter
     second = load("digits")
     assert first is not second

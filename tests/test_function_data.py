@@ -20,7 +20,6 @@ Y = np.arange(20) % 2
 def load(function, **settings):
     node = {"_target_": targets.register(function), **settings}
     config = FunctionConfig("function", test_fraction=0.2, test_seed=0, function=node)
-    datasets._load.cache_clear()
     return datasets.load(config)
 
 

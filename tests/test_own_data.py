@@ -114,7 +114,6 @@ def test_labels_become_numbers_in_their_own_order(tmp_path, labels, names, numbe
 def test_other_class_names_are_other_data(tmp_path):
     x, y = images(6, 2, 2), np.array(["a", "b", "a", "b", "a", "b"])
     first = npz(tmp_path, x_train=x, y_train=y)
-    datasets._load.cache_clear()
     renamed = npz(tmp_path, x_train=x, y_train=np.char.add(y, "!"))
     assert first.arrays_digest == renamed.arrays_digest
     assert first.digest != renamed.digest
@@ -301,10 +300,8 @@ def test_train_and_test_at_the_top_are_the_parts(tmp_path):
     assert dataset.y_test.tolist() == [1, 1, 1]
     assert dataset.train_names[0] == "train/a/0.png"
     shutil.rmtree(tmp_path / "test")
-    datasets._load.cache_clear()
     assert len(datasets.load(folder_config(tmp_path)).y_test) == 2
     write_folder(tmp_path, ["other"])  # now they are classes, and wrongly laid out
-    datasets._load.cache_clear()
     with pytest.raises(RequestError, match="train/a is a folder within the class"):
         datasets.load(folder_config(tmp_path))
 
@@ -337,11 +334,9 @@ def test_images_are_decoded_once_and_anew_when_they_change(tmp_path, monkeypatch
     monkeypatch.setattr(image_folder, "read_image", count)
     for asked, expected in (({}, 10), ({}, 0), ({"test_seed": 1}, 0), ({"image_size": [3, 3]}, 10)):
         decoded.clear()
-        datasets._load.cache_clear()
         datasets.load(folder_config(tmp_path, **asked))
         assert len(decoded) == expected
     Image.new("L", (7, 9)).save(tmp_path / "a" / "0.png")
-    datasets._load.cache_clear()
     assert len(datasets.load(folder_config(tmp_path)).y_train) == 8
     assert len(decoded) == 20
 
@@ -471,7 +466,6 @@ def test_a_pixel_out_of_range_is_refused_by_row_and_column(tmp_path, cell, said)
 
 def load_both_ways(load):
     in_memory = load(None)
-    datasets._load.cache_clear()
     on_disk = load(1)
     assert isinstance(on_disk.x_train, disk_arrays.DiskRows)
     assert isinstance(on_disk.x_test, disk_arrays.DiskRows)
@@ -602,7 +596,6 @@ def test_what_does_not_fit_the_data_leaves_with_2(train, tmp_path):
     vectors = train(*own, "architecture=cnn_small")
     assert vectors.code == 2
     assert "architecture=cnn_small needs images (Conv2D)" in vectors.err
-    datasets._load.cache_clear()
     np.savez(path, x_train=X, y_train=Y, x_test=X[[7]], y_test=Y[[7]])
     leaking = train(*own)
     assert leaking.code == 2

@@ -36,7 +36,6 @@ def own_file(request, tmp_path_factory):
 def train(config):
     """Return what training, evaluation and prediction give, and how the images were held."""
     backend.start(config.training.threads)
-    datasets._load.cache_clear()
     planned = experiment.plan(config)
     facts = planned.facts
     loaded = data.load(
