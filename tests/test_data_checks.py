@@ -113,7 +113,7 @@ def test_thumbnails_are_means_over_cells(shape):
         for i, r in enumerate(rows)
         for j, c in enumerate(columns)
     ]
-    thumbnails = duplicates._thumbnails(images)
+    thumbnails = duplicates.thumbnails_of(images)
     np.testing.assert_allclose(thumbnails.ravel(), np.ravel(expected), rtol=1e-5)
 
 

@@ -238,7 +238,7 @@ def read_outbox(path: Path) -> None:
 
 def read_idx(path: Path) -> None:
     path = path.rename(path.with_suffix(".gz"))
-    published._read("fashion_mnist", [path] * 4)
+    published.read_files("fashion_mnist", [path] * 4)
 
 
 def read_own_idx(path: Path) -> None:

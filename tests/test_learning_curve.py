@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from fitgap.comparison import learning_curve, learning_curve_text, power_law
+from fitgap.comparison import learning_curve, learning_curve_text
 from fitgap.comparison.learning_curve import Point, forecast
 from fitgap.comparison.learning_curve_text import in_words
 from fitgap.comparison.power_law import fit
@@ -75,7 +75,8 @@ def test_the_interval_is_that_of_linear_regression_where_the_law_is_a_line():
     rng = np.random.default_rng(1)
     x = np.log(SIZES)
     y = np.log(3) - 0.6 * x + rng.normal(scale=0.05, size=len(x))
-    law = power_law._fit(np.array(SIZES, float), np.exp(y), False)[1]
+    law = fit(SIZES, np.exp(y))
+    assert law.floor == 0
     slope, intercept = np.polyfit(x, y, 1)
     assert (law.exponent, math.log(law.factor)) == pytest.approx((-slope, intercept), rel=1e-4)
     residuals = y - (intercept + slope * x)
@@ -259,7 +260,7 @@ def test_splits_without_all_sizes_do_not_count():
     lacking = dataclasses.replace(
         found, points=(dataclasses.replace(first, errors=of_one), *found.points[1:8])
     )
-    told = learning_curve._forecast(lacking, lacking.points)
+    told = learning_curve.forecast(lacking)
     assert told.doubt == "fewer than two splits have runs of all sizes"
 
 

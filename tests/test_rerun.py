@@ -105,13 +105,13 @@ def test_one_bit_is_a_difference():
     first = np.array([0.1, 0.2], np.float32)
     second = first.copy()
     second.view(np.uint32)[1] ^= 1
-    assert rerun._of_arrays(first, first.copy()) == ""
-    assert rerun._of_arrays(first, second).startswith("1 of 2 numbers, by up to 1.5e-08")
-    assert rerun._of_arrays(first, first.astype(np.float64)).startswith("float32")
-    assert rerun._of_histories({1: 0.1}, {1: 0.1}) == ""
-    assert rerun._of_histories({1: float("nan")}, {1: float("nan")}) == ""
-    assert "at step 2" in rerun._of_histories({1: 0.1, 2: 0.3}, {1: 0.1, 2: 0.1 + 0.2})
-    assert rerun._of_histories({1: 0.1}, {}) == "1 values then, 0 now"
+    assert rerun.array_difference(first, first.copy()) == ""
+    assert rerun.array_difference(first, second).startswith("1 of 2 numbers, by up to 1.5e-08")
+    assert rerun.array_difference(first, first.astype(np.float64)).startswith("float32")
+    assert rerun.history_difference({1: 0.1}, {1: 0.1}) == ""
+    assert rerun.history_difference({1: float("nan")}, {1: float("nan")}) == ""
+    assert "at step 2" in rerun.history_difference({1: 0.1, 2: 0.3}, {1: 0.1, 2: 0.1 + 0.2})
+    assert rerun.history_difference({1: 0.1}, {}) == "1 values then, 0 now"
 
 
 def test_nothing_differs_on_the_machine_that_made_the_record(finished):

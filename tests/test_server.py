@@ -141,7 +141,7 @@ class Server:
 def postgres_server():
     """Start scripts/server.py in a folder that PostgreSQL's user may enter, and end it."""
     try:
-        server._programs()
+        server.programs_folder()
     except RequestError as error:
         pytest.skip(str(error))
     pytest.importorskip("psycopg2")
@@ -199,7 +199,7 @@ def test_the_newest_of_debians_versions_is_used(monkeypatch, tmp_path):
     for version in ("9.6", "15", "17"):
         (tmp_path / version / "bin").mkdir(parents=True)
         (tmp_path / version / "bin" / "initdb").touch()
-    assert server._programs() == tmp_path / "17" / "bin"
+    assert server.programs_folder() == tmp_path / "17" / "bin"
 
 
 def test_a_port_in_use_is_refused_before_anything_starts(tmp_path):

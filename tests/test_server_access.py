@@ -35,20 +35,20 @@ def test_servers_listen_on_loopback_unless_told(of):
 
 
 def test_who_may_use_the_server_is_said(tmp_path):
-    said = postgres_server._who_may_use_it(tmp_path, "127.0.0.1", auth=False)
+    said = postgres_server.access_note(tmp_path, "127.0.0.1", auth=False)
     assert "everyone on this machine" in said
     assert "--auth" in said
-    assert "0.0.0.0's network" in postgres_server._who_may_use_it(tmp_path, "0.0.0.0", auth=False)
+    assert "0.0.0.0's network" in postgres_server.access_note(tmp_path, "0.0.0.0", auth=False)
 
 
 def test_accounts_are_in_files_that_nobody_else_reads(tmp_path):
     pytest.importorskip("flask_wtf")
-    first = postgres_server._accounts(tmp_path)
+    first = postgres_server.accounts(tmp_path)
     for name in (postgres_server.AUTH_FILE, "cookie_key", "accounts.db"):
         assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
     text = (tmp_path / postgres_server.AUTH_FILE).read_text()
     assert len(re.search(r"admin_password = (\S+)", text)[1]) >= 32
-    assert postgres_server._accounts(tmp_path) == first
+    assert postgres_server.accounts(tmp_path) == first
     assert (tmp_path / postgres_server.AUTH_FILE).read_text() == text
 
 
@@ -106,7 +106,7 @@ def test_what_is_printed_is_what_listens_and_accounts_are_asked_for(
     entered_folder, certificate, is_encrypted
 ):
     try:
-        postgres_server._programs()
+        postgres_server.programs_folder()
     except RequestError as error:
         pytest.skip(str(error))
     pytest.importorskip("flask_wtf")

@@ -259,7 +259,7 @@ def test_accuracy_is_scikit_learns_without_importing_it(shape):
         "from fitgap.config.schema import MetricConfig\n"
         "from fitgap.evaluation import metrics\n"
         "node = MetricConfig(**read_option('metrics', 'accuracy')['accuracy'])\n"
-        "found = metrics._metric('accuracy', node, each_epoch=True)\n"
+        "found = metrics.metric_of('accuracy', node, each_epoch=True)\n"
         f"y, outputs = np.array({y.tolist()}), np.array({outputs.tolist()}, np.float32)\n"
         f"metrics.check([found], y, task={task!r}, num_outputs=outputs.shape[1])\n"
         f"print(repr(found.compute(y, outputs, task={task!r})))\n"

@@ -180,11 +180,13 @@ def compare(first: RecordedRun, second: RecordedRun) -> Agreement:
     )
     histories = store.metric_histories(first.uri, run_ids=[first.run_id, second.run_id], keys=keys)
     of_first, of_second = (histories[run.run_id] for run in (first, second))
-    metrics = {key: _of_histories(of_first.get(key, {}), of_second.get(key, {})) for key in keys}
+    metrics = {
+        key: history_difference(of_first.get(key, {}), of_second.get(key, {})) for key in keys
+    }
     with recorded.model_file(first) as one, recorded.model_file(second) as other:
         arrays, others = read_arrays(one), read_arrays(other)
     found = {
-        name: _of_arrays(arrays.get(name), others.get(name))
+        name: array_difference(arrays.get(name), others.get(name))
         for name in dict.fromkeys([*arrays, *others])
     }
     return Agreement(
@@ -224,8 +226,14 @@ def _shown(value: str | None) -> str:
     return value[:12] if is_digest else plain(value)
 
 
-def _of_histories(first: Mapping[int, float], second: Mapping[int, float]) -> str:
-    """Say how two histories differ; nothing where they do not."""
+def history_difference(first: Mapping[int, float], second: Mapping[int, float]) -> str:
+    """Return in words how two histories of a metric differ; empty if they are equal.
+
+    Parameters
+    ----------
+    first, second
+        The recorded and the new values by step.
+    """
     if first.keys() != second.keys():
         return f"{len(first)} values then, {len(second)} now"
     for step, value in first.items():
@@ -234,8 +242,14 @@ def _of_histories(first: Mapping[int, float], second: Mapping[int, float]) -> st
     return ""
 
 
-def _of_arrays(first: NDArray[Any] | None, second: NDArray[Any] | None) -> str:
-    """Say how two arrays differ; nothing where they do not."""
+def array_difference(first: NDArray[Any] | None, second: NDArray[Any] | None) -> str:
+    """Return in words how two arrays differ; empty if all their bits are equal.
+
+    Parameters
+    ----------
+    first, second
+        The recorded and the new weights; None if a file does not have them.
+    """
     if first is None or second is None:
         return "only there now" if first is None else "only there then"
     if (first.dtype, first.shape) != (second.dtype, second.shape):

@@ -182,7 +182,7 @@ def near(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
     """
     from scipy.spatial import cKDTree
 
-    thumbnails = np.concatenate([_thumbnails(dataset.x_train), _thumbnails(dataset.x_test)])
+    thumbnails = np.concatenate([thumbnails_of(dataset.x_train), thumbnails_of(dataset.x_test)])
     limit = NEAR_LEVELS * thumbnails.shape[1] ** 0.5 * (1 + 1e-6)  # float32 rounds the distances
     _, firsts = np.unique(groups, return_index=True)
     points = thumbnails[firsts] - thumbnails.mean(axis=0)
@@ -203,7 +203,7 @@ def near(dataset: Dataset, owner: Numbers, groups: Numbers) -> Matches:
     return _summary(dataset, owner, np.where(found == none, -1, found), conflicting=conflicting)
 
 
-def _thumbnails(x: Images) -> NDArray[np.float32]:
+def thumbnails_of(x: Images) -> NDArray[np.float32]:
     """Return mean values over at most 8 x 8 cells per channel; shape (n, cells * channels)."""
     found = []
     for block in blocks(x):

@@ -130,11 +130,11 @@ def read(name: str, folder: Path | None) -> tuple[Arrays, str]:
             found = find(name, folder)
         if found is None:
             raise RequestError("dataset=cifar10 was downloaded, but not to Keras's cache")
-        return _read(name, found), str(found[0].parent)
+        return read_files(name, found), str(found[0].parent)
     if found is None:
         arrays, source = _download(name), "keras.datasets"
     else:
-        arrays, source = _read(name, found), str(found[0].parent)
+        arrays, source = read_files(name, found), str(found[0].parent)
     _check_bytes(name, arrays, source)
     return arrays, source
 
@@ -203,7 +203,26 @@ def find(name: str, folder: Path | None) -> tuple[Path, ...] | None:
     return None
 
 
-def _read(name: str, files: Sequence[Path]) -> Arrays:
+def read_files(name: str, files: Sequence[Path]) -> Arrays:
+    """Read the files of a dataset; their bytes are not checked here.
+
+    Parameters
+    ----------
+    name
+        Of the dataset.
+    files
+        In the order of its layout, as `find` returns them.
+
+    Returns
+    -------
+    x_train, y_train, x_test, y_test
+        Arrays of uint8.
+
+    Raises
+    ------
+    RequestError
+        Naming the file that is damaged.
+    """
     current = files[0]
     try:
         if name == "mnist":

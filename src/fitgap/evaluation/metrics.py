@@ -91,12 +91,23 @@ def metrics_of(config: Config) -> tuple[Metric, ...]:
     """Return the metrics of an experiment whose settings are resolved, the primary one first."""
     of_each_epoch = tasks.metrics_of_each_epoch(config.metrics)
     return tuple(
-        _metric(name, node, each_epoch=name in of_each_epoch)
+        metric_of(name, node, each_epoch=name in of_each_epoch)
         for name, node in config.metrics.items()
     )
 
 
-def _metric(name: str, node: MetricConfig, *, each_epoch: bool) -> Metric:
+def metric_of(name: str, node: MetricConfig, *, each_epoch: bool) -> Metric:
+    """Return a metric from its settings.
+
+    Parameters
+    ----------
+    name
+        Under which it is recorded.
+    node
+        Its settings, as in ``conf/metrics/``.
+    each_epoch
+        Whether it is computed after each epoch, and not only at the end.
+    """
     low, high = node.bounds
     return Metric(
         name=name,

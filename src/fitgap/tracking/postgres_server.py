@@ -76,7 +76,7 @@ def serve(
     if tls is not None:
         _require_certificate(tls)
     _require_free(host, port)
-    programs = _programs()
+    programs = programs_folder()
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, _stop)
@@ -89,7 +89,7 @@ def serve(
         ):
             address = _address(host, port, tls)
             say(f"MLflow on {address}, its runs and artifacts in {folder}; Ctrl-C ends it")
-            say(_who_may_use_it(folder, host, auth=auth))
+            say(access_note(folder, host, auth=auth))
             say(f"train on it: tracking=server tracking.uri={address}")
             while database.poll() is None and server.poll() is None:
                 time.sleep(0.5)
@@ -126,7 +126,7 @@ def _require_free(host: str, port: int) -> None:
             raise RequestError(f"--port {port} of {host} cannot be used: {error}") from error
 
 
-def _programs() -> Path:
+def programs_folder() -> Path:
     """Return the folder of PostgreSQL's programs, the newest of Debian's if there are several."""
     on_path = shutil.which("initdb")
     versions = [path for path in _DEBIAN.glob("*/bin") if (path / "initdb").exists()]
@@ -264,7 +264,7 @@ def _mlflow(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
     }
     if auth:
-        environment |= _accounts(folder)
+        environment |= accounts(folder)
     log = folder / "mlflow.log"
     with _running(command, log, end=signal.SIGTERM, env=environment) as process:
         _wait(process, lambda: _ask(f"{_address(host, port, tls)}/health"), log=log)
@@ -277,8 +277,8 @@ def _of_uvicorn(tls: Tls) -> str:
     return shlex.join([f"--ssl-certfile={certificate}", f"--ssl-keyfile={key}"])
 
 
-def _accounts(folder: Path) -> dict[str, str]:
-    """Return the environment of MLflow's accounts; they lie beside its other files.
+def accounts(folder: Path) -> dict[str, str]:
+    """Create the files of MLflow's accounts if they do not exist; return its variables for them.
 
     Raises
     ------
@@ -309,7 +309,18 @@ def _accounts(folder: Path) -> dict[str, str]:
     }
 
 
-def _who_may_use_it(folder: Path, host: str, *, auth: bool) -> str:
+def access_note(folder: Path, host: str, *, auth: bool) -> str:
+    """Return a line that says who may use the server.
+
+    Parameters
+    ----------
+    folder
+        Of the server's files.
+    host
+        The address that it listens on.
+    auth
+        Whether it requires accounts.
+    """
     if auth:
         return f"it requires an account: {ADMIN}; its password is in {folder / AUTH_FILE}"
     where = "this machine" if host in LOOPBACK else f"{host}'s network"

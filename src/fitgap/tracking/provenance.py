@@ -105,7 +105,7 @@ def checkout(root: Path) -> Checkout | None:
         diff = _git(root, "diff", *options, "HEAD", "--", ".") if changed else ""
     except (OSError, subprocess.SubprocessError):
         return None
-    return Checkout(found[1], _bounded(diff, unknown.splitlines()) if changed or unknown else None)
+    return Checkout(found[1], bounded(diff, unknown.splitlines()) if changed or unknown else None)
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -122,7 +122,16 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def _bounded(diff: str, unknown: list[str]) -> str:
+def bounded(diff: str, unknown: list[str]) -> str:
+    """Return uncommitted changes as they are recorded: without secrets, and of bounded size.
+
+    Parameters
+    ----------
+    diff
+        As git prints it; cut off after `MOST_DIFF_BYTES`.
+    unknown
+        Names of files that git does not know.
+    """
     diff = without_secrets(diff)
     size = len(diff.encode())
     if size > MOST_DIFF_BYTES:

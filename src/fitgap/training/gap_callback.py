@@ -125,5 +125,5 @@ class GapCallback(keras.callbacks.Callback):
 def _pair(name: str, part: Any) -> tuple[Any, Any]:
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise RequestError(f"GapCallback: {name} must be a pair (x, y), got {type(part).__name__}")
-    quick_fit._require_equal_lengths(f"GapCallback: {name}", tuple(part))
+    quick_fit.require_equal_lengths(f"GapCallback: {name}", tuple(part))
     return part[0], part[1]

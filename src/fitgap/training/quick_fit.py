@@ -297,7 +297,16 @@ def _rows(arrays: Any) -> int:
     return int(next(a for a in keras.tree.flatten(arrays) if a is not None).shape[0])
 
 
-def _require_equal_lengths(name: str, arrays: Any) -> None:
+def require_equal_lengths(name: str, arrays: Any) -> None:
+    """Raise a `RequestError` unless arrays have equally many rows, at least one.
+
+    Parameters
+    ----------
+    name
+        Of the arguments that have them, for the message.
+    arrays
+        In any nesting; None counts as no array.
+    """
     lengths = [int(a.shape[0]) for a in keras.tree.flatten(arrays) if a is not None]
     if 0 in lengths:
         raise RequestError(f"{name} must have rows, got none")
@@ -314,10 +323,10 @@ def _parts(
     class_weight: Mapping[int, float] | None,
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return inputs, targets and weights to train and to validate on; () for no validation."""
-    _require_equal_lengths("x, y, sample_weight", train)
+    require_equal_lengths("x, y, sample_weight", train)
     if validation_split and not validation:
         train, validation = _split_off(train, validation_split)
-    _require_equal_lengths("validation_data", validation)
+    require_equal_lengths("validation_data", validation)
     if class_weight is None:
         return train, validation
     x, y, weights = train
