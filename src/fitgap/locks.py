@@ -40,7 +40,15 @@ def held(path: Path) -> Iterator[None]:
 
 
 def why_not(folder: Path, error: OSError) -> str:
-    """Say what keeps a lock in a folder from being held."""
+    """Return in words why a lock in a folder cannot be taken.
+
+    Parameters
+    ----------
+    folder
+        Of the lock's file.
+    error
+        That taking it raised.
+    """
     reason = error.strerror or str(error)
     if error.errno in _NO_LOCKS:
         return (

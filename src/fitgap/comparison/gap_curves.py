@@ -110,7 +110,15 @@ def front_of(section: Section, metric: str = "") -> frozenset[int]:
 
 
 def mean_of(group: Group, metric: str) -> float:
-    """Return a metric's mean over the runs, NaN if none has it."""
+    """Return a metric's mean over the runs, NaN if none has it.
+
+    Parameters
+    ----------
+    group
+        Over whose runs the mean is.
+    metric
+        With its partition.
+    """
     return group.metrics[metric].mean if metric in group.metrics else math.nan
 
 

@@ -105,7 +105,15 @@ def to_markdown(found: Curve, forecast: Forecast, *, title: str, missing: int) -
 
 
 def notes(found: Curve, *, missing: int) -> list[str]:
-    """Return what a reader must know about the figures."""
+    """Return what a reader must know about the figures.
+
+    Parameters
+    ----------
+    found
+        The learning curve as measured.
+    missing
+        How many runs of the sweep have not finished.
+    """
     sentences = [
         "Figures: mean ± half the width of its 95 % interval (Student's t) over n seeds. All sizes "
         "share the validation samples, and each smaller training set is part of every larger one; "

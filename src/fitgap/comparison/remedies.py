@@ -234,7 +234,15 @@ def to_markdown(found: Found, *, title: str, missing: int) -> str:
 
 
 def notes(found: Found, *, missing: int) -> list[str]:
-    """Return what a reader must know about the figures, in one or two sentences each."""
+    """Return what a reader must know about the figures, in one or two sentences each.
+
+    Parameters
+    ----------
+    found
+        The effects of the remedies.
+    missing
+        How many runs of the sweep have not finished.
+    """
     wanted = "higher" if found.metric.direction > 0 else "lower"
     phrase = f" ({found.metric.phrase})" if found.metric.phrase else ""
     shared, scope = (
@@ -264,8 +272,17 @@ def notes(found: Found, *, missing: int) -> list[str]:
 
 
 def in_words(change: Estimate, *, short: bool = False) -> str:
-    """Return a change with its interval, or half of its width if ``short``.
+    """Return a change of a metric with its interval.
 
+    Parameters
+    ----------
+    change
+        Against the baseline.
+    short
+        Whether half the width of the interval stands behind ±, in place of its bounds.
+
+    Examples
+    --------
     >>> in_words(estimate([0.01, 0.01, 0.04]))
     '+0.0200 [-0.0230, +0.0630]'
     >>> in_words(estimate([0.01, 0.01, 0.04]), short=True)

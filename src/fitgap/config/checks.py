@@ -11,7 +11,19 @@ from fitgap.errors import RequestError
 
 
 def require(name: str, value: object, allowed: str, *, when: bool) -> None:
-    """Raise a `RequestError` in the one form all settings' errors have, unless ``when`` holds."""
+    """Raise a `RequestError` in the form of all settings' errors, unless a value is allowed.
+
+    Parameters
+    ----------
+    name
+        Of the setting.
+    value
+        As given.
+    allowed
+        What is allowed, in words, after "must be".
+    when
+        Whether the value is allowed.
+    """
     if not when:
         raise RequestError(f"{name} must be {allowed}, got {value!r}")
 
@@ -42,7 +54,17 @@ def _similarity(name: str, candidate: str) -> float:
 
 
 def refuse_unknown(prefix: str, given: Iterable[str], schema: Any) -> None:
-    """Raise a `RequestError` for the first name that is no field of a dataclass."""
+    """Raise a `RequestError` for the first name that is not a field of a dataclass.
+
+    Parameters
+    ----------
+    prefix
+        Of the names in messages, such as ``training.``.
+    given
+        The names.
+    schema
+        The dataclass.
+    """
     known = [each.name for each in fields(schema)]
     for name in given:
         if name not in known:

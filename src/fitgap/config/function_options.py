@@ -37,7 +37,15 @@ def settings_of(group: str, name: str, function: Mapping[str, Any]) -> dict[str,
 
 
 def names_function(group: str, value: object) -> bool:
-    """Tell whether a requested option is an import path, whatever options there are."""
+    """Tell whether an option has the form of an import path; whether it exists is not checked.
+
+    Parameters
+    ----------
+    group
+        Of the option; some groups take no functions.
+    value
+        The option as given.
+    """
     return group in GROUPS and isinstance(value, str) and bool(_IMPORT_PATH.fullmatch(value))
 
 
@@ -65,6 +73,15 @@ def offer_importable(group: str, value: str) -> bool:
 
 def write(group: str, option: str, settings: Mapping[str, Any]) -> None:
     """Write an option's file, unless it holds these settings already.
+
+    Parameters
+    ----------
+    group
+        Of the option.
+    option
+        Its name.
+    settings
+        Its content.
 
     Raises
     ------

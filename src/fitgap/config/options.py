@@ -22,7 +22,20 @@ def has_option(group: str, name: str) -> bool:
 
 
 def read_option(group: str, name: str) -> Mapping[str, Any]:
-    """Return an option of ``conf/`` as its file has it, without what composing would add."""
+    """Return an option of ``conf/`` as its file has it, without what Hydra's composition would add.
+
+    Parameters
+    ----------
+    group
+        A path, such as ``training/schedule``.
+    name
+        Of the option.
+
+    Raises
+    ------
+    RequestError
+        If there is no such option.
+    """
     folders = [*project.config_dirs(), project.given_config_dir()]
     candidates = [folder / group / f"{name}.yaml" for folder in folders]
     found = next((path for path in candidates if path.is_file()), None)

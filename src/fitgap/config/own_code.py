@@ -289,9 +289,14 @@ def _with_parents(module: str) -> Iterator[str]:
 
 
 def package_versions(names: Iterable[str], *, known: Iterable[str]) -> dict[str, str]:
-    """Return the versions of the installed packages that contain some targets.
+    """Return the versions of the installed packages that contain some targets, without fitgap's.
 
-    fitgap aside, and those that are known already.
+    Parameters
+    ----------
+    names
+        Targets: import paths.
+    known
+        Packages that are left out, because their versions are known already.
     """
     tops = {name.partition(".")[0]: name for name in names if targets.given(name) is None}
     for name in (*known, *FITGAP_PACKAGES):

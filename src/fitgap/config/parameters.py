@@ -28,10 +28,20 @@ _RECORDABLE = re.compile(r"[/\w.\- :]{1,250}")  # as mlflow.utils.validation
 
 
 def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flatten nested settings to dotted keys; lists of numbers stay whole.
+    """Flatten nested settings to dotted keys.
 
-    So does a mapping with a key that MLflow does not take in a name, as those of class names.
+    Lists of numbers stay whole. So does a mapping with a key that MLflow does not take in a name,
+    such as one of class names.
 
+    Parameters
+    ----------
+    nested
+        Settings.
+    prefix
+        Of all keys, ending in a dot.
+
+    Examples
+    --------
     >>> flatten({"training": {"epochs": 5}, "seed": 0, "weights": {"C++": 2}})
     {'training.epochs': 5, 'seed': 0, 'weights': {'C++': 2}}
     """

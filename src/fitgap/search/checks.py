@@ -91,6 +91,13 @@ def resolve(settings: SearchSettings, config: Config) -> SearchSettings:
 def check_experiment(settings: SearchSettings, config: Config) -> None:
     """Check that an experiment has the metrics of the search.
 
+    Parameters
+    ----------
+    settings
+        Of the search, as `resolve` returned them.
+    config
+        Of the experiment.
+
     Raises
     ------
     RequestError

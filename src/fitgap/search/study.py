@@ -159,7 +159,15 @@ class SearchStudy:
         return [trial for trial in proposed if len(ended) <= trial.number < n_trials]
 
     def tell(self, trial: Trial, result: TrialResult) -> None:
-        """Store a trial as complete, pruned or failed."""
+        """Store a trial as complete, pruned or failed.
+
+        Parameters
+        ----------
+        trial
+            As `ask` returned it.
+        result
+            How it ended. Values that are not finite count as a failure.
+        """
         from optuna.trial import TrialState, create_trial
 
         state, values = TrialState.FAIL, None

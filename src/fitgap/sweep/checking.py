@@ -17,6 +17,13 @@ from fitgap.tracking import delivery
 def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
     """Return the grid's jobs, each checked as far as is possible without TensorFlow.
 
+    Parameters
+    ----------
+    grid
+        The overrides of each job.
+    settings
+        What each job's overrides make, in the same order; see `fitgap.sweep.composition.configs`.
+
     Raises
     ------
     RequestError
@@ -39,10 +46,20 @@ def identity_of(jobs: Sequence[Job]) -> str:
 
 
 def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | None:
-    """Return the parent run of an earlier sweep of the same jobs, the newest; or None.
+    """Return the newest parent run of an earlier sweep of the same jobs.
 
-    None too where ``tracking.reuse`` is false, which asks for another sweep, unless that one is
-    to be resumed.
+    Parameters
+    ----------
+    jobs
+        All jobs of the sweep.
+    resume
+        Run id of the parent to continue. None: any, but none at all if ``tracking.reuse`` is false,
+        which requests a new sweep.
+
+    Returns
+    -------
+    StoredRun or None
+        None if there was no such sweep.
 
     Raises
     ------
@@ -71,7 +88,15 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
 
 
 def refuse_running(parent: StoredRun, *, uri: str) -> None:
-    """Raise `RequestError` if the process of a sweep's parent run may still be at work."""
+    """Raise `RequestError` if the process of a sweep's parent run may still be at work.
+
+    Parameters
+    ----------
+    parent
+        As the store has it.
+    uri
+        Of the store.
+    """
     if parent.status != "RUNNING" or processes.is_gone(parent.tags):
         return
     host = parent.tags.get(processes.HOST_TAG, "")
@@ -85,9 +110,15 @@ def refuse_running(parent: StoredRun, *, uri: str) -> None:
 
 
 def unfinished(jobs: Sequence[Job], *, resumed: str | None = None) -> list[Job]:
-    """Return the jobs to train: no finished run of their identity, each identity once.
+    """Return the jobs to train: those without a finished run of their identity, each identity once.
 
-    Where ``tracking.reuse`` is false, the finished runs of the sweep that is resumed count only.
+    Parameters
+    ----------
+    jobs
+        All jobs of the sweep.
+    resumed
+        Run id of the parent that is continued, if any. If ``tracking.reuse`` is false, only the
+        finished runs of that sweep count.
     """
     tracking = jobs[0].plan.config.tracking
     finished: set[str | None] = set()

@@ -255,7 +255,21 @@ def describe(
     request: Request,
     parent: str | None,
 ) -> SweepPlan:
-    """Return what a sweep's parent run keeps: its command, and its jobs with those reused."""
+    """Return what a sweep's parent run stores: its command, and its jobs with the runs they reuse.
+
+    Parameters
+    ----------
+    jobs
+        All jobs of the sweep.
+    grid
+        Their overrides, which give them their names.
+    workers
+        How many jobs run at once.
+    request
+        The rest of the command.
+    parent
+        Run id of the parent, whose own runs are not reused; None before there is one.
+    """
     tracking = jobs[0].plan.config.tracking
     reused: dict[str, str] = {}
     if tracking.reuse:
@@ -283,10 +297,17 @@ def describe(
 
 
 def same_networks_together(jobs: Sequence[Job], *, workers: int) -> list[Job]:
-    """Order jobs so that each worker meets those that share a compiled graph one after the other.
+    """Order jobs so that each worker gets those with the same compiled graph one after the other.
 
-    Workers take the next job as they become free, so as many kinds of graph are dealt out in
-    turns as there are workers. Runs that differ only in seed or learning rate share a graph.
+    Workers take the next job as they become free, so as many kinds of graph are dealt out in turns
+    as there are workers. Runs that differ only in seed or learning rate share a graph.
+
+    Parameters
+    ----------
+    jobs
+        Those to train.
+    workers
+        How many jobs run at once.
     """
     kinds: dict[str, list[Job]] = {}
     for job in jobs:

@@ -24,7 +24,16 @@ from fitgap.training import checkpoints
 
 
 def preview(grid: Sequence[Overrides], settings: Iterable[Config], *, workers: int) -> None:
-    """Print what a sweep would train, having checked the whole of its grid; start nothing.
+    """Print what a sweep would train, after checking its whole grid; nothing is started.
+
+    Parameters
+    ----------
+    grid
+        The overrides of each job.
+    settings
+        What each job's overrides make, in the same order.
+    workers
+        How many jobs would run at once, for the expected time.
 
     Raises
     ------

@@ -16,6 +16,15 @@ from fitgap.trust.text import HIDDEN
 def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
     """End runs of a sweep's experiment that say RUNNING on a host that a person knows to be gone.
 
+    Parameters
+    ----------
+    uri
+        Of the store.
+    sweep
+        Whose experiment's runs are ended.
+    host
+        The name of the host.
+
     Raises
     ------
     RequestError

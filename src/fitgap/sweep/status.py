@@ -49,7 +49,14 @@ class Sweep:
 
 
 def find_sweeps(uri: str, *, experiment: str | None = None) -> list[Sweep]:
-    """Return the sweeps of an experiment, or of all, the running ones first, then the newest.
+    """Return the recorded sweeps, the running ones first, then the newest.
+
+    Parameters
+    ----------
+    uri
+        Of the store.
+    experiment
+        MLflow's experiment; None: all of them.
 
     Raises
     ------
@@ -77,7 +84,16 @@ def find_sweeps(uri: str, *, experiment: str | None = None) -> list[Sweep]:
 
 
 def choose_sweep(uri: str, *, run_id: str | None, experiment: str | None = None) -> Sweep:
-    """Return the sweep with this id of its parent run, or its beginning; None: the last sweep.
+    """Return one recorded sweep.
+
+    Parameters
+    ----------
+    uri
+        Of the store.
+    run_id
+        The id of its parent run, or the beginning of it; None: the newest sweep.
+    experiment
+        MLflow's experiment; None: any.
 
     Raises
     ------
@@ -136,7 +152,17 @@ def read_plan(uri: str, sweep: Sweep) -> SweepPlan:
 
 
 def job_states(uri: str, sweep: Sweep, plan: SweepPlan) -> list[JobState]:
-    """Return how far each job of a sweep has come, in the grid's order."""
+    """Return how far each job of a sweep has come, in the grid's order.
+
+    Parameters
+    ----------
+    uri
+        Of the store.
+    sweep
+        Its parent run and experiment.
+    plan
+        Its jobs, from `read_plan`.
+    """
     by_identity = runs_by_identity(uri, sweep.experiment)
     return [
         JobState(
@@ -160,10 +186,19 @@ def runs_by_identity(uri: str, experiment: str) -> dict[str, list[StoredRun]]:
 def state_of(
     runs: Sequence[StoredRun], *, sweep: str | None, reuse: bool
 ) -> tuple[State, StoredRun | None]:
-    """Return what the runs of one identity, the newest first, say of a sweep's job.
+    """Return the state of a sweep's job, and the run that shows it.
 
-    Whoever finishes a job, it is finished (unless all was to be trained again); but only the
-    sweep's own runs tell what became of its own attempt. Without a sweep, all count.
+    A job counts as finished whoever trained it, unless everything was to be trained again. Whether
+    it is interrupted or has failed follows from the sweep's own runs only.
+
+    Parameters
+    ----------
+    runs
+        Of the job's identity, the newest first.
+    sweep
+        Run id of the parent run; None: all runs count.
+    reuse
+        ``tracking.reuse``: whether finished runs of other sweeps count.
     """
     own = [run for run in runs if sweep is None or run.tags.get(SWEEP_TAG) == sweep]
     for run in runs if reuse else own:

@@ -126,7 +126,14 @@ class Delivery:
 
 
 def deliver(client: "MlflowClient", box: Outbox) -> int:
-    """Send what waits of a run, in order, and return how many operations that were.
+    """Send the waiting operations of a run, in order, and return how many there were.
+
+    Parameters
+    ----------
+    client
+        Of the server.
+    box
+        The run's operations; each is removed when it has been sent.
 
     Raises
     ------
@@ -166,7 +173,19 @@ def deliver_waiting(uri: str) -> None:
 
 
 def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
-    """Return what ``action`` returns, trying again for a while if the server is unavailable.
+    """Call a function, again and again for a while if the server is unavailable.
+
+    Parameters
+    ----------
+    action
+        Must be repeatable, as it may be called again after an attempt whose outcome is unknown.
+    uri
+        Of the store; only a server's absence is waited for.
+
+    Returns
+    -------
+    object
+        What ``action`` returns.
 
     Raises
     ------
@@ -194,7 +213,19 @@ def retry_while_away(action: Callable[[], T], *, uri: str) -> T:
 def create_run(
     client: "MlflowClient", *, uri: str, experiment_id: str, tags: Mapping[str, str], name: str
 ) -> str:
-    """Create exactly one run, however often that has to be tried, and return its id."""
+    """Create exactly one run, however often that has to be tried, and return its id.
+
+    Parameters
+    ----------
+    client
+        Of the store.
+    uri
+        Of the store.
+    experiment_id
+        MLflow's.
+    tags, name
+        Of the run.
+    """
     # By it, a run whose creation was not answered is found instead of created again.
     request = {REQUEST_TAG: uuid.uuid4().hex} if kind_of(uri) == "server" else {}
     tried = False

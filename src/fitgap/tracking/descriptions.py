@@ -68,7 +68,19 @@ class ModelDescription:
 def of_run(
     planned: "Plan", *, data: "Data", choice: "EngineChoice", model: "keras.Model"
 ) -> RunDescription:
-    """Return what is known about an experiment's run before it trains."""
+    """Return the description of an experiment's run before it trains.
+
+    Parameters
+    ----------
+    planned
+        The checked experiment.
+    data
+        As loaded and split.
+    choice
+        The engine.
+    model
+        As built; its parameters are counted.
+    """
     config, partitions = planned.config, data.partitions
     parameters = {
         "engine": engine_name(choice),
@@ -85,8 +97,18 @@ def of_run(
 
 
 def of_model(config: Config, *, metrics: Sequence[str], step: int) -> ModelDescription:
-    """Return what MLflow's page of a run's model shows; see `ModelDescription`."""
-    return ModelDescription(run_name(config), _telling(config), metrics, step)
+    """Return what MLflow's page of a run's model shows; see `ModelDescription`.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    metrics
+        Names of the run's metrics that belong to the model's weights.
+    step
+        Under which these are recorded.
+    """
+    return ModelDescription(run_name(config), _distinguishing_settings(config), metrics, step)
 
 
 def engine_name(choice: "EngineChoice") -> str:
@@ -102,7 +124,7 @@ def run_name(config: Config) -> str:
     return " ".join(choices) + f" seed={config.seed}"
 
 
-def _telling(config: Config) -> dict[str, str]:
+def _distinguishing_settings(config: Config) -> dict[str, str]:
     """Return the settings that distinguish a model from others at a glance."""
     return {
         "dataset": config.dataset.name,

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 
 def of_epoch(epoch: "Epoch", config: Config) -> dict[str, float]:
-    """Return an epoch's figures; the metrics' directions decide the signs of the gaps."""
+    """Return an epoch's figures; the metrics' directions decide the signs of the gaps.
+
+    Parameters
+    ----------
+    epoch
+        Its scores and its learning rate.
+    config
+        The experiment; its metrics have directions.
+    """
     return {"learning_rate": epoch.learning_rate} | of_scores(
         train=epoch.train,
         val=epoch.val,

@@ -83,7 +83,15 @@ class RunRecord(Observer):
         self.log_metrics(metrics or {}, step=step)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Add metrics under a step, unless they have a value there; the next flush sends them."""
+        """Add metrics under a step, unless they have a value there; the next flush sends them.
+
+        Parameters
+        ----------
+        metrics
+            By name.
+        step
+            The epoch, from 1.
+        """
         now = int(time.time() * 1000)
         new = {key: value for key, value in metrics.items() if (key, step) not in self._logged}
         rows = [(key, value, now, step) for key, value in new.items()]
@@ -95,6 +103,13 @@ class RunRecord(Observer):
 
         MLflow's own digest looks at the first few images only, and its field holds 36
         characters; the whole digest is in the run's tags.
+
+        Parameters
+        ----------
+        dataset
+            Its shapes, class names and format are recorded, not its samples.
+        digest
+            SHA-256 of all its bytes, in hex digits.
         """
         profile = {
             "train_shape": dataset.x_train.shape,
@@ -205,7 +220,15 @@ class RunRecord(Observer):
         self._last_flush = time.monotonic()
 
     def end(self, status: str, *, reason: str | None = None) -> None:
-        """Close the run with a status and, if it went wrong, the reason as a tag."""
+        """Close the run with a status and, if it went wrong, the reason as a tag.
+
+        Parameters
+        ----------
+        status
+            ``FINISHED``, ``FAILED`` or ``KILLED``.
+        reason
+            Why it went wrong.
+        """
         self.flush()
         if reason is not None:
             self.set_tags({FAILURE_TAG: reason})
@@ -224,9 +247,22 @@ def open_run(
 ) -> Iterator[RunRecord]:
     """Create a run, or continue an interrupted one, and end it when the block is left.
 
-    FINISHED without an exception, KILLED on Ctrl-C or SIGTERM or where a search pruned it (the
-    tag ``fitgap.pruned`` says so), else FAILED with the reason in the tag ``fitgap.failure``. The
-    exception goes on.
+    It ends as FINISHED without an exception; as KILLED on Ctrl-C or SIGTERM, or if a search pruned
+    it (with the tag ``fitgap.pruned``); else as FAILED with the reason in the tag
+    ``fitgap.failure``. The exception is raised again.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    description
+        From `fitgap.tracking.descriptions.of_run`.
+    uri
+        Of the store.
+    experiment_id
+        MLflow's.
+    interrupted
+        Run id of the run to continue; None: a new one.
     """
     store.use_in_mlflow(uri)
     client = delivery.client_for(uri)

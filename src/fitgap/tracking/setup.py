@@ -22,12 +22,19 @@ from fitgap.tracking import delivery, mlflow_ui, outbox
 
 
 def prepare(uri: str, experiment: str, *, metrics: Mapping[str, MetricConfig] = {}) -> str:
-    """Make sure that store and experiment exist, and return the experiment's id.
+    """Create the store and the experiment if they do not exist, and return the experiment's id.
 
-    MLflow's UI shows a new experiment by the first of the metrics, if there are any.
+    The first use of an empty database migrates its schema, which several processes at once would
+    break. A lock lets one of them do it.
 
-    The first use of an empty database migrates its schema, which several processes at once
-    would break; a lock lets one do it.
+    Parameters
+    ----------
+    uri
+        Of the store.
+    experiment
+        The name of MLflow's experiment.
+    metrics
+        Of the runs; by the first one, MLflow's page shows a new experiment.
     """
     path = sqlite_path(uri)
     if path is None:

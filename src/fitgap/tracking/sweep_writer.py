@@ -43,7 +43,15 @@ class SweepRecord:
         send_text(self._delivery, text, file_name)
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int) -> None:
-        """Add metrics under a step."""
+        """Add metrics under a step.
+
+        Parameters
+        ----------
+        metrics
+            By name.
+        step
+            For a search, the number of trials.
+        """
         now = int(time.time() * 1000)
         entries = [(key, value, now, step) for key, value in metrics.items()]
         self._delivery.send(Operation("batch", {"metrics": entries}))
@@ -127,6 +135,14 @@ def _reopen(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -
 
 
 def stop_sweep(uri: str, parent: str) -> None:
-    """Keep jobs of a sweep that have not started from starting."""
+    """Prevent jobs of a sweep that have not started from starting.
+
+    Parameters
+    ----------
+    uri
+        Of the store.
+    parent
+        Run id of the sweep's parent run.
+    """
     client = delivery.client_for(uri)
     delivery.retry_while_away(lambda: client.set_tag(parent, STOPPED_TAG, "true"), uri=uri)

@@ -100,7 +100,15 @@ class Events(Observer):
 
 @contextmanager
 def observed(observers: Sequence[Observer], start: Start) -> Iterator[Events]:
-    """Notify observers of a run within the block, and of its end even if it fails."""
+    """Notify observers of a run within the block, and of its end even if it fails.
+
+    Parameters
+    ----------
+    observers
+        Notified in this order.
+    start
+        What is known about the run when it begins.
+    """
     events = Events(observers)
     try:
         events.on_start(start)
