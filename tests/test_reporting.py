@@ -13,7 +13,7 @@ from rich.console import Console
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import Paired, wilson
-from fitgap.comparison.ties import AgainstBest, flattery
+from fitgap.comparison.ties import AgainstBest, selection_bias
 from fitgap.report import page
 from fitgap.report.claims import decision
 from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
@@ -331,8 +331,8 @@ def test_choosing_the_best_of_many_is_said_to_flatter():
     assert "Choosing it makes its val/accuracy look better by up to" in told
     # The expected largest of three normal numbers is 3 / (2 sqrt(pi)); Blom's comes near it.
     expected = 3 / (2 * math.sqrt(math.pi)) * 0.02 / math.sqrt(2)
-    assert flattery(3, 0.02) == pytest.approx(expected, rel=0.05)
-    assert f"{flattery(3, 0.02):.4f}" in told
+    assert selection_bias(3, 0.02) == pytest.approx(expected, rel=0.05)
+    assert f"{selection_bias(3, 0.02):.4f}" in told
 
 
 def test_n_says_what_failed_and_what_is_not_finite():

@@ -173,7 +173,7 @@ def against_best(groups: Sequence[Sequence[StoredRun]], terms: Terms) -> list[Ag
     return [None, *(_claim(one, terms, prior=prior, confidence=confidence) for one in differences)]
 
 
-def flattery(num_groups: int, standard_error: float) -> float:
+def selection_bias(num_groups: int, standard_error: float) -> float:
     """Return how much too good the best of several equal groups looks on average, at most.
 
     Parameters

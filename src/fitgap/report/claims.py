@@ -8,7 +8,7 @@ from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
 from fitgap.comparison.figures import figure_text
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import wilson
-from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, flattery
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, selection_bias
 from fitgap.evaluation.baseline_remarks import PREFIX, misleading
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun
@@ -215,5 +215,5 @@ def _flattered(section: Section, undecided: list[Group]) -> str:
     return (
         f"The first is the best of {number} groups that these runs do not distinguish. Choosing it "
         f"makes its {section.sort} look better by up to "
-        f"{figure_text(flattery(number, error))}; fresh splits show its true value."
+        f"{figure_text(selection_bias(number, error))}; fresh splits show its true value."
     )

@@ -23,7 +23,7 @@ from fitgap.comparison.verdicts import Verdict
 from fitgap.report import curve_charts
 from fitgap.report.leaderboard import figure_names, label_of, mark_of
 from fitgap.report.repeat_command import commands_of
-from fitgap.report.test_errors import SelectedModel, Tested, mcnemar_tests, selected_model
+from fitgap.report.selected_model import SelectedModel, Tested, mcnemar_tests, selected_model
 from fitgap.store import Histories, StoredRun
 from fitgap.tag_names import COMMIT_TAG, DIRTY_TAG, IDENTITY_TAG, ROLE_TAG, SWEEP_TAG
 

@@ -49,7 +49,7 @@ from fitgap.report.leaderboard import (
     count_of,
     median_of,
 )
-from fitgap.report.test_errors import MOST_TESTED, SelectedModel
+from fitgap.report.selected_model import MOST_TESTED, SelectedModel
 
 MOST_CLASSES = 20  # of a confusion matrix that can be read; of more, the largest cells
 TEMPLATE = "report.html.j2"
