@@ -52,7 +52,7 @@ def test_files_are_found_and_written_beside_the_moved_database(old, tmp_path, ho
 
 def test_a_store_that_was_not_moved_keeps_its_places(old):
     run_id = record(uri_of(old), "first")
-    moved_database.follow.cache_clear()
+    moved_database.correct_paths.cache_clear()
     assert place_of(uri_of(old), run_id) == (old / "mlartifacts" / run_id / "artifacts").as_uri()
 
 

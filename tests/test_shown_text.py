@@ -217,7 +217,7 @@ def test_a_plan_keeps_no_secret():
 
 
 def test_uncommitted_changes_are_recorded_without_secrets():
-    diff = provenance.bounded('+API_KEY = "0123456789abcdef"\n+x = 1\n', [])
+    diff = provenance.recorded_diff('+API_KEY = "0123456789abcdef"\n+x = 1\n', [])
     assert diff == "+API_KEY = ***\n+x = 1\n"
 
 

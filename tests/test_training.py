@@ -116,7 +116,9 @@ def test_metrics_that_take_much_of_the_epochs_are_named_with_their_share():
 def test_a_metric_that_takes_long_waits_for_the_end_unless_it_is_the_first_or_asked_for(compose):
     def of_each_epoch(*words):
         metrics = metrics_of(compose(*words))
-        waiting = [line.partition(" takes long")[0] for line in metric_cost.what_waits(metrics)]
+        waiting = [
+            line.partition(" takes long")[0] for line in metric_cost.deferred_metrics(metrics)
+        ]
         return [metric.name for metric in metrics if metric.each_epoch], waiting
 
     both = "metrics=[accuracy,roc_auc,average_precision]"

@@ -146,7 +146,7 @@ def plan(config: Config) -> Plan:
 def remarks(planned: Plan) -> list[str]:
     """Return what a person should know before the training, a line each: of data and metrics."""
     of_data = [f"data: {note}" for note in planned.facts.notes]
-    return of_data + metric_cost.what_waits(metrics_of(planned.config))
+    return of_data + metric_cost.deferred_metrics(metrics_of(planned.config))
 
 
 def finished(planned: Plan) -> Result | None:

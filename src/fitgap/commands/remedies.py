@@ -11,7 +11,7 @@ from fitgap.console import say
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from fitgap.comparison.remedies import Found
+    from fitgap.comparison.remedies import RemedyEffects
 
 
 @click.command("remedies")
@@ -45,7 +45,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     say(f"written: {output}/remedies.md, remedies.png, remedies.svg")
 
 
-def _table(found: "Found") -> "Table":
+def _table(found: "RemedyEffects") -> "Table":
     from rich.table import Table
     from rich.text import Text
 

@@ -88,7 +88,7 @@ def _shown_sign(change: Estimate, *, level: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RemedyEffects:
     """What a sweep over remedies has shown.
 
     Attributes
@@ -118,7 +118,7 @@ class Found:
 ByReplicate = Mapping[Hashable, StoredRun]
 
 
-def effects(runs: Mapping[str, ByReplicate]) -> Found:
+def effects(runs: Mapping[str, ByReplicate]) -> RemedyEffects:
     """Return the effect of every remedy on the runs' primary metric.
 
     Parameters
@@ -162,7 +162,7 @@ def effects(runs: Mapping[str, ByReplicate]) -> Found:
         key=lambda one: (one.better < 0, -metric.direction * one.val_change.mean, one.remedy),
     )
     splits = len({split_of(run) for run in baseline.values()})
-    return Found(metric, first, tuple(ranked), splits)
+    return RemedyEffects(metric, first, tuple(ranked), splits)
 
 
 def _effect(
@@ -204,7 +204,7 @@ def _effect(
     )
 
 
-def to_markdown(found: Found, *, title: str, missing: int) -> str:
+def to_markdown(found: RemedyEffects, *, title: str, missing: int) -> str:
     """Return the table with what a reader must know to believe it.
 
     Parameters
@@ -233,7 +233,7 @@ def to_markdown(found: Found, *, title: str, missing: int) -> str:
     return "\n".join([*lines, "", *notes(found, missing=missing), ""])
 
 
-def notes(found: Found, *, missing: int) -> list[str]:
+def notes(found: RemedyEffects, *, missing: int) -> list[str]:
     """Return what a reader must know about the figures, in one or two sentences each.
 
     Parameters

@@ -98,7 +98,7 @@ def section_of(
         margin=MARGIN if query.margin is None and is_share else query.margin,
         primary=primary,
     )
-    lost = _lost(members, failed, keys=tuple(map(key_of, by)) or decide)
+    lost = _unreplaced_failures(members, failed, keys=tuple(map(key_of, by)) or decide)
     groups = [
         _group(part, section, failed=count, these_images=query.these_images)
         for part, count in zip(members, lost, strict=True)
@@ -155,7 +155,7 @@ def _replicate(run: StoredRun, keys: Sequence[str]) -> Replicate:
     return settings_of(run, keys), settings_of(run, REPLICATE_KEYS)
 
 
-def _lost(
+def _unreplaced_failures(
     groups: Iterable[Sequence[StoredRun]], failed: Sequence[StoredRun], *, keys: Sequence[str]
 ) -> list[int]:
     """Count the failed replicates of each group that no other run has replaced."""

@@ -33,7 +33,7 @@ _PREFIX, _PREFIX_ENDS = "prefix", re.compile(r"[_\-. ]")
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageFiles:
     """The images of one part: their files, classes and what messages call them.
 
     ``rows`` are those of the table beside the images, one for each image, empty without one;
@@ -54,7 +54,7 @@ class Found:
     empty: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def without(self, broken: Collection[Path]) -> "Found":
+    def without(self, broken: Collection[Path]) -> "ImageFiles":
         """Return the same without some images."""
         kept = [i for i, path in enumerate(self.paths) if path not in broken]
         return replace(
@@ -105,7 +105,7 @@ def root_of(config: ImageFolderConfig) -> Path:
         folder = Path(inside[0].path)
 
 
-def find(config: ImageFolderConfig) -> dict[str, Found]:
+def find(config: ImageFolderConfig) -> dict[str, ImageFiles]:
     """Return the images of each part: train and, if there are any, val and test."""
     folder = root_of(config)
     try:
@@ -134,12 +134,12 @@ Entries = tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"], list[str]]
 
 def _find_part(
     part: Path, folder: Path, config: ImageFolderConfig, *, entries: Entries | None = None
-) -> Found:
+) -> ImageFiles:
     classes, beside, ignored = entries or _entries(part, folder)
     table_file = part / image_table.NAME
     shown = _shown(table_file, folder)
     table = image_table.read(table_file, shown=shown)
-    found = Found(ignored=[name for name in ignored if table is None or name != shown])
+    found = ImageFiles(ignored=[name for name in ignored if table is None or name != shown])
     has_labels = table is not None and table.label_column is not None
     first = next((entry for entry in beside if _is_image(entry.name)), None)
     if table_file.exists() and first and not has_labels:
@@ -191,7 +191,7 @@ def _find_part(
 
 
 def _take(
-    found: Found,
+    found: ImageFiles,
     files: Sequence["os.DirEntry[str]"],
     label: str,
     folder: Path,

@@ -113,14 +113,14 @@ def whole_groups(
     is_classes = y.ndim == 1 and y.dtype.kind == "i"
     if fraction <= 0.5 and is_classes and np.bincount(y).max() >= folds:
         dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        seen, unseen = next(quietly(dealt.split(y, y, groups)))
+        seen, unseen = next(without_warnings(dealt.split(y, y, groups)))
     else:
         drawn = GroupShuffleSplit(1, test_size=fraction, random_state=seed)
         seen, unseen = next(drawn.split(y, y, groups))
     return seen, unseen
 
 
-def quietly(folds: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+def without_warnings(folds: Iterator[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     """Leave out the warning of classes with fewer rows than there are folds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

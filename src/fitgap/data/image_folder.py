@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import ImageFolderConfig
 from fitgap.data import disk_arrays, folder_layout, zipped
 from fitgap.data.disk_arrays import Images
-from fitgap.data.folder_layout import Found
+from fitgap.data.folder_layout import ImageFiles
 from fitgap.data.images import brightest, read_image
 from fitgap.data.parts import Part, Parts, SplitColumns
 from fitgap.data.times import as_times
@@ -129,7 +129,7 @@ def _counted(phrase: str, names_of_parts: Sequence[Sequence[str]]) -> list[str]:
     return [f"{phrase.format(len(names))} ({shown}{more})"] if names else []
 
 
-def _split_columns(parts: Sequence[Found], columns: SplitColumns) -> dict[str, Any]:
+def _split_columns(parts: Sequence[ImageFiles], columns: SplitColumns) -> dict[str, Any]:
     groups, order = (
         np.array([value for part in parts for value in part.column(name, setting)])
         if name is not None
@@ -142,8 +142,8 @@ def _split_columns(parts: Sequence[Found], columns: SplitColumns) -> dict[str, A
 
 
 def _readable(
-    config: ImageFolderConfig, found: dict[str, Found], shape: tuple[int, ...]
-) -> tuple[dict[str, Found], list[str]]:
+    config: ImageFolderConfig, found: dict[str, ImageFiles], shape: tuple[int, ...]
+) -> tuple[dict[str, ImageFiles], list[str]]:
     """Leave out the images that cannot be read, and say which."""
     folder = folder_layout.root_of(config)
     broken = {}

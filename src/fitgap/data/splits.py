@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.schema import SplitConfig
 from fitgap.data.datasets import Dataset, Labels, digest_arrays
-from fitgap.data.held_out import newest, quietly, whole_groups
+from fitgap.data.held_out import newest, whole_groups, without_warnings
 from fitgap.data.parts import RawLabels
 from fitgap.errors import RequestError
 
@@ -253,7 +253,7 @@ def _fold(
             )
     kind = getattr(model_selection, names[stratified, groups is not None])
     folds = kind(config.folds, shuffle=True, random_state=config.seed)
-    train, val = list(quietly(folds.split(labels, labels, groups)))[config.fold]
+    train, val = list(without_warnings(folds.split(labels, labels, groups)))[config.fold]
     return train, val
 
 

@@ -9,14 +9,14 @@ from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
 from fitgap.comparison.estimates import Estimate
-from fitgap.comparison.remedies import Effect, Found
+from fitgap.comparison.remedies import Effect, RemedyEffects
 
 WIDTH, ROW = 280, 26  # units of a panel's width and of a row's height
 BETTER, WORSE, UNCLEAR = "better", "worse", "no difference shown"
 KINDS = {1: BETTER, -1: WORSE, 0: UNCLEAR}
 
 
-def draw(found: Found, *, title: str) -> Picture:
+def draw(found: RemedyEffects, *, title: str) -> Picture:
     """Draw the changes of the validation figure and the gap side by side, the largest gain on top.
 
     An interval that lies wholly on one side of zero is coloured, and filled besides.

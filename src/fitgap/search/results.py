@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from fitgap.config import program
-from fitgap.search.space import shortly
+from fitgap.search.space import short_override
 from fitgap.search.study import SearchStudy
 from fitgap.trust.text import cell
 
@@ -38,7 +38,7 @@ def summary(study: SearchStudy) -> list[str]:
     lines.append("no trial is better in all metrics than:" if several else "best:")
     for trial in best:
         values = ", ".join(f"{m} {v:.4f}" for m, v in zip(metrics, trial.values, strict=True))
-        chosen = " ".join(shortly(d.override(trial.params[d.name])) for d in study.space)
+        chosen = " ".join(short_override(d.override(trial.params[d.name])) for d in study.space)
         lines.append(f"  trial {trial.number}: {values}  {chosen}")
     for metric, shares in study.importances().items():
         lines.append(f"importance for {metric}, as shares of 1:")

@@ -115,11 +115,13 @@ def parse(overrides: Sequence[Override]) -> tuple[list[str], list[Dimension]]:
     return fixed, space
 
 
-def shortly(override: str) -> str:
+def short_override(override: str) -> str:
     """Return an override as a run's name shows it: four digits of a float.
 
-    >>> shortly("optimizer.learning_rate=0.054024335514105515"), shortly("optimizer=adam")
-    ('optimizer.learning_rate=0.05402', 'optimizer=adam')
+    >>> short_override("optimizer.learning_rate=0.054024335514105515")
+    'optimizer.learning_rate=0.05402'
+    >>> short_override("optimizer=adam")
+    'optimizer=adam'
     """
     key, _, value = override.partition("=")
     try:

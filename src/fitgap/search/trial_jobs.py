@@ -7,7 +7,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 
 from fitgap.config.quoting import quoted
 from fitgap.experiment import Plan
-from fitgap.search.space import Dimension, shortly
+from fitgap.search.space import Dimension, short_override
 from fitgap.search.study import Trial
 from fitgap.sweep import checking, composition
 from fitgap.sweep.composition import Compose, Overrides
@@ -91,6 +91,6 @@ class TrialJobs:
         if pruning is not None:
             added.append(pruning)
         if job.plan.config.name is None:
-            searched = " ".join(map(shortly, job.overrides[len(self.fixed) :]))
+            searched = " ".join(map(short_override, job.overrides[len(self.fixed) :]))
             added.append(f"name={quoted(f'trial {number} {searched}')}")
         return replace(job, overrides=[*job.overrides, *added])

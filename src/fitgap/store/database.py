@@ -179,7 +179,7 @@ def _connected(uri: str) -> Iterator[Connection | None]:
         if not _path_of(uri).exists():
             yield None
             return
-        moved_database.follow(_path_of(uri).absolute())
+        moved_database.correct_paths(_path_of(uri).absolute())
     else:
         _check_answer(uri)
     engine = _engine(uri)

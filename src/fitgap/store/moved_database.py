@@ -26,7 +26,7 @@ _LOCK_SECONDS = 30.0
 
 
 @functools.lru_cache(maxsize=64)
-def follow(database: Path) -> None:
+def correct_paths(database: Path) -> None:
     """Correct the paths in a database so that they name the files beside it, if these are its own.
 
     Parameters

@@ -105,7 +105,9 @@ def checkout(root: Path) -> Checkout | None:
         diff = _git(root, "diff", *options, "HEAD", "--", ".") if changed else ""
     except (OSError, subprocess.SubprocessError):
         return None
-    return Checkout(found[1], bounded(diff, unknown.splitlines()) if changed or unknown else None)
+    return Checkout(
+        found[1], recorded_diff(diff, unknown.splitlines()) if changed or unknown else None
+    )
 
 
 def _git(root: Path, *arguments: str) -> str:
@@ -122,7 +124,7 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def bounded(diff: str, unknown: list[str]) -> str:
+def recorded_diff(diff: str, unknown: list[str]) -> str:
     """Return uncommitted changes as they are recorded: without secrets, and of bounded size.
 
     Parameters

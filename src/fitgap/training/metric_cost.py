@@ -22,7 +22,7 @@ class Spent:
     names: Sequence[str] = ()  # of these metrics
 
 
-def what_waits(metrics: Sequence[Metric]) -> list[str]:
+def deferred_metrics(metrics: Sequence[Metric]) -> list[str]:
     """Return a line for each metric that its file lets be computed only at the end."""
     return [
         f"{metric.name} takes long and is computed only at the end; "
