@@ -243,15 +243,27 @@ def wait_for_the_end_of_group(number: int) -> bool:
     return False
 
 
+def send_sigterm(sweep):
+    sweep.process.send_signal(signal.SIGTERM)
+
+
+def press_ctrl_c(sweep):
+    """Send what a terminal sends: SIGINT to all processes of the command."""
+    os.killpg(sweep.process.pid, signal.SIGINT)
+
+
 @pytest.mark.slow
-def test_an_interrupted_sweep_leaves_no_job_behind(start):
+@pytest.mark.parametrize(("stop", "code"), [(send_sigterm, 143), (press_ctrl_c, 130)])
+def test_an_interrupted_sweep_leaves_no_job_and_no_traceback_behind(start, stop, code):
     pytest.importorskip("submitit")
     sweep = start("hydra/launcher=submitit_local", "seed=0,1,2", *LONG)
     while not sweep.runs(statuses=("RUNNING",)):
         time.sleep(0.1)
-    sweep.process.send_signal(signal.SIGTERM)
+    stop(sweep)
     said = sweep.end()
-    assert sweep.process.returncode == 143, said
+    assert sweep.process.returncode == code, said
+    assert "Traceback" not in said, said
+    assert "fitgap sweep resume" in said, said
     assert [run.status for run in sweep.runs("sweep")] == ["KILLED"]
     assert {run.status for run in sweep.runs()} == {"KILLED"}
     assert wait_for_the_end_of_group(sweep.process.pid)

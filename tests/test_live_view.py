@@ -210,6 +210,14 @@ def test_in_a_narrow_terminal_a_long_name_gives_way_to_its_figures(width, letter
     assert best.split()[-3:] == ["seed=2", "0.8286", "+0.0123"]
 
 
+def test_the_groups_of_settings_give_way_before_the_seed_does():
+    name = "optimizer=adam seed=0 optimizer.learning_rate=0.01"
+    run = Training(name, 2, 3, Reached("val/accuracy", 0.8286, 0.0123))
+    shown = text_of(snapshot(training=(run,)), width=80).splitlines()[2]
+    assert shown.startswith("  optimizer=adam seed=0 learning_rate=0.01 ")
+    assert name in text_of(snapshot(training=(run,)), width=120)
+
+
 def test_the_time_left_follows_the_pace_of_what_has_ended():
     ended = tuple(watching.Ended(f"r{i}", False, "", 1.0) for i in range(4))
     found = snapshot(total=10, finished=4, ended=ended, training=(Training("a", 1, 2, ""),))

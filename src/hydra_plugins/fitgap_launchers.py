@@ -4,7 +4,9 @@ Hydra imports this module at every start, with the extras installed or not, so n
 imported here.
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import time
 from abc import abstractmethod
@@ -26,6 +28,7 @@ from hydra_plugins.fitgap_neighbours import is_fitgaps
 POLL_SECONDS = 0.2
 QUEUE_SECONDS = 2.0  # between two looks at Slurm's queue
 CANCEL_SECONDS = 10.0
+END_SECONDS = 3.0  # for a run to be ended in the record; a job that still loads does not listen
 
 Call = tuple[Any, ...]  # the arguments of one job
 
@@ -201,7 +204,11 @@ class SubmititLauncher(Launcher):
 
 
 class LocalLauncher(SubmititLauncher):
-    """``hydra/launcher: submitit_local``; as many processes at once as there are cores."""
+    """``hydra/launcher: submitit_local``; as many processes at once as there are cores.
+
+    A terminal's Ctrl-C reaches every process of the command. A job's would write its traceback
+    over what the sweep says, so they do not hear it, and are ended by the sweep alone.
+    """
 
     cluster = "local"
 
@@ -215,12 +222,32 @@ class LocalLauncher(SubmititLauncher):
         running: list[Any] = []
         while waiting or running:
             while waiting and len(running) < self._jobs_at_once:
-                running.append(executor.submit(self._job, *waiting.pop(0)))
+                with _children_deaf_to_interrupts():
+                    running.append(executor.submit(self._job, *waiting.pop(0)))
                 jobs.append(running[-1])
             time.sleep(POLL_SECONDS)
             still = self._running(running)
             yield from (job for job in running if job not in still)
             running = still
+
+    def _cancel(self, jobs: Sequence[Any]) -> None:
+        """Ask the jobs to end, as the sweep's other signal does, and kill those that do not."""
+        import psutil
+
+        controllers = []
+        for job in self._running(jobs):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                controllers.append(psutil.Process(int(job.job_id)))
+        processes = [*controllers]
+        for controller in controllers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                processes += controller.children(recursive=True)
+                controller.terminate()  # which it hands on to its job
+        _, alive = psutil.wait_procs(processes, timeout=END_SECONDS)
+        for process in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=END_SECONDS)
 
     def _running(self, jobs: Sequence[Any]) -> list[Any]:
         return [job for job in jobs if job.state == "RUNNING"]
@@ -255,6 +282,16 @@ class SlurmLauncher(SubmititLauncher):
             return unanswered  # the controller is away: nothing is known of them
         queued = set(answer.stdout.split())
         return [job for job in unanswered if job.job_id in queued]
+
+
+@contextlib.contextmanager
+def _children_deaf_to_interrupts() -> Iterator[None]:
+    """Have processes that are started within the block never see SIGINT."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _printed_line(job: JobReturn) -> str:

@@ -4,6 +4,7 @@ What is shown comes from `fitgap.sweep.watching`.
 """
 
 import io
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ MOST_SHARE = 20
 MOST_TRAINING = 16  # runs with a line each
 BAR_WIDTH = 20
 NOTEBOOK_WIDTH = 100
+_GROUP = re.compile(r"(?<!\S)(?:\w+\.)+(?=\w+=)")  # before the name of a setting
 # Columns that stay free: a terminal writes ^C behind the last line, and must not begin a new one.
 _ECHO = 3
 
@@ -263,11 +265,15 @@ def _cells(reached: Reached | None, *, otherwise: str = "") -> tuple[str, str]:
 def _shortened(name: str, cells: int) -> str:
     """Return as much of a name as fits into so many cells of a terminal.
 
-    Its end tells it from the others (the setting that varies fastest, such as the seed), and its
-    beginning has the number of a trial.
+    First the groups of its settings give way (``optimizer.`` of ``optimizer.learning_rate=0.01``),
+    then its middle. Its end tells it from the others (the setting that varies fastest, such as the
+    seed), and its beginning has the number of a trial.
     """
     from rich.cells import cell_len
 
+    if cell_len(name) <= cells:
+        return name
+    name = _GROUP.sub("", name)
     if cell_len(name) <= cells:
         return name
     head, tail = name[: cells // 3], name
