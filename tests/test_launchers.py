@@ -23,7 +23,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
-from fitgap import store
+from fitgap import processes, store
 from fitgap.config import project
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
@@ -141,6 +141,61 @@ def test_workers_that_never_had_a_run_end_with_a_sweep_that_is_killed():
         sweep.kill()
     _, alive = psutil.wait_procs(workers, timeout=30)
     assert alive == []
+
+
+STARTING_WORKERS = """
+import sys
+from multiprocessing import forkserver
+from fitgap.sweep import launchers
+
+class JoblibLauncher:
+    pass
+
+with launchers.Workers(JoblibLauncher(), 2):
+    print(forkserver._forkserver._forkserver_pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="joblib's workers are forked on Linux only")
+def test_ctrl_c_while_workers_are_loading_shows_no_traceback_of_theirs():
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTING_WORKERS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as sweep:
+        server = psutil.Process(int(sweep.stdout.readline()))
+        time.sleep(1)  # Python has started, TensorFlow is being imported
+        os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does
+        time.sleep(1)
+        server.kill()
+        said = sweep.stderr.read()
+    assert said.count("Traceback") == 1, said  # of the process that was interrupted
+    assert "worker_imports" not in said
+
+
+HEARING = """
+import os, signal, sys, time
+from fitgap import processes
+os.kill(os.getpid(), signal.SIGINT)
+processes.hear_interrupts()
+print("deaf until now", flush=True)
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(10)
+except KeyboardInterrupt:
+    print("hears")
+"""
+
+
+def test_a_child_notices_no_interrupt_until_it_listens():
+    with processes.children_deaf_to_interrupts():
+        child = subprocess.Popen([sys.executable, "-c", HEARING], stdout=subprocess.PIPE, text=True)
+    assert child.communicate(timeout=60)[0] == "deaf until now\nhears\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 # Whole sweeps, in processes of their own.

@@ -151,6 +151,18 @@ def test_parallel_coordinates_go_through_each_setting_and_both_figures():
     assert best["gap/accuracy"] == pytest.approx(0.8)  # (0.05 - 0.01) / (0.06 - 0.01)
 
 
+@pytest.mark.parametrize("letter", ["x", "망"])
+@pytest.mark.parametrize("others", [1, 6])
+def test_a_long_value_does_not_reach_the_next_axis(letter, others):
+    keys = ("optimizer", *(f"s{i}" for i in range(others)))
+    section = make_section([({key: letter * 60 for key in keys}, 0.9, 0.05)])
+    spec = settings_charts.parallel_coordinates(section, metric="accuracy").spec()
+    texts = [row["text"] for rows in values_of(spec) for row in rows if "…" in str(row.get("text"))]
+    assert texts
+    step = settings_charts.WIDTH / (len(keys) + 2)  # the axes are farther apart than that
+    assert max(labels.width_of(text) for text in texts) < step
+
+
 def test_a_matrix_averages_over_the_runs_of_a_cell():
     spec = settings_charts.matrix(SECTION, metric="accuracy").spec()
     cells = {(row["x"], row["y"]): row["score"] for row in values_of(spec)[0]}

@@ -71,6 +71,21 @@ def test_experiment_holds_the_view_that_the_link_names(tracking_uri):
     assert address.endswith("&workflowType=machine_learning")
 
 
+def test_the_views_columns_and_charts_begin_with_the_metric_and_its_gap():
+    view = json.loads(mlflow_ui.view("rmse", higher_is_better=False, group_by=["optimizer.name"]))
+    shown = [name for name in view["columnOrder"] if name in view["selectedColumns"]]
+    assert shown[:3] == ["metrics.`val/rmse`", "metrics.`gap/rmse`", "metrics.`train/rmse`"]
+    assert set(shown) == set(view["selectedColumns"])
+    assert "params.`dataset.name`" in shown
+    # MLflow orders sections by name unless they say that a person has.
+    assert view["isAccordionReordered"]
+    sections = [section["name"] for section in view["compareRunSections"]]
+    assert sections == ["val", "gap", "train"]
+    assert {chart["metricSectionId"]: chart["metricKey"] for chart in view["compareRunCharts"]} == {
+        section["uuid"]: f"{section['name']}/rmse" for section in view["compareRunSections"]
+    }
+
+
 def test_the_view_is_sorted_by_the_experiments_own_metric(tracking_uri):
     from mlflow import MlflowClient
 

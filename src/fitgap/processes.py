@@ -8,7 +8,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -84,6 +85,27 @@ def end_sweep() -> None:
 def is_in_sweep() -> bool:
     """Tell whether this process runs a sweep, or is a worker of one."""
     return _SWEEP in os.environ
+
+
+@contextmanager
+def children_deaf_to_interrupts() -> Iterator[None]:
+    """Have processes that are started within the block not notice a terminal's Ctrl-C.
+
+    It reaches every process of a command, and each would write its traceback over what the
+    command says.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def hear_interrupts() -> None:
+    """Undo `children_deaf_to_interrupts` in a child, without those that came until now."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # what waits is dropped
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, handler)
 
 
 def end_with_sweep() -> None:

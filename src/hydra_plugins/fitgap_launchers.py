@@ -6,7 +6,6 @@ imported here.
 
 import contextlib
 import os
-import signal
 import subprocess
 import time
 from abc import abstractmethod
@@ -206,8 +205,7 @@ class SubmititLauncher(Launcher):
 class LocalLauncher(SubmititLauncher):
     """``hydra/launcher: submitit_local``; as many processes at once as there are cores.
 
-    A terminal's Ctrl-C reaches every process of the command. A job's would write its traceback
-    over what the sweep says, so they do not hear it, and are ended by the sweep alone.
+    A terminal's Ctrl-C ends the sweep, and only the sweep ends its jobs.
     """
 
     cluster = "local"
@@ -217,12 +215,14 @@ class LocalLauncher(SubmititLauncher):
         self._jobs_at_once = jobs_at_once or os.cpu_count() or 1
 
     def _as_they_end(self, calls: Sequence[Call], jobs: list[Any]) -> Iterator[Any]:
+        from fitgap import processes
+
         executor = self._executor(self._parameters)
         waiting = list(calls)
         running: list[Any] = []
         while waiting or running:
             while waiting and len(running) < self._jobs_at_once:
-                with _children_deaf_to_interrupts():
+                with processes.children_deaf_to_interrupts():
                     running.append(executor.submit(self._job, *waiting.pop(0)))
                 jobs.append(running[-1])
             time.sleep(POLL_SECONDS)
@@ -234,16 +234,13 @@ class LocalLauncher(SubmititLauncher):
         """Ask the jobs to end, as the sweep's other signal does, and kill those that do not."""
         import psutil
 
-        controllers = []
+        running = []
         for job in self._running(jobs):
             with contextlib.suppress(psutil.NoSuchProcess):
-                controllers.append(psutil.Process(int(job.job_id)))
-        processes = [*controllers]
-        for controller in controllers:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                processes += controller.children(recursive=True)
+                controller = psutil.Process(int(job.job_id))
+                running += [controller, *controller.children(recursive=True)]
                 controller.terminate()  # which it hands on to its job
-        _, alive = psutil.wait_procs(processes, timeout=END_SECONDS)
+        _, alive = psutil.wait_procs(running, timeout=END_SECONDS)
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -282,16 +279,6 @@ class SlurmLauncher(SubmititLauncher):
             return unanswered  # the controller is away: nothing is known of them
         queued = set(answer.stdout.split())
         return [job for job in unanswered if job.job_id in queued]
-
-
-@contextlib.contextmanager
-def _children_deaf_to_interrupts() -> Iterator[None]:
-    """Have processes that are started within the block never see SIGINT."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _printed_line(job: JobReturn) -> str:

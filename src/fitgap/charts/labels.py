@@ -21,7 +21,7 @@ def width_of(text: str) -> float:
 
 
 def shortened(text: str, *, most: int = 44) -> str:
-    """Return a text, without its middle if it is longer than ``most`` characters.
+    """Return a text, without its middle if it is wider than ``most`` Latin characters.
 
     The groups of its settings go first.
 
@@ -29,11 +29,21 @@ def shortened(text: str, *, most: int = 44) -> str:
     'dens…adam'
     >>> shortened("adam, optimizer.learning_rate=0.1, training.batch_size=32", most=40)
     'adam, learning_rate=0.1, batch_size=32'
+    >>> shortened("깊은_신경망, adam", most=9)
+    '깊은…adam'
     """
-    if len(text) > most:
+    room = most * CHARACTER
+    if width_of(text) > room:
         text = _GROUPS.sub("", text)
-    half = (most - 1) // 2
-    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+    if width_of(text) <= room:
+        return text
+    half = (most - 1) // 2 * CHARACTER
+    first, last = len(text), 0
+    while first and width_of(text[:first]) > half:
+        first -= 1
+    while last < len(text) and width_of(text[last:]) > half:
+        last += 1
+    return f"{text[:first]}…{text[last:]}"
 
 
 def slant(names: Sequence[str], *, room: float) -> int:

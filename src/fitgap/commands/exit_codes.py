@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from fitgap.console import warn
 from fitgap.errors import RequestError
+from fitgap.tracking.termination import sigterm_raises
 from fitgap.trust.text import plain, without_secrets
 
 OK, FAILED, WRONG_REQUEST = 0, 1, 2
@@ -37,7 +38,8 @@ def run_command(command: Callable[[], int | None]) -> NoReturn:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _need_files()
-        code = command() or OK
+        with sigterm_raises():
+            code = command() or OK
         sys.stdout.flush()
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):

@@ -13,12 +13,13 @@ from fitgap.charts.scales import padded
 from fitgap.comparison.figures import figure_text
 from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import Group, Section
-from fitgap.comparison.varying_settings import show, value_of
+from fitgap.comparison.varying_settings import parse, show, show_shortly, value_of
 from fitgap.errors import RequestError
 from fitgap.report.gap_chart import MOST_POINTS
 from fitgap.report.leaderboard import label_of
 
 WIDTH, HEIGHT = 640, 320
+_BESIDE = 7  # units from an axis to its texts
 CELL = 64  # units of the width of a matrix's cell
 # Where each group lies on an axis of parallel coordinates, from 0 to 1, and its texts by place.
 Column = tuple[list[float], dict[float, str]]
@@ -41,7 +42,12 @@ def parallel_coordinates(
             f"{score}; compare more runs, or draw curves"
         )
     figures = [name for name in (score, f"gap/{metric}") if all(name in g.metrics for g in groups)]
-    columns = {key: _of_levels([_shown(one, key) for one in groups]) for key in section.keys}
+    # From one axis to the next, where the padding of `_across` takes half of one such step.
+    step = size[0] / (len(section.keys) + len(figures) - 0.5)
+    most = min(int((step - 2 * _BESIDE) / labels.CHARACTER), 22)
+    columns = {
+        key: _of_levels([_shown(one, key) for one in groups], most=most) for key in section.keys
+    }
     columns |= {name: _of_figures([one.metrics[name].mean for one in groups]) for name in figures}
     rows = [
         {
@@ -77,7 +83,7 @@ def parallel_coordinates(
         .add_params(chosen)
     )
     axes = marks.of_rows([{"column": column} for column in columns]).mark_rule(color="muted")
-    texts = marks.on_lines(marks.of_rows(ticks).encode(x=across, y=up, text="text:N"), dx=7)
+    texts = marks.on_lines(marks.of_rows(ticks).encode(x=across, y=up, text="text:N"), dx=_BESIDE)
     layers = alt.layer(axes.encode(x=across), lines, *texts)
     return Picture(layers.properties(width=size[0], height=size[1]))
 
@@ -102,13 +108,13 @@ def _across(columns: list[str]) -> Any:
     )
 
 
-def _of_levels(values: Sequence[str]) -> Column:
+def _of_levels(values: Sequence[str], *, most: int) -> Column:
     """Return where the values of a setting lie, evenly apart, and the texts of at most twelve."""
     levels = _levels(values)
     last = len(levels) - 1
     at = {level: i / last if last else 0.5 for i, level in enumerate(levels)}
     few = levels if len(levels) <= 12 else levels[:: -(-len(levels) // 12)]
-    marked = {at[level]: labels.shortened(level, most=22) for level in few}
+    marked = {at[level]: labels.shortened(show_shortly(parse(level)), most=most) for level in few}
     return [at[value] for value in values], marked
 
 

@@ -120,7 +120,10 @@ def _open_parent(
     """Open the parent run of a search, once its first batch is known to be right."""
     plan = jobs.base
     tracking = plan.config.tracking
-    with live_view.doing("starting workers, opening the record"):
+    with (
+        endings.on_interruption(endings.say_sweep_not_begun),
+        live_view.doing("starting workers, opening the record"),
+    ):
         jobs.check_options()
         for trial in study.ask(batch_size):
             jobs.job(trial)

@@ -141,6 +141,11 @@ def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
     warn(f"\n{state}\nthe same command continues from there:\n  {again}")
 
 
+def say_sweep_not_begun() -> None:
+    """Say on stderr that a sweep was stopped before it had a record."""
+    warn("\nstopped before a run had begun; the same command starts again")
+
+
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
     """Say on stderr how much of a stopped sweep is done, and the command that continues it."""
     identities = {plan.identity for plan in plans}

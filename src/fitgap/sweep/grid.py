@@ -125,7 +125,12 @@ def run(
         refuse_running(parent_run, uri=plan.uri)
         say(f"continues in its parent run {parent_run.run_id}")
 
-    with workers, _opened(jobs, grid, parent_run) as parent:
+    plans = [job.plan for job in jobs]
+    with (
+        workers,
+        _opened(jobs, grid, parent_run) as parent,
+        endings.on_interruption(lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)),
+    ):
         described = describe(
             jobs, grid, workers=workers.number, request=request, parent=parent.run_id
         )
@@ -137,7 +142,7 @@ def run(
         # What workers that have ended could not send: the sweep's page is made of the record.
         with contextlib.suppress(StoreAwayError):
             delivery.deliver_waiting(plan.uri)
-        publish(parent.run_id, [job.plan for job in jobs])
+        publish(parent.run_id, plans)
     say(f"recorded in {store.redact(plan.uri)}")
     say("\n".join(endings.of_sweep(plan)))
     if failed:
@@ -151,7 +156,10 @@ def _opened(
 ) -> "Iterator[SweepRecord]":
     """Open the parent run of a sweep: that of an earlier invocation, or a new one."""
     plan = jobs[0].plan
-    with live_view.doing("starting workers, opening the record"):
+    with (
+        endings.on_interruption(endings.say_sweep_not_begun),
+        live_view.doing("starting workers, opening the record"),
+    ):
         with heavy_imports.paused_garbage_collection():
             from fitgap.tracking import run_writer, setup, sweep_writer
 
@@ -196,10 +204,7 @@ def _train(
         total=len({one.identity for one in plans}),
         finished={one.identity for one in plans} - {job.plan.identity for job in waiting},
     )
-    with (
-        endings.on_interruption(lambda: endings.say_sweep_stopped(plans, parent=parent.run_id)),
-        live_view.show(watch),
-    ):
+    with live_view.show(watch):
         outcomes = sweep_launch.launch_all(
             children, workers.launch, parent=parent, fail_fast=request.fail_fast
         )

@@ -10,10 +10,11 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import forkserver
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, Self
 
+import psutil
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
@@ -104,16 +105,24 @@ class Workers:
             context.set_start_method("forkserver", force=True)
             forkserver.set_forkserver_preload(["fitgap.sweep.worker_imports"])
             if self.number > 1:
-                forkserver.ensure_running()
+                resource_tracker.ensure_running()  # it would take the block's end before it
+                with processes.children_deaf_to_interrupts():
+                    forkserver.ensure_running()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """End joblib's workers at once, if all they did is recorded; TensorFlow takes its time."""
+        """End joblib's workers at once; TensorFlow takes its time.
+
+        After an error or an interrupt, joblib has ended those that it knows. One that the server
+        forks later would find nothing of its sweep, and say so with a traceback.
+        """
         processes.end_sweep()
         if kind is None and self._is_joblib:
             from joblib.externals import loky
 
             loky.get_reusable_executor(reuse=True).shutdown(kill_workers=True)
+        elif self._is_joblib:
+            _kill_fork_server()
 
     def launch(self, jobs: Sequence[Sequence[str]], first: int = 0) -> Sequence[JobReturn]:
         """Launch jobs, numbered from the first on; return their returns when all have ended.
@@ -135,6 +144,18 @@ class Workers:
                 # Whatever is still running ends here and not when this process does, so that the
                 # caller can see to its record.
                 sys.modules["ray"].shutdown()
+
+
+def _kill_fork_server() -> None:
+    """End the process that joblib's workers are forked from, and those that it has forked."""
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if "multiprocessing.forkserver" in " ".join(child.cmdline()):
+                forked = child.children(recursive=True)
+                child.kill()
+                for worker in forked:
+                    with suppress(psutil.NoSuchProcess):
+                        worker.kill()
 
 
 @contextmanager

@@ -25,5 +25,8 @@ with heavy_imports.paused_garbage_collection():
     # The first model of a process that MLflow saves has it look into every installed package.
     warn_dependency_requirement_mismatches(pip_requirements())
 
+# Until here nobody could have told a person anything of it but a traceback.
+processes.hear_interrupts()
+
 # A worker whose sweep is killed before its first job would wait for that for five minutes.
 os.register_at_fork(after_in_child=processes.watch_sweep)

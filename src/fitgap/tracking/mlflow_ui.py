@@ -25,6 +25,10 @@ VIEW_TAG = f"mlflow.sharedViewState.{VIEW_KEY}"  # of an experiment
 # word of the address, for the menu around it.
 TRAINING_MODE = "workflowType=machine_learning"
 KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
+# Sections of the charts that come first; by name, as MLflow has them, the baseline would.
+_FIRST_CHARTS = ("val", "gap", "train")
+_NAME_COLUMN = "attributes.`Run Name`"
+_NAME_PIXELS = 300  # MLflow's 190 cut a name of two settings before its seed
 _SETTINGS = ("dataset.name", "architecture.name", "optimizer.name", "seed")
 
 
@@ -44,6 +48,10 @@ def view(metric: str, *, higher_is_better: bool, group_by: Sequence[str] = ()) -
     figures = dict.fromkeys([f"val/{metric}", f"gap/{metric}", f"train/{metric}", "val/loss"])
     settings = dict.fromkeys([*group_by, *_SETTINGS])
     keys = [{"mode": "param", "groupByData": name} for name in group_by]
+    columns = [
+        *(f"metrics.`{name}`" for name in figures),
+        *(f"params.`{name}`" for name in settings),
+    ]
     # Without the sweeps' parents. Sorted by a metric, runs are not hidden under those.
     shown = {
         "searchFilter": "tags.`fitgap.role` = 'run'",
@@ -51,10 +59,29 @@ def view(metric: str, *, higher_is_better: bool, group_by: Sequence[str] = ()) -
         "orderByAsc": not higher_is_better,
         "startTime": "ALL",
         "lifecycleFilter": "Active",
-        "selectedColumns": [
-            *(f"params.`{name}`" for name in settings),
-            *(f"metrics.`{name}`" for name in figures),
+        "selectedColumns": columns,
+        # By name, as MLflow has them, the gap would come before what it is the gap of.
+        "columnOrder": [_NAME_COLUMN, "runDateAndNestInfo", *columns],
+        "columnWidths": {_NAME_COLUMN: _NAME_PIXELS},
+        "compareRunSections": [
+            {"uuid": part, "name": part, "display": True, "isReordered": True}
+            for part in _FIRST_CHARTS
         ],
+        # Of the primary metric. MLflow makes lines of them where there is more than one step, and
+        # adds those of the other metrics.
+        "compareRunCharts": [
+            {
+                "uuid": f"{part}/{metric}",
+                "type": "BAR",
+                "metricKey": f"{part}/{metric}",
+                "displayName": metric,
+                "metricSectionId": part,
+                "isGenerated": True,
+                "deleted": False,
+            }
+            for part in _FIRST_CHARTS
+        ],
+        "isAccordionReordered": True,
     }
     grouped = {"aggregateFunction": "average", "groupByKeys": keys}
     return json.dumps(shown | ({"groupBy": grouped} if keys else {}))
