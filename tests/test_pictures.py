@@ -155,7 +155,7 @@ def test_parallel_coordinates_go_through_each_setting_and_both_figures():
 @pytest.mark.parametrize("others", [1, 6])
 def test_a_long_value_does_not_reach_the_next_axis(letter, others):
     keys = ("optimizer", *(f"s{i}" for i in range(others)))
-    section = make_section([({key: letter * 60 for key in keys}, 0.9, 0.05)])
+    section = make_section([(dict.fromkeys(keys, letter * 60), 0.9, 0.05)])
     spec = settings_charts.parallel_coordinates(section, metric="accuracy").spec()
     texts = [row["text"] for rows in values_of(spec) for row in rows if "…" in str(row.get("text"))]
     assert texts
