@@ -528,6 +528,10 @@ def test_classes_whose_names_are_no_text_are_none_that_keras_has():
     models._check_classes({"module": ["keras.layers"], "class_name": {"Lambda": 1}})
 
 
+VOCABULARY = {"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}
+COMPILED = SEQUENTIAL | {"compile_config": {"loss": {"module": "keras.layers"} | VOCABULARY}}
+
+
 def link_elsewhere(file):
     import h5py
 
@@ -550,13 +554,14 @@ def keep_elsewhere(file):
         (layer("Lambda", module=ABSENT, function="x"), None, "has a Lambda"),
         (layer("__lambda__", module=ABSENT), None, "has a __lambda__"),
         (layer("TextVectorization", vocabulary="/etc/passwd"), None, "from a file"),
+        (SEQUENTIAL | {"config": {"layers": [COMPILED]}}, None, "from a file"),
         (SEQUENTIAL, link_elsewhere, "lies in another file"),
         (SEQUENTIAL, keep_elsewhere, "lies in another file"),
     ],
     ids=[
         *("lambda", "saved model", "lambda of its file", "saved model of its file"),
         *("saved model by a path", "download", "older form", "pickled code"),
-        *("vocabulary", "link", "external array"),
+        *("vocabulary", "loss of a network within", "link", "external array"),
     ],
 )
 def test_a_networks_file_brings_no_code_and_reads_no_other_file(

@@ -67,6 +67,10 @@ def check(path: Path) -> None:
 
 
 def _check_classes(node: Any) -> None:
+    if isinstance(node, dict):
+        # How it was compiled is not read: it is loaded for inference. Keras does read it of a
+        # network within the network.
+        node = {key: value for key, value in node.items() if key != "compile_config"}
     waiting = [node]
     while waiting:
         one = waiting.pop()
@@ -78,8 +82,7 @@ def _check_classes(node: Any) -> None:
                 raise ValueError(f"it has a {name[:80]}, which a record may not have made")
             if isinstance(one.get("vocabulary"), str):
                 raise ValueError("a layer reads its vocabulary from a file")
-            # How it was compiled is not read: it is loaded for inference.
-            waiting += (value for key, value in one.items() if key != "compile_config")
+            waiting += one.values()
 
 
 def _may_be_made(described: Mapping[str, Any]) -> bool:
