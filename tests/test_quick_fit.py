@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fitgap
+from fitgap.training.gap_callback import is_lower_better
 
 ROWS = 203  # no multiple of the batch size: the last batch is smaller
 
@@ -255,14 +256,13 @@ def test_a_model_that_does_not_fit_the_data_is_refused_in_a_line(data):
     x, y = data
     unfit = "model, loss and data do not fit each other: "
     for inputs, targets, said in (
-        (x[:, :3], y, "incompatible"),
-        (x, y + 90, "label value of 9. which is outside the valid range"),
+        (x[:, :3], y, f"{unfit}.*incompatible"),
+        (x, y + 90, f"{unfit}.*label value of 9. which is outside the valid range"),
         (x[:0], y[:0], "must have rows, got none"),
     ):
         with pytest.raises(fitgap.RequestError, match=said) as caught:
             fitgap.fit(functional(), inputs, targets, verbose=0)
         assert len(str(caught.value).splitlines()) == 1
-        assert unfit in str(caught.value) or "rows" in said
     gap = fitgap.GapCallback(train=(x, y), val=(x[:, :3], y))
     with pytest.raises(fitgap.RequestError, match=f"GapCallback, val: {unfit}"):
         functional().fit(x, y, verbose=0, callbacks=[gap])
@@ -322,15 +322,14 @@ def test_early_stopping_can_watch_the_gap(data):
     assert len(history.history["gap_loss"]) == 2
 
 
-@pytest.mark.parametrize("name", ["mae", "class_mse", "mean_squared_error", "my_cost"])
+@pytest.mark.parametrize("name", ["mae", "class_mse", "mean_squared_error"])
 def test_of_errors_less_is_better(name):
-    gap = fitgap.GapCallback(train=([], []), lower_is_better=["my_cost"])
-    assert gap._less_is_better(name)
+    assert is_lower_better(name)
 
 
 @pytest.mark.parametrize("name", ["accuracy", "auc", "r2_score", "class_precision", "recall"])
 def test_of_other_metrics_more_is_better(name):
-    assert not fitgap.GapCallback(train=([], []))._less_is_better(name)
+    assert not is_lower_better(name)
 
 
 def test_a_gap_needs_unseen_data(data):

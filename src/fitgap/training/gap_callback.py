@@ -105,7 +105,7 @@ class GapCallback(keras.callbacks.Callback):
         logs |= {f"val_{name}": value for name, value in val.items()}
         logs |= {
             f"gap_{name}": unseen - train[name]
-            if self._less_is_better(name)
+            if name in self._lower_is_better or is_lower_better(name)
             else train[name] - unseen
             for name, unseen in val.items()
         }
@@ -114,12 +114,16 @@ class GapCallback(keras.callbacks.Callback):
         with quick_fit.refused_if_unfit(f"GapCallback, {name}"):
             return quick_fit.evaluate(self.model, *part, batch_size=self._batch_size)
 
-    def _less_is_better(self, name: str) -> bool:
-        if name in self._lower_is_better:
-            return True
-        return any(word in name for word in _LOWER_IS_BETTER) or bool(
-            _SHORT & set(name.lower().split("_"))
-        )
+
+def is_lower_better(name: str) -> bool:
+    """Tell by the name of a metric of Keras whether a lower value is better.
+
+    >>> is_lower_better("mean_squared_error"), is_lower_better("class_mse"), is_lower_better("auc")
+    (True, True, False)
+    """
+    return any(word in name for word in _LOWER_IS_BETTER) or bool(
+        _SHORT & set(name.lower().split("_"))
+    )
 
 
 def _pair(name: str, part: Any) -> tuple[Any, Any]:
