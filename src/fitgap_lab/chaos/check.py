@@ -151,40 +151,40 @@ def differences(disturbed: Record, undisturbed: Record, *, sweeps: int) -> list[
     sweeps
         How many sweeps made the disturbed record: so many parents, all finished.
     """
-    said = []
+    found = []
     expected = {run.identity: run for run in undisturbed.runs}
     counts = Counter(run.identity for run in disturbed.runs)
-    said += [f"run {name[:8]} is missing" for name in expected.keys() - counts.keys()]
-    said += [f"run {name[:8]} was not asked for" for name in counts.keys() - expected.keys()]
-    said += [f"run {name[:8]} exists {n} times" for name, n in counts.items() if n > 1]
+    found += [f"run {name[:8]} is missing" for name in expected.keys() - counts.keys()]
+    found += [f"run {name[:8]} was not asked for" for name in counts.keys() - expected.keys()]
+    found += [f"run {name[:8]} exists {n} times" for name, n in counts.items() if n > 1]
     for run in disturbed.runs:
         if run.identity in expected:
             name = run.identity[:8]
-            said += [f"run {name}: {what}" for what in _of_run(run, expected[run.identity])]
+            found += [f"run {name}: {what}" for what in _of_run(run, expected[run.identity])]
     if len(disturbed.parents) != sweeps:
-        said.append(f"{len(disturbed.parents)} parent runs for {sweeps} sweeps")
+        found.append(f"{len(disturbed.parents)} parent runs for {sweeps} sweeps")
     for parent in disturbed.parents:
         if parent.status != "FINISHED":
-            said.append(f"parent run {parent.run_id[:8]} is {parent.status}")
-    return sorted(said)
+            found.append(f"parent run {parent.run_id[:8]} is {parent.status}")
+    return sorted(found)
 
 
 def _of_run(run: Run, expected: Run) -> list[str]:
-    said = []
+    found = []
     if run.status != "FINISHED":
-        said.append(f"is {run.status}")
-    said += _of_values("parameter", run.params, expected.params)
+        found.append(f"is {run.status}")
+    found += _of_values("parameter", run.params, expected.params)
     for key in sorted(run.metrics.keys() | expected.metrics.keys()):
-        said += _of_metric(key, run.metrics.get(key, []), expected.metrics.get(key, []))
+        found += _of_metric(key, run.metrics.get(key, []), expected.metrics.get(key, []))
     if len(run.models) != 1:
-        said.append(f"has {len(run.models)} models")
+        found.append(f"has {len(run.models)} models")
     for ready, digest in run.models:
         if not ready:
-            said.append("its model is not ready")
+            found.append("its model is not ready")
         if digest not in {other for _, other in expected.models}:
-            said.append("the arrays of its model differ")
-    said += [f"artifact {name} is missing" for name in sorted(expected.files - run.files)]
-    return said
+            found.append("the arrays of its model differ")
+    found += [f"artifact {name} is missing" for name in sorted(expected.files - run.files)]
+    return found
 
 
 def _of_values(
@@ -196,14 +196,14 @@ def _of_values(
 
 def _of_metric(key: str, values: Sequence[Value], expected: Sequence[Value]) -> list[str]:
     steps, expected_steps = Counter(step for step, _ in values), {step for step, _ in expected}
-    said = [f"{key} has {n} values at step {step}" for step, n in steps.items() if n > 1]
+    found = [f"{key} has {n} values at step {step}" for step, n in steps.items() if n > 1]
     missing = sorted(expected_steps - steps.keys())
     added = sorted(steps.keys() - expected_steps)
-    said += [f"{key} lacks step {step}" for step in missing]
-    said += [f"{key} has a step {step} of its own" for step in added]
-    if not said and sorted(values, key=str) != sorted(expected, key=str):
-        said.append(f"{key} has other values")
-    return said
+    found += [f"{key} lacks step {step}" for step in missing]
+    found += [f"{key} has a step {step} of its own" for step in added]
+    if not found and sorted(values, key=str) != sorted(expected, key=str):
+        found.append(f"{key} has other values")
+    return found
 
 
 def leftovers(uri: str, *, experiment: str) -> list[str]:

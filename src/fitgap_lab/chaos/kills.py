@@ -195,12 +195,12 @@ class Chaos:
         self.invocations += 1
         if self._server is not None:
             self._server.wait()
-        with (self._folder / "said.txt").open("ab") as said:
+        with (self._folder / "said.txt").open("ab") as output:
             process = subprocess.Popen(
                 arguments,
                 env={**os.environ, "MLFLOW_TRACKING_URI": self.uri},
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -347,12 +347,12 @@ def _has_worked(worker: psutil.Process) -> bool:
 def undisturbed(folder: Path, *, sweeps: int) -> str:
     """Run the same experiments as one sweep that nobody disturbs; return its store's URI."""
     uri = database_uri(folder)
-    with (folder / "said.txt").open("ab") as said:
+    with (folder / "said.txt").open("ab") as output:
         subprocess.run(
             command(range(sweeps)),
             env={**os.environ, "MLFLOW_TRACKING_URI": uri},
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             check=True,
         )

@@ -124,14 +124,14 @@ def to_markdown(parts: Mapping[str, Part]) -> str:
 
 
 def _verdict(part: Part) -> str:
-    said = (
+    start = (
         f"Kills: {part['kills']}; sweeps: {part['sweeps']}; runs: {part['runs']}; commands: "
         f"{part['invocations']}; time: {part['seconds']} s. "
     )
     number = len(part["differences"])
     if number:
-        return f"{said}Differences: {number}."
-    return f"{said}Every run is recorded once, and the results are the same to the bit."
+        return f"{start}Differences: {number}."
+    return f"{start}Every run is recorded once, and the results are the same to the bit."
 
 
 def _counted(part: Part) -> dict[tuple[str, str], int]:

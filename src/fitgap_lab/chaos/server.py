@@ -62,7 +62,7 @@ class Server:
             self._start()
 
     def _start(self) -> None:
-        with (self._folder / "server.txt").open("ab") as said:
+        with (self._folder / "server.txt").open("ab") as output:
             self._process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
@@ -71,7 +71,7 @@ class Server:
                     *("--artifacts-destination", str(self._folder / "mlartifacts")),
                 ],
                 stdin=subprocess.DEVNULL,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )

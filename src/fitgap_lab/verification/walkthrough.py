@@ -50,9 +50,9 @@ def run(page: Path) -> dict[str, Any]:
             exec(code, namespace)  # noqa: S102 - the page is our own
             continue
         test = parser.get_doctest(block, namespace, page.name, str(page), first_line - 1)
-        said: list[str] = []
-        doctest.DocTestRunner(verbose=False).run(test, out=said.append, clear_globs=False)
-        if said:
-            raise AssertionError("".join(said))
+        failures: list[str] = []
+        doctest.DocTestRunner(verbose=False).run(test, out=failures.append, clear_globs=False)
+        if failures:
+            raise AssertionError("".join(failures))
         namespace.update(test.globs)  # a doctest works on a copy
     return namespace
