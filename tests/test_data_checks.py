@@ -238,6 +238,20 @@ def test_a_part_of_another_scale_is_found(train, test, expected, shape):
     assert before_training.find_other_scale(dataset, halves) == expected
 
 
+@pytest.mark.parametrize("shape", [(6,), (4, 4, 3)], ids=["table", "images"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_part_that_was_centred_alone_is_found(shape, turned):
+    values = np.random.default_rng(0).uniform(0, 1, (240, *shape)).astype(np.float32)
+    train, test = values[:160], values[160:]
+    train, test = (train, 2 * test - 1) if turned else (2 * train - 1, test)
+    labels = np.zeros(160, int), np.zeros(80, int)
+    dataset = Dataset("npz", train, labels[0], test, labels[1], ("a",), "", "")
+    halves = Split(np.arange(80, dtype=np.int32), np.arange(80, 160, dtype=np.int32), "")
+    with_values, without = ("test", "train") if turned else ("train", "test")
+    expected = f"{with_values} has values below zero, {without} has none"
+    assert before_training.find_other_scale(dataset, halves) == expected
+
+
 def test_one_feature_of_another_size_is_no_other_scale():
     x = np.ones((8, 5), np.float32)
     unseen = x * np.array([1, 1, 1, 1, 1000], np.float32)

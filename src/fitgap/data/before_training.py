@@ -1,5 +1,7 @@
 """What refuses a run before its training, and what a person should know before it."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -87,6 +89,8 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
 # Parts of the same data differ less: dark images from bright ones about fivefold. 0 to 1 against
 # 0 to 255 is 255-fold.
 _OTHER_SCALE = 50.0
+# Of 50 values, none is below zero by chance in one of 70,000 cases if a fifth of all are.
+_BELOW_ZERO, _FEWEST_VALUES = 0.2, 50
 
 
 def find_other_scale(dataset: Dataset, split: Split) -> str:
@@ -114,11 +118,11 @@ def find_other_scale(dataset: Dataset, split: Split) -> str:
             [column.length for column in dataset.columns],
         )
         parts = {name: np.asarray(x)[:, kept] for name, x in parts.items()}
-    all_sizes = {
-        name: _mean_sizes(x, per_feature=_is_table(dataset)) for name, x in parts.items() if len(x)
+    measured = {
+        name: _measure(x, per_feature=_is_table(dataset)) for name, x in parts.items() if len(x)
     }
-    train = all_sizes.pop("train")
-    for name, sizes in all_sizes.items():
+    train, train_below = measured.pop("train")
+    for name, (sizes, below) in measured.items():
         varies = (sizes > 0) & (train > 0)
         if not varies.any():
             continue
@@ -126,15 +130,29 @@ def find_other_scale(dataset: Dataset, split: Split) -> str:
         if not 1 / _OTHER_SCALE <= ratio <= _OTHER_SCALE:
             times = f"{ratio:.3g}" if ratio > 1 else f"1/{1 / ratio:.3g}"
             return f"the values of {name} are {times} times those of train"
+        per_figure = math.prod(parts[name].shape[1:]) / len(below)
+        fewest = min(len(parts[each]) for each in ("train", name)) * per_figure
+        if fewest >= _FEWEST_VALUES:
+            for first, second, shares, others in (
+                ("train", name, train_below, below),
+                (name, "train", below, train_below),
+            ):
+                if np.mean((shares >= _BELOW_ZERO) & (others == 0)) > 0.5:
+                    return f"{first} has values below zero, {second} has none"
     return ""
 
 
-def _mean_sizes(x: Images, *, per_feature: bool) -> NDArray[np.float64]:
-    """Return the mean of the absolute values: of each feature, or one of all."""
-    total: NDArray[np.float64] = np.zeros(x.shape[1] if per_feature else 1)
+def _measure(x: Images, *, per_feature: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean of the absolute values and the share of those below zero.
+
+    Of each feature, or one of all.
+    """
+    count, axis = (x.shape[1], 0) if per_feature else (1, None)
+    sizes, below = np.zeros(count), np.zeros(count)
     for block in blocks(x):
-        total += np.sum(np.abs(block, dtype=np.float64), axis=0 if per_feature else None)
-    return total / len(x)
+        sizes += np.sum(np.abs(block, dtype=np.float64), axis=axis)
+        below += np.sum(np.asarray(block) < 0, axis=axis)
+    return sizes / len(x), below / (len(x) * math.prod(x.shape[1:]) / count)
 
 
 def _is_table(dataset: Dataset) -> bool:
