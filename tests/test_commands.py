@@ -206,6 +206,11 @@ def test_plain_text_that_hydra_cannot_read_arrives_as_it_was_typed(value):
     assert OverridesParser.create().parse_override(override).value() == value
 
 
+@pytest.mark.parametrize("override", ["optimizer.use_ema=true", "training.schedule.warmup_steps=9"])
+def test_settings_of_keras_that_no_option_lists_need_no_plus(override):
+    assert overrides.for_hydra([override]) == [f"++{override}"]
+
+
 @pytest.mark.parametrize(
     "override",
     ["optimizer=sgd,adam", "seed=range(0,3)", "name='a (b)'", "tags={a: b}", "x=[1,2]", "seed=1"],

@@ -355,8 +355,9 @@ def test_other_programs_runs_can_be_ranked_by_what_they_have(metrics, said):
     assert any(said in note for note in comparison.notes)
 
 
-def test_of_a_figure_in_keras_naming_nobody_says_that_it_is_of_the_training_data():
-    comparison = compare([make_run(metrics={"val_loss": 0.5})], Query(sort="val_loss"))
+@pytest.mark.parametrize("name", ["val_loss", "rmse"])
+def test_of_a_figure_without_a_partition_nobody_says_which_data_it_is_of(name):
+    comparison = compare([make_run(metrics={name: 0.5})], Query(sort=name))
     assert "do not say which data" in comparison.notes[0]
 
 

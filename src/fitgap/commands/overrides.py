@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 
 from fitgap.config import function_options
 from fitgap.config.checks import did_you_mean
-from fitgap.config.model_checks import optimizer_settings
+from fitgap.config.model_checks import WARMUP_SETTINGS, optimizer_settings
 from fitgap.config.options import is_group
 from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
@@ -136,13 +136,15 @@ def importable(override: str) -> str | None:
 
 
 def added_where_needed(override: str, of_functions: Collection[str] = ()) -> str:
-    """Allow settings that Keras's optimizers take, even if an option does not list them.
+    """Allow settings that Keras's optimizers and schedules take, even if no option lists them.
 
     So are the parameters of a function that is named by its import path. Whether what is chosen
     takes it is checked with the settings.
 
     >>> added_where_needed("optimizer.use_ema=true")
     '++optimizer.use_ema=true'
+    >>> added_where_needed("training.schedule.warmup_steps=9")
+    '++training.schedule.warmup_steps=9'
     >>> added_where_needed("optimizer.learning_rate=1")
     'optimizer.learning_rate=1'
     >>> added_where_needed("architecture.width=8", {"architecture"})
@@ -150,7 +152,7 @@ def added_where_needed(override: str, of_functions: Collection[str] = ()) -> str
     """
     key = override.partition("=")[0]
     group, _, name = key.partition(".")
-    is_known = group == "optimizer" and name in optimizer_settings()
+    is_known = (group == "optimizer" and name in optimizer_settings()) or key in WARMUP_SETTINGS
     is_added = is_known or (bool(name) and group in of_functions)
     return f"++{override}" if is_added and "=" in override else override
 

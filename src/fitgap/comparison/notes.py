@@ -104,7 +104,7 @@ def _on_the_test_set(query: Query, conditions: Sequence[Condition], *, usual: st
             f"Sorted by {query.sort}, so no group is marked as best: the smallest gap is often "
             f"that of the network that learned least. Choose by {usual}."
         )
-    elif query.sort is not None and query.sort.startswith("val_"):  # as Keras names it
+    elif query.sort is not None and "/" not in query.sort:  # of a run that others recorded
         notes.append(
             f"Sorted by {query.sort}, so no group is marked as best: these runs do not say which "
             "data that figure is of."

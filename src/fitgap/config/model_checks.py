@@ -151,6 +151,9 @@ DECIMALS = {
 }
 
 
+WARMUP_SETTINGS = ("training.schedule.warmup_steps", "training.schedule.warmup_target")
+
+
 def check_optimizer(optimizer: Mapping[str, Any]) -> None:
     """Raise a `RequestError` for the first wrong setting of an optimizer."""
     for key in ("_target_", "name"):
