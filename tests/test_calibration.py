@@ -127,7 +127,7 @@ def datasets():
     return [trained.train_all(number, samples=300, fresh=20_000) for number in range(4)]
 
 
-@pytest.mark.parametrize("design", [trained.ONE_SPLIT, trained.SEVERAL_SPLITS])
+@pytest.mark.parametrize("design", [trained.ONE_SPLIT, trained.SEVERAL_SPLITS, trained.HONEST])
 def test_intervals_of_trained_networks_hold_what_fresh_points_say(datasets, design):
     like_these = trained.truths_of(datasets)
     found = np.array([trained.judged(one, design, like_these) for one in datasets])

@@ -1,5 +1,6 @@
 """A race: its rule on made-up values whose truth is known, and what it refuses."""
 
+import json
 import math
 
 import numpy as np
@@ -27,17 +28,18 @@ def raced(rng, truth, *, rounds, margin=0.005):
     """Return a race after so many rounds, or when it was over, and the runs it took."""
     race, runs = Race(Rule(len(truth), margin)), 0
     for _ in range(rounds):
-        runs += len(race.racing)
+        runs += len(race.undecided)
         common = rng.normal(0, 0.01)
-        race.add_round({one: truth[one] + common + rng.normal(0, 0.007) for one in race.racing})
+        race.add_round({one: truth[one] + common + rng.normal(0, 0.007) for one in race.undecided})
         if race.word in (BETTER, EQUIVALENT):
             break
     return race, runs
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.25])
 @pytest.mark.parametrize("candidates", [2, 3, 6])
-def test_of_equal_candidates_hardly_ever_one_is_called_better(candidates):
-    words, _ = races.raced_equal(candidates, repetitions=150)
+def test_of_equal_candidates_hardly_ever_one_is_called_better(candidates, overlap):
+    words, _ = races.raced_equal(candidates, overlap=overlap, repetitions=150)
     assert words.count(BETTER) / 150 <= binom.isf(0.001, 150, 0.05) / 150
 
 
@@ -64,6 +66,39 @@ def test_a_better_candidate_is_found_with_fewer_runs_than_the_longest_race_takes
     found = [raced(rng, [0.94] + [0.9] * 5, rounds=20) for _ in range(50)]
     assert all(race.word == BETTER and race.racing == [0] for race, _ in found)
     assert np.mean([runs for _, runs in found]) < 6 * 20 / 2
+
+
+def test_a_candidate_within_the_margin_of_all_others_rests_until_they_are_decided():
+    race = Race(Rule(3, 0.02))
+    noise = (0.006, -0.006)
+    for number in range(8):
+        # Two scatter against each other, the third against neither as much.
+        apart = noise[number % 2]
+        values = {0: 0.9, 1: 0.9 + apart, 2: 0.9 - apart}
+        race.add_round({one: values[one] for one in race.undecided})
+        if race.undecided == [1, 2]:
+            break
+    assert (race.undecided, race.racing, race.word) == ([1, 2], [0, 1, 2], UNDECIDED)
+    rested = {one.candidate: one.rounds for one in race.standings()}[0]
+    while race.word == UNDECIDED:
+        race.add_round(dict.fromkeys(race.undecided, 0.9))
+    assert {one.candidate: one.rounds for one in race.standings()}[0] == rested
+    assert race.word == EQUIVALENT
+
+
+def test_an_interval_over_overlapping_splits_misses_the_mean_at_any_round_as_rarely_as_it_says():
+    rng = np.random.default_rng(3)
+    races_, rounds, overlap, alpha = 400, 40, 0.25, 0.05
+    missed = 0
+    for _ in range(races_):
+        values = rng.normal(0, 1, rounds) + rng.normal(0, math.sqrt(overlap))
+        missed += any(
+            abs(values[:n].mean())
+            > half_width_at_any_time(values[:n].tolist(), alpha=alpha, overlap=overlap)
+            for n in range(2, rounds + 1)
+        )
+    # At most alpha, and not far below: that would make races long for nothing.
+    assert binom.ppf(0.001, races_, alpha / 2) <= missed <= binom.isf(0.001, races_, alpha)
 
 
 def test_candidates_that_differ_by_less_than_the_margin_end_as_equivalent():
@@ -142,6 +177,27 @@ def test_a_log_that_was_written_is_the_same_race(tmp_path):
     assert again == log
     assert (again.word, again.runs) == (BETTER, 19)
     assert [len(standings) for standings in again.by_round()] == [2] * 10
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"rounds": [{"values": {"7": 0.5}, "overlap": 0}]},
+        {"rounds": [{"values": {"0": 0.5, "1": 0.4}, "overlap": math.inf}]},
+        {"rounds": [{"values": {"0": "x"}, "overlap": 0}]},
+        {"rounds": [{"values": {}, "overlap": 0}] * 201},
+        {"rule": {"margin": 0.1, "alpha": 0, "higher_is_better": True}},
+        {"rule": {"margin": "wide"}},
+        {"names": 3},
+    ],
+)
+def test_a_damaged_log_is_refused_in_one_line(tmp_path, damage):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    race_log.write(log_of([Round({0: 0.9, 1: 0.8}, 0.25)]), uri=uri, experiment="a")
+    (path,) = tmp_path.rglob("*.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | damage))
+    with pytest.raises(RequestError, match="the log of the race cannot be read"):
+        race_log.read(uri=uri, experiment="a")
 
 
 def test_the_picture_of_a_race_ends_a_line_where_its_candidate_is_out():

@@ -1,8 +1,9 @@
 """The rule of a race: which candidate is out, and when the race is over. No runs, no training.
 
-Candidates run in rounds, each round the same replicate for all that are still in the race. After
-each round every candidate is compared with the best so far. The intervals hold at all rounds at
-once, so it does not matter when one looks or stops.
+Candidates run in rounds, each round the same replicate for all that run in it. After each round
+every candidate is compared with the best so far. The intervals hold at all rounds at once, so it
+does not matter when one looks or stops, and what a pair has shown once stays shown: a candidate
+that is within the margin of all others that are left rests.
 
 What has to be right is the verdict, so only the true best counts: the intervals of its differences
 to all others hold at once, not those of all pairs. Then it is never out, but in `Rule.alpha` / 2 of
@@ -11,18 +12,24 @@ and where all pairs of those left are within the margin, so are those left to th
 that are equally the best, some may be out.
 """
 
+import functools
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from fitgap.comparison.significance import NO_SPREAD, ROUNDING
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED
 
 BETTER, OUT, FAILED = "better", "out", "failed"
-# One over the variance of the differences that are expected, in standard deviations of a
-# difference: they decide for which sizes the intervals are the narrowest, never whether they hold.
-_PRIOR = 0.25
+# Over splits that overlap the intervals hold for so many rounds; more would hardly say more.
+MOST_ROUNDS = 200
+# Variance of the differences that are expected, in variances of a difference: it decides for which
+# sizes the intervals are the narrowest, never whether they hold.
+_PRIOR = 4.0
+_SIMULATED = 40_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +90,28 @@ class Race:
     ----------
     rule
         By what it is decided.
+
+    Attributes
+    ----------
+    racing
+        Numbers of the candidates that are not out.
     """
 
     def __init__(self, rule: Rule) -> None:
         self.rule = rule
         self.racing = list(range(rule.candidates))
-        self._values: list[list[float]] = [[] for _ in self.racing]
+        # By the number of the round: not every candidate runs in each.
+        self._values: list[dict[int, float]] = [{} for _ in self.racing]
         self._out: dict[int, Standing] = {}
+        self._close: set[tuple[int, int]] = set()
+        self._rounds = 0
         self._overlap = 0.0
+
+    @property
+    def undecided(self) -> list[int]:
+        """Those that run in the next round: not within the margin of all others that are left."""
+        open_pairs = set(itertools.combinations(self.racing, 2)) - self._close
+        return sorted(set(itertools.chain.from_iterable(open_pairs)))
 
     @property
     def word(self) -> str:
@@ -101,9 +122,7 @@ class Race:
         """
         if len(self.racing) < 2:
             return BETTER if self.racing else FAILED
-        pairs = itertools.combinations(self.racing, 2)
-        are_close = all(self._word(*self._difference(*pair)) == EQUIVALENT for pair in pairs)
-        return EQUIVALENT if are_close else UNDECIDED
+        return UNDECIDED if self.undecided else EQUIVALENT
 
     def add_round(self, values: Mapping[int, float], *, overlap: float = 0.0) -> list[Standing]:
         """Add a round; return the candidates that drop out with it.
@@ -111,58 +130,75 @@ class Race:
         Parameters
         ----------
         values
-            The metric of each candidate that ran; one without a finite value is out.
+            The metric of each candidate that ran; one that had to and has no finite value is out.
         overlap
             Validation images over training images, where rounds are splits.
         """
         self._overlap = overlap
-        out = []
-        for candidate in self.racing:
-            value = values.get(candidate, math.nan)
-            if math.isfinite(value):
-                self._values[candidate].append(value)
-            else:
-                out.append(self._standing(candidate, word=FAILED))
+        due = set(self.undecided) | (values.keys() & set(self.racing))
+        finite = {one for one in due if math.isfinite(values.get(one, math.nan))}
+        for candidate in finite:
+            self._values[candidate][self._rounds] = values[candidate]
+        self._rounds += 1
+        out = [self._standing(one, word=FAILED) for one in sorted(due - finite)]
         self._leave(out)
-        behind = [one for one in self._of_those_racing() if one.word == OUT]
+        behind = [one for one in self._ranked(finite) if one.word == OUT]
         self._leave(behind)
+        for pair in itertools.combinations(sorted(finite & set(self.racing)), 2):
+            if self._word(*self._difference(*pair)) == EQUIVALENT:
+                self._close.add(pair)
         return out + behind
 
     def standings(self) -> list[Standing]:
         """Return all candidates: those racing, the best first, then those out, the last first."""
-        return [*self._of_those_racing(), *reversed(self._out.values())]
+        return [*self._ranked(self.racing), *reversed(self._out.values())]
 
-    def _leave(self, out: Sequence[Standing]) -> None:
+    def _leave(self, out: Iterable[Standing]) -> None:
         self._out |= {one.candidate: one for one in out}
         self.racing = [one for one in self.racing if one not in self._out]
 
     def _standing(self, candidate: int, *, word: str | None) -> Standing:
-        values = self._values[candidate]
+        values = self._values[candidate].values()
         mean = math.fsum(values) / len(values) if values else math.nan
         return Standing(candidate, len(values), mean, word=word)
 
-    def _of_those_racing(self) -> list[Standing]:
+    def _ranked(self, candidates: Iterable[int]) -> list[Standing]:
+        """Compare candidates with the best of them, by the rounds in which all of them ran."""
+        candidates = sorted(candidates)
+        common = self._common_rounds(*candidates)
+        if not common:
+            return [self._standing(one, word=UNDECIDED) for one in candidates]
         sign = 1.0 if self.rule.higher_is_better else -1.0
-        order = sorted(self.racing, key=lambda one: -sign * math.fsum(self._values[one]))
-        if not order or not self._values[order[0]]:
-            return [self._standing(one, word=UNDECIDED) for one in order]
+        order = sorted(
+            candidates,
+            key=lambda one: -sign * math.fsum(self._values[one][number] for number in common),
+        )
         best = order[0]
         return [
             self._standing(best, word=None),
             *(self._against(best, one) for one in order[1:]),
         ]
 
+    def _common_rounds(self, *candidates: int) -> list[int]:
+        ran = [self._values[one].keys() for one in candidates]
+        return sorted(set.intersection(*map(set, ran))) if ran else []
+
     def _against(self, best: int, candidate: int) -> Standing:
         mean, half = self._difference(best, candidate)
         low, high = (None, None) if math.isinf(half) else (mean - half, mean + half)
-        alone = self._standing(candidate, word=self._word(mean, half))
+        word = self._word(mean, half)
+        if word == UNDECIDED and tuple(sorted((best, candidate))) in self._close:
+            word = EQUIVALENT
+        alone = self._standing(candidate, word=word)
         return replace(alone, difference=mean, low=low, high=high)
 
     def _difference(self, first: int, second: int) -> tuple[float, float]:
         """Return by how much the first is better, and half the width of the interval."""
-        pairs = zip(self._values[first], self._values[second], strict=True)
         sign = 1.0 if self.rule.higher_is_better else -1.0
-        differences = [sign * (ours - theirs) for ours, theirs in pairs]
+        ours, theirs = self._values[first], self._values[second]
+        differences = [
+            sign * (ours[number] - theirs[number]) for number in self._common_rounds(first, second)
+        ]
         if not differences:
             return math.nan, math.inf
         alpha = self.rule.alpha / (self.rule.candidates - 1)
@@ -186,7 +222,8 @@ def half_width_at_any_time(
         Independent and normal, those that came so far; or, with ``overlap``, of splits that share
         training images.
     alpha
-        Probability that the interval ever misses the mean, at most.
+        Probability that the interval ever misses the mean, at most; with ``overlap``, within
+        `MOST_ROUNDS` values.
     overlap
         Validation images over training images.
 
@@ -198,11 +235,14 @@ def half_width_at_any_time(
 
     Notes
     -----
-    With S the sum of squares around the mean and g = (√((n + c) / c) / alpha)^(2/n), the square of
-    it is (g - 1) S / (n (1 - g c / (n + c))): the means whose Bayes factor against a normal prior
-    of the standardised effect, with variance 1/c, stays below 1 / alpha (Lai 1976; Wang and Ramdas
-    2023). By Ville's inequality it ever exceeds that with probability alpha. The variance of a
-    mean over splits is (1/n + overlap) instead of 1/n times theirs (Nadeau and Bengio 2003).
+    The interval holds the means whose Bayes factor against a normal prior of the standardised
+    effect, with variance p, stays below 1 / level (Lai 1976; Wang and Ramdas 2023). With S the sum
+    of squares around the mean, v = 1/n + overlap, w = v + p and k = (√(w / v) / level)^(2/n), half
+    its width is √((k - 1) S / (1/v - k/w)). The variance of a mean over splits is v instead of 1/n
+    times theirs (Nadeau and Bengio 2003): what all splits have in common is drawn once.
+
+    Without overlap the level is alpha: by Ville's inequality the Bayes factor ever exceeds
+    1 / alpha with probability alpha. With it, see `_level`.
 
     Examples
     --------
@@ -216,10 +256,47 @@ def half_width_at_any_time(
         return math.inf
     mean = math.fsum(differences) / n
     squares = math.fsum((value - mean) ** 2 for value in differences)
-    growth = (math.sqrt((n + _PRIOR) / _PRIOR) / alpha) ** (2 / n)
-    room = 1 - growth * _PRIOR / (n + _PRIOR)
+    variance = 1 / n + overlap
+    with_prior = variance + _PRIOR
+    growth = (math.sqrt(with_prior / variance) / _level(alpha, overlap)) ** (2 / n)
+    room = 1 / variance - growth / with_prior
     largest = max(map(abs, differences))
     is_coarse = squares <= (n - 1) * (NO_SPREAD * largest) ** 2 and largest > ROUNDING
     if room <= 0 or is_coarse:
         return math.inf
-    return math.sqrt((growth - 1) * squares / (n * room) * (1 + n * overlap))
+    return math.sqrt((growth - 1) * squares / room)
+
+
+def _level(alpha: float, overlap: float) -> float:
+    """Return one over the Bayes factor that equal candidates ever exceed in alpha of races.
+
+    What overlapping splits have in common is drawn once for a whole race, so their Bayes factor
+    exceeds 1 / alpha less often than Ville's inequality allows. How often follows from the overlap
+    alone, whatever the scale of the differences.
+    """
+    # Downwards: less overlap, a lower level, so that few of them are simulated.
+    largest = _largest_log_factors(math.floor(100 * overlap) / 100) if overlap > 0 else ()
+    exceeding = alpha * len(largest)
+    # Three standard errors of the simulation on the safe side.
+    rank = math.floor(exceeding - 3 * math.sqrt(exceeding))
+    return max(alpha, math.exp(-largest[-rank])) if rank > 0 else alpha
+
+
+@functools.cache
+def _largest_log_factors(overlap: float) -> tuple[float, ...]:
+    """Simulate two equal candidates; return the largest log Bayes factor of each race, sorted."""
+    rng = np.random.default_rng(0)
+    common = math.sqrt(overlap) * rng.standard_normal(_SIMULATED)
+    mean, squares = np.zeros(_SIMULATED), np.zeros(_SIMULATED)
+    largest = np.full(_SIMULATED, -math.inf)
+    for n in range(1, MOST_ROUNDS + 1):
+        step = rng.standard_normal(_SIMULATED) - mean
+        mean += step / n
+        squares += step**2 * (1 - 1 / n)
+        if n > 1:
+            variance = 1 / n + overlap
+            effect = (mean + common) ** 2 / squares
+            gain = np.log1p(effect / variance) - np.log1p(effect / (variance + _PRIOR))
+            factor = n / 2 * gain - math.log(1 + _PRIOR / variance) / 2
+            largest = np.maximum(largest, factor)
+    return tuple(np.sort(largest).tolist())

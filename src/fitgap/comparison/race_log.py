@@ -4,10 +4,11 @@ Standings, intervals and words follow from it: the race is run again on the reco
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fitgap.comparison.race import Race, Rule, Standing
+from fitgap.comparison.race import MOST_ROUNDS, Race, Rule, Standing
 from fitgap.config import program, state_files
 from fitgap.errors import RequestError
 from fitgap.training import checkpoints
@@ -44,7 +45,7 @@ class Log:
     rule
         By what it is decided.
     rounds
-        That ran to their end.
+        That ran to their end; not every candidate runs in each.
     """
 
     names: tuple[str, ...]
@@ -61,20 +62,24 @@ class Log:
     @property
     def word(self) -> str:
         """What was decided; see `fitgap.comparison.race.Race.word`."""
-        return self._race(len(self.rounds)).word
+        return self._run_again().word
 
     @property
     def standings(self) -> list[Standing]:
         """Those still racing, the best first, then those that are out."""
-        return self._race(len(self.rounds)).standings()
+        return self._run_again().standings()
 
     def by_round(self) -> list[list[Standing]]:
         """Return the standings after each round."""
-        return [self._race(number + 1).standings() for number in range(len(self.rounds))]
+        race, standings = Race(self.rule), []
+        for one in self.rounds:
+            race.add_round(one.values, overlap=one.overlap)
+            standings.append(race.standings())
+        return standings
 
-    def _race(self, rounds: int) -> Race:
+    def _run_again(self) -> Race:
         race = Race(self.rule)
-        for one in self.rounds[:rounds]:
+        for one in self.rounds:
             race.add_round(one.values, overlap=one.overlap)
         return race
 
@@ -95,11 +100,20 @@ def read(*, uri: str, experiment: str) -> Log:
     try:
         found = json.loads(_path(uri, experiment).read_text(encoding="utf-8"))
         rounds = tuple(
-            Round({int(key): float(value) for key, value in one["values"].items()}, one["overlap"])
+            _round(one["values"], overlap=float(one["overlap"]), candidates=len(found["names"]))
             for one in found["rounds"]
         )
         names = tuple(map(str, found["names"]))
-        return Log(names, found["metric"], found["covers"], Rule(**found["rule"]), rounds)
+        given = found["rule"]
+        rule = Rule(
+            candidates=len(names),
+            margin=float(given["margin"]),
+            alpha=float(given["alpha"]),
+            higher_is_better=bool(given["higher_is_better"]),
+        )
+        if not 0 < rule.alpha < 1 or len(rounds) > MOST_ROUNDS:
+            raise ValueError("an impossible rule, or too many rounds")
+        return Log(names, str(found["metric"]), str(found["covers"]), rule, rounds)
     except FileNotFoundError:
         raise RequestError(
             f"experiment {experiment!r} had no race on this machine; make one with: "
@@ -107,6 +121,13 @@ def read(*, uri: str, experiment: str) -> Log:
         ) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RequestError(f"the log of the race cannot be read: {error}") from error
+
+
+def _round(values: dict[str, float], *, overlap: float, candidates: int) -> Round:
+    by_candidate = {int(key): float(value) for key, value in values.items()}
+    if not by_candidate.keys() <= set(range(candidates)) or not 0 <= overlap < math.inf:
+        raise ValueError("a round of other candidates, or with an impossible overlap")
+    return Round(by_candidate, overlap)
 
 
 def _path(uri: str, experiment: str) -> Path:

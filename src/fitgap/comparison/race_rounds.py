@@ -1,4 +1,4 @@
-"""Runs a race: rounds of a sweep, each one replicate of all candidates that are not out yet.
+"""Runs a race: rounds of a sweep, each one replicate of all candidates that are not decided yet.
 
 The same race, started again, finds its finished runs in the record and continues after them.
 """
@@ -11,7 +11,7 @@ from fitgap import experiment, store
 from fitgap.comparison import race_log
 from fitgap.comparison.estimates import SEEDS, SPLITS
 from fitgap.comparison.images import images_of
-from fitgap.comparison.race import FAILED, Race, Rule
+from fitgap.comparison.race import FAILED, MOST_ROUNDS, Race, Rule, Standing
 from fitgap.comparison.race_log import Log, Round
 from fitgap.comparison.replicates import REPLICATE_KEYS, overlap_of
 from fitgap.comparison.ties import MARGIN, UNDECIDED
@@ -88,9 +88,13 @@ def run(
     runs = 0
     covers = SPLITS if _has_splits(settings[0]) else SEEDS
     log = Log(names, metric, covers, rule, ())
-    while race.word == UNDECIDED and runs + len(race.racing) <= request.budget:
+    while (
+        race.word == UNDECIDED
+        and len(rounds) < MOST_ROUNDS
+        and runs + len(race.undecided) <= request.budget
+    ):
         words = replicate(settings[0], number=len(rounds))
-        racing = list(race.racing)
+        racing = race.undecided
         configs = [with_replicate(settings[one], words) for one in racing]
         jobs = [
             [*_without_replicate(grid[one]), *(f"{key}={value}" for key, value in words.items())]
@@ -110,13 +114,22 @@ def run(
         runs += len(racing)
         if len(rounds) == 1:
             _say_fine_margin(rule.margin, found.values(), primary=primary)
-        for one in out:
-            failed = ", failed" if one.word == FAILED else ""
-            say(f"  out: {names[one.candidate]}{failed}")
+        _say_who_leaves(race, out, ran=racing, names=names)
         # After each round: a race that is interrupted can be drawn as far as it came.
         log = Log(names, metric, covers, rule, tuple(rounds))
         race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)
     return log
+
+
+def _say_who_leaves(
+    race: Race, out: Iterable[Standing], *, ran: Iterable[int], names: Sequence[str]
+) -> None:
+    for one in out:
+        failed = ", failed" if one.word == FAILED else ""
+        say(f"  out: {names[one.candidate]}{failed}")
+    if race.word == UNDECIDED:
+        for resting in sorted(set(ran) & set(race.racing) - set(race.undecided)):
+            say(f"  rests, within the margin of all others: {names[resting]}")
 
 
 def _say_fine_margin(margin: float, runs: Iterable[StoredRun], *, primary: str) -> None:

@@ -9,7 +9,6 @@ from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import epoch_axis, padded
 from fitgap.comparison.race_log import Log
-from fitgap.comparison.ties import UNDECIDED
 from fitgap.errors import RequestError
 
 WIDTH, HEIGHT = 560, 300
@@ -71,6 +70,7 @@ def draw(log: Log, *, title: str = "") -> Picture:
 def _rows(log: Log) -> list[dict[str, Any]]:
     """Return a row per round and candidate that was racing in it."""
     rows = []
+    last = {one: number for number, ran in enumerate(log.rounds, start=1) for one in ran.values}
     for number, (standings, one) in enumerate(
         zip(log.by_round(), log.rounds, strict=True), start=1
     ):
@@ -80,7 +80,6 @@ def _rows(log: Log) -> list[dict[str, Any]]:
             difference = 0.0 if standing.word is None else standing.difference
             if difference is None:
                 continue
-            is_over = number == len(log.rounds) or standing.word not in (None, UNDECIDED)
             rows.append(
                 {
                     "candidate": log.names[standing.candidate],
@@ -89,7 +88,7 @@ def _rows(log: Log) -> list[dict[str, Any]]:
                     "low": standing.low,
                     "high": standing.high,
                     "word": standing.word or "best",
-                    "ends": is_over,
+                    "ends": number == last[standing.candidate],
                 }
             )
     return rows

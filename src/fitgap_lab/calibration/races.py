@@ -1,5 +1,7 @@
 """Races against fixed designs: how many runs each takes to show the same, at the same error."""
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,21 +44,24 @@ def table(repetitions: int = 200) -> str:
     return text_tables.to_markdown(HEADER, [_row(*case, repetitions=repetitions) for case in CASES])
 
 
-EQUAL_HEADER = ("equal candidates", "false verdict", "equivalent", "some out")
-EQUAL, ROUNDS = (2, 3, 5, 10), 40
+EQUAL_HEADER = ("equal candidates", "overlap", "false verdict", "equivalent", "some out")
+EQUAL, OVERLAPS, ROUNDS = (2, 3, 5, 10), (0.0, 0.25), 40
 
 
 def equal_table(repetitions: int = 400) -> str:
     """Race equal candidates and return as Markdown how often the verdict is false."""
     rows = []
-    for candidates in EQUAL:
-        words, out = raced_equal(candidates, repetitions=repetitions)
+    for candidates, overlap in itertools.product(EQUAL, OVERLAPS):
+        words, out = raced_equal(candidates, overlap=overlap, repetitions=repetitions)
         shares = (words.count(BETTER), words.count(EQUIVALENT), out)
-        rows.append([str(candidates), *(f"{share / repetitions:.3f}" for share in shares)])
+        cells = [f"{share / repetitions:.3f}" for share in shares]
+        rows.append([str(candidates), f"{overlap:g}", *cells])
     return text_tables.to_markdown(EQUAL_HEADER, rows)
 
 
-def raced_equal(candidates: int, *, repetitions: int, seed: int = 0) -> tuple[list[str], int]:
+def raced_equal(
+    candidates: int, *, repetitions: int, overlap: float = 0.0, seed: int = 0
+) -> tuple[list[str], int]:
     """Race equal candidates; return the verdicts, and in how many races one was out.
 
     To call one of them better than the others is false.
@@ -64,10 +69,11 @@ def raced_equal(candidates: int, *, repetitions: int, seed: int = 0) -> tuple[li
     rng = np.random.default_rng(seed)
     words, some_out = [], 0
     for _ in range(repetitions):
-        values = _values([0.0] * (candidates - 1), rng)
+        values = _values([0.0] * (candidates - 1), rng, overlap=overlap)
         race = Race(Rule(candidates, MARGIN))
         for number in range(ROUNDS):
-            race.add_round({one: float(values[one, number]) for one in race.racing})
+            row = {one: float(values[one, number]) for one in race.undecided}
+            race.add_round(row, overlap=overlap)
             if race.word != UNDECIDED:
                 break
         words.append(race.word)
@@ -80,13 +86,13 @@ def raced(behind: Sequence[float], *, overlap: float, repetitions: int, seed: in
     rng = np.random.default_rng(seed)
     shown = false = runs = 0
     for _ in range(repetitions):
-        values = _values(behind, rng)
+        values = _values(behind, rng, overlap=overlap)
         race = Race(Rule(len(values), MARGIN))
         for number in range(MOST_SPLITS):
-            runs += len(race.racing)
-            row = {one: float(values[one, number]) for one in race.racing}
+            runs += len(race.undecided)
+            row = {one: float(values[one, number]) for one in race.undecided}
             race.add_round(row, overlap=overlap)
-            if race.word == BETTER:
+            if race.word != UNDECIDED:
                 break
         shown += race.word == BETTER and race.racing == [0]
         false += 0 not in race.racing
@@ -101,7 +107,7 @@ def fixed(
     terms = Terms("val/accuracy", True, lambda _: None, margin=MARGIN, overlap=overlap)
     shown = false = 0
     for _ in range(repetitions):
-        values = _values(behind, rng)[:, :splits]
+        values = _values(behind, rng, overlap=overlap)[:, :splits]
         order = np.argsort(-values.mean(1))
         runs = [made_up_runs(values[[one], :, None]) for one in order]
         words = [one.word for one in against_best(runs, terms) if one is not None]
@@ -132,10 +138,16 @@ def _row(behind: Sequence[float], overlap: float, *, repetitions: int) -> list[s
     ]
 
 
-def _values(behind: Sequence[float], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return accuracies of shape (candidates, `MOST_SPLITS`)."""
+def _values(
+    behind: Sequence[float], rng: np.random.Generator, *, overlap: float
+) -> NDArray[np.float64]:
+    """Return accuracies of shape (candidates, `MOST_SPLITS`).
+
+    What splits that overlap have in common, because they share images, is drawn once.
+    """
     truth = 0.9 - np.array([0.0, *behind])[:, None]
     shape = (len(truth), MOST_SPLITS)
-    common = OF_SPLIT * rng.normal(size=(1, MOST_SPLITS))
-    values: NDArray[np.float64] = truth + common + OF_PAIR * rng.normal(size=shape)
+    of_splits = OF_SPLIT * rng.normal(size=(1, MOST_SPLITS))
+    of_images = math.sqrt(overlap) * OF_PAIR * rng.normal(size=(len(truth), 1))
+    values: NDArray[np.float64] = truth + of_splits + of_images + OF_PAIR * rng.normal(size=shape)
     return values

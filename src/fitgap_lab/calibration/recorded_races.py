@@ -123,8 +123,8 @@ def raced(candidates: Candidates, margin: float) -> Found:
         values = candidates.draw(rng)
         race = Race(Rule(len(values), margin))
         for number in range(MOST_SPLITS):
-            runs += len(race.racing)
-            row = {one: float(values[one, number]) for one in race.racing}
+            runs += len(race.undecided)
+            row = {one: float(values[one, number]) for one in race.undecided}
             race.add_round(row, overlap=candidates.overlap)
             if race.word != UNDECIDED:
                 break
