@@ -30,6 +30,7 @@ from fitgap.report import page as report_page
 from fitgap.report.content import report_on
 from fitgap.report.page import to_html
 from fitgap.store import StoredRun, predictions, server
+from fitgap_lab.benchmark import generated_runs
 
 SCRIPT = project.CHECKOUT / "scripts" / "report.py"
 NAME = '<script>alert("이름")</script>'
@@ -585,6 +586,29 @@ def test_axe_finds_nothing_to_mend(html, tmp_path, width):
     done = browse(path, tmp_path / "profile", width=width).stdout
     assert int(re.search(r'data-passed="(\d+)"', done)[1]) > 20
     assert 'data-violations="[]"' in done
+
+
+NARROW_PROBE = """<script>
+const place = document.querySelector("[data-chart=parallel]");
+place.scrollIntoView();
+setTimeout(() => {
+  const page = document.documentElement;
+  page.dataset.drawn = place.querySelectorAll("div svg").length;
+  page.dataset.scrolls = place.scrollWidth > place.clientWidth;
+  page.dataset.fits = page.scrollWidth <= page.clientWidth;
+}, 5000);
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_on_a_narrow_page_the_axes_of_settings_keep_their_distance(tracking_uri, tmp_path):
+    generated_runs.fill(tracking_uri, runs=24)
+    html = to_html(report_on(tracking_uri, experiment=generated_runs.EXPERIMENT))
+    path = tmp_path / "report.html"
+    path.write_text(with_probe(html, NARROW_PROBE), encoding="utf-8")
+    done = browse(path, tmp_path / "profile").stdout
+    assert 'data-drawn="1" data-scrolls="true" data-fits="true"' in done
 
 
 @pytest.mark.slow

@@ -49,7 +49,8 @@ if (window.vegaEmbed) {
   const bring = (place) => {
     const spec = JSON.parse(place.nextElementSibling.textContent);
     const width = place.clientWidth;
-    if (width < NARROW) {
+    // The axes of settings would stand so close that their texts meet: that box is scrolled.
+    if (width < NARROW && place.dataset.chart !== "parallel") {
       // Names have no room beside the curves; the legend has them.
       spec.layer = spec.layer.filter((layer) => !(layer.description ?? "").startsWith("names"));
       spec.width = width;
