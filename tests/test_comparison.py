@@ -853,4 +853,4 @@ def test_differences_on_one_split_are_paired_by_image_where_that_is_recorded():
         assert not bound.by_image
         assert bound.difference.high > paired.difference.high
         assert bound.difference.mean == paired.difference.mean
-        assert any("image by image" in note and ": 1 of 1. " in note for note in compared.notes)
+        assert any("sample by sample" in note and ": 1 of 1. " in note for note in compared.notes)

@@ -219,7 +219,7 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
     bounded = [one for one in compared if one.covers == IMAGES and not one.by_image and one.word]
     if bounded:
         notes.append(
-            "Groups that could not be compared with the first image by image: "
+            "Groups that could not be compared with the first sample by sample: "
             f"{len(bounded)} of {len(compared)}. Their intervals are wider, since they take in the "
             "largest uncertainty that the samples can bring. Either their runs did not record "
             f"which validation samples they got right, or they rank after the "
