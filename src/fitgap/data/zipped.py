@@ -45,13 +45,13 @@ def _unpack(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             _check(path, archive)
+            files = [member for member in archive.infolist() if not member.is_dir()]
             folder.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
                 whole = Path(unfinished) / folder.name
                 whole.mkdir()
-                for member in archive.infolist():
-                    if not member.is_dir():
-                        _copy(archive, member, whole / member.filename)
+                for member in files:
+                    _copy(archive, member, whole / member.filename)
                 whole.rename(folder)
     except RequestError:
         raise

@@ -7,7 +7,7 @@ import keras
 
 from fitgap.errors import RequestError
 from fitgap.evaluation.scores import EVALUATION_BATCH
-from fitgap.training import quick_fit
+from fitgap.training import quick_data, quick_fit
 
 # Words in the names of Keras's metrics of which less is better; it has no other mark of them.
 _LOWER_IS_BETTER = (
@@ -129,5 +129,5 @@ def is_lower_better(name: str) -> bool:
 def _pair(name: str, part: Any) -> tuple[Any, Any]:
     if not isinstance(part, tuple | list) or len(part) != 2:
         raise RequestError(f"GapCallback: {name} must be a pair (x, y), got {type(part).__name__}")
-    quick_fit.require_equal_lengths(f"GapCallback: {name}", tuple(part))
+    quick_data.require_equal_lengths(f"GapCallback: {name}", tuple(part))
     return part[0], part[1]

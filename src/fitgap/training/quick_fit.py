@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from fitgap.errors import RequestError
-from fitgap.training import quick_program
+from fitgap.training import quick_data, quick_program
 from fitgap.training.engines.keras_fit import acts_on_batches
 from fitgap.training.quick_program import Logs
 
@@ -91,7 +91,12 @@ validation_batch_size, validation_freq
     if reason:
         _logger.warning("fitgap.fit: model.fit trains here, since %s", reason)
         return model.fit(**arguments)
-    train, validation = _parts((x, y, sample_weight), validation, validation_split, class_weight)
+    train, validation = quick_data.parts(
+        (x, y, sample_weight),
+        validation,
+        validation_split=validation_split,
+        class_weight=class_weight,
+    )
     _train(model, train, validation, arguments)
     return model.history
 
@@ -104,8 +109,8 @@ def _train(
 ) -> None:
     """Train by compiled epochs, with the arguments of `fit`."""
     size = arguments["batch_size"] or DEFAULT_BATCH_SIZE
-    data = _tensors(train)
-    validation_tensors = _tensors(validation) if validation else None
+    data = quick_data.tensors(train)
+    validation_tensors = quick_data.tensors(validation) if validation else None
     with refused_if_unfit("fitgap.fit"):
         program = quick_program.program_of(
             model,
@@ -113,8 +118,8 @@ def _train(
             evaluation_size=arguments["validation_batch_size"] or size,
             make_for=data,
         )
-    count = _rows(train)
-    order_of_epoch = _orders(count, shuffle=bool(arguments["shuffle"]))
+    count = quick_data.num_rows(train)
+    order_of_epoch = quick_data.orders(count, shuffle=bool(arguments["shuffle"]))
     listeners = keras.callbacks.CallbackList(
         arguments["callbacks"],
         add_history=True,
@@ -181,7 +186,7 @@ def evaluate(model: keras.Model, x: Any, y: Any, *, batch_size: int) -> dict[str
     if _why_not(model, {}, of_arrays=(x, y)):
         found = model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
         return dict(found)
-    data = _tensors((x, y, None))
+    data = quick_data.tensors((x, y, None))
     program = quick_program.program_of(model, batch_size=batch_size, evaluation_size=batch_size)
     model.reset_metrics()
     return quick_program.epoch_logs(model, program.evaluate(data))
@@ -291,114 +296,6 @@ def _is_array(array: Any) -> bool:
     if isinstance(array, np.ndarray):
         return array.dtype.kind in "buif" and array.ndim > 0
     return isinstance(array, tf.Tensor) and (array.dtype.is_floating or array.dtype.is_integer)
-
-
-def _rows(arrays: Any) -> int:
-    return int(next(a for a in keras.tree.flatten(arrays) if a is not None).shape[0])
-
-
-def require_equal_lengths(name: str, arrays: Any) -> None:
-    """Raise a `RequestError` unless arrays have equally many rows, at least one.
-
-    Parameters
-    ----------
-    name
-        Of the arguments that have them, for the message.
-    arrays
-        In any nesting; None counts as no array.
-    """
-    lengths = [int(a.shape[0]) for a in keras.tree.flatten(arrays) if a is not None]
-    if 0 in lengths:
-        raise RequestError(f"{name} must have rows, got none")
-    if len(set(lengths)) > 1:
-        raise RequestError(
-            f"{name} must have as many rows each, got {', '.join(map(str, lengths))}"
-        )
-
-
-def _parts(
-    train: tuple[Any, ...],
-    validation: tuple[Any, ...],
-    validation_split: float,
-    class_weight: Mapping[int, float] | None,
-) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Return inputs, targets and weights to train and to validate on; () for no validation."""
-    require_equal_lengths("x, y, sample_weight", train)
-    if validation_split and not validation:
-        train, validation = _split_off(train, validation_split)
-    require_equal_lengths("validation_data", validation)
-    if class_weight is None:
-        return train, validation
-    x, y, weights = train
-    if weights is not None:
-        raise RequestError("fitgap.fit takes class_weight or sample_weight, not both")
-    return (x, y, _weights_of_classes(y, class_weight)), validation
-
-
-def _split_off(arrays: tuple[Any, ...], share: float) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Part the last share of the rows from the others, as Keras does before it shuffles."""
-    if not 0 < share < 1:
-        raise RequestError(f"validation_split must be between 0 and 1, got {share}")
-    first = math.floor(_rows(arrays) * (1 - share))
-    if first in (0, _rows(arrays)):
-        raise RequestError(
-            f"validation_split={share} leaves one of the two parts of {_rows(arrays)} rows empty"
-        )
-
-    def part(rows: slice) -> tuple[Any, ...]:
-        return tuple(
-            keras.tree.map_structure(lambda a: None if a is None else a[rows], each)
-            for each in arrays
-        )
-
-    return part(slice(None, first)), part(slice(first, None))
-
-
-def _weights_of_classes(y: Any, class_weight: Mapping[int, float]) -> Any:
-    """Return the weight of each row: that of its class, 1 for classes that are not named."""
-    if keras.tree.is_nested(y):
-        raise RequestError("class_weight is for models with one output")
-    labels = np.asarray(y)
-    if labels.ndim > 1:
-        labels = labels.argmax(axis=-1) if labels.shape[-1] != 1 else labels[..., 0]
-    classes, of_row = np.unique(np.round(labels).astype(np.int64), return_inverse=True)
-    weights = np.array([class_weight.get(int(number), 1.0) for number in classes])
-    return weights[of_row].astype(np.float32)
-
-
-def _tensors(arrays: tuple[Any, ...]) -> Any:
-    """Return inputs, targets and weights as a step takes them: in memory, floats as Keras's own."""
-
-    def tensor(array: Any) -> tf.Tensor:
-        is_float = tf.as_dtype(array.dtype).is_floating
-        return tf.convert_to_tensor(array, keras.config.floatx() if is_float else None)
-
-    x, y, weights = (*arrays, None, None)[:3]
-    packed = keras.utils.pack_x_y_sample_weight(x, y, weights)
-    packed = packed if isinstance(packed, tuple) else (packed,)
-    return tuple(_map_arrays(tensor, each) for each in packed)
-
-
-def _map_arrays(function: Callable[[Any], Any], structure: Any) -> Any:
-    mapped = keras.tree.map_structure(lambda a: None if a is None else function(a), structure)
-    return keras.tree.lists_to_tuples(mapped) if isinstance(mapped, list) else mapped
-
-
-def _orders(count: int, *, shuffle: bool) -> Callable[[], tf.Tensor]:
-    """Return what gives the order of the next epoch's rows; int64 of shape (count,).
-
-    Keras draws it in a ``tf.data`` pipeline with TensorFlow's global seed. The same draw in a
-    pipeline of the same form gives the same order: under one seed, that of every epoch.
-    """
-    if not shuffle:
-        order = tf.range(count, dtype=tf.int64)
-        return lambda: order
-
-    def permutation(_: tf.Tensor) -> tf.Tensor:
-        return tf.random.shuffle(tf.range(count, dtype=tf.int64))
-
-    orders = tf.data.Dataset.range(1).map(permutation)
-    return lambda: next(iter(orders))
 
 
 def _is_due(epoch: int, frequency: int | Sequence[int]) -> bool:
