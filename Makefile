@@ -154,9 +154,10 @@ test: $(READY) ## run the tests, without the slow ones
 fuzz: $(READY) ## try FUZZ=2000 damaged files on each reader
 	FITGAP_FUZZ_EXAMPLES=$(FUZZ) $(PYTHON) -m pytest -q tests/test_fuzz.py $(ARGS)
 
+# Strict: where the database cannot be asked about a package, nothing is said to be well.
 # Exceptions: --ignore-vuln ID, each with its reason in a comment here. There are none.
 audit: $(READY) ## look for known vulnerabilities of the locked dependencies (needs a network)
-	$(UV) tool run --from pip-audit pip-audit --disable-pip --require-hashes \
+	$(UV) tool run --from pip-audit pip-audit --strict --disable-pip --require-hashes \
 		--requirement requirements/extras.txt $(ARGS)
 
 # The list holds what lock.txt does: each package with its version and hashes.

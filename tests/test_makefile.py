@@ -48,3 +48,7 @@ def test_a_target_that_takes_no_settings_refuses_them(target):
     done = make(target, "by=optimizer")
     assert done.returncode == 2
     assert "by: no setting of this target" in done.stderr
+
+
+def test_an_audit_that_could_ask_about_nothing_does_not_pass():
+    assert "--strict" in shlex.split(make("audit").stdout)

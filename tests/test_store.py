@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -290,11 +290,35 @@ def test_what_is_no_sqlite_database_is_refused_and_left_alone(tmp_path, what):
             ask(f"sqlite:///{path}")
 
 
-def test_a_damaged_database_is_refused(record, tmp_path):
+DAMAGES = {
+    "all but its head": lambda content: content[:100] + bytes(20_000),
+    "cut off in the middle": lambda content: content[: len(content) // 2],
+    "pages in the middle": lambda content: (
+        content[:4096] + bytes(len(content) // 2) + content[4096 + len(content) // 2 :]
+    ),
+    "noise in the middle": lambda content: (
+        content[:4096] + b"\xa7" * (len(content) // 2) + content[4096 + len(content) // 2 :]
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_database_is_refused_and_left_alone(damage, record, tmp_path):
     path = tmp_path / "mlflow.db"
-    path.write_bytes(path.read_bytes()[:100] + bytes(20_000))
-    with pytest.raises(RequestError, match="cannot be used"):
-        store.find_runs(record, experiment="fitgap")
+    path.write_bytes(damage(path.read_bytes()))
+    damaged = path.read_bytes()
+    for ask in (store.experiments, lambda uri: store.find_runs(uri, experiment="fitgap")):
+        with pytest.raises(RequestError, match="cannot be used"):
+            ask(record)
+    assert path.read_bytes() == damaged
+
+
+def test_a_database_that_another_process_keeps_locked_is_named(record, tmp_path, monkeypatch):
+    monkeypatch.setattr(database, "LOCK_SECONDS", 0.05)
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RequestError, match=r"mlflow\.db cannot be used: database is locked"):
+            store.find_runs(record, experiment="fitgap")
 
 
 @pytest.mark.parametrize("name", ["mlflow.db", "."])
