@@ -1,8 +1,8 @@
 """Measure this project against plain Keras, and what its commands, views and memory take.
 
-All but the grid take about half an hour together, most of it the sweep's; the grid as much again.
-The machine should do nothing else. Nothing is written but the results: every record lies in a
-temporary folder.
+All but the grid and the bounds take about half an hour together, most of it the sweep's; the grid
+as much again, the bounds some minutes. The machine should do nothing else. Nothing is written but
+the results: every record lies in a temporary folder.
 """
 
 import argparse
@@ -18,23 +18,13 @@ from rich.console import Console
 from fitgap.commands.exit_codes import TERMINATED, count, run_command
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
-from fitgap_lab.benchmark import growth, measure, report, single, startup
+from fitgap_lab.benchmark import bounds, growth, measure, report, single, startup
 from fitgap_lab.benchmark.processes import machine_cores
-from fitgap_lab.benchmark.report import Part
+from fitgap_lab.benchmark.report import PARTS, Part
 from fitgap_lab.benchmark.tables import Result
 
-PARTS = (
-    "epochs",
-    "grid",
-    "sweep",
-    "single",
-    "tracking",
-    "metrics",
-    "startup",
-    "views",
-    "memory",
-)
-DEFAULT_PARTS = tuple(part for part in PARTS if part != "grid")
+# What takes long or measures other parts again is measured only if it is asked for.
+DEFAULT_PARTS = tuple(part for part in PARTS if part not in ("grid", "bounds"))
 # Each part once, on so little data that its figures say nothing: to see that it works.
 SHORT = {"rounds": 1, "images": 3200, "sweep_rounds": 1, "sweep_runs": 1, "memory_runs": 3}
 COMPARED = 100_000  # so many runs are compared, and not reported
@@ -67,7 +57,7 @@ def main() -> None:
         part = report.make_part(name, results, command=_command(), load=load, notes=notes)
         parts[name] = part
         report.print_part(part, console=console)
-        _write(parts, output=output, docs=arguments.docs)
+        _write(parts, name, output=output, docs=arguments.docs)
     print(f"\nwritten: {output}{f' and {DOCS}' if arguments.docs else ''}")
 
 
@@ -80,7 +70,7 @@ def _parse() -> argparse.Namespace:
         type=_parts,
         default=DEFAULT_PARTS,
         metavar="LIST",
-        help=f"parts to measure: {','.join(PARTS)} (all but grid)",
+        help=f"parts to measure: {','.join(PARTS)} (all but grid and bounds)",
     )
     parser.add_argument(
         "--rounds",
@@ -90,7 +80,7 @@ def _parse() -> argparse.Namespace:
         help="rounds of each comparison (%(default)s)",
     )
     parser.add_argument(
-        "--images", type=count, metavar="N", help="images of epochs and grid (48000)"
+        "--images", type=count, metavar="N", help="images of epochs, grid and bounds (48000)"
     )
     parser.add_argument(
         "--sweep-rounds",
@@ -123,7 +113,9 @@ def _parse() -> argparse.Namespace:
         metavar="FILE",
         help="file of results; new parts replace old ones (%(default)s)",
     )
-    parser.add_argument("--docs", action="store_true", help=f"write {DOCS.name} from the results")
+    parser.add_argument(
+        "--docs", action="store_true", help=f"write the measured parts into {DOCS.name}"
+    )
     parser.add_argument(
         "--short",
         action="store_true",
@@ -163,6 +155,9 @@ def _measures(
             growth.measure_views(runs, rounds=rounds, folder=folder, report=runs < COMPARED)
             for runs in ((100,) if arguments.short else (10_000, COMPARED))
         ],
+        "bounds": lambda: [
+            bounds.measure_bounds(rounds=rounds, dataset=dataset, folder=folder, limit=images)
+        ],
         "memory": lambda: [measure.measure_memory(runs=arguments.memory_runs, folder=folder)],
     }
 
@@ -177,12 +172,14 @@ def _jax_python(wanted: str | None) -> str | None:
     return None
 
 
-def _write(parts: dict[str, Part], *, output: Path, docs: bool) -> None:
+def _write(parts: dict[str, Part], measured: str, *, output: Path, docs: bool) -> None:
     in_order = {name: parts[name] for name in PARTS if name in parts}
     output.write_text(report.to_json(in_order), encoding="utf-8")
     if docs:
         DOCS.parent.mkdir(exist_ok=True)
-        DOCS.write_text(report.to_markdown(in_order), encoding="utf-8")
+        page = DOCS.read_text(encoding="utf-8") if DOCS.exists() else ""
+        page = report.to_markdown(in_order, page=page, measured=[measured])
+        DOCS.write_text(page, encoding="utf-8")
 
 
 def _command() -> str:

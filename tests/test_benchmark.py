@@ -8,14 +8,23 @@ import pytest
 from rich.console import Console
 from sklearn.datasets import load_digits
 
+from fitgap import store
 from fitgap.errors import RequestError
-from fitgap_lab.benchmark import measure, report
-from fitgap_lab.benchmark.processes import PROJECT_ROOT, BenchmarkError, Child, run
+from fitgap_lab.benchmark import bounds, measure, report
+from fitgap_lab.benchmark.processes import (
+    PROJECT_ROOT,
+    BenchmarkError,
+    Child,
+    machine_cores,
+    run,
+)
 from fitgap_lab.benchmark.results import (
+    Bounds,
     Case,
     CaseTimes,
     CommandTimes,
     EpochTimes,
+    KernelTimes,
     Memory,
     MetricTimes,
     RecordTimes,
@@ -51,6 +60,19 @@ def case_times(goal=8.0):
     )
 
 
+def case_of_bounds():
+    return CaseTimes(
+        Case("cnn_small", "adam", 64),
+        "digits",
+        (
+            epoch_times("fitgap, 1 thread", 8.0),
+            epoch_times("fitgap, 2 threads", 5.0),
+            epoch_times("fit, float pixels", 12.0),
+            epoch_times("fit, uint8 pixels", 13.0),
+        ),
+    )
+
+
 RESULTS = {
     "epochs": [case_times()],
     "grid": [case_times(goal=1.0), case_times(goal=1.0)],
@@ -82,6 +104,46 @@ RESULTS = {
         ViewCosts(100_000, 2600.0, (19.9, 640.0), None, None),
     ],
     "memory": [Memory((100.0,) * 50 + (104.0,) * 150)],
+    "bounds": [
+        Bounds(
+            epochs=(case_of_bounds(),),
+            kernels=(
+                (
+                    # 4 s of arithmetic, 1 s of memory, 0.5 s of starts.
+                    KernelTimes(1, 6.0, 40e9, 10e9, 2e9, 2e9, 50_000, 1e-5),
+                    KernelTimes(2, 3.0, 40e9, 20e9, 2e9, 2e9, 50_000, 1e-5),
+                ),
+            ),
+            sweep=Sweep(
+                "digits",
+                (
+                    SweepTimes("fitgap", 24, 24, (50.0,)),
+                    SweepTimes("Keras, logged by hand", 24, 2, (360.0,)),
+                    SweepTimes("Keras, mlflow autolog", 24, 2, (720.0,)),
+                ),
+            ),
+            single=Single(
+                "digits",
+                (
+                    SingleTimes("fitgap, first command", (10.0,)),
+                    SingleTimes("fitgap, second command", (8.0,)),
+                    SingleTimes("Keras, logged by hand", (24.0,)),
+                ),
+            ),
+            record=RecordTimes("digits", (2.5,), (1.9,)),
+            seconds={
+                bounds.IMPORTS: (3.0, 4.0, 5.0),
+                bounds.COMPILED: (2.0,),
+                bounds.TRAINED: (1.9,),
+                bounds.BY_HAND: (0.075,),
+                bounds.SAVED: (0.025,),
+                bounds.COMMIT: (0.0005,),
+            },
+            commits=7,
+            cores=2,
+            optimizers=6,
+        )
+    ],
 }
 
 
@@ -203,6 +265,40 @@ def test_tables_fit_80_columns_and_lose_nothing(name):
         assert all(cell in text for row in table.rows for cell in row[1:])
 
 
+def test_goals_stand_beside_what_their_parts_alone_would_reach():
+    goals = {row[0]: row[1:] for row in part("bounds").tables[-1].rows}
+    # A run is 2 s, the imports 4 s, a compilation 2 s: the sweep 4 + (6 * 2 + 24 * 2) / 2 = 34 s.
+    assert goals["24 runs, logged by hand"] == ("12.0 x", "7.20 x", "10.6 x", "-")
+    assert goals["24 runs, autolog"][2] == "21.2 x"
+    assert goals["first command"] == ("3.50 x", "2.40 x", "3.00 x", "-")
+    assert goals["second command"][1:3] == ("3.00 x", "4.00 x")
+    # 0.6 of 2.5 s; 0.1 of 2 s.
+    assert goals["a record's share, %"] == ("5", "24.0", "5.0", "-")
+    assert goals["cnn_small, 1 thread"] == ("2.50 x", "1.50 x", "2.00 x", "3.00 x")
+    assert goals["cnn_small, 2 threads"] == ("2.50 x", "2.40 x", "4.00 x", "6.00 x")
+
+
+def test_parts_that_were_not_measured_stay_in_the_page_as_they_are():
+    page = report.to_markdown({name: part(name) for name in ("epochs", "views", "memory")})
+    page = page.replace("## Memory\n", "## Memory\n\nOn another machine.\n")
+    again = report.make_part(
+        "views", RESULTS["views"][:1], command="python scripts/bench.py --only views", load=1.0
+    )
+    parts = {"views": again, "memory": part("memory"), "startup": part("startup")}
+    changed = report.to_markdown(parts, page=page, measured=["views"])
+    before, after = (text.split("\n## ") for text in (page, changed))
+    assert [text.partition("\n")[0] for text in after[1:]] == [
+        "Epochs",
+        "Startup",
+        "Views",
+        "Memory",
+    ]
+    assert (after[1], after[4]) == (before[1], before[3])
+    assert "--only views" in after[3]
+    assert "| 100,000 |" not in after[3]
+    assert report.to_markdown(parts, page=changed, measured=["views"]) == changed
+
+
 def test_markdown_names_command_machine_and_load():
     made = part("startup")
     page = report.to_markdown({"startup": made})
@@ -301,7 +397,63 @@ def test_the_short_form_measures_every_part(tmp_path):
     kept = tmp_path / "bench.json"
     command = [sys.executable, "scripts/bench.py", "--short", "--output", str(kept)]
     run(command, folder=PROJECT_ROOT)
-    assert set(report.read_json(kept)) == {*RESULTS} - {"grid"}
+    assert set(report.read_json(kept)) == {*RESULTS} - {"grid", "bounds"}
+
+
+@pytest.mark.slow
+def test_the_short_form_measures_bounds(tmp_path):
+    kept = tmp_path / "bench.json"
+    command = [sys.executable, "scripts/bench.py", "--short", "--only", "bounds"]
+    run([*command, "--output", str(kept)], folder=PROJECT_ROOT)
+    tables = report.read_json(kept)["bounds"].tables
+    assert [len(table.rows) for table in tables[1:]] == [
+        3 * min(machine_cores(), 2),
+        5 + 3 * min(machine_cores(), 2),
+    ]
+
+
+def test_a_records_least_is_measured(tmp_path):
+    overrides = [
+        "dataset=digits",
+        "architecture=dense_softmax",
+        "training.epochs=1",
+        f"tracking.uri={measure.database(tmp_path, 'record')}",
+        "tracking.parent=none",
+    ]
+    module = "fitgap_lab.benchmark.bounds_workers"
+    with Child(module, "record", "{}", folder=tmp_path) as child:
+        commits = child.ask("commits", overrides=overrides)["commits"]
+        uri = f"sqlite:///{tmp_path / 'record' / 'mlflow.db'}"
+        by_hand = child.ask("by_hand", overrides=overrides, uri=uri)["seconds"]
+        saved = child.ask("saved", overrides=overrides)["seconds"]
+        commit = child.ask("commit", path=str(tmp_path / "commits.db"))["seconds"]
+    original, copy = store.find_runs(uri, experiment="fitgap")[::-1]
+    assert copy.params == original.params
+    assert copy.metrics == original.metrics
+    assert commits > 3
+    assert min(by_hand, saved, commit) > 0
+
+
+def test_bare_steps_count_the_arithmetic_of_an_epoch(tmp_path):
+    import numpy as np
+
+    np.save(tmp_path / "x.npy", np.zeros((64, 8, 8), np.uint8))
+    np.save(tmp_path / "y.npy", np.arange(64) % 10)
+    files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
+    module, how = "fitgap_lab.benchmark.bounds_workers", json.dumps({"threads": 1})
+    with Child(module, "kernels", how, folder=tmp_path) as child:
+        dense = child.ask("steps", overrides=["training.batch_size=32"], **files)
+        convolved = child.ask(
+            "steps", overrides=["architecture=cnn_small", "training.batch_size=32"], **files
+        )
+    # 64 images through 64 x 100 without a gradient of the images, and 100 x 10 with one.
+    assert dense["flop"] == 64 * 2 * (2 * 64 * 100 + 3 * 100 * 10)
+    # 8 x 8 and 4 x 4 positions of the two convolutions, then 2 x 2 x 32 values.
+    first, second = 64 * 9 * 16, 16 * 9 * 16 * 32
+    ends = 2 * 2 * 32 * 64 + 64 * 10
+    assert convolved["flop"] == 64 * 2 * (2 * first + 3 * (second + ends))
+    assert dense["operations"] == 0
+    assert convolved["operations"] > 0
 
 
 def test_what_metrics_cost_is_a_difference_within_a_round_and_per_epoch():

@@ -37,6 +37,7 @@ TRAIN = str(PROJECT_ROOT / "scripts" / "train.py")
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 SWEEP_SEEDS = 4
+TUNED = "fit, tuned"  # the way of `model.fit` that no plain script has
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss")
 METRICS_EPOCHS = 5
 
@@ -186,7 +187,7 @@ def epoch_variants() -> dict[str, tuple[str, str, str]]:
     fit = {
         float_pixels: {"pixels": "float32", "tuned": False},
         uint8_pixels: {"pixels": "uint8", "tuned": False},
-        "fit, tuned": {"pixels": "uint8", "tuned": True},
+        TUNED: {"pixels": "uint8", "tuned": True},
     }
     workers = "fitgap_lab.benchmark.workers"
     return {name: (workers, "engine", json.dumps(how)) for name, how in engine.items()} | {
@@ -196,8 +197,7 @@ def epoch_variants() -> dict[str, tuple[str, str, str]]:
 
 def measure_grid(*, rounds: int, folder: Path, limit: int | None = None) -> list[CaseTimes]:
     """Time the engine against ``model.fit`` for every architecture and four batch sizes."""
-    tuned = "fit, tuned"
-    variants = [name for name in epoch_variants() if name != tuned]
+    variants = [name for name in epoch_variants() if name != TUNED]
     return measure_epochs(
         grid_cases(), rounds=rounds, folder=folder, limit=limit, variants=variants
     )

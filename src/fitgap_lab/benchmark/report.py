@@ -8,19 +8,34 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap.errors import RequestError
+from fitgap_lab.benchmark.cells import Table
 from fitgap_lab.benchmark.processes import machine_cores
-from fitgap_lab.benchmark.tables import Result, Table, tables
+from fitgap_lab.benchmark.tables import Result, tables
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+# In the order of the page.
+PARTS = (
+    "epochs",
+    "grid",
+    "sweep",
+    "single",
+    "tracking",
+    "metrics",
+    "startup",
+    "views",
+    "memory",
+    "bounds",
+)
 LIBRARIES = ("tensorflow", "keras", "mlflow", "numpy")
 
 INTRODUCTION = """\
@@ -137,16 +152,37 @@ def print_part(part: Part, *, console: "Console") -> None:
             console.print(Text(note, style="dim"))
 
 
-def to_markdown(parts: Mapping[str, Part]) -> str:
-    """Return all parts as one page."""
-    blocks = [INTRODUCTION]
-    for part in parts.values():
-        blocks.append(
-            f"## {part.name.capitalize()}\n\n`{part.command}`, {part.date}, load average before "
-            f"it {part.load}; {part.machine}.\n"
-        )
-        blocks += [_markdown_table(table) for table in part.tables]
-    return "\n".join(blocks)
+def to_markdown(
+    parts: Mapping[str, Part], *, page: str = "", measured: Collection[str] | None = None
+) -> str:
+    """Return parts as one page.
+
+    Parameters
+    ----------
+    parts
+        By their names.
+    page
+        As it was. What it says of other parts stays as it is: they may be measured elsewhere.
+    measured
+        Names of the parts that replace what the page says; None: all.
+    """
+    replaced = parts if measured is None else measured
+    pieces = re.split(r"^## ", page, flags=re.MULTILINE)[1:]
+    kept = {piece.partition("\n")[0].lower(): f"## {piece.rstrip()}\n" for piece in pieces}
+    sections = kept | {
+        name: _section(part) for name, part in parts.items() if name in replaced or name not in kept
+    }
+    order = {name: i for i, name in enumerate(PARTS)}
+    names = sorted(sections, key=lambda name: order.get(name, len(order)))
+    return "\n".join([INTRODUCTION, *(sections[name] for name in names)])
+
+
+def _section(part: Part) -> str:
+    head = (
+        f"## {part.name.capitalize()}\n\n`{part.command}`, {part.date}, load average before "
+        f"it {part.load}; {part.machine}.\n"
+    )
+    return "\n".join([head, *map(_markdown_table, part.tables)])
 
 
 def _markdown_table(table: Table) -> str:

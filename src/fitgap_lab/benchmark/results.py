@@ -209,6 +209,74 @@ class Memory:
     megabytes: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class KernelTimes:
+    """What the arithmetic of a case's epoch takes, without all that is around it.
+
+    Attributes
+    ----------
+    threads
+        Of TensorFlow.
+    bare_seconds
+        The epoch's steps on one batch, in one call: TensorFlow's kernels or XLA's program alone.
+    flop, flop_rate
+        Of the epoch's matrix products and convolutions; the best that a large product reaches, a
+        second.
+    state_bytes, byte_rate
+        Of weights, gradients and the optimizer's slots that the epoch moves; the rate of adding
+        vectors of the weights' size.
+    operations, operation_seconds
+        Started one by one in the epoch, none with XLA; what the start of one takes.
+    """
+
+    threads: int
+    bare_seconds: float
+    flop: float
+    flop_rate: float
+    state_bytes: float
+    byte_rate: float
+    operations: int
+    operation_seconds: float
+
+    @property
+    def roofline(self) -> float:
+        """The seconds that the epoch takes at least, at the best rates of this machine."""
+        return max(self.flop / self.flop_rate, self.state_bytes / self.byte_rate)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is measured of each goal, and of what it is made of.
+
+    Attributes
+    ----------
+    epochs
+        The cases by ways of training.
+    kernels
+        Of each of these cases, by numbers of threads.
+    sweep, single, record
+        The whole commands, and the warm runs with and without their record.
+    seconds
+        What their parts take, by name, one per round.
+    commits
+        Transactions of one recorded run that write.
+    cores
+        Of the machine.
+    optimizers
+        Of the sweep: each is compiled once.
+    """
+
+    epochs: tuple[CaseTimes, ...]
+    kernels: tuple[tuple[KernelTimes, ...], ...]
+    sweep: Sweep
+    single: Single
+    record: RecordTimes
+    seconds: dict[str, tuple[float, ...]]
+    commits: int
+    cores: int
+    optimizers: int
+
+
 def spread(values: Sequence[float]) -> Spread:
     """Summarise measurements.
 

@@ -1,17 +1,18 @@
 """The benchmark's results as tables of text: a function for each kind of result."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from fitgap_lab.benchmark.bounds_tables import bounds_tables
+from fitgap_lab.benchmark.cells import Table, number, span
 from fitgap_lab.benchmark.results import (
     SETTLED_AFTER,
+    Bounds,
     CaseTimes,
     CommandTimes,
     Memory,
     MetricTimes,
     RecordTimes,
     Single,
-    Spread,
     Sweep,
     ViewCosts,
     growth,
@@ -19,17 +20,17 @@ from fitgap_lab.benchmark.results import (
     spread,
 )
 
-Result = CaseTimes | Sweep | Single | RecordTimes | MetricTimes | CommandTimes | ViewCosts | Memory
-
-
-@dataclass(frozen=True)
-class Table:
-    """Text in rows and columns; the first column is words, the others are figures."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    notes: tuple[str, ...] = ()
+Result = (
+    CaseTimes
+    | Sweep
+    | Single
+    | RecordTimes
+    | MetricTimes
+    | CommandTimes
+    | ViewCosts
+    | Memory
+    | Bounds
+)
 
 
 def tables(results: Sequence[Result]) -> list[Table]:
@@ -42,6 +43,9 @@ def tables(results: Sequence[Result]) -> list[Table]:
     commands = [result for result in results if isinstance(result, CommandTimes)]
     if commands:
         return [_startup_table(commands)]
+    bounds = [result for result in results if isinstance(result, Bounds)]
+    if bounds:
+        return bounds_tables(*bounds)
     views = [result for result in results if isinstance(result, ViewCosts)]
     return [views_table(views) if views else _table(*results)]
 
@@ -313,19 +317,3 @@ def _memory_table(memory: Memory) -> Table:
             f"Growth after the first {SETTLED_AFTER} runs (goal: at most 5 %): {verdict}.",
         ),
     )
-
-
-def number(value: float) -> str:
-    """Return a figure with three significant digits and no exponent.
-
-    >>> [number(value) for value in (0.4123, 3.456, 45.67, 812.3)]
-    ['0.412', '3.46', '45.7', '812']
-    """
-    size = abs(value)
-    decimals = 3 if size < 1 else 2 if size < 10 else 1 if size < 100 else 0
-    return f"{value:.{decimals}f}"
-
-
-def span(values: Spread) -> str:
-    """Return a range, smallest to largest."""
-    return f"{number(values.low)} to {number(values.high)}"

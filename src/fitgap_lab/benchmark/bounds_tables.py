@@ -1,0 +1,189 @@
+"""Goals, what was reached of them, and what bounds them, as tables of text."""
+
+from collections.abc import Iterator
+from statistics import median
+
+from fitgap_lab.benchmark.bounds import (
+    BY_HAND,
+    COMPILED,
+    IMPORTS,
+    SAVED,
+    TRAINED,
+)
+from fitgap_lab.benchmark.cells import Table, number, span
+from fitgap_lab.benchmark.results import Bounds, CaseTimes, KernelTimes, ratios, spread
+
+BY_LOGGING, BY_AUTOLOG = 12.0, 20.0  # goals: so many times as fast
+FIRST, SECOND = 3.5, 4.5
+SHARE = 5.0  # percent
+OF_CASES = {"dense_relu_512": 3.0, "dense_batch_norm_dropout": 4.0, "cnn_small": 2.5}
+
+
+def bounds_tables(measured: Bounds) -> list[Table]:
+    """Return what the parts take, the arithmetic of epochs, and the goals with their bounds."""
+    return [_parts(measured), _arithmetic(measured), _goals(measured)]
+
+
+def _parts(measured: Bounds) -> Table:
+    rows = []
+    for name, seconds in measured.seconds.items():
+        taken = spread([1000 * one for one in seconds])
+        rows.append((name, number(taken.median), span(taken)))
+    return Table(
+        "What a run is made of, at least",
+        ("part", "median ms", "range ms"),
+        tuple(rows),
+        (
+            "Imports: whole processes; those of a run as a worker of a sweep has them. Tracing and "
+            "compiler: the first run of a process less a later one. Warm epochs: dense_relu_100, "
+            "adam, batch 32, without a record. By hand: one run, all parameters in one call, all "
+            f"figures in another. A recorded run makes {measured.commits} transactions that write.",
+        ),
+    )
+
+
+def _arithmetic(measured: Bounds) -> Table:
+    rows = [
+        (
+            _label(case, one),
+            number(_epoch(case, one)),
+            number(one.bare_seconds),
+            number(one.flop / one.flop_rate),
+            number(one.state_bytes / one.byte_rate),
+            number(one.operations * one.operation_seconds),
+        )
+        for case, one in _of_cases(measured)
+    ]
+    rates = ", ".join(
+        f"{one.flop_rate / 1e9:.0f} GFLOP/s with {_threads(one.threads)}"
+        for one in measured.kernels[0]
+    )
+    return Table(
+        "Epochs: what their arithmetic takes, s",
+        ("network", "epoch", "steps", "FLOP", "bytes", "starts"),
+        tuple(rows),
+        (
+            "Epoch: this engine's. Steps: its forward and backward passes and updates alone, the "
+            "same batch again and again, in one call. FLOP: of matrix products and convolutions, "
+            f"by the best rate of a product of 2,048 rows and columns ({rates}). Bytes: of "
+            "weights, gradients and slots, by the rate of adding vectors as large as the weights. "
+            "Starts: of single operations, where XLA does not make one program of them.",
+        ),
+    )
+
+
+def _goals(measured: Bounds) -> Table:
+    rows = [*_sweep_rows(measured), *_command_rows(measured), _record_row(measured)]
+    rows += [
+        (
+            _label(case, one),
+            _times(OF_CASES[case.case.architecture]),
+            _times(_fit(case) / _epoch(case, one)),
+            _times(_fit(case) / one.bare_seconds),
+            _times(_fit(case) / one.roofline),
+        )
+        for case, one in _of_cases(measured)
+    ]
+    return Table(
+        "Goals that are not reached, and what bounds them",
+        ("what", "goal", "here", "parts alone", "roofline"),
+        tuple(rows),
+        (
+            "Here: measured once, beside the parts; the sections above have the rounds. "
+            "Parts alone: what the sum of the parts that nobody can leave out would reach. "
+            f"A sweep: all imports, a compilation for each of {measured.optimizers} optimizers and "
+            "the training and least record of each run, on all cores. A command: imports, "
+            "compilation, training and least record; the second one without compilation. A record: "
+            "MLflow's client by hand and model.save. An epoch: its steps alone, against the faster "
+            "plain model.fit. Roofline: the larger of FLOP and bytes.",
+        ),
+    )
+
+
+def _sweep_rows(measured: Bounds) -> list[tuple[str, ...]]:
+    own, by_hand, autolog = measured.sweep.times
+    least = (
+        _median(measured, IMPORTS)
+        + (measured.optimizers * _median(measured, COMPILED) + own.total_runs * _run(measured))
+        / measured.cores
+    )
+    return [
+        (
+            f"{own.total_runs} runs, {name}",
+            _times(goal),
+            _times(median(ratios(other.seconds, own.seconds))),
+            _times(median(other.seconds) / least),
+            "-",
+        )
+        for name, goal, other in (
+            ("logged by hand", BY_LOGGING, by_hand),
+            ("autolog", BY_AUTOLOG, autolog),
+        )
+    ]
+
+
+def _command_rows(measured: Bounds) -> list[tuple[str, ...]]:
+    first, second, script = measured.single.times
+    warm = _median(measured, IMPORTS) + _run(measured)
+    cold = warm + _median(measured, COMPILED)
+    return [
+        (
+            name,
+            _times(goal),
+            _times(median(ratios(script.seconds, own.seconds))),
+            _times(median(script.seconds) / least),
+            "-",
+        )
+        for name, goal, own, least in (
+            ("first command", FIRST, first, cold),
+            ("second command", SECOND, second, warm),
+        )
+    ]
+
+
+def _record_row(measured: Bounds) -> tuple[str, ...]:
+    recorded, without = measured.record.recorded, measured.record.unrecorded
+    share = median([1 - b / a for a, b in zip(recorded, without, strict=True)])
+    least = _median(measured, BY_HAND) + _median(measured, SAVED)
+    return (
+        "a record's share, %",
+        f"{SHARE:.0f}",
+        f"{100 * share:.1f}",
+        f"{100 * least / (median(without) + least):.1f}",
+        "-",
+    )
+
+
+def _run(measured: Bounds) -> float:
+    return sum(_median(measured, name) for name in (TRAINED, BY_HAND, SAVED))
+
+
+def _median(measured: Bounds, name: str) -> float:
+    return median(measured.seconds[name])
+
+
+def _of_cases(measured: Bounds) -> Iterator[tuple[CaseTimes, KernelTimes]]:
+    for case, kernels in zip(measured.epochs, measured.kernels, strict=True):
+        for one in kernels:
+            yield case, one
+
+
+def _fit(case: CaseTimes) -> float:
+    return median(case.baseline.seconds)
+
+
+def _epoch(case: CaseTimes, one: KernelTimes) -> float:
+    variant = f"fitgap, {_threads(one.threads)}"
+    return next(median(times.seconds) for times in case.times if times.variant == variant)
+
+
+def _label(case: CaseTimes, one: KernelTimes) -> str:
+    return f"{case.case.architecture}, {_threads(one.threads)}"
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
+
+
+def _times(ratio: float) -> str:
+    return f"{number(ratio)} x"
