@@ -144,6 +144,15 @@ def test_files_of_one_name_in_two_folders_all_count(project, tmp_path):
     assert own_code.code_of(["one.f"]).data_files["w.npy"] != before
 
 
+def test_a_folder_that_names_itself_is_looked_at_once(project, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "w.csv").write_text("1")
+    project(one="A = 'data', '../data', 'w.csv'\n")
+    assert own_code.code_of(["one.f"]).data_files.keys() == {"w.csv"}
+    folders = fingerprints.named_folders(["data", "../data"], within=[tmp_path])
+    assert [folder.resolve() for folder in folders] == [tmp_path, tmp_path / "data"]
+
+
 @pytest.mark.parametrize("target", ["keras.layers.Dense", "fitgap.models.dense", "json.dumps"])
 def test_what_is_installed_is_not_own(target):
     assert not targets.is_own(target)

@@ -91,11 +91,27 @@ def folder_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str
 
 
 def named_folders(texts: Collection[str], *, within: Iterable[Path]) -> list[Path]:
-    """Return some folders, those that a text names in them, those in these, and so on."""
+    """Return some folders, those that a text names in them, those in these, and so on.
+
+    Parameters
+    ----------
+    texts
+        Any; those that name no folder are left out.
+    within
+        The folders to begin with.
+
+    Returns
+    -------
+    list of Path
+        Each folder once, by whatever path it is reached: "../data" names itself without end.
+    """
     found = list(within)
+    known = {folder.resolve() for folder in found}
     for folder in found:  # grows meanwhile
-        inner = (path for text in texts for path, _ in _places(text, [folder]))
-        found += [path for path in dict.fromkeys(inner) if path not in found and path.is_dir()]
+        for path in (path for text in texts for path, _ in _places(text, [folder])):
+            if path.is_dir() and path.resolve() not in known:
+                known.add(path.resolve())
+                found.append(path)
     return found
 
 
