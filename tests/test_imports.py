@@ -80,6 +80,17 @@ def test_the_page_on_the_architecture_lists_the_rooms_in_their_order():
     assert [HEIGHT[name] for name in listed] == sorted(HEIGHT[name] for name in listed)
 
 
+def test_the_modules_that_the_page_on_the_architecture_names_exist():
+    text = (SOURCE.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("| folder or module |")[2].partition("\n\n")[0]
+    for line in table.splitlines()[2:]:
+        _, rooms, described, _ = line.split("|")
+        folders = [SOURCE / "fitgap" / name for name in re.findall(r"`(\w+)/`", rooms)]
+        known = {path.stem for folder in folders for path in folder.rglob("*")}
+        names = re.findall(r"`([a-z_]+)`", described) if folders else []
+        assert set(names) <= known, rooms
+
+
 @pytest.mark.parametrize("layer", LAYERS, ids="-".join)
 def test_imports_run_one_way(layer):
     wrong = []
