@@ -1,9 +1,16 @@
 """Importing a module of the package changes nothing of the process."""
 
 import json
+import os
 import subprocess
 import sys
+import types
 from pathlib import Path
+
+import pytest
+
+from fitgap.errors import RequestError
+from fitgap.training import backend
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -59,6 +66,34 @@ assert callable(keras.visualization.plot_image_gallery)
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("where", ["the environment", "Keras's own file"])
+def test_keras_runs_on_tensorflow_whatever_is_set_elsewhere(where, tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    named = {"KERAS_BACKEND": "jax"} if where == "the environment" else {}
+    others = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    program = """
+from fitgap.training import backend
+backend.load()
+import keras
+assert keras.backend.backend() == "tensorflow"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**others, **named, "KERAS_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_process_whose_keras_runs_on_another_backend_is_refused(monkeypatch):
+    other = types.SimpleNamespace(backend=types.SimpleNamespace(backend=lambda: "torch"))
+    monkeypatch.setitem(sys.modules, "keras", other)
+    with pytest.raises(RequestError, match="runs Keras on torch"):
+        backend.load()
 
 
 def test_tensorflow_that_was_imported_before_says_nothing_of_the_machine():

@@ -9,7 +9,14 @@ from fitgap.heavy_imports import paused_garbage_collection, seldom_used_later, s
 
 
 def load() -> None:
-    """Import TensorFlow."""
+    """Import TensorFlow.
+
+    Raises
+    ------
+    RequestError
+        If this process runs Keras on another backend.
+    """
+    _have_keras_use_it()
     # oneDNN's kernels, whose last digits differ from Eigen's, are TensorFlow's default on some
     # processors only. Fixed, so that the machine does not decide; on, since they convolve two to
     # five times as fast.
@@ -18,6 +25,18 @@ def load() -> None:
         import tensorflow as tf
     # Each run traces functions of its own; TensorFlow takes that for a mistake.
     tf.get_logger().setLevel("ERROR")
+
+
+def _have_keras_use_it() -> None:
+    """Fix Keras's backend: its own file or the environment may name another one."""
+    keras = sys.modules.get("keras")
+    backend = getattr(keras, "backend", None)
+    if backend is not None and backend.backend() != "tensorflow":
+        raise RequestError(
+            f"this process runs Keras on {backend.backend()}, but fitgap trains with TensorFlow\n"
+            "Set KERAS_BACKEND=tensorflow before Keras is imported"
+        )
+    os.environ["KERAS_BACKEND"] = "tensorflow"
 
 
 def start(threads: int) -> None:
