@@ -23,6 +23,12 @@ def residual(x, width=8):
 def listed(image_shape, units=4):
     return [L.Flatten(), L.Dense(units)]
 
+def closed(activation="softmax", units=3):
+    return [L.Flatten(), L.Dense(units, activation=activation)]
+
+def closed_tensor(x):
+    return L.Softmax()(L.Dense(3)(L.Flatten()(x)))
+
 def whole(input_shape, num_outputs, activation="softmax"):
     return keras.Sequential([L.Input(input_shape), L.Flatten(), L.Dense(num_outputs, activation)])
 
@@ -186,6 +192,21 @@ def test_a_model_that_scales_for_itself_gets_raw_values(build, name, settings, i
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
     inner = model.layers[-1]
     np.testing.assert_allclose(model(images), inner(images.astype(np.float32)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "is_said"),
+    [
+        ("closed", {}, True),
+        ("closed_tensor", {}, True),
+        ("closed", {"units": 7}, False),
+        ("closed", {"activation": "sigmoid"}, False),
+        ("whole", {}, False),
+    ],
+)
+def test_features_that_end_in_a_second_softmax_are_said(build, name, settings, is_said):
+    _, said, _ = build(name, **settings)
+    assert [("ends in a softmax" in line) for line in said] == ([True] if is_said else [])
 
 
 def test_declared_logits_become_probabilities(build):

@@ -90,7 +90,9 @@ def make(
     is_raw = own != "auto"
     if is_tensor_function(function, settings):
         inputs = [*_inputs(image_shape, scaling, raw=is_raw), *augmentation()]
-        return _of_tensor_function(name, function, settings, inputs=inputs, head=head)
+        model = _of_tensor_function(name, function, settings, inputs=inputs, head=head)
+        _say_second_softmax(name, model, say)
+        return model
     made = _call(name, function, settings)
     if isinstance(made, keras.Model):
         if not is_raw and (scaler := whole_models.own_scaling(made)):
@@ -116,7 +118,19 @@ def make(
         )
     output = head()
     inputs = _inputs(image_shape, scaling, raw=is_raw)
-    return _of_layers(name, [*inputs, *augmentation(), *made, output])
+    model = _of_layers(name, [*inputs, *augmentation(), *made, output])
+    _say_second_softmax(name, model, say)
+    return model
+
+
+def _say_second_softmax(name: str, model: keras.Model, say: Callable[[str], None]) -> None:
+    """Say it if the features end like a whole model: behind two softmaxes little is learned."""
+    head = model.layers[-1]
+    if head.input.shape[-1] == head.units and whole_models.activation_before(head) == "softmax":
+        say(
+            f"architecture={name} ends in a softmax, and fitgap adds the task's own behind it: "
+            "leave yours out, or return a keras.Model, which keeps its end"
+        )
 
 
 def _are_layers(made: Any) -> TypeGuard[Layers]:

@@ -114,11 +114,19 @@ def last_activation(model: keras.Model) -> str | None:
     last = history.operation if history else None
     if last is None and getattr(model, "layers", None):
         last = model.layers[-1] if isinstance(model, keras.Sequential) else None
-    if isinstance(last, keras.Model):
-        return last_activation(last)
-    if isinstance(last, keras.layers.Softmax):
+    return last_activation(last) if isinstance(last, keras.Model) else _activation_of(last)
+
+
+def activation_before(head: keras.layers.Layer) -> str | None:
+    """Return the name of the activation whose outputs a head takes; None if it cannot be seen."""
+    history = getattr(_inputs_of(head)[0], "_keras_history", None)
+    return _activation_of(history.operation) if history else None
+
+
+def _activation_of(layer: Any) -> str | None:
+    if isinstance(layer, keras.layers.Softmax):
         return "softmax"
-    activation = getattr(last, "activation", None)
+    activation = getattr(layer, "activation", None)
     return str(keras.activations.serialize(activation)) if callable(activation) else None
 
 
