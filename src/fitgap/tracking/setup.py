@@ -12,7 +12,7 @@ from mlflow.entities import Experiment
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 
-from fitgap import locks, processes, store
+from fitgap import heavy_imports, locks, processes, store
 from fitgap.config import project
 from fitgap.config.schema import MetricConfig
 from fitgap.errors import RequestError
@@ -49,7 +49,8 @@ def prepare(uri: str, experiment: str, *, metrics: Mapping[str, MetricConfig] = 
     # MLflow tells of the tables it makes in a new database, line by line, and of an error on pages
     # before it raises it.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    with locks.held(lock):
+    # With its first client, MLflow imports all that its database needs.
+    with locks.held(lock), heavy_imports.paused_garbage_collection():
         if not path.exists():
             _create_database(path)
         return _prepared(uri, experiment, metrics)
