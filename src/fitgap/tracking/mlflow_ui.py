@@ -28,7 +28,7 @@ KIND_TAG = {"mlflow.experimentKind": "custom_model_development"}
 # Sections of the charts that come first; by name, as MLflow has them, the baseline would.
 _FIRST_CHARTS = ("val", "gap", "train")
 _NAME_COLUMN = "attributes.`Run Name`"
-_NAME_PIXELS = 300  # MLflow's 190 cut a name of two settings before its seed
+_NAME_PIXELS = 360  # two settings and a seed; MLflow's 190 hold some 20 letters
 _SETTINGS = ("dataset.name", "architecture.name", "optimizer.name", "seed")
 
 
