@@ -101,6 +101,7 @@ def _record(*, rounds: int, dataset: str, folder: Path) -> tuple[dict[str, tuple
     seconds: dict[str, list[float]] = {}
     with Child(f"{__package__}.bounds_workers", "record", "{}", folder=folder) as child:
         first = child.ask("unrecorded", overrides=overrides)["seconds"]
+        child.ask("recorded", overrides=overrides)  # makes the database
         commits = child.ask("commits", overrides=overrides)["commits"]
         asked: dict[str, Callable[[], dict[str, float]]] = {
             TRAINED: lambda: child.ask("unrecorded", overrides=overrides),
