@@ -1,5 +1,6 @@
 """Proposals: an interrupted search goes on as if nothing had happened. No training here."""
 
+import json
 import math
 
 import pytest
@@ -68,6 +69,27 @@ def test_a_resumed_search_is_the_uninterrupted_one(tmp_path, sampler, metrics):
     # At the border of a batch, within a batch, and twice within the same one.
     resumed = search(tmp_path / "resumed.journal", settings, size=3, stops=[3, 7, 10, 11])
     assert resumed == whole
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"batch": "x"},
+        {"batch": [0, 10**9]},
+        {"batch": [5, 9]},
+        {"batch": [0, 3], "overrides": 1},
+    ],
+)
+def test_a_trial_that_says_what_no_search_stores_is_damage(changed, tmp_path):
+    path = tmp_path / "s.journal"
+    search(path, resolved(), size=3)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    first = next(line for line in lines if line.get("user_attrs", {}).get("batch"))
+    first["user_attrs"] = changed
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(RequestError, match="is damaged"), opened(path, resolved()):
+        pass
 
 
 def test_what_was_written_in_part_is_taken_back(tmp_path):

@@ -43,7 +43,7 @@ def summary(study: SearchStudy) -> list[str]:
     for metric, shares in study.importances().items():
         lines.append(f"importance for {metric}, as shares of 1:")
         lines += [f"  {share:.2f}  {name}" for name, share in shares.items()]
-    again = [*best[0].user_attrs["overrides"], "seed=0,1,2,3,4"]
+    again = [*best[0].user_attrs.get("overrides", []), "seed=0,1,2,3,4"]
     lines.append(
         "The best of many trials is also a lucky one; this shows what it is worth over seeds:"
     )

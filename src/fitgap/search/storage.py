@@ -109,12 +109,15 @@ def _load(path: Path, settings: SearchSettings) -> "optuna.Study":
 
     try:
         _drop_unfinished_line(path)
-        return optuna.create_study(
+        study = optuna.create_study(
             study_name=path.stem,
             storage=optuna.storages.JournalStorage(JournalFileBackend(str(path))),
             directions=search_study.optuna_directions(settings),
             load_if_exists=True,
         )
+        for trial in study.get_trials(deepcopy=False):
+            search_study.check_stored(trial)
+        return study
     except OSError as error:
         raise RequestError(f"the search's file {path} cannot be used: {error}") from error
     except _DAMAGE as error:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 MIN_TRIALS_FOR_IMPORTANCES = 8
+MOST_IN_BATCH = 10_000
 _BATCH = "batch"  # a trial's attribute: the numbers of the first trial of its batch and of the next
 
 
@@ -64,6 +65,24 @@ class TrialResult:
     was_pruned: bool = False
     intermediate_values: Mapping[int, float] = field(default_factory=dict)
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def check_stored(trial: "FrozenTrial") -> None:
+    """Check what a search reads of a trial's attributes; a file may have been changed.
+
+    Raises
+    ------
+    ValueError
+        If it is not what `SearchStudy.tell` stores.
+    """
+    batch, overrides = trial.user_attrs.get(_BATCH), trial.user_attrs.get("overrides", [])
+    are_numbers = (
+        isinstance(batch, list) and len(batch) == 2 and all(type(each) is int for each in batch)
+    )
+    if not are_numbers or not 0 <= batch[0] <= trial.number < batch[1] <= batch[0] + MOST_IN_BATCH:
+        raise ValueError(f"trial {trial.number} has no batch")
+    if not isinstance(overrides, list) or not all(isinstance(each, str) for each in overrides):
+        raise ValueError(f"the overrides of trial {trial.number} are no list of texts")
 
 
 class SearchStudy:
