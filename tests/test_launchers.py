@@ -28,6 +28,7 @@ from fitgap.config import project
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap.sweep import launchers
+from fitgap_lab.chaos import check
 
 TRAIN = CHECKOUT / "scripts" / "train.py"
 ALL = ("RUNNING", "FINISHED", "FAILED", "KILLED")
@@ -117,6 +118,7 @@ IDLE_WORKERS = """
 import os, sys
 import joblib
 from fitgap.sweep import launchers
+from fitgap_lab.chaos import check
 
 class JoblibLauncher:
     pass
@@ -227,8 +229,10 @@ class Sweep:
         while time.monotonic() < deadline:
             for run in self.runs(statuses=("RUNNING",)):
                 if "seed" in run.params and run.run_id not in but:
-                    os.kill(int(run.tags["fitgap.pid"]), number)
-                    return run.run_id
+                    # Not one that ended with another, and says RUNNING until that is seen.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(int(run.tags["fitgap.pid"]), number)
+                        return run.run_id
             assert self.process.poll() is None, self.process.stdout.read()
             time.sleep(0.1)
         raise AssertionError("no run ever started")
@@ -253,8 +257,8 @@ def start(tmp_path) -> Iterator[Callable[..., Sweep]]:
     """Return a function that starts a sweep in the test's folder."""
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments, **settings):
-            sweep = Sweep(tmp_path, *arguments, **settings)
+        def start(*arguments, folder=tmp_path, **settings):
+            sweep = Sweep(folder, *arguments, **settings)
             stack.callback(sweep.clear_away)
             return sweep
 
@@ -284,6 +288,118 @@ def test_a_job_whose_worker_is_killed_goes_on_in_another(start, launcher):
     assert sweep.process.returncode == 0, said
     assert_one_parent_with_finished_children(sweep, 3)
     assert sorted(shown(said)) == ["seed=0", "seed=1", "seed=2"], said
+
+
+OWN_NETWORK = """
+import keras
+
+
+class Noisy(keras.layers.Layer):
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.seeds = keras.random.SeedGenerator(3)
+
+    def build(self, shape):
+        self.calls = self.add_weight(shape=(), initializer="zeros", trainable=False, name="calls")
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x, training=False):
+        if not training:
+            return x * self.scale
+        self.calls.assign_add(1.0)
+        return x * self.scale + 0.1 * keras.random.normal(keras.ops.shape(x), seed=self.seeds)
+
+
+def noisy(x, width=24):
+    h = keras.layers.Dense(width, activation="relu")(keras.layers.Flatten()(x))
+    h = keras.layers.Dropout(0.2)(keras.layers.BatchNormalization()(h))
+    return Noisy()(h)
+"""
+EVERYTHING = (
+    "architecture=nets.noisy",
+    "optimizer=adam",
+    "+optimizer.use_ema=true",
+    "training/schedule=cosine",
+    "training/augmentation=shift_rotate",
+    "training/early_stopping=on",
+    "training.early_stopping.patience=5",
+    "training.class_weight=balanced",
+    "training.epochs=15",
+    "tracking.experiment=fitgap",
+    "seed=0,1,2",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "ray", "submitit_local"])
+def test_kills_change_no_bit_with_everything_on(start, tmp_path, launcher):
+    pytest.importorskip(launcher.partition("_")[0])
+    records = []
+    for name in ("undisturbed", "killed"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "nets.py").write_text(OWN_NETWORK)
+        words = {"folder": folder, "environment": {project.VARIABLE: str(folder)}}
+        if name == "undisturbed":
+            sweep = start(*EVERYTHING, **words)
+        else:
+            sweep = start(f"hydra/launcher={launcher}", *EVERYTHING, **words)
+            first = sweep.signal_a_worker(signal.SIGKILL)
+            sweep.signal_a_worker(signal.SIGKILL, but=[first])
+            time.sleep(3)  # a moment of an attempt after these
+            sweep.process.kill()
+            sweep.end()
+            sweep = start(f"hydra/launcher={launcher}", *EVERYTHING, **words)
+            sweep.signal_a_worker(signal.SIGKILL)
+        said = sweep.end()
+        assert sweep.process.returncode == 0, said
+        records.append(check.read(folder / "mlflow.db", experiment="fitgap"))
+    undisturbed, killed = records
+    assert len(undisturbed.runs) == 3
+    assert check.differences(killed, undisturbed, sweeps=1) == []
+    assert check.leftovers(sweep.uri, experiment="fitgap") == []
+
+
+DEADLY_NETWORK = """
+import os
+import signal
+
+import keras
+
+
+def harmless(x):
+    return keras.layers.Flatten()(x)
+
+
+def deadly(x):
+    os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does for want of memory
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_a_job_that_always_kills_its_worker_is_named_and_the_others_finish(
+    start, tmp_path, launcher
+):
+    pytest.importorskip(launcher.partition("_")[0])
+    (tmp_path / "nets.py").write_text(DEADLY_NETWORK)
+    sweep = start(
+        f"hydra/launcher={launcher}",
+        "architecture=nets.deadly,nets.harmless",
+        "seed=0,1",
+        "training.epochs=2",
+        "tracking.experiment=fitgap",
+        environment={project.VARIABLE: str(tmp_path)},
+    )
+    said = sweep.end()
+    assert sweep.process.returncode == 1, said
+    assert len(shown(said)) == 2, said
+    assert "2 of 4 runs failed" in said
+    named = re.findall(r"deadly rmsprop seed=(\d): (?:FAILED, )?its worker died 3 times", said)
+    assert sorted(set(named)) == ["0", "1"], said
+    (parent,), children = sweep.runs("sweep"), sweep.runs(statuses=("FINISHED",))
+    assert parent.status == "FAILED"
+    assert {child.params["architecture.name"] for child in children} == {"harmless"}
 
 
 def wait_for_the_end_of_group(number: int) -> bool:

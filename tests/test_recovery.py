@@ -20,6 +20,7 @@ from fitgap.config.schema import Config
 from fitgap.experiment import Plan, Result
 from fitgap.tracking import run_writer, setup
 from fitgap.training import checkpoints
+from fitgap_lab.chaos import check
 
 Compose = Callable[..., Config]
 TRAIN = CHECKOUT / "scripts" / "train.py"
@@ -230,3 +231,80 @@ def test_kill_minus_nine_at_any_epoch_changes_no_bit(tmp_path: Path) -> None:
         assert run.status == "FINISHED"
         histories[name] = history_of(MlflowClient(uri), run.run_id)
     assert histories["killed"] == histories["undisturbed"]
+
+
+STAGES = {
+    "the data are read": "fitgap.training.data.load",
+    "the network is built": "fitgap.models.build.build",
+    "the store is prepared": "fitgap.tracking.setup.prepare",
+    "the run begins": "fitgap.tracking.run_writer.RunRecord.log_params",
+    "an epoch is kept": "fitgap.training.checkpoints.save",
+    "the test set is scored": "fitgap.training.loop.score",
+    "the network is saved": "fitgap.tracking.saved_model.save",
+    "the files are written": "fitgap.tracking.artifacts.write",
+    "the pictures are drawn": "fitgap.tracking.artifacts.draw_curves",
+    "the checkpoint is removed": "fitgap.training.checkpoints.remove",
+    "the run ends": "fitgap.tracking.run_writer.RunRecord.end",
+}
+# Runs the command; the first call of what the environment names is when SIGTERM comes.
+STOPPED = """
+import importlib, os, signal
+from fitgap.commands.main import main
+
+stage = os.environ.get("STAGE")
+if stage:
+    *parts, name = stage.split(".")
+    place = parts[:-1] if parts[-1][0].isupper() else parts
+    holder = importlib.import_module(".".join(place))
+    holder = getattr(holder, parts[-1]) if place != parts else holder
+    original = getattr(holder, name)
+
+    def stopped(*arguments, **settings):
+        setattr(holder, name, original)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments, **settings)
+
+    setattr(holder, name, stopped)
+main()
+"""
+
+
+def train_alone(folder: Path, stage: str = "") -> subprocess.CompletedProcess[str]:
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    settings = ["training.epochs=3", "architecture=dense_batch_norm_dropout", "optimizer=adam"]
+    return subprocess.run(
+        [sys.executable, "-c", STOPPED, "train", *settings, "tracking.experiment=fitgap"],
+        env={**os.environ, "STAGE": stage, "MLFLOW_TRACKING_URI": uri},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> check.Record:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = train_alone(folder)
+    assert done.returncode == 0, done.stderr
+    return check.read(folder / "mlflow.db", experiment="fitgap")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
+def test_sigterm_at_any_stage_leaves_a_run_that_the_same_command_finishes(
+    stage: str, tmp_path: Path, undisturbed: check.Record
+) -> None:
+    stopped = train_alone(tmp_path, stage)
+    assert stopped.returncode in (143, -signal.SIGTERM), stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    left = store.find_runs(uri, experiment="fitgap", statuses=ALL)
+    # At its very end it may say RUNNING: the next command sees that its process is gone.
+    at_the_end = {"RUNNING"} if stage == STAGES["the run ends"] else set()
+    assert {run.status for run in left} <= {"KILLED"} | at_the_end
+    again = train_alone(tmp_path)
+    assert again.returncode == 0, again.stderr
+    record = check.read(tmp_path / "mlflow.db", experiment="fitgap")
+    assert check.differences(record, undisturbed, sweeps=0) == []
+    assert check.leftovers(uri, experiment="fitgap") == []
