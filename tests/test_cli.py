@@ -58,6 +58,8 @@ def assert_refused(done, *parts):
         (["architecture.unit=[3]"], ["did you mean architecture.units?"]),
         (["architecture=fitgap.models.dense"], ["architecture.units has no value"]),
         (["optimizer.lr=1"], ["did you mean optimizer.learning_rate?"]),
+        (["lr=1"], ["lr: there is no such setting", "did you mean optimizer.learning_rate?"]),
+        (["epochs=5"], ["epochs: there is no such setting", "did you mean training.epochs?"]),
         # Wrong types.
         (["training.epochs=five"], ["training.epochs must be an integer, got 'five'"]),
         (["training.epochs=2.5"], ["training.epochs must be an integer, got 2.5"]),

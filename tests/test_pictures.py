@@ -18,6 +18,7 @@ from fitgap.charts.picture import Picture
 from fitgap.charts.themes import DARK, LIGHT, MOST_COLOURED, PAGE
 from fitgap.commands import plot
 from fitgap.comparison.estimates import estimate
+from fitgap.comparison.gap_curves import front_of
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.errors import RequestError
 from fitgap.report import comparison_charts, curve_charts, gap_chart, settings_charts, sweep_charts
@@ -135,6 +136,15 @@ def test_the_gap_picture_names_the_groups_and_marks_the_front():
     # 3 has less accuracy and a larger gap than 1; 4 has both less than 2.
     assert on_front == {1, 2}
     assert {row["name"] for row in values_of(spec)[-1]} == {row["group"] for row in rows}
+
+
+def test_a_group_that_only_guesses_is_not_on_the_front():
+    figures = {"adam": (0.9, 0.05), "sgd": (0.8, 0.01), "constant": (0.1, 0.0)}
+    section = make_section([({"optimizer": name}, *both) for name, both in figures.items()])
+    assert front_of(section) == {0, 1, 2}
+    for group in section.groups:
+        group.metrics["baseline/accuracy"] = estimate([0.1] * SEEDS)
+    assert front_of(section) == {0, 1}
 
 
 def test_parallel_coordinates_go_through_each_setting_and_both_figures():

@@ -4,6 +4,7 @@ Reads the curves that verdicts need; the arithmetic is `fitgap.comparison.verdic
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
@@ -11,7 +12,7 @@ from statistics import fmean
 from fitgap import store
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.groups import Group, Section
-from fitgap.comparison.verdicts import Curve, Verdict, curve_over_seeds, judge, pareto_front
+from fitgap.comparison.verdicts import Curve, Verdict, beats, curve_over_seeds, judge, pareto_front
 from fitgap.store import EPOCHS, Histories
 from fitgap.store.recorded_metrics import KnownMetric
 
@@ -92,6 +93,9 @@ def explain_from(
 def front_of(section: Section, metric: str = "") -> frozenset[int]:
     """Return the positions of the groups that no other beats in both validation figure and gap.
 
+    One that is not shown to beat the baseline has no gap because it learned nothing: it is left
+    out.
+
     Parameters
     ----------
     section
@@ -99,14 +103,27 @@ def front_of(section: Section, metric: str = "") -> frozenset[int]:
     metric
         Whose figures, without a partition; none is the one that the section is about.
     """
-    name = metric or section.metric
-    sign = 1 if section.is_better_high(f"val/{name}") else -1
+    known = section.known(metric or section.metric)
+
+    def score(group: Group) -> float:
+        found = group.metrics.get(f"val/{known.name}")
+        if found is None or not beats(
+            found,
+            _baseline(group, known),
+            metric=known,
+            images=section.images.get("val") or sys.maxsize,
+        ):
+            return math.nan
+        return known.direction * found.mean
+
     return pareto_front(
-        [
-            (sign * mean_of(group, f"val/{name}"), mean_of(group, f"gap/{name}"))
-            for group in section.groups
-        ]
+        [(score(group), mean_of(group, f"gap/{known.name}")) for group in section.groups]
     )
+
+
+def _baseline(group: Group, metric: KnownMetric) -> float | None:
+    found = mean_of(group, f"baseline/{metric.name}")
+    return found if math.isfinite(found) else None
 
 
 def mean_of(group: Group, metric: str) -> float:
@@ -175,7 +192,6 @@ def _verdict(
     base = fmean(lowest) if lowest else math.nan
     rise = mean_of(group, "val/loss") / base - 1 if base > 0 else 0.0
     loss = curve_of(group, "val/loss", histories)
-    baseline = mean_of(group, f"baseline/{metric.name}")
     return judge(
         gap,
         metric=metric,
@@ -186,5 +202,5 @@ def _verdict(
         train_images=images.get("train"),
         loss=loss,
         rise=rise,
-        baseline=baseline if math.isfinite(baseline) else None,
+        baseline=_baseline(group, metric),
     )

@@ -207,11 +207,8 @@ def judge(
     # Half widths of two figures that do not depend on each other add up as squares.
     falls_short = missed > math.hypot(_half_width(best, metric, images), train_width)
 
-    def beats(found: Estimate, half_width: float) -> bool:
-        return baseline is None or metric.direction * (found.mean - baseline) > half_width
-
-    val_beats = beats(val, _half_width(val, metric, images))
-    train_beats = beats(train, train_width)
+    val_beats = beats(val, baseline, metric=metric, images=images)
+    train_beats = beats(train, baseline, metric=metric, images=trained_on)
     falling = _fall_per_epoch(loss)
     still_falling = f"validation loss still fell by {percent_text(falling, 1)} per epoch"
     span = span_of(metric, baseline)
@@ -246,6 +243,25 @@ def judge(
         if baseline is None
         else f"baseline {figure_text(baseline)}: " + ("beaten" if val_beats else "not beaten"),
     )
+
+
+def beats(found: Estimate, baseline: float | None, *, metric: KnownMetric, images: int) -> bool:
+    """Tell whether a figure is shown to be better than the baseline.
+
+    Parameters
+    ----------
+    found
+        On a partition.
+    baseline
+        The score of a guess; None if it is not known, which any figure beats.
+    metric
+        What the figures are.
+    images
+        Number of samples in the partition.
+    """
+    if baseline is None:
+        return True
+    return metric.direction * (found.mean - baseline) > _half_width(found, metric, images)
 
 
 def span_of(metric: KnownMetric, baseline: float | None) -> float | None:

@@ -31,7 +31,8 @@ DECIMALS = 4  # one image of 10,000
 
 _GAPS_MEANING = (
     f"{ON_FRONT} on the Pareto front: no other group has both a better validation figure and a "
-    "smaller gap. The gap opens after the epoch of the lowest validation loss (mean over seeds)."
+    "smaller gap, and it is shown to beat the baseline. The gap opens after the epoch of the "
+    "lowest validation loss (mean over seeds)."
 )
 _MORE = "--explain says how everything is computed."
 _EFFECTS_HEADER = ("setting", "means, best first", "moves it by", "blocks")
