@@ -11,6 +11,8 @@ from fitgap.comparison import race_log, race_rounds
 from fitgap.comparison.race import (
     BETTER,
     FAILED,
+    MOST_ROUNDS,
+    OUT,
     Race,
     Rule,
     half_width_at_any_time,
@@ -19,7 +21,7 @@ from fitgap.comparison.race_log import Log, Round
 from fitgap.comparison.race_rounds import Request
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED
 from fitgap.errors import RequestError
-from fitgap.report import race_chart
+from fitgap.report import race_chart, race_table
 from fitgap_lab.benchmark import generated_runs
 from fitgap_lab.calibration import races, recorded_races
 
@@ -206,6 +208,31 @@ def test_the_picture_of_a_race_ends_a_line_where_its_candidate_is_out():
     assert ">out<" in svg
     with pytest.raises(RequestError, match="no round"):
         race_chart.draw(log_of([]))
+
+
+def test_a_candidate_that_an_earlier_version_found_out_did_not_fail():
+    race = Race(Rule(3, 0.02))
+    race.add_round({0: 0.9, 1: 0.89, 2: 0.7})
+    (out,) = race.add_round({0: 0.9, 1: 0.89})
+    assert (out.candidate, out.word, race.racing) == (2, OUT, [0, 1])
+
+
+@pytest.mark.parametrize("fails_in", [0, 1])
+def test_a_race_says_which_candidates_it_did_not_compare(fails_in):
+    rounds = [Round({0: 0.9, 1: 0.8}, 0.25)] * fails_in
+    text = race_table.text(log_of([*rounds, Round({0: 0.9, 1: math.nan}, 0.25)]))
+    assert "better: adam\nNot compared, because it failed: sgd." in text
+
+
+def test_the_picture_of_a_race_says_at_the_end_of_a_line_that_its_candidate_failed():
+    svg = race_chart.draw(log_of([Round({0: 0.9, 1: 0.8}, 0.0), Round({0: 0.9, 1: math.nan}, 0.0)]))
+    assert ">failed<" in svg.svg()
+
+
+def test_a_race_of_the_most_rounds_does_not_ask_for_a_larger_budget():
+    log = log_of([Round({0: 0.9, 1: 0.9 + 0.1 * (-1) ** n}, 0.25) for n in range(MOST_ROUNDS)])
+    assert log.word == UNDECIDED
+    assert "--budget" not in race_table.text(log)
 
 
 @pytest.mark.parametrize("behind", [(0.01, 0.03), (0.01, 0.02, 0.03, 0.04, 0.05)])

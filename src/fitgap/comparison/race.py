@@ -130,7 +130,8 @@ class Race:
         Parameters
         ----------
         values
-            The metric of each candidate that ran; one that had to and has no finite value is out.
+            The metric of each candidate that ran; one without a finite value has failed. One that
+            had to run and did not is out: an earlier version, whose log this is, found it so.
         overlap
             Validation images over training images, where rounds are splits.
         """
@@ -140,7 +141,10 @@ class Race:
         for candidate in finite:
             self._values[candidate][self._rounds] = values[candidate]
         self._rounds += 1
-        out = [self._standing(one, word=FAILED) for one in sorted(due - finite)]
+        out = [
+            self._standing(one, word=FAILED if one in values else OUT)
+            for one in sorted(due - finite)
+        ]
         self._leave(out)
         behind = [one for one in self._ranked(finite) if one.word == OUT]
         self._leave(behind)

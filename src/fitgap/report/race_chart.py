@@ -1,5 +1,6 @@
 """The picture of a race's log: how far each candidate was behind the best, round by round."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import altair as alt
 from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import epoch_axis, padded
+from fitgap.comparison.race import FAILED
 from fitgap.comparison.race_log import Log
 from fitgap.errors import RequestError
 
@@ -70,7 +72,13 @@ def draw(log: Log, *, title: str = "") -> Picture:
 def _rows(log: Log) -> list[dict[str, Any]]:
     """Return a row per round and candidate that was racing in it."""
     rows = []
-    last = {one: number for number, ran in enumerate(log.rounds, start=1) for one in ran.values}
+    last = {
+        one: number
+        for number, ran in enumerate(log.rounds, start=1)
+        for one, value in ran.values.items()
+        if math.isfinite(value)
+    }
+    failed = {one.candidate for one in log.standings if one.word == FAILED}
     for number, (standings, one) in enumerate(
         zip(log.by_round(), log.rounds, strict=True), start=1
     ):
@@ -80,6 +88,9 @@ def _rows(log: Log) -> list[dict[str, Any]]:
             difference = 0.0 if standing.word is None else standing.difference
             if difference is None:
                 continue
+            ends = number == last[standing.candidate]
+            # It failed in a round that has no point of it.
+            word = FAILED if ends and standing.candidate in failed else standing.word
             rows.append(
                 {
                     "candidate": log.names[standing.candidate],
@@ -87,8 +98,8 @@ def _rows(log: Log) -> list[dict[str, Any]]:
                     "difference": difference,
                     "low": standing.low,
                     "high": standing.high,
-                    "word": standing.word or "best",
-                    "ends": number == last[standing.candidate],
+                    "word": word or "best",
+                    "ends": ends,
                 }
             )
     return rows

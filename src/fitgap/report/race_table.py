@@ -3,7 +3,7 @@
 import math
 
 from fitgap.comparison.estimates import SPLITS
-from fitgap.comparison.race import BETTER, FAILED, Standing
+from fitgap.comparison.race import BETTER, FAILED, MOST_ROUNDS, Standing
 from fitgap.comparison.race_log import Log
 from fitgap.comparison.ties import EQUIVALENT
 
@@ -24,6 +24,7 @@ def text(result: Log) -> str:
             heading(result),
             *lines,
             _decision(result),
+            *_of_those_that_failed(result),
             f"This holds for {scope}, at every round: the verdict is false in at most "
             f"{result.rule.alpha:.3g} of races. If several candidates are equally good, some of "
             "them may be out.",
@@ -45,10 +46,22 @@ def _decision(result: Log) -> str:
         return f"equivalent: all candidates that are left lie within {margin} of {best}"
     if result.word == FAILED:
         return "failed: no candidate finished"
+    if len(result.rounds) == MOST_ROUNDS:
+        return (
+            f"undecided: a race ends after {MOST_ROUNDS} rounds; with a larger --margin it may be "
+            "decided now"
+        )
     return (
         "undecided: the budget is used; the same command with a larger --budget continues "
         "the race, and with a larger --margin it may be decided now"
     )
+
+
+def _of_those_that_failed(result: Log) -> list[str]:
+    failed = [result.names[one.candidate] for one in result.standings if one.word == FAILED]
+    if not failed or result.word == FAILED:
+        return []
+    return [f"Not compared, because it failed: {', '.join(failed)}."]
 
 
 def _row(name: str, one: Standing) -> tuple[str, ...]:
