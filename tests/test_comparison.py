@@ -497,6 +497,22 @@ def test_a_group_that_is_better_over_the_common_seeds_is_not_shown_as_worse():
     assert other.against_best.is_tie
 
 
+def test_a_later_group_that_is_better_over_the_common_seeds_is_said_to_be():
+    runs = grid([(0.80, 0.81, 0.82), (0.9, 0.9101, 0.92)])
+    lost = with_status(make_run({"optimizer.name": "sgd", "seed": 3}), "FAILED")
+    (section,) = compare(runs, failed=[lost]).sections
+    assert section.groups[0].settings["optimizer"] == "adam"
+    (said,) = claims.decision(section)
+    assert "over the replicates that both have, sgd is better" in said
+    assert "would likely decide" not in said
+
+
+def test_groups_with_the_same_figures_over_splits_show_no_interval_of_their_difference():
+    section = only_section(over_splits({"adam": [(0.9,), (0.8,)], "sgd": [(0.9,), (0.8,)]}))
+    (said,) = claims.decision(section)
+    assert said.startswith("adam against sgd: the same val/accuracy in all common replicates, ")
+
+
 @pytest.mark.parametrize("metric", ["gap/accuracy", "test/accuracy", "time/fit_seconds"])
 def test_an_order_by_what_nobody_should_choose_by_has_no_winner_and_says_why(metric):
     runs = [
@@ -711,6 +727,21 @@ def test_a_difference_within_the_margin_is_equivalent():
 def test_a_margin_that_is_none_is_refused(margin):
     with pytest.raises(RequestError, match="--margin must be a number above 0"):
         Query(margin=margin)
+
+
+def test_seeds_that_would_decide_for_these_splits_are_counted_of_each_split():
+    values = {
+        "adam": [(0.90, 0.92), (0.80, 0.82), (0.95, 0.93)],
+        "sgd": [(0.89, 0.93), (0.78, 0.81), (0.95, 0.91)],
+    }
+    section = only_section(over_splits(values), these_images=True)
+    needed = section.groups[1].against_best.needed
+    assert 6 < needed < math.inf
+    (said,) = claims.decision(section)
+    number = math.ceil(needed / 3)
+    assert "that 6 runs of 3 splits could show" in said
+    assert f"About {number} seeds of each split would likely decide" in said
+    assert f"'seed=range(0,{number})'" in said
 
 
 def test_more_seeds_do_not_help_where_the_images_are_too_few():

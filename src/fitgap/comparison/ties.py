@@ -68,7 +68,10 @@ class AgainstBest:
         Standard error of the difference.
     needed
         How many replicates (splits, where there are several) in all would likely decide: None if
-        it is decided, `math.inf` if no number of them would.
+        it is decided or ``favours_this``, `math.inf` if no number of them would.
+    favours_this
+        Whether the whole interval says that this group is better. It ranks later all the same: a
+        run of it failed, or the two do not have the same replicates.
     by_image
         Whether what the number of images leaves open is of recorded predictions, paired image by
         image; else, if ``covers`` says images at all, it is a bound.
@@ -84,6 +87,7 @@ class AgainstBest:
     error: float | None = None
     needed: float | None = None
     by_image: bool = False
+    favours_this: bool = False
 
     @property
     def is_tie(self) -> bool | None:
@@ -229,7 +233,8 @@ def _claim(found: Differences, terms: Terms, *, prior: Prior, confidence: float)
     )
     error = math.sqrt(part + found.image_variance)
     needed = None
-    if word == UNDECIDED:
+    favours_this = word == UNDECIDED and high < 0
+    if word == UNDECIDED and not favours_this:
         needed = _needed(
             abs(difference.mean),
             variance,
@@ -247,6 +252,7 @@ def _claim(found: Differences, terms: Terms, *, prior: Prior, confidence: float)
         smallest=half_width + t_quantile(degrees, 2 * POWER - 1) * error,
         error=error,
         needed=needed,
+        favours_this=favours_this,
     )
 
 

@@ -8,7 +8,7 @@ from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
 from fitgap.comparison.figures import figure_text
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import wilson
-from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, selection_bias
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, AgainstBest, selection_bias
 from fitgap.evaluation.baseline_remarks import PREFIX, misleading
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun
@@ -108,7 +108,9 @@ def decision(section: Section) -> list[str]:
         return []
     rivals = [group for group in section.groups if group.against_best is not None]
     undecided = [group for group in rivals if _word(group) == UNDECIDED]
-    shown = undecided[:1] or [group for group in rivals if _word(group) is not None][:1]
+    contrary = [one for one in undecided if one.against_best and one.against_best.favours_this]
+    tested = [group for group in rivals if _word(group) is not None]
+    shown = (contrary or undecided or tested)[:1]
     sentences = [_against_first(section, group) for group in shown]
     if len(undecided) > 1:
         sentences.append(_flattered(section, undecided))
@@ -151,11 +153,20 @@ def _against_first(section: Section, group: Group) -> str:
     found = against.difference
     first = label_of(section.groups[0])
     mean, low, high = (figure_text(one, sign="+") for one in (found.mean, found.low, found.high))
-    start = f"{first} against {label_of(group)}: {mean} [{low}, {high}] in {section.sort}, "
+    pair = f"{first} against {label_of(group)}"
+    start = f"{pair}: {mean} [{low}, {high}] in {section.sort}, "
+    if found.low == found.high:  # equal figures, which no interval makes certain
+        start = f"{pair}: the same {section.sort} in all common replicates, "
+    if against.favours_this:
+        return (
+            f"{start}undecided: over the replicates that both have, {label_of(group)} is better. "
+            "Train the replicates that failed, or that one of the two lacks, and compare again."
+        )
     if against.word == EQUIVALENT:
         return f"{start}equivalent within the margin of {section.margin:g}."
     of_what = "split" if against.covers == SPLITS else "seed"
     number = against.splits if against.covers == SPLITS else against.common
+    these = f"runs of {against.splits} splits" if _is_within_splits(against) else f"{of_what}s"
     chance = (
         f"With another {of_what} the first is better with a probability of about "
         f"{against.outperforms:.2f}"
@@ -170,8 +181,8 @@ def _against_first(section: Section, group: Group) -> str:
         return f"{start}better. {chance}"
     assert against.smallest is not None  # whoever tells the chance tells this
     return (
-        f"{start}undecided. {chance} The smallest difference that {number} {of_what}s could show "
-        f"is {figure_text(against.smallest)}. {_what_to_run(section, of_what, against.needed)}"
+        f"{start}undecided. {chance} The smallest difference that {number} {these} could show "
+        f"is {figure_text(against.smallest)}. {_what_to_run(section, against)}"
     )
 
 
@@ -181,18 +192,26 @@ def _first(runs: Iterable[StoredRun], key: str) -> int:
     return min((seed for seed in seeds if seed is not None), default=0)
 
 
-def _what_to_run(section: Section, of_what: str, needed: float | None) -> str:
+def _is_within_splits(against: AgainstBest) -> bool:
+    """Tell whether seeds are asked about, of several splits that are taken as given."""
+    return against.covers != SPLITS and against.splits > 1
+
+
+def _what_to_run(section: Section, against: AgainstBest) -> str:
     runs = [run for group in section.groups for run in group.runs]
+    needed = against.needed
     if needed is None:
         return ""
     if math.isfinite(needed):
-        key = "split.seed" if of_what == "split" else "seed"
+        of_what, key = ("split", "split.seed") if against.covers == SPLITS else ("seed", "seed")
+        where = " of each split" if _is_within_splits(against) else " in all"
+        number = math.ceil(needed / against.splits) if _is_within_splits(against) else int(needed)
         start = _first(runs, key)
         return (
-            f"About {needed:.0f} {of_what}s in all would likely decide: repeat the sweep with "
-            f"'{key}=range({start},{start + int(needed)})'."
+            f"About {number} {of_what}s{where} would likely decide: repeat the sweep with "
+            f"'{key}=range({start},{start + number})'."
         )
-    if of_what == "split":
+    if against.covers == SPLITS:
         return "More splits will not decide it: that takes more samples, or a larger --margin."
     start = _first(runs, "split.seed")
     return (

@@ -69,6 +69,6 @@ def _row(name: str, one: Standing) -> tuple[str, ...]:
     difference = ""
     if one.difference is not None:
         difference = f"{one.difference:.4f}"
-        if one.low is not None and one.high is not None:
+        if one.low is not None and one.high is not None and one.low < one.high:
             difference += f" ({one.low:.4f} to {one.high:.4f})"
     return name, str(one.rounds), mean, difference, one.word or "best"
