@@ -184,13 +184,20 @@ def gap(train: Scores, unseen: Scores, *, higher_is_better: Collection[str]) -> 
     """
     return Scores(
         **{
-            name: train[name] - unseen[name]
-            if name in higher_is_better
-            else unseen[name] - train[name]
+            name: gap_of(train[name], unseen[name], higher_is_better=name in higher_is_better)
             for name in train
             if name in unseen
         }
     )
+
+
+def gap_of(train: float, unseen: float, *, higher_is_better: bool) -> float:
+    """Return by how much one figure is worse on unseen data than on the training data.
+
+    >>> gap_of(0.75, 0.5, higher_is_better=True), gap_of(0.25, 0.5, higher_is_better=False)
+    (0.25, 0.25)
+    """
+    return train - unseen if higher_is_better else unseen - train
 
 
 def encode_labels(

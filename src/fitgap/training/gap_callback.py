@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from fitgap.errors import RequestError
-from fitgap.evaluation.scores import EVALUATION_BATCH
+from fitgap.evaluation.scores import EVALUATION_BATCH, gap_of
 from fitgap.training import quick_data, quick_fit
 
 # Words in the names of Keras's metrics of which less is better; it has no other mark of them.
@@ -104,11 +104,12 @@ class GapCallback(keras.callbacks.Callback):
         logs |= {f"train_{name}": value for name, value in train.items()}
         logs |= {f"val_{name}": value for name, value in val.items()}
         logs |= {
-            f"gap_{name}": unseen - train[name]
-            if name in self._lower_is_better or is_lower_better(name)
-            else train[name] - unseen
+            f"gap_{name}": gap_of(train[name], unseen, higher_is_better=not self._falls(name))
             for name, unseen in val.items()
         }
+
+    def _falls(self, name: str) -> bool:
+        return name in self._lower_is_better or is_lower_better(name)
 
     def _evaluate(self, name: str, part: tuple[Any, Any]) -> dict[str, float]:
         with quick_fit.refused_if_unfit(f"GapCallback, {name}"):
