@@ -198,7 +198,7 @@ def test_a_rerun_counts_only_where_its_original_is_not():
 )
 def test_what_else_differs_between_the_runs_of_a_group_is_said(tags, said):
     runs = [make_run({"seed": seed}, **given) for seed, given in enumerate(tags)]
-    found = [note for note in compare(runs).notes if "no clean replicates" in note]
+    found = [note for note in compare(runs).notes if "not replicates of one setting only" in note]
     assert [f"({said}): 1 of 1" in note for note in found] == ([] if said is None else [True])
 
 
@@ -226,7 +226,7 @@ def test_a_margin_below_one_image_makes_nothing_equivalent_and_that_is_said():
     [
         (((0, 1), (2, 3)), (0.9, 0.8, 0.8, 0.7), "have no replicate in common"),
         (((0, 1), (1, 2)), (0.9, 0.8, 0.8, 0.7), "have only one replicate in common"),
-        (((0, 1), (0, 1)), (0.9, 0.9, 0.8, 0.8), "by the same in all replicates"),
+        (((0, 1), (0, 1)), (0.9, 0.9, 0.8, 0.8), "by the same amount in all replicates"),
     ],
 )
 def test_why_a_group_is_not_tested_is_said(seeds, values, said):

@@ -578,5 +578,5 @@ def test_slurm_jobs_that_are_killed_or_preempted_go_on(slurm, start):
     assert_one_parent_with_finished_children(sweep, 3)
     assert {preempted, killed} < {run.run_id for run in sweep.runs()}
     # The other one was queued again by Slurm, and never missing.
-    assert "a worker died; 1 runs go on in new ones" in said
+    assert "a worker died; 1 runs continue in new workers" in said
     assert len(shown(said)) >= 3, said

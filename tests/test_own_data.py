@@ -202,12 +202,12 @@ def test_a_pipe_is_refused_by_every_reader_instead_of_waited_for(tmp_path):
     os.mkfifo(pipe)
     for name in ("table", "npz", "mat", "idx", "image_folder", "texts"):
         config = OWN_DATASETS[name](name, path=str(pipe), **HELD_OUT)
-        with pytest.raises(RequestError, match=r"pipe\.csv is no regular file but a pipe"):
+        with pytest.raises(RequestError, match=r"pipe\.csv is not a regular file but a pipe"):
             datasets.load(config)
     (tmp_path / "arrays").mkdir()
     np.save(tmp_path / "arrays" / "y_train.npy", Y)
     os.mkfifo(tmp_path / "arrays" / "x_train.npy")
-    with pytest.raises(RequestError, match=r"x_train\.npy is no regular file but a pipe"):
+    with pytest.raises(RequestError, match=r"x_train\.npy is not a regular file but a pipe"):
         datasets.load(NpzConfig("npz", path=str(tmp_path / "arrays"), **HELD_OUT))
 
 

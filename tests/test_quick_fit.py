@@ -222,12 +222,12 @@ def test_a_dataset_goes_to_model_fit(data, caplog):
     train(
         functional, "fitgap", x=tf.data.Dataset.from_tensor_slices((x, y)).batch(32), shuffle=False
     )
-    assert "is no array of numbers" in caplog.text
+    assert "is not an array of numbers" in caplog.text
 
 
 def test_wrong_requests_are_refused(data):
     x, y = data
-    with pytest.raises(fitgap.RequestError, match="as many rows each, got 203, 202"):
+    with pytest.raises(fitgap.RequestError, match="the same number of rows, got 203, 202"):
         fitgap.fit(functional(), x, y[:-1])
     with pytest.raises(fitgap.RequestError, match="needs a compiled model"):
         fitgap.fit(keras.Sequential([keras.layers.Dense(1)]), x, y)
@@ -338,7 +338,7 @@ def test_a_gap_needs_unseen_data(data):
         train(functional, "keras", x=x, y=y, callbacks=[fitgap.GapCallback(train=(x, y))])
     with pytest.raises(fitgap.RequestError, match="must be a pair"):
         fitgap.GapCallback(train=x)
-    with pytest.raises(fitgap.RequestError, match="as many rows each, got 203, 9"):
+    with pytest.raises(fitgap.RequestError, match="the same number of rows, got 203, 9"):
         fitgap.GapCallback(train=(x, y[:9]))
 
 

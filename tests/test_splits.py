@@ -240,7 +240,7 @@ def test_folds_that_leave_a_class_out_are_refused():
     without = next(i for i, (_, val) in enumerate(folds) if 1 not in labels[val])
     with pytest.raises(RequestError, match=r"leaves no sample of class b to validate on"):
         split(labels, kfold(without, stratify=False), num_classes=2, class_names=("a", "b"))
-    with pytest.raises(RequestError, match=r"split\.folds=5 needs as many samples, got 4"):
+    with pytest.raises(RequestError, match=r"split\.folds=5 needs at least as many samples, got 4"):
         split(one_class(4), kfold(0), num_classes=1)
 
 

@@ -111,7 +111,7 @@ def test_a_stopped_sweep_goes_on_in_its_parent_run_from_its_plan(
     assert planned.code == 0
     interrupted = next(run for run in by_role(uri, "run") if run.status == "KILLED")
     assert f"seed=1: to train, run {interrupted.run_id[:8]} was interrupted: " in planned.out
-    assert "goes on after epoch 1 of 2" in planned.out
+    assert "continues after epoch 1 of 2" in planned.out
     assert "1 finished before, 2 to train" in planned.out
     assert "by 1 finished runs that differ in the seed" in planned.out
     assert len(by_role(uri, "run")) == 2

@@ -331,10 +331,10 @@ def test_lines_keep_their_numbers_behind_a_line_that_names_the_separator(tmp_pat
     [
         (b"\n\n", "has no line of column names"),
         (b"a" * 200_000 + b",label\n1,2\n", "has no line of column names"),
-        (b"\x00\x01\x00\x02", "is no text: save it as CSV, unpack it"),
-        (b"PK\x03\x04\x00\x00plain.csv", "is no table but an Excel workbook or another archive"),
-        (b'[{"a": 1, "label": "x"}]', "is no table but JSON: save it as CSV"),
-        (b"<!DOCTYPE html>\n<p>Not found", "is no table but a page of HTML"),
+        (b"\x00\x01\x00\x02", "is not text: save it as CSV, unpack it"),
+        (b"PK\x03\x04\x00\x00plain.csv", "is not a table but an Excel workbook or another archive"),
+        (b'[{"a": 1, "label": "x"}]', "is not a table but JSON: save it as CSV"),
+        (b"<!DOCTYPE html>\n<p>Not found", "is not a table but a page of HTML"),
         (b'a,label\n1,x\n2,"y\n', "a quotation mark in line 3 has none that ends its cell"),
         (
             b"Of a device\na,b,label\n1,2,x\n",

@@ -197,7 +197,7 @@ def test_files_that_are_no_texts_of_a_class_are_counted_and_a_pipe_is_refused(tm
     (said,) = datasets.load(config).notes
     assert "no .txt files of a class: 2 files (README.txt, a/notes.pdf)" in said
     os.mkfifo(tmp_path / "a" / "pipe.txt")
-    with pytest.raises(RequestError, match=r"pipe\.txt is no regular file"):
+    with pytest.raises(RequestError, match=r"pipe\.txt is not a regular file"):
         datasets.load(config)
     with pytest.raises(RequestError, match=r"none\.txt cannot be read: No such file"):
         texts.read_files([tmp_path / "none.txt"], config, usual=Format())

@@ -184,7 +184,7 @@ def test_a_module_of_ones_own_offers_what_it_defines(own_module, name):
 )
 def test_a_module_of_ones_own_offers_nothing_that_it_imports(own_module, name):
     node = {"_target_": f"{own_module}.{name}"}
-    with pytest.raises(RequestError, match="a record may not have made"):
+    with pytest.raises(RequestError, match="a record must not create"):
         targets.check(node, what="the record", modules=[own_module, "own_blocks"])
 
 
@@ -220,7 +220,7 @@ def test_a_function_that_a_record_names_for_its_data_is_not_called(
     for command in ("predict.py", "rerun.py"):
         code, said = script(command, run_id, "--uri", uri)
         assert code == 2
-        assert "names a class that a record may not have made: " in said.err
+        assert "names a class that a record must not create: " in said.err
         assert not list(tmp_path.iterdir())
 
 
@@ -405,7 +405,7 @@ def test_resuming_refuses_a_plan_that_brings_a_callback_of_hydras(train, tmp_pat
     mark = tmp_path / "mark"
     attack = f"+hydra.callbacks.x={{_target_: logging.FileHandler, filename: {mark}}}"
     file.write_text(json.dumps(plan | {"hydra": [*plan["hydra"], attack]}))
-    with pytest.raises(RequestError, match="which a record may not"):
+    with pytest.raises(RequestError, match="which a record must not set"):
         resume.resume_arguments(uri, sweep, status.read_plan(uri, sweep))
     assert not mark.exists()
 

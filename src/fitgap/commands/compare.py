@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "--verdicts",
     is_flag=True,
-    help="Instead of the ranking: gap, the epoch it opens after, verdict, Pareto front.",
+    help="Instead of the ranking: gap, the epoch after which it opens, verdict, Pareto front.",
 )
 @click.option(
     "--effects",

@@ -16,7 +16,10 @@ _NAMES = {"gitignore": ".gitignore"}
 @click.command("init")
 @click.argument("folder", type=click.Path(path_type=Path), default=".")
 def command(*, folder: Path) -> None:
-    """Write a small project into FOLDER (here): its own network, its settings, a README."""
+    """Write a small project into FOLDER: its own network, its settings, a README.
+
+    Without a FOLDER, the project is written into the working directory.
+    """
     from fitgap.config import program
 
     written = write(folder)

@@ -29,14 +29,16 @@ experiment = click.option(
     "--experiment",
     default=project.experiment,
     metavar="NAME",
-    help="MLflow experiment (the project folder's name).",
+    help="MLflow experiment.  [default: the project folder's name]",
 )
-any_experiment = click.option("--experiment", metavar="NAME", help="MLflow experiment (all).")
+any_experiment = click.option(
+    "--experiment", metavar="NAME", help="MLflow experiment.  [default: all]"
+)
 sort = click.option(
     "--sort",
     metavar="METRIC",
     shell_complete=completion.metrics,
-    help="Rank by this metric's mean (val/accuracy).",
+    help="Rank by this metric's mean.  [default: the first metric, on validation data]",
 )
 where = click.option(
     "--where",
@@ -64,12 +66,12 @@ margin = click.option(
     "--margin",
     type=float,
     metavar="X",
-    help="Smaller differences do not matter (0.005 for a share, such as accuracy).",
+    help="Smaller differences do not matter.  [default: 0.005 for a share, such as accuracy]",
 )
 these_images = click.option(
     "--these-images",
     is_flag=True,
-    help="Intervals and tests over seeds only: for these data, not for data like these.",
+    help="Intervals and tests over seeds only: they hold for these data, not for data like these.",
 )
 host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 port = click.option(
@@ -90,7 +92,7 @@ def _resolve_uri(_context: click.Context, _option: click.Parameter, given: str |
 uri = click.option(
     "--uri",
     callback=_resolve_uri,
-    help="MLflow store ($MLFLOW_TRACKING_URI, else mlflow.db in the project folder).",
+    help="MLflow store.  [default: $MLFLOW_TRACKING_URI, else mlflow.db in the project folder]",
 )
 
 
@@ -132,7 +134,9 @@ def output_folder(preset: str) -> Decorator:
 def sweep_of(preset: str) -> Decorator:
     """Return the option ``--sweep`` of a command that reads one recorded sweep."""
     return click.option(
-        "--sweep", metavar="RUN_ID", help=f"Parent run (the newest sweep={preset})."
+        "--sweep",
+        metavar="RUN_ID",
+        help=f"Parent run of the sweep.  [default: the newest sweep={preset}]",
     )
 
 

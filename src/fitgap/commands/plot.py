@@ -34,14 +34,16 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="File to write; its ending is the format: .svg, .png, .pdf, .html (reports/KIND.svg).",
+    help="File to write; its ending is the format: .svg, .png, .pdf, .html.  "
+    "[default: reports/KIND.svg]",
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
     metavar="NAME",
-    help="For example loss; may be repeated (the metric of the ranking; for curves also loss).",
+    help="For example loss; may be repeated.  [default: the metric of the ranking; for curves "
+    "also loss]",
 )
 @click.option(
     "--x",
@@ -60,11 +62,11 @@ def _size(_context: click.Context, _option: click.Parameter, text: str | None) -
     "--setting",
     "settings",
     multiple=True,
-    help="For matrix, twice: its two settings.",
+    help="One of the two settings of a matrix; give it twice.",
 )
 @click.option("--title", default="", help="Title above the picture.")
 @click.option(
-    "--size", callback=_size, metavar="WxH", help="Size of the chart, in 1/96 inch: 560x320."
+    "--size", callback=_size, metavar="WxH", help="Size of the chart in 1/96 inch, such as 560x320."
 )
 @click.option(
     "--dpi",

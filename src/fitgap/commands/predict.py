@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 @click.command("predict")
 @click.argument("run_id", metavar="RUN_ID")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
-@click.option("--images", metavar="WHICH", help="Which test images: 0-9 or 3,7,12 (0-9).")
+@click.option(
+    "--images", metavar="WHICH", help="Which test samples, such as 3,7,12.  [default: 0-9]"
+)
 @click.option(
     "--invert",
     is_flag=True,
-    help="Swap black and white of the files: for dark on light, where the network learned "
-    "light on dark (MNIST).",
+    help="Swap black and white of the files: for files with dark on light, if the network "
+    "learned light on dark (MNIST).",
 )
 @options.form("table", "json")
 @click.option(
     "--picture",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="PNG file, the first 100 images (reports/predictions-<first 8 of the run id>.png).",
+    help="PNG file to write, with the first 100 images.  [default: "
+    "reports/predictions-<first 8 characters of the run id>.png]",
 )
 @options.trust("record")
 @options.uri

@@ -30,8 +30,9 @@ def command(*, words: tuple[str, ...], margin: float | None, budget: int, alpha:
     """Train candidates until the best of them is decided.
 
     Each OVERRIDE is one of `fitgap train -m`: optimizer=sgd,adam makes two candidates. Each round
-    trains all of them with another split and seed; one that is shown to be worse than the best
-    drops out. The same command continues where it was stopped.
+    trains the candidates with another split and seed; one that is shown to be worse than the best
+    drops out, and one that is within the margin of all others rests. The same command continues
+    a race that was stopped.
     """
     from fitgap.commands import train
 

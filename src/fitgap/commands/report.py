@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "--output",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="File to write (reports/<experiment>.html).",
+    help="File to write.  [default: reports/<experiment>.html]",
 )
 def command(*, uri: str, experiment: str, query: "Query", output: Path | None) -> None:
     """Write an experiment's comparison as one HTML file: tables, pictures, failures, commands."""

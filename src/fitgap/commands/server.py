@@ -23,9 +23,12 @@ _FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
-    help="Folder for database, artifacts and logs (.fitgap/server in the project folder).",
+    help="Folder for database, artifacts and logs.  [default: .fitgap/server in the project "
+    "folder]",
 )
-@click.option("--auth", is_flag=True, help="Require accounts: needs pip install 'mlflow[auth]'.")
+@click.option(
+    "--auth", is_flag=True, help="Require accounts; this needs pip install 'mlflow[auth]'."
+)
 @click.option("--certfile", type=_FILE, help="Serve https: the certificate's file (PEM).")
 @click.option("--keyfile", type=_FILE, help="The file of its private key (PEM).")
 def command(

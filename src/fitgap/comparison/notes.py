@@ -211,7 +211,7 @@ def _on_tests(sections: "Sequence[Section]") -> list[str]:
         ),
         (
             sum(one.common > 1 for one in against),
-            "they differ from the first by the same in all replicates, as coarse figures do",
+            "they differ from the first by the same amount in all replicates (coarse figures)",
         ),
     ):
         if number:
@@ -260,7 +260,7 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
         named = ", ".join(dict.fromkeys(name for names in others for name in names))
         notes.append(
             f"Groups whose runs differ in something else than seed and split ({named}): "
-            f"{len(others)} of {len(groups)}. They are no clean replicates."
+            f"{len(others)} of {len(groups)}. They are not replicates of one setting only."
         )
     repeated = kept - sum(len(group.runs) for group in groups)
     if repeated:

@@ -68,7 +68,7 @@ def _check_training(config: Config) -> None:
     require("training.precision", precision, " or ".join(PRECISIONS), when=precision in PRECISIONS)
     if precision == "mixed_float16" and config.optimizer.get("use_ema"):
         raise RequestError(
-            "training.precision=mixed_float16 scales the loss by an optimizer of Keras's own that "
+            "training.precision=mixed_float16 scales the loss with an optimizer of Keras that "
             "keeps no averages: leave out optimizer.use_ema, or take mixed_bfloat16"
         )
     for key in ("early_stopping", "schedule"):

@@ -63,13 +63,13 @@ def _of_each_class(
         members = np.flatnonzero(y == number)
         if len(members) == 0:
             raise RequestError(
-                f"class {name!r} is in the validation part only: it cannot be learnt"
+                f"class {name!r} is in the validation part only: a network cannot learn it"
             )
         if len(members) < 2:
             raise RequestError(
                 f"class {name!r} has {len(members)} sample: a test part is held out of each class, "
-                "so each needs two or more, or the dataset a test part of its own (where the "
-                "target is a quantity: dataset.task=numbers)"
+                "so each class needs two or more samples, unless the data have a test part of "
+                "their own (if the target is a quantity: dataset.task=numbers)"
             )
         count = min(max(round(fraction * len(members)), 1), len(members) - 1)
         chosen.append(random.permutation(members)[:count])

@@ -70,7 +70,7 @@ def number_classes(
     if unseen.size:
         raise RequestError(
             f"{test.labels_name} has the class {str(unseen[0])!r}, "
-            f"which {train.labels_name} does not have: it cannot be learnt"
+            f"which {train.labels_name} does not have: a network cannot learn it"
         )
     y_test = place[np.searchsorted(classes, test_labels)].astype(np.int64)
     test_names = test.names or row_names("x_test", len(test.x))

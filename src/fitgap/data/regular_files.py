@@ -9,5 +9,5 @@ def refuse_others(path: Path) -> None:
     """Raise a `RequestError` if something other than a file or a folder is at a path."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise RequestError(
-            f"{path} is no regular file but a pipe or a device; save what it gives as a file"
+            f"{path} is not a regular file but a pipe or a device; save what it gives as a file"
         )

@@ -195,8 +195,8 @@ def _divided(
     if is_val is not None and config.name in ("holdout", "none"):
         raise RequestError(
             f"split={config.name}: the data have a validation part of their own "
-            f"({is_val.sum()} samples); use it with split=given, or pool "
-            "it with the training part with split=kfold"
+            f"({is_val.sum()} samples); use it with split=given, or "
+            "take split=kfold, which joins it to the training part"
         )
     if config.name == "none":
         return everything, everything[:0]
@@ -234,7 +234,9 @@ def _fold(
     units = "groups" if groups is not None else "samples"
     count = len(labels if groups is None else np.unique(groups))
     if count < config.folds:
-        raise RequestError(f"split.folds={config.folds} needs as many {units}, got {count}")
+        raise RequestError(
+            f"split.folds={config.folds} needs at least as many {units}, got {count}"
+        )
     names = {
         (False, False): "KFold",
         (True, False): "StratifiedKFold",

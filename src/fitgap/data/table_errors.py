@@ -44,7 +44,7 @@ def refuse_other_kinds(content: bytes, path: Path) -> None:
     """
     kind = next((kind for mark, kind in _OTHER_KINDS.items() if content.startswith(mark)), None)
     if kind is not None:
-        raise RequestError(f"{path} is no table but {kind}")
+        raise RequestError(f"{path} is not a table but {kind}")
 
 
 def refuse_repeated(names: Sequence[str], path: Path, place: str) -> None:

@@ -25,5 +25,5 @@ def refuse(path: Path, unpacked: int) -> None:
         shown = min(unpacked, MOST_SHOWN) / 2**20
         raise RequestError(
             f"{path.name} of {packed / 2**20:.1f} MB would unpack to {shown:.0f} MB: "
-            "a bomb, which is not unpacked"
+            "it is taken for a zip bomb and is not unpacked"
         )

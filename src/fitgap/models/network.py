@@ -101,7 +101,7 @@ def make(
         if made.compiled:
             say(
                 f"architecture={name} is compiled already: its optimizer, loss and metrics are "
-                "left out, those of the settings are used"
+                "not used; those of the settings are"
             )
         return _of_whole_model(
             name,

@@ -163,6 +163,6 @@ def check_probabilities(name: str, model: keras.Model, *, wanted: str, ends_in: 
             return
         says = "its outputs " + ("do not add up to 1" if is_in_range else "are not in [0, 1]")
     raise RequestError(
-        f"architecture={name} must end in probabilities ({wanted}), but {says}; end it so, or say "
-        "with +loss.function.from_logits=true that these are logits"
+        f"architecture={name} must end in probabilities ({wanted}), but {says}; end it in "
+        "these, or say with +loss.function.from_logits=true that these are logits"
     )

@@ -83,7 +83,7 @@ def run(
         jobs = TrialJobs(plan, fixed, space, compose)
         with workers:
             failures = _optimize(study, jobs, workers=workers, command=command)
-        say(f"recorded in {store.redact(plan.uri)}; the search's memory is {path}")
+        say(f"recorded in {store.redact(plan.uri)}; the search is stored in {path}")
         if failures:
             raise SystemExit(1)
 

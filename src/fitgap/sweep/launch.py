@@ -96,7 +96,7 @@ def launch_all(
             # What may be to blame comes last, so that the others get their turn.
             waiting.sort(key=lambda job: deaths[_id(job)])
             if waiting:
-                say(f"a worker died; {len(waiting)} runs go on in new ones")
+                say(f"a worker died; {len(waiting)} runs continue in new workers")
         else:
             outcomes |= dict(zip(map(_id, launched), map(outcome_of, returns), strict=True))
             waiting = [job for job in waiting if job not in launched]

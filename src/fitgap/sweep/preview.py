@@ -83,7 +83,7 @@ def _expectation(job: Job, state: State, run: StoredRun | None) -> str:
     )
     start = f"after epoch {done} of {job.plan.config.training.epochs}" if done else "from the start"
     why = "failed" if state is State.FAILED else "was interrupted"
-    return f"to train, run {name} {why}: goes on {start}"
+    return f"to train, run {name} {why}: continues {start}"
 
 
 def _engine(job: Job) -> str:

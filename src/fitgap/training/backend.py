@@ -76,7 +76,7 @@ def _fix_threads(threads: int) -> None:
     except RuntimeError as error:
         raise RequestError(
             f"training.threads={threads}: this process already runs TensorFlow with "
-            f"{threading.get_intra_op_parallelism_threads()}, which it cannot change; "
+            f"{threading.get_intra_op_parallelism_threads()} threads and cannot change this; "
             "sweep over threads in separate commands"
         ) from error
 

@@ -91,8 +91,8 @@ def load(config: Config, *, dataset_digest: str, split_digest: str) -> Data:
     dataset, split, partitions, learned = _partitions(dataset, astuple(config.split))
     if (dataset.digest, split.digest) != (dataset_digest, split_digest):
         raise RequestError(
-            f"dataset={config.dataset.name}: the data are no longer what was checked; run the "
-            "command again when they no longer change (a function draws with a seed)"
+            f"dataset={config.dataset.name}: the data are no longer those that were checked; run "
+            "the command again when they no longer change (a function must draw with a seed)"
         )
     if config.debug is not None and config.debug.batches is not None:
         partitions = beginning(partitions, config.debug.batches * config.training.batch_size)

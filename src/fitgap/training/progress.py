@@ -55,7 +55,7 @@ class Lines(Observer):
         """Say after which epoch an interrupted run continues."""
         self._start, self._began = start, time.perf_counter()
         if start.done:
-            say(f"goes on after epoch {start.done} of {start.epochs}")
+            say(f"continues after epoch {start.done} of {start.epochs}")
 
     def on_epoch(self, number: int, metrics: Mapping[str, float]) -> None:
         """Print an epoch's line, unless that was done before an interruption."""
@@ -135,7 +135,7 @@ class TerminalBar(Observer):
         )
 
         if start.done:
-            say(f"goes on after epoch {start.done} of {start.epochs}")
+            say(f"continues after epoch {start.done} of {start.epochs}")
         self._bar = Progress(
             TextColumn("epoch"),
             MofNCompleteColumn(),

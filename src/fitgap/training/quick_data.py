@@ -68,7 +68,7 @@ def require_equal_lengths(name: str, arrays: Any) -> None:
         raise RequestError(f"{name} must have rows, got none")
     if len(set(lengths)) > 1:
         raise RequestError(
-            f"{name} must have as many rows each, got {', '.join(map(str, lengths))}"
+            f"{name} must have the same number of rows, got {', '.join(map(str, lengths))}"
         )
 
 

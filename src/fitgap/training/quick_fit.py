@@ -272,7 +272,7 @@ def _unfit(arrays: tuple[Any, ...]) -> Iterator[str]:
     size = 0
     for array in flat:
         if not _is_array(array):
-            yield f"{type(array).__name__} is no array of numbers"
+            yield f"{type(array).__name__} is not an array of numbers"
         size += math.prod(array.shape) * tf.as_dtype(array.dtype).size
     if size > MEMORY_LIMIT_BYTES:
         yield f"the arrays take {size / 2**30:.1f} GB"

@@ -79,7 +79,7 @@ def _check_classes(node: Any) -> None:
         elif isinstance(one, dict):
             if "class_name" in one and not _may_be_made(one):
                 name = str(one["class_name"])
-                raise ValueError(f"it has a {name[:80]}, which a record may not have made")
+                raise ValueError(f"it has a {name[:80]}, which a record must not create")
             if isinstance(one.get("vocabulary"), str):
                 raise ValueError("a layer reads its vocabulary from a file")
             waiting += one.values()

@@ -189,6 +189,6 @@ def _without_references(value: object) -> object:
 
 def _refused(what: str, override: object) -> RequestError:
     return RequestError(
-        f"{what} brings along {targets.shown(override)}, which a record may not\n"
-        "If you know what it does, say it again behind the command"
+        f"{what} contains {targets.shown(override)}, which a record must not set\n"
+        "If you know what it does, give it again at the end of the command"
     )

@@ -37,7 +37,7 @@ def read(text: str, *, what: str) -> dict[str, Any]:
         depth = 0  # libyaml takes minutes for a text of a hundred thousand brackets
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise RequestError(f"{what} refers to itself, which settings do not")
+                raise RequestError(f"{what} refers to itself, which settings must not")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > targets.MOST_DEPTH:

@@ -189,12 +189,12 @@ def check(settings: Any, *, what: str, modules: Collection[str] = ()) -> None:
             isinstance(value, str) and is_allowed(value, modules=modules)
         ):
             raise RequestError(
-                f"{what} names a class that a record may not have made: {place}={shown(value)}\n"
+                f"{what} names a class that a record must not create: {place}={shown(value)}\n"
                 + _way_out(value, modules)
             )
         if key in _SERIALIZED:
             raise RequestError(
-                f"{what} names a class in Keras's own form, which is not taken: {place}"
+                f"{what} names a class in Keras's own form, which is not accepted: {place}"
             )
         if (
             isinstance(value, Mapping)

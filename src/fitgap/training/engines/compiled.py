@@ -96,8 +96,8 @@ class CompiledEngine(KerasState):
         for callback in callbacks:
             if acts_on_batches(callback):
                 raise RequestError(
-                    f"training.callbacks: {type(callback).__name__} acts between batches, where "
-                    "training.engine=compiled has no place; use training.engine=fit"
+                    f"training.callbacks: {type(callback).__name__} acts between batches, which "
+                    "training.engine=compiled does not allow; use training.engine=fit"
                 )
         self._config = config
         self._train = train

@@ -101,8 +101,8 @@ class NumpyEngine:
         for callback in callbacks:
             if acts_on_batches(callback):
                 raise RequestError(
-                    f"training.callbacks: {type(callback).__name__} acts between batches, where "
-                    "training.engine=numpy has no place; use training.engine=fit"
+                    f"training.callbacks: {type(callback).__name__} acts between batches, which "
+                    "training.engine=numpy does not allow; use training.engine=fit"
                 )
         self.model = model
         self._train = train
