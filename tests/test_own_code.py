@@ -4,6 +4,7 @@ import importlib
 import importlib.machinery
 import importlib.metadata
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,6 +99,18 @@ def test_a_module_that_is_found_only_in_a_folder_that_code_adds_is_said(project,
     assert own_code.code_of(["two.f"]).unknown == ()
 
 
+def test_what_a_module_imports_from_beside_it_is_known(project, tmp_path):
+    (tmp_path / "models" / "deep").mkdir(parents=True)
+    project(
+        models__nets="from .parts import width\nfrom .deep.more import depth\n",
+        models__parts="width = 8\n",
+        models__deep__more="from ..parts import width as depth\n",
+    )
+    found = own_code.code_of(["models.nets.f"])
+    assert found.unknown == ()
+    assert set(found.texts) == {"models/nets.py", "models/parts.py", "models/deep/more.py"}
+
+
 def test_compiled_modules_of_ones_own_are_said(project, tmp_path):
     ending = importlib.machinery.EXTENSION_SUFFIXES[0]
     (tmp_path / "package").mkdir()
@@ -142,6 +155,23 @@ def test_files_of_one_name_in_two_folders_all_count(project, tmp_path):
     before = own_code.code_of(["one.f"]).data_files["w.npy"]
     (tmp_path / "second" / "w.npy").write_text("third one")
     assert own_code.code_of(["one.f"]).data_files["w.npy"] != before
+
+
+def test_files_that_cannot_be_read_do_not_count(project, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    for name in ("data/mine.csv", "data/theirs.csv"):
+        (tmp_path / name).write_text(name)
+    opened = Path.open
+
+    def refuse(path, *args, **kwargs):
+        if path.name == "theirs.csv":
+            raise PermissionError(path)
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    project(one="A = 'data/mine.csv', 'data/theirs.csv'\n")
+    assert set(own_code.code_of(["one.f"]).data_files) == {"data/mine.csv"}
+    assert set(fingerprints.folder_digests(["data"], folders=[tmp_path])) == {"data"}
 
 
 def test_a_folder_that_names_itself_is_looked_at_once(project, tmp_path):

@@ -65,8 +65,8 @@ def file_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str, 
     found = {}
     for text in texts:
         # An empty file says nothing, and those of /proc, which always change, seem empty.
-        files = (path for path, size in _places(text, folders) if size and path.is_file())
-        if digests := {_digest_of(path) for path in files}:
+        places = (path for path, size in _places(text, folders) if size)
+        if digests := {digest for _, digest in _readable(places)}:
             found[text] = " ".join(sorted(digests))
     return found
 
@@ -83,10 +83,9 @@ def folder_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str
     for text in texts:
         named = (path for path, _ in _places(text, folders) if path.is_dir())
         within = [path for path in named if not Path.cwd().is_relative_to(path.resolve())]
-        files = sorted({path for folder in within for path in folder.rglob("*") if path.is_file()})
-        if files:
-            content = repr([(path.name, _digest_of(path)) for path in files])
-            found[text] = hashlib.sha256(content.encode()).hexdigest()
+        places = sorted({path for folder in within for path in folder.rglob("*")})
+        if files := [(path.name, digest) for path, digest in _readable(places)]:
+            found[text] = hashlib.sha256(repr(files).encode()).hexdigest()
     return found
 
 
@@ -128,8 +127,17 @@ def _places(text: str, folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
         yield path, size
 
 
-def _digest_of(path: Path) -> str:
-    return _digest(path, path.stat().st_size, path.stat().st_mtime_ns)
+def _readable(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """Give each path that is a file, with its SHA-256; leave out what cannot be read."""
+    for path in paths:
+        try:
+            if not path.is_file():
+                continue
+            stat = path.stat()
+            digest = _digest(path, stat.st_size, stat.st_mtime_ns)
+        except OSError:  # another user's, or removed meanwhile
+            continue
+        yield path, digest
 
 
 @functools.lru_cache(maxsize=256)

@@ -148,13 +148,13 @@ def imported_modules(tree: ast.AST, *, package: str) -> Iterator[str | None]:
 def imported_names(tree: ast.Module) -> list[str]:
     """Return the modules, and names in modules, that a module imports as it is imported itself.
 
-    What it imports inside of functions is left out.
+    What it imports inside of functions is left out, and what it names relative to its own package.
     """
     found = []
     for node in tree.body:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return found
 
