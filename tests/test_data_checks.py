@@ -252,6 +252,16 @@ def test_a_part_that_was_centred_alone_is_found(shape, turned):
     assert before_training.find_other_scale(dataset, halves) == expected
 
 
+@pytest.mark.parametrize("column", ["train_order", "train_groups"])
+def test_values_that_are_above_zero_in_the_newest_rows_or_in_other_groups_are_accepted(column):
+    x = np.linspace(-0.8, 1.2, 200, dtype=np.float32)[:, None]
+    drawn = Dataset("npz", x[:160], np.zeros(160, int), x[160:], np.zeros(40, int), ("a",), "", "")
+    halves = Split(np.arange(80, dtype=np.int32), np.arange(80, 160, dtype=np.int32), "")
+    assert before_training.find_other_scale(drawn, halves) != ""
+    other = dataclasses.replace(drawn, **{column: np.arange(160)})
+    assert before_training.find_other_scale(other, halves) == ""
+
+
 def test_one_feature_of_another_size_is_no_other_scale():
     x = np.ones((8, 5), np.float32)
     unseen = x * np.array([1, 1, 1, 1, 1000], np.float32)

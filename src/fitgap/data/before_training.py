@@ -96,7 +96,8 @@ _BELOW_ZERO, _FEWEST_VALUES = 0.2, 50
 def find_other_scale(dataset: Dataset, split: Split) -> str:
     """Say in a phrase which part has values of another type or scale than the training part.
 
-    Images are compared as a whole; of tables, the feature in the middle of all.
+    Images are compared as a whole; of tables, the feature in the middle of all. Values below zero
+    count only where rows are drawn: the newest rows, or those of other groups, may all be above it.
 
     Parameters
     ----------
@@ -122,6 +123,7 @@ def find_other_scale(dataset: Dataset, split: Split) -> str:
         name: _measure(x, per_feature=_is_table(dataset)) for name, x in parts.items() if len(x)
     }
     train, train_below = measured.pop("train")
+    are_drawn = dataset.train_groups is None and dataset.train_order is None
     for name, (sizes, below) in measured.items():
         varies = (sizes > 0) & (train > 0)
         if not varies.any():
@@ -132,7 +134,7 @@ def find_other_scale(dataset: Dataset, split: Split) -> str:
             return f"the values of {name} are {times} times those of train"
         per_figure = math.prod(parts[name].shape[1:]) / len(below)
         fewest = min(len(parts[each]) for each in ("train", name)) * per_figure
-        if fewest >= _FEWEST_VALUES:
+        if are_drawn and fewest >= _FEWEST_VALUES:
             for first, second, shares, others in (
                 ("train", name, train_below, below),
                 (name, "train", below, train_below),
