@@ -63,6 +63,16 @@ def test_candidates_are_equivalent_only_if_all_pairs_are():
         assert race.word == expected
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)])
+def test_whether_two_are_close_does_not_depend_on_their_order(order):
+    race, noise = Race(Rule(3, margin=0.05)), np.random.default_rng(0).normal(size=(5, 2))
+    for first, second in noise:
+        # The second is better than the third, by less than the margin; the first varies most.
+        values = [0.9 + 0.006 * first, 0.894, 0.890 + 0.0003 * second]
+        race.add_round({one: values[place] for one, place in enumerate(order)})
+    assert (race.word, race.racing) == (EQUIVALENT, [0, 1, 2])
+
+
 def test_a_better_candidate_is_found_with_fewer_runs_than_the_longest_race_takes():
     rng = np.random.default_rng(0)
     found = [raced(rng, [0.94] + [0.9] * 5, rounds=20) for _ in range(50)]

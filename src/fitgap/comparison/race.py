@@ -149,7 +149,8 @@ class Race:
         behind = [one for one in self._ranked(finite) if one.word == OUT]
         self._leave(behind)
         for pair in itertools.combinations(sorted(finite & set(self.racing)), 2):
-            if self._word(*self._difference(*pair)) == EQUIVALENT:
+            mean, half = self._difference(*pair)
+            if abs(mean) + half < self.rule.margin:
                 self._close.add(pair)
         return out + behind
 
