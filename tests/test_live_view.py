@@ -111,6 +111,28 @@ def test_a_search_is_watched_and_its_state_told_without_a_plan(
         status.read_plan("sqlite:////nowhere/m.db", search)
 
 
+@pytest.mark.parametrize(("trials", "count"), [(5, "1 of 5"), (0, "1")])
+def test_a_watch_says_at_once_what_it_watches_and_how_far_it_is(
+    record, monkeypatch, capsys, trials, count
+):
+    monkeypatch.setattr(store, "artifact_text", lambda *_, **__: json.dumps({"n_trials": trials}))
+    parent = make_run(9, "RUNNING")
+    parent.tags["fitgap.search"] = "s"
+    record += [make_run(1, "FINISHED", metrics=scores(0.9, 0.8)), make_run(2, "RUNNING")]
+    at_the_first_look_again = []
+
+    def ended(*_, **__):
+        at_the_first_look_again.append(capsys.readouterr().out)
+        return status.Sweep("e", replace(parent, status="FINISHED"))
+
+    monkeypatch.setattr(status, "choose_sweep", ended)
+    monkeypatch.setattr(live_view, "LOOK_SECONDS", 0.01)
+    live_view.follow("sqlite:////nowhere/m.db", status.Sweep("e", parent))
+    assert at_the_first_look_again == [
+        f"watching run 9 (r9): {count} runs finished, 1 in training\n"
+    ]
+
+
 def test_what_ended_before_the_watch_is_no_news(record):
     record.append(make_run(1, "FAILED", failure="x"))
     watch = make_watch()

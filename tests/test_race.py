@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from fitgap.charts.themes import MOST_COLOURED
 from fitgap.comparison import race_log, race_rounds
 from fitgap.comparison.race import (
     BETTER,
@@ -243,6 +244,18 @@ def test_a_race_of_the_most_rounds_does_not_ask_for_a_larger_budget():
     log = log_of([Round({0: 0.9, 1: 0.9 + 0.1 * (-1) ** n}, 0.25) for n in range(MOST_ROUNDS)])
     assert log.word == UNDECIDED
     assert "--budget" not in race_table.text(log)
+
+
+def test_of_many_candidates_a_races_picture_names_the_coloured_ones_and_counts_the_grey_ones():
+    names = tuple(f"units={16 + number}" for number in range(20))
+    # The last are the best, and the first leave early.
+    rounds = [Round({one: 0.5 + one / 50 for one in range(20)}, 0.0) for _ in range(3)]
+    svg = race_chart.draw(
+        Log(names, "val/accuracy", "splits", Rule(20, 0.005), tuple(rounds))
+    ).svg()
+    assert [name for name in names if f">{name}<" in svg] == list(names[-MOST_COLOURED:])
+    assert f">grey: the other {20 - MOST_COLOURED}<" in svg
+    assert "grey" not in race_chart.draw(log_of([Round({0: 0.9, 1: 0.8}, 0.0)])).svg()
 
 
 @pytest.mark.parametrize("behind", [(0.01, 0.03), (0.01, 0.02, 0.03, 0.04, 0.05)])

@@ -9,6 +9,7 @@ import altair as alt
 from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import epoch_axis, padded
+from fitgap.charts.themes import MOST_COLOURED
 from fitgap.comparison.race import FAILED
 from fitgap.comparison.race_log import Log
 from fitgap.errors import RequestError
@@ -18,6 +19,9 @@ WIDTH, HEIGHT = 560, 300
 
 def draw(log: Log, *, title: str = "") -> Picture:
     """Draw each candidate's difference to the best so far with its interval, after each round.
+
+    The candidates that stand best at the end have a colour, a name and a band each; the others
+    are grey lines, whose names a page shows where the mouse is.
 
     Parameters
     ----------
@@ -40,19 +44,28 @@ def draw(log: Log, *, title: str = "") -> Picture:
     top = 2 * max([2 * margin, *spread])
     domain = padded([-top / 2, top])
     scale = alt.Scale(domain=domain, nice=False)
-    names = list(dict.fromkeys(row["candidate"] for row in rows))
-    legend = alt.Legend(title=None, orient="bottom", symbolOpacity=1)
+    names = _names(log, rows)
+    coloured, others = names[:MOST_COLOURED], len(names) - MOST_COLOURED
+    legend = alt.Legend(
+        title=f"grey: the other {others}" if others > 0 else None,
+        orient="bottom",
+        symbolOpacity=1,
+        values=coloured,
+    )
     colour = marks.group_colours(names, field="candidate", legend=legend)
     across = alt.X("round:Q", title="round", axis=epoch_axis(1, len(log.rounds)))
     up = alt.Y("difference:Q", scale=scale, title=f"worse than the best so far, {log.metric}")
     base = marks.of_rows(rows).encode(x=across, color=colour)
     limits = marks.of_rows([{"at": -margin}, {"at": margin}])
+    told_apart = [row for row in rows if row["candidate"] in coloured]
     layers: list[Any] = [
         limits.mark_rule(strokeDash=[4, 4], color="muted").encode(y=alt.Y("at:Q", scale=scale)),
-        base.transform_filter("isValid(datum.low)")
+        # Of the grey ones, bands would hide everything.
+        marks.of_rows(told_apart)
+        .transform_filter("isValid(datum.low)")
         .mark_area(opacity=0.15, clip=True)
-        .encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
-        base.mark_line(clip=True).encode(y=up),
+        .encode(x=across, color=colour, y=alt.Y("low:Q", scale=scale), y2="high:Q"),
+        base.mark_line(clip=True).encode(y=up, detail="candidate:N"),
         base.mark_point(filled=True, size=36, clip=True, opacity=1).encode(
             y=up,
             tooltip=[
@@ -62,11 +75,18 @@ def draw(log: Log, *, title: str = "") -> Picture:
                 alt.Tooltip("word:N"),
             ],
         ),
-        marks.of_rows(_words_beside(rows, domain=domain))
+        marks.of_rows(_words_beside(told_apart, domain=domain))
         .mark_text(align="left", dx=7)
         .encode(x=across, y=alt.Y("at:Q", scale=scale), text="word:N", color=colour),
     ]
     return Picture(alt.layer(*layers).properties(width=WIDTH, height=HEIGHT), title)
+
+
+def _names(log: Log, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the candidates that are drawn as they stand at the end, the best first."""
+    drawn = {row["candidate"] for row in rows}
+    ordered = (log.names[standing.candidate] for standing in log.standings)
+    return [name for name in dict.fromkeys(ordered) if name in drawn]
 
 
 def _rows(log: Log) -> list[dict[str, Any]]:

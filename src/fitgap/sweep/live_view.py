@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fitgap import processes
+from fitgap.console import say
 from fitgap.errors import RequestError
 from fitgap.sweep import status
 from fitgap.sweep.status import State, Sweep
@@ -190,12 +191,24 @@ def follow(uri: str, sweep: Sweep) -> None:
     )
     # A sweep that was resumed has run since then, and not since its record was opened.
     started = processes.started(sweep.parent.tags) or sweep.parent.start_time / 1000
+    if sweep.is_running:
+        say(_what_is_watched(sweep, watch.look()))
     with show(watch, started=started):
         while sweep.is_running:
             time.sleep(LOOK_SECONDS)
             sweep = status.choose_sweep(
                 uri, run_id=sweep.parent.run_id, experiment=sweep.experiment
             )
+
+
+def _what_is_watched(sweep: Sweep, found: Snapshot) -> str:
+    """Return the first line: without a terminal, the next one comes when a run ends."""
+    count = f"{found.finished} of {found.total}" if found.total else str(found.finished)
+    parent = sweep.parent
+    return (
+        f"watching {parent.name} ({parent.run_id[: status.SHORT_ID]}): "
+        f"{count} runs finished, {len(found.training)} in training"
+    )
 
 
 def lines(
