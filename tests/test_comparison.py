@@ -355,10 +355,10 @@ def test_other_programs_runs_can_be_ranked_by_what_they_have(metrics, said):
     assert any(said in note for note in comparison.notes)
 
 
-@pytest.mark.parametrize("name", ["val_loss", "rmse"])
+@pytest.mark.parametrize("name", ["val_loss", "rmse", "learning_rate", "best_epoch"])
 def test_of_a_figure_without_a_partition_nobody_says_which_data_it_is_of(name):
     comparison = compare([make_run(metrics={name: 0.5})], Query(sort=name))
-    assert "do not say which data" in comparison.notes[0]
+    assert "nothing says that it is a figure of validation data" in comparison.notes[0]
 
 
 @pytest.mark.parametrize("metric", ["test/accuracy", "test_gap/loss"])

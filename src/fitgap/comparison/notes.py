@@ -104,10 +104,10 @@ def _on_the_test_set(query: Query, conditions: Sequence[Condition], *, usual: st
             f"Sorted by {query.sort}, so no group is marked as best: the smallest gap is often "
             f"that of the network that learned least. Choose by {usual}."
         )
-    elif query.sort is not None and "/" not in query.sort:  # of a run that others recorded
+    elif query.sort is not None and "/" not in query.sort:  # others' metrics, or a learning rate
         notes.append(
-            f"Sorted by {query.sort}, so no group is marked as best: these runs do not say which "
-            "data that figure is of."
+            f"Sorted by {query.sort}, so no group is marked as best: nothing says that it is a "
+            "figure of validation data."
         )
     elif query.sort is not None and not query.sort.startswith("val/"):
         notes.append(
