@@ -174,6 +174,15 @@ def test_files_that_cannot_be_read_do_not_count(project, tmp_path, monkeypatch):
     assert set(fingerprints.folder_digests(["data"], folders=[tmp_path])) == {"data"}
 
 
+def test_a_file_that_was_moved_within_a_folder_changes_the_folder(tmp_path):
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "w.npy").write_text("1")
+    before = fingerprints.folder_digests(["data"], folders=[tmp_path])
+    assert fingerprints.folder_digests(["data"], folders=[tmp_path, tmp_path]) == before
+    (tmp_path / "data" / "w.npy").rename(tmp_path / "data" / "deep" / "w.npy")
+    assert fingerprints.folder_digests(["data"], folders=[tmp_path]) != before
+
+
 def test_a_folder_that_names_itself_is_looked_at_once(project, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "w.csv").write_text("1")

@@ -83,9 +83,13 @@ def folder_digests(texts: Iterable[str], *, folders: Iterable[Path]) -> dict[str
     for text in texts:
         named = (path for path, _ in _places(text, folders) if path.is_dir())
         within = [path for path in named if not Path.cwd().is_relative_to(path.resolve())]
-        places = sorted({path for folder in within for path in folder.rglob("*")})
-        if files := [(path.name, digest) for path, digest in _readable(places)]:
-            found[text] = hashlib.sha256(repr(files).encode()).hexdigest()
+        files = {
+            (path.relative_to(folder).as_posix(), digest)
+            for folder in within
+            for path, digest in _readable(folder.rglob("*"))
+        }
+        if files:
+            found[text] = hashlib.sha256(repr(sorted(files)).encode()).hexdigest()
     return found
 
 
