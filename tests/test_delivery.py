@@ -17,6 +17,7 @@ from fitgap.tracking import delivery, descriptions, outbox, run_writer, setup
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation, Outbox
 
+POOL_IS_USED = "QueuePool limit of size 5 overflow 10 reached, connection timed out"
 SERVER = "http://127.0.0.1:9"  # its requests go to a database instead, see `Unreliable`
 
 
@@ -286,6 +287,7 @@ def answer(status):
         (answer(404), False),
         (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST"}), False),
         (RestException({"error_code": "INVALID_PARAMETER_VALUE"}), False),
+        (RestException({"error_code": "BAD_REQUEST", "message": POOL_IS_USED}), True),
         (RequestError("wrong"), False),
         (OSError(28, "No space left on device"), False),
     ],

@@ -174,6 +174,15 @@ def test_eight_workers_on_postgresql_and_ctrl_c_ends_it_all(postgres_server):
     assert any("postgres" in process.name() for process in inside)
     assert not any(password in " ".join(process.cmdline()) for process in inside)
     assert list((postgres_server.folder / "artifacts").rglob("history.csv"))
+    # Runs and models have a pool each in every process of MLflow.
+    taken = 2 * sum(int(number) for number in server._POOL.values())
+    (most,) = {
+        int(word.partition("=")[2])
+        for process in inside
+        for word in process.cmdline()
+        if word.startswith("-cmax_connections=")
+    }
+    assert most > taken
 
     postgres_server.process.send_signal(signal.SIGINT)
     assert postgres_server.process.wait(60) == 0

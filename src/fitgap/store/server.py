@@ -28,6 +28,7 @@ CLIENT_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines for each run
 }
+_NO_CONNECTION = "QueuePool limit of size"  # SQLAlchemy's words, in MLflow's answer
 
 
 def check(uri: str) -> None:
@@ -83,6 +84,8 @@ def is_away(error: Exception) -> bool:
     """Tell whether an error says that a server did not answer, and not that it refused.
 
     An answer of 500 and above counts as absence: it is what a server says whose database is away.
+    So does a request that waited for one of the server's connections to it, which MLflow answers
+    as if it were a wrong one.
     """
     if isinstance(error, StoreAwayError):
         return True
@@ -95,7 +98,9 @@ def is_away(error: Exception) -> bool:
         return error.response is None or error.response.status_code >= 500
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         return True
-    return isinstance(error, MlflowException) and bool(error.get_http_status_code() >= 500)
+    if not isinstance(error, MlflowException):
+        return False
+    return bool(error.get_http_status_code() >= 500) or _NO_CONNECTION in str(error)
 
 
 @contextmanager

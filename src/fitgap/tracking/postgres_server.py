@@ -32,6 +32,11 @@ from fitgap.errors import RequestError
 DATABASE = USER = "mlflow"
 START_SECONDS = 180.0  # MLflow's own imports take most of it on a busy machine
 STOP_SECONDS = 30.0
+# A process of MLflow's server answers 40 requests at once; with SQLAlchemy's 15 connections some of
+# them fail after half a minute of waiting. Runs and models have a pool each.
+_POOL = {"MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "20", "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "20"}
+_MOST_CONNECTIONS = 2 * 40
+_OTHER_CONNECTIONS = 20  # PostgreSQL's own, and whoever looks at it
 # MLflow keeps its connections open, under which a database cannot be renamed.
 _DISCONNECT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'unfinished'"
 # Debian keeps them out of PATH.
@@ -82,7 +87,7 @@ def serve(
     signal.signal(signal.SIGTERM, _stop)
     try:
         with (
-            _postgres(folder, programs) as (database, uri),
+            _postgres(folder, programs, connections=_MOST_CONNECTIONS * workers) as (database, uri),
             _mlflow(
                 folder, uri, host=host, port=port, workers=workers, auth=auth, tls=tls
             ) as server,
@@ -138,7 +143,9 @@ def programs_folder() -> Path:
 
 
 @contextmanager
-def _postgres(folder: Path, programs: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def _postgres(
+    folder: Path, programs: Path, *, connections: int
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run the folder's PostgreSQL, made at first, and give its process and the store's URI."""
     os.environ["PGPASSWORD"] = _password(folder / "password")
     data = folder / "postgres"
@@ -155,6 +162,7 @@ def _postgres(folder: Path, programs: Path) -> Iterator[tuple[subprocess.Popen[b
         f"-cport={port}",
         "-clisten_addresses=127.0.0.1",
         "-cunix_socket_directories=",
+        f"-cmax_connections={connections + _OTHER_CONNECTIONS}",
     ]
     with _running(command, folder / "postgres.log", end=signal.SIGINT, **_owner()) as process:
         at = f"postgresql+psycopg2://{USER}@127.0.0.1:{port}"
@@ -259,10 +267,9 @@ def _mlflow(
         *(["--app-name=basic-auth"] if auth else []),
         *([f"--uvicorn-opts={_of_uvicorn(tls)}"] if tls else []),
     ]
-    environment = os.environ | {
-        "MLFLOW_BACKEND_STORE_URI": uri,
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # six processes that nothing here uses
-    }
+    environment = _POOL | os.environ
+    environment["MLFLOW_BACKEND_STORE_URI"] = uri
+    environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # six processes not used here
     if auth:
         environment |= accounts(folder)
     log = folder / "mlflow.log"
