@@ -99,6 +99,25 @@ def test_a_candidate_within_the_margin_of_all_others_rests_until_they_are_decide
     assert race.word == EQUIVALENT
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_whom_none_beats_where_both_ran_is_the_best(seed):
+    rng = np.random.default_rng(seed)
+    race, ran = Race(Rule(4, 0.02)), []
+    while race.word == UNDECIDED and len(ran) < 60:
+        common = rng.normal(0, 0.01)
+        ran.append({one: 0.9 + common + rng.normal(0, 0.007) for one in race.undecided})
+        race.add_round(ran[-1])
+
+    def beats(first, second):
+        return sum(one[first] - one[second] for one in ran if {first, second} <= one.keys()) > 0
+
+    left = race.racing
+    unbeaten = [one for one in left if not any(beats(other, one) for other in left if other != one)]
+    best = race.standings()[0]
+    assert not unbeaten or best.candidate in unbeaten
+    assert len(unbeaten) == 0 or min(one.difference or 0.0 for one in race.standings()) >= 0
+
+
 def test_an_interval_over_overlapping_splits_misses_the_mean_at_any_round_as_rarely_as_it_says():
     rng = np.random.default_rng(3)
     races_, rounds, overlap, alpha = 400, 40, 0.25, 0.05

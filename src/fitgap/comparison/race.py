@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
@@ -168,25 +169,25 @@ class Race:
         return Standing(candidate, len(values), mean, word=word)
 
     def _ranked(self, candidates: Iterable[int]) -> list[Standing]:
-        """Compare candidates with the best of them, by the rounds in which all of them ran."""
+        """Compare candidates with the best of them: whom none beats where both ran."""
         candidates = sorted(candidates)
-        common = self._common_rounds(*candidates)
-        if not common:
+        if not any(self._values[one] for one in candidates):
             return [self._standing(one, word=UNDECIDED) for one in candidates]
-        sign = 1.0 if self.rule.higher_is_better else -1.0
-        order = sorted(
+        best = max(
             candidates,
-            key=lambda one: -sign * math.fsum(self._values[one][number] for number in common),
+            key=lambda one: min(
+                (self._mean_difference(one, other) for other in candidates if other != one),
+                default=0.0,
+            ),
         )
-        best = order[0]
+        others = sorted(
+            (one for one in candidates if one != best),
+            key=lambda one: self._mean_difference(best, one),
+        )
         return [
             self._standing(best, word=None),
-            *(self._against(best, one) for one in order[1:]),
+            *(self._against(best, one) for one in others),
         ]
-
-    def _common_rounds(self, *candidates: int) -> list[int]:
-        ran = [self._values[one].keys() for one in candidates]
-        return sorted(set.intersection(*map(set, ran))) if ran else []
 
     def _against(self, best: int, candidate: int) -> Standing:
         mean, half = self._difference(best, candidate)
@@ -199,16 +200,21 @@ class Race:
 
     def _difference(self, first: int, second: int) -> tuple[float, float]:
         """Return by how much the first is better, and half the width of the interval."""
-        sign = 1.0 if self.rule.higher_is_better else -1.0
-        ours, theirs = self._values[first], self._values[second]
-        differences = [
-            sign * (ours[number] - theirs[number]) for number in self._common_rounds(first, second)
-        ]
+        differences = self._differences(first, second)
         if not differences:
             return math.nan, math.inf
         alpha = self.rule.alpha / (self.rule.candidates - 1)
         half = half_width_at_any_time(differences, alpha=alpha, overlap=self._overlap)
-        return math.fsum(differences) / len(differences), half
+        return fmean(differences), half
+
+    def _mean_difference(self, first: int, second: int) -> float:
+        return fmean(self._differences(first, second))
+
+    def _differences(self, first: int, second: int) -> list[float]:
+        """Return by how much the first is better, in each round in which both ran."""
+        sign = 1.0 if self.rule.higher_is_better else -1.0
+        ours, theirs = self._values[first], self._values[second]
+        return [sign * (ours[number] - theirs[number]) for number in ours if number in theirs]
 
     def _word(self, mean: float, half: float) -> str:
         if mean - half > 0:
