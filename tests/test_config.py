@@ -5,6 +5,7 @@ import inspect
 import json
 from dataclasses import asdict, fields
 
+import keras
 import pytest
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -109,7 +110,6 @@ def test_a_reference_preset_is_the_published_experiment(compose, preset, expecte
 
 @pytest.mark.parametrize("choice", options("optimizer"))
 def test_an_optimizer_is_keras_with_its_defaults(compose, choice):
-    import keras
     from hydra.utils import instantiate
 
     node = compose(choice).optimizer
@@ -126,7 +126,6 @@ def test_an_optimizer_is_keras_with_its_defaults(compose, choice):
 
 @pytest.mark.parametrize("choice", [one for one in options("loss") if one != "loss=auto"])
 def test_a_loss_is_keras_with_its_defaults(compose, choice):
-    import keras
     from hydra.utils import instantiate
 
     loss = compose(choice).loss
@@ -459,10 +458,6 @@ def test_a_plateau_beside_a_schedule_is_refused(compose):
     [("keras.optimizers.SGD", "momentum"), ("keras.optimizers.AdamW", "beta_1")],
 )
 def test_what_an_optimizer_takes_is_what_its_signature_says(target, taken):
-    import inspect
-
-    import keras
-
     names = ("SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Lion", "Nadam", "Adagrad", "Adadelta")
     for name in names:
         signature = inspect.signature(getattr(keras.optimizers, name)).parameters
