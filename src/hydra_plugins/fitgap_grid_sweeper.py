@@ -36,6 +36,7 @@ class FitgapSweeper(BasicSweeper):
         self._fail_fast = fail_fast
         self._dry_run = dry_run
         self._resume = resume
+        self._is_race = False
         self._of_hydra: list[str] = []  # overrides of Hydra's settings, as the person gave them
 
     def setup(
@@ -83,6 +84,7 @@ class FitgapSweeper(BasicSweeper):
                 task=arguments,
                 fail_fast=self._fail_fast,
                 resume=self._resume,
+                is_round=self._is_race,
             ),
         )
 

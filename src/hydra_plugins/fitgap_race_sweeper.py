@@ -26,16 +26,21 @@ class RaceSweeper(FitgapSweeper):
     ) -> None:
         super().__init__(params=params)
         self._request = request
+        self._is_race = True
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the race of the grid that the arguments and ``params`` make."""
+        from fitgap import experiment
         from fitgap.comparison.race import FAILED
         from fitgap.console import say
         from fitgap.report import race_table
+        from fitgap.sweep import endings
 
-        grid, settings = self.jobs(arguments)
-        result = self.run_jobs(grid, settings, arguments)
+        grid, found = self.jobs(arguments)
+        settings = list(found)
+        result = self.run_jobs(grid, iter(settings), arguments)
         say(race_table.text(result))
+        say("\n".join(endings.of_race(experiment.plan(settings[0]))))
         if result.word == FAILED:
             raise SystemExit(1)
         return result

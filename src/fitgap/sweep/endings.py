@@ -79,6 +79,16 @@ def of_sweep(plan: Plan) -> list[str]:
     ]
 
 
+def of_race(plan: Plan) -> list[str]:
+    """Return the commands that look at a race and its runs; ``plan`` is of any of them."""
+    options = f"{_of_experiment(plan)}{store.option(plan.uri)}"
+    return [
+        f"recorded in {store.redact(plan.uri)}",
+        f"compare them: {program.name()} compare{options}",
+        f"picture:      {program.name()} plot race{options} -o race.svg",
+    ]
+
+
 def _of_experiment(plan: Plan) -> str:
     """Return what a printed command needs to find the experiment: nothing where it is usual."""
     name = plan.config.tracking.experiment

@@ -60,12 +60,15 @@ class Request:
         Whether the first failure keeps jobs that have not started from starting.
     resume
         Run id of the parent to go on with, which must be of the same jobs.
+    is_round
+        Whether it is a round of a race, which says itself at its end what can be looked at.
     """
 
     hydra: Sequence[str] = ()
     task: Sequence[str] = ()
     fail_fast: bool = False
     resume: str | None = None
+    is_round: bool = False
 
 
 def run(
@@ -117,7 +120,8 @@ def run(
     )
     plan = jobs[0].plan
     if not waiting and (parent_run is None or parent_run.status == "FINISHED"):
-        say("\n".join(endings.of_sweep(plan)))
+        if not request.is_round:
+            say("\n".join(endings.of_sweep(plan)))
         return []
     for line in dict.fromkeys(line for job in jobs for line in experiment.remarks(job.plan)):
         say(line)
@@ -143,8 +147,9 @@ def run(
         with contextlib.suppress(StoreAwayError):
             delivery.deliver_waiting(plan.uri)
         publish(parent.run_id, plans)
-    say(f"recorded in {store.redact(plan.uri)}")
-    say("\n".join(endings.of_sweep(plan)))
+    if not request.is_round:
+        say(f"recorded in {store.redact(plan.uri)}")
+        say("\n".join(endings.of_sweep(plan)))
     if failed:
         raise SystemExit(1)
     return outcomes
