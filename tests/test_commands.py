@@ -1,5 +1,6 @@
 """The command ``fitgap``: its subcommands, their help, and what Hydra gets to read."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fitgap import __version__
 from fitgap.commands import main, overrides, settings_help
+from fitgap.errors import RequestError
 
 HEAVY = ("tensorflow", "keras", "mlflow", "altair", "scipy", "pandas", "sklearn")
 
@@ -136,7 +138,6 @@ def test_a_misspelt_choice_gets_the_nearest_word(words, nearest, run):
 
 def test_several_words_after_by_are_several_settings(monkeypatch, run):
     from fitgap.comparison import ranking
-    from fitgap.errors import RequestError
 
     asked = []
 
@@ -209,6 +210,22 @@ def test_plain_text_that_hydra_cannot_read_arrives_as_it_was_typed(value):
 @pytest.mark.parametrize("override", ["optimizer.use_ema=true", "training.schedule.warmup_steps=9"])
 def test_settings_of_keras_that_no_option_lists_need_no_plus(override):
     assert overrides.for_hydra([override]) == [f"++{override}"]
+
+
+@pytest.mark.parametrize(
+    ("override", "is_taken"),
+    [
+        ("callbacks.notify.token=***", False),
+        ("dataset.path=https://***@host/x", False),
+        ("tags.note=***", True),
+    ],
+)
+def test_what_stands_for_a_secret_in_a_printed_command_is_not_taken_for_it(override, is_taken):
+    refused = contextlib.nullcontext()
+    if not is_taken:
+        refused = pytest.raises(RequestError, match="stands for a secret; give its value")
+    with refused:
+        overrides.for_hydra([override])
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from fitgap.config.model_checks import WARMUP_SETTINGS, optimizer_settings
 from fitgap.config.options import is_group
 from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
+from fitgap.trust.text import HIDDEN
 
 # Hydra's flags that take the next word.
 _WITH_VALUE = {
@@ -49,7 +50,7 @@ def for_hydra(words: Sequence[str]) -> list[str]:
     Raises
     ------
     RequestError
-        If a flag does not exist, or as `refuse_repeated` does.
+        If a flag does not exist, a value is a hidden secret, or as `refuse_repeated` does.
     """
     flags: list[str] = []
     others: list[str] = []
@@ -63,6 +64,7 @@ def for_hydra(words: Sequence[str]) -> list[str]:
         else:
             others.append(word)
     refuse_repeated(others)
+    refuse_hidden(others)
     is_sweep = bool(_MULTIRUN & set(flags))
     quoted_words = [quoted_where_needed(word, is_sweep=is_sweep) for word in others]
     of_functions = {group for word in others if (group := importable(word))}
@@ -84,6 +86,21 @@ def refuse_unknown(flag: str) -> None:
             f"{flag}: there is no such option{did_you_mean(flag, known)}\n"
             "A setting is written without dashes, for example training.epochs=3"
         )
+
+
+def refuse_hidden(overrides: Sequence[str]) -> None:
+    """Refuse what stands for a secret in a printed command, and would be taken for its value.
+
+    Raises
+    ------
+    RequestError
+        Naming the setting.
+    """
+    for override in overrides:
+        name, _, value = override.partition("=")
+        key = name.lstrip("+")
+        if HIDDEN in value and not key.startswith("tags."):
+            raise RequestError(f"{key} holds {HIDDEN}, which stands for a secret; give its value")
 
 
 def refuse_repeated(overrides: Sequence[str]) -> None:
