@@ -146,7 +146,8 @@ def run(
         # What workers that have ended could not send: the sweep's page is made of the record.
         with contextlib.suppress(StoreAwayError):
             delivery.deliver_waiting(plan.uri)
-        publish(parent.run_id, plans)
+        with live_view.doing("drawing the sweep's page"):
+            publish(parent.run_id, plans)
     if not request.is_round:
         say(f"recorded in {store.redact(plan.uri)}")
         say("\n".join(endings.of_sweep(plan)))
