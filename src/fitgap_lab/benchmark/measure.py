@@ -45,8 +45,8 @@ METRICS_EPOCHS = 5
 CASES = (
     Case("dense_relu_100", "adam", 32, goal=8.0, jax=True),
     Case("dense_relu_512", "rmsprop", 128, goal=3.0),
-    Case("dense_batch_norm_dropout", "adam", 64, goal=3.0),
-    Case("cnn_small", "adam", 64, goal=1.8),
+    Case("dense_batch_norm_dropout", "adam", 64, goal=4.0),
+    Case("cnn_small", "adam", 64, goal=2.5),
 )
 GRID_BATCH_SIZES = (16, 64, 256, 1024)
 
