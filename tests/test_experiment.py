@@ -431,7 +431,7 @@ def test_data_that_change_between_check_and_training_are_not_trained_on(
     own = ["dataset=npz", f"dataset.path={path}", f"tracking.uri={tracking_uri}"]
     plan = experiment.plan(compose(*own, task=None))
     np.savez(path, x=x + 1, y=y)
-    with pytest.raises(RequestError, match="no longer what was checked"):
+    with pytest.raises(RequestError, match="no longer those that were checked"):
         experiment.run(plan)
     assert not runs_in(tracking_uri)
 
