@@ -31,6 +31,10 @@ from fitgap.errors import RequestError
 
 FORMATS = ("svg", "png", "pdf", "html")
 DPI = 200
+# Of pixels and PDF: Noto Sans has no minus sign, for which a font with serifs would be taken.
+_NUMBERS = {
+    "decimal": ".", "thousands": ",", "grouping": [3], "currency": ["$", ""], "minus": "-",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ class Picture:
 
         spec = self.spec(theme)
         warn_of_missing_letters(spec)
-        return bytes(vl_convert.vegalite_to_png(spec, scale=dpi / 96, ppi=96))
+        return bytes(
+            vl_convert.vegalite_to_png(spec, scale=dpi / 96, ppi=96, format_locale=_NUMBERS)
+        )
 
     def pdf(self, theme: Theme = LIGHT) -> bytes:
         """Return the picture as PDF."""
@@ -85,7 +91,7 @@ class Picture:
 
         spec = self.spec(theme)
         warn_of_missing_letters(spec)
-        return bytes(vl_convert.vegalite_to_pdf(spec))
+        return bytes(vl_convert.vegalite_to_pdf(spec, format_locale=_NUMBERS))
 
     def html(self) -> str:
         """Return a separate page: hover, zoom, hide groups; light or dark as the system is.
