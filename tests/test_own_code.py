@@ -157,6 +157,15 @@ def test_files_of_one_name_in_two_folders_all_count(project, tmp_path):
     assert own_code.code_of(["one.f"]).data_files["w.npy"] != before
 
 
+def test_a_file_that_a_callback_writes_does_not_count_but_where_others_name_it(project, tmp_path):
+    (tmp_path / "log.csv").write_text("1")
+    project(calls="import both\nA = 'log.csv'\n", both="B = 'log.csv'\n", net="import both\n")
+    assert own_code.code_of(["calls.Log"], writers=["calls.Log"]).data_files == {}
+    named = own_code.code_of(["calls.Log", "net.f"], writers=["calls.Log"])
+    assert set(named.data_files) == {"log.csv"}
+    assert {"calls.py", "both.py", "net.py"} <= set(named.texts)
+
+
 def test_files_that_cannot_be_read_do_not_count(project, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     for name in ("data/mine.csv", "data/theirs.csv"):

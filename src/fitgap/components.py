@@ -86,6 +86,11 @@ def targets_of(config: Config) -> set[str]:
     return set(_targets(plain))
 
 
+def callback_targets_of(config: Config) -> set[str]:
+    """Return those of `targets_of` that are callbacks."""
+    return set(_targets(to_plain(config)["training"]["callbacks"]))
+
+
 def reader_modules(config: Config) -> tuple[str, ...]:
     """Return the modules that the reader of an experiment's data starts from."""
     modules = ("fitgap.data.datasets", readers.reader(config.dataset).__name__)

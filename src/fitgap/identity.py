@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fitgap.components import (
+    callback_targets_of,
     components_of,
     fingerprint_of_modules,
     reader_modules,
@@ -211,8 +212,8 @@ def sources_of(config: Config, *, choice: EngineChoice) -> Sources:
         Its engine.
     """
     targets = targets_of(config)
-    own = own_code.code_of(targets)
-    # A callback's files are mostly those that it writes.
+    own = own_code.code_of(targets, writers=callback_targets_of(config))
+    # A callback's files are mostly those that it writes, here, too.
     network = [config.architecture, config.optimizer, config.loss.function]
     network += [config.training.schedule, config.training.augmentation]
     named = list(_texts(network))

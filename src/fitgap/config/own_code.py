@@ -6,7 +6,7 @@ import inspect
 import sys
 import textwrap
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,15 +62,25 @@ class OwnCode:
         return {name: fingerprint(text) for name, text in sorted(self.texts.items())}
 
 
-def code_of(names: Iterable[str]) -> OwnCode:
+def code_of(names: Iterable[str], *, writers: Collection[str] = ()) -> OwnCode:
     """Return the own code behind some targets; what is not own is left out.
 
     That is each target's module, and the modules of the project that it imports, wherever in it,
     and so on. Of a function that stands in no module that could be imported (one of a notebook,
     of ``__main__``, or one made inside another), it is its source and whatever it names.
+
+    Parameters
+    ----------
+    names
+        Targets: import paths.
+    writers
+        Those of them that mostly write the files that they name, as callbacks do: such a file is
+        another one after each run, and does not count.
     """
     collector = _Collector()
-    for target in sorted(set(names)):
+    # Writers last: a module that is reached from others, too, is looked through for those.
+    for target in sorted(set(names), key=lambda name: (name in writers, name)):
+        collector.counts_files = target not in writers
         function = targets.given(target)
         if function is not None and not _stands_in_a_module(function):
             collector.add_object(function, name=target.rpartition(".")[2])
@@ -95,6 +105,7 @@ class _Collector:
     """Own modules and objects that were found to belong together."""
 
     def __init__(self) -> None:
+        self.counts_files = True
         self._texts: dict[str, str] = {}
         self._modules: set[str] = set()
         self._tops: set[str] = set()  # of installed packages
@@ -158,6 +169,8 @@ class _Collector:
 
     def _add_data_files(self, tree: ast.AST, *, beside: Path) -> None:
         """Add the files that texts in the code name, in whatever folders texts there name."""
+        if not self.counts_files:
+            return
         nodes = [
             node for node in ast.walk(without_docstrings(tree)) if isinstance(node, ast.Constant)
         ]
