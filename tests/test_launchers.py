@@ -170,10 +170,13 @@ def test_ctrl_c_while_workers_are_loading_shows_no_traceback_of_theirs():
         start_new_session=True,
     ) as sweep:
         server = psutil.Process(int(sweep.stdout.readline()))
-        time.sleep(1)  # Python has started, TensorFlow is being imported
+        while not any("tensorflow" in one.path for one in server.memory_maps()):
+            time.sleep(0.01)  # it is the first of what is imported
         os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does
-        time.sleep(1)
-        server.kill()
+        sweep.wait(60)
+        psutil.wait_procs([server], timeout=2)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server.kill()
         said = sweep.stderr.read()
     assert said.count("Traceback") == 1, said  # of the process that was interrupted
     assert "worker_imports" not in said

@@ -50,12 +50,12 @@ class Kernels:
         matrix = tf.random.uniform((MATRIX, MATRIX))
         product = tf.function(tf.matmul)
 
-        @tf.function  # type: ignore[untyped-decorator]
-        def chain(x: Any) -> Any:
+        def apply_sines(x: Any) -> Any:
             for _ in range(CHAIN):
                 x = tf.sin(x)
             return x
 
+        chain = tf.function(apply_sines)
         return {
             "flop_rate": 2 * MATRIX**3 / _fastest(lambda: product(matrix, matrix).numpy()),
             "operation_seconds": _fastest(lambda: chain(tf.constant(0.5)).numpy()) / CHAIN,
@@ -97,12 +97,12 @@ class Kernels:
                 value = loss(batch[1], model(batch[0], training=True))
             optimizer.apply(tape.gradient(value, [one.value for one in weights]), weights)
 
-        @tf.function(jit_compile=xla)  # type: ignore[untyped-decorator]
-        def epoch(number: Any) -> Any:
+        def take_steps(number: Any) -> Any:
             for _ in tf.range(number):
                 step()
             return weights[0].value
 
+        epoch = tf.function(take_steps, jit_compile=xla)
         epoch(tf.constant(2)).numpy()
         seconds = _fastest(lambda: epoch(tf.constant(steps)).numpy(), times=2)
         trained = sum(math.prod(one.shape) for one in weights)
@@ -152,12 +152,11 @@ def _byte_rate(numbers: int) -> float:
 
     total, added = tf.Variable(tf.zeros(numbers)), tf.ones(numbers)
 
-    @tf.function  # type: ignore[untyped-decorator]
     def add() -> None:
         for _ in tf.range(100):
             total.assign_add(added)
 
-    return 100 * 3 * 4 * numbers / _fastest(add)
+    return 100 * 3 * 4 * numbers / _fastest(tf.function(add))
 
 
 class Record(Runs):
