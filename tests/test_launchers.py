@@ -36,6 +36,8 @@ TIMEOUT = 500
 SHORT = ("architecture=dense_softmax", "training.epochs=2")
 # Long enough for a look into the store, and for a kill before the end.
 LONG = ("architecture=dense_batch_norm_dropout", "training.epochs=25", "training.xla=false")
+# Never at its end when the sweep is stopped, however busy the machine.
+ENDLESS = (*LONG, "training.epochs=100000")
 
 # Those of docs/CLUSTER.md.
 SLURM_SETTINGS = (
@@ -430,7 +432,7 @@ def press_ctrl_c(sweep):
 @pytest.mark.parametrize(("stop", "code"), [(send_sigterm, 143), (press_ctrl_c, 130)])
 def test_an_interrupted_sweep_leaves_no_job_and_no_traceback_behind(start, stop, code):
     pytest.importorskip("submitit")
-    sweep = start("hydra/launcher=submitit_local", "seed=0,1,2", *LONG)
+    sweep = start("hydra/launcher=submitit_local", "seed=0,1,2", *ENDLESS)
     while not sweep.runs(statuses=("RUNNING",)):
         time.sleep(0.1)
     stop(sweep)
