@@ -4,6 +4,7 @@ A name can hold commands for a terminal, turn the direction of a line, or be a m
 setting can hold a password. HTML is escaped by its template.
 """
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -141,6 +142,7 @@ def _is_path(text: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=4096)  # a run asks fifty times for each variable of the environment
 def is_secret_name(name: str) -> bool:
     """Tell whether a setting or tag is by its name something to be hidden.
 

@@ -21,7 +21,8 @@ IMPORTS = "all imports of a run"
 COMPILED = "tracing and XLA's compiler"
 TRAINED = "5 warm epochs, evaluated"
 BY_HAND = "MLflow's client by hand"
-SAVED = "model.save"
+SAVED = "MLflow's save_model"
+DRAWN = "two pictures"
 COMMIT = "an SQLite transaction"
 _COMMANDS = {
     IMPORT_TENSORFLOW: "import tensorflow",
@@ -107,6 +108,7 @@ def _record(*, rounds: int, dataset: str, folder: Path) -> tuple[dict[str, tuple
             TRAINED: lambda: child.ask("unrecorded", overrides=overrides),
             BY_HAND: lambda: child.ask("by_hand", overrides=overrides, uri=uri),
             SAVED: lambda: child.ask("saved", overrides=overrides),
+            DRAWN: lambda: child.ask("drawn"),
             COMMIT: lambda: child.ask("commit", path=path),
         }
         for number in range(rounds + 1):

@@ -210,16 +210,47 @@ class Record(Runs):
         return {"seconds": time.perf_counter() - started}
 
     def saved(self, *, overrides: list[str]) -> Answer:
-        """Write the network of a run as Keras's file."""
+        """Write the network of a run in MLflow's form, without an example of its input."""
+        import mlflow.tensorflow
+        import numpy as np
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
         from fitgap.models import build as models
+        from fitgap.tracking.saved_model import pip_requirements
 
         model = models.build(
             settings(overrides), image_shape=(28, 28), num_classes=10, total_steps=1
         )
+        shapes = (model.input_shape, model.output_shape)
+        schemas = [Schema([TensorSpec(np.dtype(np.float32), (-1, *one[1:]))]) for one in shapes]
         with tempfile.TemporaryDirectory() as folder:
             started = time.perf_counter()
-            model.save(Path(folder) / "model.keras")
+            mlflow.tensorflow.save_model(
+                model,
+                path=str(Path(folder) / "model"),
+                signature=ModelSignature(*schemas),
+                pip_requirements=pip_requirements(),
+            )
             return {"seconds": time.perf_counter() - started}
+
+    def drawn(self) -> Answer:
+        """Have vl-convert draw the curves and the confusion matrix of a run, both ready to draw."""
+        import numpy as np
+        import vl_convert
+
+        from fitgap.charts import confusion, run_curves
+        from fitgap.tracking.artifacts import PICTURE_DPI
+
+        values = {epoch: 1 / epoch for epoch in range(1, 6)}
+        keys = [f"{part}/{metric}" for metric in ("loss", "accuracy") for part in ("train", "val")]
+        curves = run_curves.draw(dict.fromkeys(keys, values))
+        counts = np.arange(100).reshape(10, 10)
+        specs = [one.spec() for one in (curves, confusion.draw(counts, list("0123456789")))]
+        started = time.perf_counter()
+        for spec in specs:
+            vl_convert.vegalite_to_png(spec, scale=PICTURE_DPI / 96, ppi=96)
+        return {"seconds": time.perf_counter() - started}
 
     def commit(self, *, path: str) -> Answer:
         """Write small transactions into an SQLite file; return the seconds of one."""
