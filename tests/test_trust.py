@@ -25,7 +25,7 @@ from fitgap.store import recorded, recorded_code
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep import resume, status
 from fitgap.tag_names import CODE_TAG
-from fitgap.trust import archives, models, overrides, settings, targets
+from fitgap.trust import allowed_classes, archives, models, overrides, settings
 from fitgap.trust.text import without_secrets
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
@@ -133,10 +133,10 @@ def test_what_a_record_names_is_not_made(attack, trained, recorded_settings, scr
 def test_a_module_that_a_person_trusts_may_be_named():
     node = {"_target_": "nets.blocks.wide", "units": 3}
     with pytest.raises(RequestError, match=r"--trust nets\.blocks"):
-        targets.check(node, what="the record")
-    targets.check(node, what="the record", modules=["nets"])
+        allowed_classes.check(node, what="the record")
+    allowed_classes.check(node, what="the record", modules=["nets"])
     with pytest.raises(RequestError):
-        targets.check({"_target_": "netsuite.wide"}, what="the record", modules=["nets"])
+        allowed_classes.check({"_target_": "netsuite.wide"}, what="the record", modules=["nets"])
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def wide(x):
 @pytest.mark.parametrize("name", ["wide", "Net", "Net.of", "Dense", "block"])
 def test_a_module_of_ones_own_offers_what_it_defines(own_module, name):
     modules = [own_module, "own_blocks"]
-    targets.check({"_target_": f"{own_module}.{name}"}, what="the record", modules=modules)
+    allowed_classes.check({"_target_": f"{own_module}.{name}"}, what="the record", modules=modules)
 
 
 @pytest.mark.parametrize(
@@ -185,15 +185,15 @@ def test_a_module_of_ones_own_offers_what_it_defines(own_module, name):
 def test_a_module_of_ones_own_offers_nothing_that_it_imports(own_module, name):
     node = {"_target_": f"{own_module}.{name}"}
     with pytest.raises(RequestError, match="a record must not create"):
-        targets.check(node, what="the record", modules=[own_module, "own_blocks"])
+        allowed_classes.check(node, what="the record", modules=[own_module, "own_blocks"])
 
 
 def test_a_package_that_is_trusted_offers_nothing_that_it_imports():
     trusted = {"what": "the record", "modules": ["sklearn"]}
-    targets.check({"_target_": "sklearn.linear_model.Ridge"}, **trusted)
+    allowed_classes.check({"_target_": "sklearn.linear_model.Ridge"}, **trusted)
     for name in ("sklearn.os.system", "sklearn.base.warnings.warn", "sklearn.base.np.load"):
         with pytest.raises(RequestError, match="It is not sklearn's own"):
-            targets.check({"_target_": name}, **trusted)
+            allowed_classes.check({"_target_": name}, **trusted)
 
 
 def test_what_is_installed_below_the_project_folder_is_nobodys_own(trained, monkeypatch):
@@ -229,7 +229,7 @@ def test_what_the_packaged_options_name_may_come_from_a_record():
         if not {"hydra", "loggers"} & {*path.parts}:  # a record brings no loggers
             node = yaml.safe_load(path.read_text()) or {}
             plain = json.loads(json.dumps(node).replace("${", "$"))
-            targets.check(plain, what=path.name)
+            allowed_classes.check(plain, what=path.name)
 
 
 BASES = {
@@ -275,16 +275,16 @@ def test_every_public_class_of_keras_is_allowed_or_left_out_on_purpose(namespace
     public = {
         name for name in dir(module) if name[0].isupper() and inspect.isclass(getattr(module, name))
     }
-    assert public == targets.ALLOWED[namespace] | LEFT_OUT[namespace]
+    assert public == allowed_classes.ALLOWED[namespace] | LEFT_OUT[namespace]
     base = getattr(module, BASES[namespace][1])
-    for name in targets.ALLOWED[namespace] - {"InputSpec"}:
+    for name in allowed_classes.ALLOWED[namespace] - {"InputSpec"}:
         assert issubclass(getattr(module, name), base), name
 
 
 def test_fitgaps_own_names_are_those_that_it_offers():
     from fitgap import models as offered
 
-    assert set(offered.__all__) <= targets.ALLOWED["fitgap.models"]
+    assert set(offered.__all__) <= allowed_classes.ALLOWED["fitgap.models"]
 
 
 HARMLESS = (

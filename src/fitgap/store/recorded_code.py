@@ -21,7 +21,7 @@ from fitgap.config.modules import is_library, module_file, module_name
 from fitgap.errors import RequestError
 from fitgap.store.recorded import RecordedRun
 from fitgap.tag_names import CODE_TAG
-from fitgap.trust import targets as trust
+from fitgap.trust import allowed_classes
 
 OWN = "own code "  # begins the names of a person's own files there
 SHORT = 12  # hex digits of each fingerprint there
@@ -78,10 +78,10 @@ def check_targets(settings: Any, run: RecordedRun, *, trusted: Collection[str] =
     Raises
     ------
     RequestError
-        See `fitgap.trust.targets.check`.
+        See `fitgap.trust.allowed_classes.check`.
     """
     what = f"the record of run {run.run_id}"
-    trust.check(settings, what=what, modules=[*unchanged(run), *trusted])
+    allowed_classes.check(settings, what=what, modules=[*unchanged(run), *trusted])
 
 
 @contextlib.contextmanager

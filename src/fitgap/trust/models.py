@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fitgap.trust import archives, targets
+from fitgap.trust import allowed_classes, archives
 
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 MOST_DESCRIPTION = 20_000_000  # bytes
@@ -26,7 +26,7 @@ HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 # What Keras makes itself of a description, by module and name; of other packages' classes it makes
 # only those that somebody registered in this process.
 KERAS = ("keras", "keras_hub", "keras_cv", "keras_nlp")
-CLASSES = targets.ALLOWED | {
+CLASSES = allowed_classes.ALLOWED | {
     "keras": frozenset(["DTypePolicy", "Functional", "Model", "Sequential"]),
     "keras.models": frozenset(["Functional", "Model", "Sequential"]),
     "keras.src.models.functional": frozenset(["Functional"]),

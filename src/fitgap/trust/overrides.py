@@ -16,7 +16,8 @@ from hydra.errors import HydraException
 from fitgap.config import function_options
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
-from fitgap.trust import targets
+from fitgap.trust import allowed_classes
+from fitgap.trust.text import shown
 
 LAUNCHERS = ("basic", "joblib", "ray", "submitit_local", "submitit_slurm")
 SWEEPERS = ("fitgap", "optuna", "race")
@@ -60,7 +61,7 @@ def check(overrides: Iterable[str], *, what: str, modules: Collection[str] = ())
     what
         Where they come from, for the message.
     modules
-        See `fitgap.trust.targets.is_allowed`.
+        See `fitgap.trust.allowed_classes.is_allowed`.
 
     Raises
     ------
@@ -173,7 +174,7 @@ def _check_values(override: Override, *, what: str, modules: Collection[str]) ->
         plain = getattr(value, "text", value)  # a quoted string of Hydra's
         is_function = function_options.names_function(override.key_or_group, plain)
         key = "_target_" if is_function else last
-        targets.check({key: _without_references(plain)}, what=what, modules=modules)
+        allowed_classes.check({key: _without_references(plain)}, what=what, modules=modules)
 
 
 def _without_references(value: object) -> object:
@@ -189,6 +190,6 @@ def _without_references(value: object) -> object:
 
 def _refused(what: str, override: object) -> RequestError:
     return RequestError(
-        f"{what} contains {targets.shown(override)}, which a record must not set\n"
+        f"{what} contains {shown(override)}, which a record must not set\n"
         "If you know what it does, give it again at the end of the command"
     )

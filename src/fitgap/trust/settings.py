@@ -11,7 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from fitgap.config import settings
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError, first_line
-from fitgap.trust import targets
+from fitgap.trust.allowed_classes import MOST_DEPTH
+from fitgap.trust.text import shown
 
 MOST_CHARACTERS = 1_000_000  # of a file of settings
 
@@ -40,8 +41,8 @@ def read(text: str, *, what: str) -> dict[str, Any]:
                 raise RequestError(f"{what} refers to itself, which settings must not")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > targets.MOST_DEPTH:
-                raise RequestError(f"{what} is nested deeper than {targets.MOST_DEPTH} levels")
+            if depth > MOST_DEPTH:
+                raise RequestError(f"{what} is nested deeper than {MOST_DEPTH} levels")
         plain = yaml.load(text, Loader=yaml.CSafeLoader)
     except RequestError:
         raise
@@ -68,7 +69,7 @@ def check_types(plain: Mapping[str, Any], *, what: str) -> None:
             schema = settings.dataset_schema(value.get("name"))
         of_settings = is_dataclass(schema) or name in ("architecture", "optimizer")
         if of_settings and not isinstance(value, Mapping):
-            raise RequestError(f"{what}: {name} must be settings, got {targets.shown(value)}")
+            raise RequestError(f"{what}: {name} must be settings, got {shown(value)}")
         if is_dataclass(schema):
             try:
                 OmegaConf.merge(OmegaConf.structured(schema), dict(value))
@@ -76,4 +77,4 @@ def check_types(plain: Mapping[str, Any], *, what: str) -> None:
                 raise RequestError(f"{what}: {name}: {first_line(error)}") from error
     seed = plain.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool):
-        raise RequestError(f"{what}: seed must be an integer, got {targets.shown(seed)}")
+        raise RequestError(f"{what}: seed must be an integer, got {shown(seed)}")

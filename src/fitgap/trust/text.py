@@ -14,6 +14,7 @@ from typing import Any
 from fitgap.console import escaped
 
 MOST_CHARACTERS = 10_000
+MOST_SHOWN = 80  # of a value in a message
 MOST_DIGITS = 19  # of a whole number of 64 bits
 HIDDEN = "***"
 FEWEST_OF_SECRET = 8  # characters of a secret that is hidden wherever it appears
@@ -69,6 +70,11 @@ def plain(text: str, *, most: int = MOST_CHARACTERS) -> str:
     if len(text) > most:
         text = f"{text[: most - 1]}…"
     return escaped(text)
+
+
+def shown(value: object) -> str:
+    """Return a value of a record as an error message shows it: on one line, and not too long."""
+    return plain(repr(value), most=MOST_SHOWN)
 
 
 def markdown(text: str) -> str:

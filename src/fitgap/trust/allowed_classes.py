@@ -12,10 +12,10 @@ from typing import Any
 from fitgap.config.modules import is_installed, offered_names, split_target
 from fitgap.config.targets import locate
 from fitgap.errors import RequestError
+from fitgap.trust.text import MOST_SHOWN, shown
 
 MOST_NODES = 20_000  # of one record; a network of a thousand layers has fewer
 MOST_DEPTH = 64
-MOST_SHOWN = 80  # characters of a value in a message
 
 Setting = tuple[str, str, Any]  # dotted place, last name of it, value
 
@@ -229,9 +229,3 @@ def _walk(node: Any, place: str = "", key: str = "", depth: int = 0) -> Iterator
         pairs = enumerate(node)
     for name, value in pairs:
         yield from _walk(value, f"{place}.{name}" if place else f"{name}", str(name), depth + 1)
-
-
-def shown(value: object) -> str:
-    """Return a value of a record as an error message shows it: on one line, and not too long."""
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
