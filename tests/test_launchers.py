@@ -27,7 +27,7 @@ from fitgap import processes, store
 from fitgap.config import project
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
-from fitgap.sweep import launchers
+from fitgap.sweep import workers
 from fitgap_lab.chaos import check
 
 TRAIN = CHECKOUT / "scripts" / "train.py"
@@ -74,7 +74,7 @@ def test_every_launcher_composes_without_a_warning(name):
 )
 def test_jobs_at_once_are_read_from_the_launchers_settings(overrides, expected, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert launchers.jobs_at_once(composed(*overrides).hydra.launcher) == expected
+    assert workers.jobs_at_once(composed(*overrides).hydra.launcher) == expected
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_missing_extra_is_one_line_that_names_it(train, monkeypatch, choice, e
     assert done.err.count("\n") == 1
     assert f"fitgap[{extra}]" in done.err
     with pytest.raises(RequestError, match=f"hydra/launcher={choice} "):
-        launchers.require(choice, OmegaConf.create())
+        workers.require(choice, OmegaConf.create())
 
 
 def test_submitits_files_are_for_this_user_only(tmp_path):
@@ -119,13 +119,13 @@ def test_a_cluster_that_does_not_answer_is_refused_before_anything_starts(train,
 IDLE_WORKERS = """
 import os, sys
 import joblib
-from fitgap.sweep import launchers
+from fitgap.sweep import workers
 from fitgap_lab.chaos import check
 
 class JoblibLauncher:
     pass
 
-with launchers.Workers(JoblibLauncher(), 2):
+with workers.Workers(JoblibLauncher(), 2):
     print(*set(joblib.Parallel(2)(joblib.delayed(os.getpid)() for _ in range(8))), flush=True)
     sys.stdin.read()  # until it is killed, or the test is gone
 """
@@ -150,12 +150,12 @@ def test_workers_that_never_had_a_run_end_with_a_sweep_that_is_killed():
 STARTING_WORKERS = """
 import sys
 from multiprocessing import forkserver
-from fitgap.sweep import launchers
+from fitgap.sweep import workers
 
 class JoblibLauncher:
     pass
 
-with launchers.Workers(JoblibLauncher(), 2):
+with workers.Workers(JoblibLauncher(), 2):
     print(forkserver._forkserver._forkserver_pid, flush=True)
     sys.stdin.read()
 """

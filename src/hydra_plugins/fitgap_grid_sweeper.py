@@ -44,14 +44,14 @@ class FitgapSweeper(BasicSweeper):
     ) -> None:
         """Make the launcher, if what it needs is installed."""
         from fitgap.errors import RequestError
-        from fitgap.sweep import launchers
+        from fitgap.sweep import workers
 
         if not reads_fitgaps_options(config):
             raise RequestError(
                 f"hydra/sweeper={config.hydra.runtime.choices['hydra/sweeper']} runs fitgap's "
                 "experiments only; in this application take hydra/sweeper=basic"
             )
-        launchers.require(config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher)
+        workers.require(config.hydra.runtime.choices["hydra/launcher"], config.hydra.launcher)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -68,16 +68,16 @@ class FitgapSweeper(BasicSweeper):
         master, launcher = self.config, self.launcher
         # Half a second of imports, while other processes compose.
         from fitgap.sweep import grid as sweeps
-        from fitgap.sweep import launchers
         from fitgap.sweep import preview as sweep_preview
+        from fitgap.sweep import workers
 
-        number = launchers.jobs_at_once(master.hydra.launcher)
+        number = workers.jobs_at_once(master.hydra.launcher)
         if self._dry_run:
             return sweep_preview.preview(grid, settings, workers=number)
         return sweeps.run(
             grid,
             settings,
-            workers=launchers.Workers(launcher, number),
+            workers=workers.Workers(launcher, number),
             publish=_publish,
             request=sweeps.Request(
                 hydra=self._of_hydra,

@@ -149,7 +149,7 @@ class SubmititLauncher(Launcher):
         WorkerDiedError
             When all have ended, if some gave no answer.
         """
-        from fitgap.sweep.launchers import WorkerDiedError
+        from fitgap.sweep.workers import WorkerDiedError
 
         state = Singleton.get_state()
         calls = [

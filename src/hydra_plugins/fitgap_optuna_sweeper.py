@@ -23,7 +23,7 @@ class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Search the space that the arguments and ``params`` make."""
         from fitgap.search import optimize
-        from fitgap.sweep import launchers
+        from fitgap.sweep import workers
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -41,7 +41,7 @@ class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
             parser.parse_overrides([*self._parse_config(), *arguments]),
             settings=SearchSettings(**settings),
             compose=lambda job: loader.load_sweep_config(master, job),
-            workers=launchers.Workers(launcher, launchers.jobs_at_once(master.hydra.launcher)),
+            workers=workers.Workers(launcher, workers.jobs_at_once(master.hydra.launcher)),
             command=[
                 *(word for word in given if not word.startswith("hydra.mode=")),
                 *arguments,

@@ -16,8 +16,8 @@ from fitgap.errors import RequestError
 from fitgap.search import pruner
 from fitgap.search.study import SearchStudy, Trial, TrialResult
 from fitgap.search.trial_jobs import TrialJobs
-from fitgap.sweep.job import Outcome
-from fitgap.sweep.launch import Job, Launch, launch_all
+from fitgap.sweep.dispatch import Launch, launch_all
+from fitgap.sweep.job import Job, Outcome
 from fitgap.sweep.plan import redacted
 from fitgap.sweep.watching import Watch
 from fitgap.tag_names import IDENTITY_TAG, PRUNED_TAG

@@ -22,10 +22,10 @@ from fitgap.search.trial_jobs import TrialJobs
 from fitgap.store import StoredRun
 from fitgap.sweep import checking, composition, endings, live_view
 from fitgap.sweep.composition import Compose
-from fitgap.sweep.launchers import Workers
 from fitgap.sweep.plan import redacted
 from fitgap.sweep.status import SEARCH_FILE
 from fitgap.sweep.watching import Watch, done_by
+from fitgap.sweep.workers import Workers
 from fitgap.tag_names import SEARCH_TAG, SWEEP_TAG
 
 if TYPE_CHECKING:

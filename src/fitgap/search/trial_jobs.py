@@ -11,7 +11,7 @@ from fitgap.search.space import Dimension, short_override
 from fitgap.search.study import Trial
 from fitgap.sweep import checking, composition
 from fitgap.sweep.composition import Compose, Overrides
-from fitgap.sweep.launch import Job
+from fitgap.sweep.job import Job
 
 
 @dataclass(frozen=True)

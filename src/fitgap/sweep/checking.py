@@ -9,7 +9,7 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.launch import Job
+from fitgap.sweep.job import Job
 from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SWEEP_IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery
 

@@ -20,8 +20,7 @@ from fitgap.console import say
 from fitgap.errors import RequestError, StoreAwayError
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
-from fitgap.sweep import endings, live_view
-from fitgap.sweep import launch as sweep_launch
+from fitgap.sweep import dispatch, endings, live_view
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.checking import (
     checked,
@@ -32,11 +31,10 @@ from fitgap.sweep.checking import (
     unfinished,
 )
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.job import Outcome
-from fitgap.sweep.launch import Job
-from fitgap.sweep.launchers import Workers
+from fitgap.sweep.job import Job, Outcome
 from fitgap.sweep.plan import PlannedJob, SweepPlan
 from fitgap.sweep.watching import Watch
+from fitgap.sweep.workers import Workers
 from fitgap.tag_names import IDENTITY_TAG, SWEEP_IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery, descriptions
 
@@ -211,7 +209,7 @@ def _train(
         finished={one.identity for one in plans} - {job.plan.identity for job in waiting},
     )
     with live_view.show(watch):
-        outcomes = sweep_launch.launch_all(
+        outcomes = dispatch.launch_all(
             children, workers.launch, parent=parent, fail_fast=request.fail_fast
         )
     return list(outcomes.values())

@@ -1,4 +1,4 @@
-"""One Hydra job: a composed configuration in, an experiment run, its outcome printed and returned.
+"""A job: a composed configuration in, an experiment run, its outcome printed and returned.
 
 Alone, a job's error ends the command. In a sweep it must not end the others, so there it becomes
 an outcome, which the sweep counts and lists at its end.
@@ -22,6 +22,22 @@ from fitgap.tag_names import STOPPED_TAG
 from fitgap.tracking import delivery, descriptions
 from fitgap.training.pruning import PrunedError
 from fitgap.trust.text import without_secrets
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a sweep or a search: the overrides that its launcher is handed, and their plan.
+
+    Attributes
+    ----------
+    overrides
+        Of its settings; as it is launched, also those that make it a child of the parent run.
+    plan
+        The experiment that the overrides of its settings make.
+    """
+
+    overrides: list[str]
+    plan: Plan
 
 
 @dataclass(frozen=True)

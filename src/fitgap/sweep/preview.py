@@ -11,7 +11,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep.checking import checked, earlier_parent
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.grid import Request, describe
-from fitgap.sweep.launch import Job
+from fitgap.sweep.job import Job
 from fitgap.sweep.progress import duration, status_of, typical_seconds
 from fitgap.sweep.status import (
     SHORT_ID,

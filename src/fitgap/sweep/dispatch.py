@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn
@@ -12,8 +11,8 @@ from fitgap.console import say
 from fitgap.experiment import Plan
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
-from fitgap.sweep.job import Outcome, outcome_of
-from fitgap.sweep.launchers import WorkerDiedError
+from fitgap.sweep.job import Job, Outcome, outcome_of
+from fitgap.sweep.workers import WorkerDiedError
 from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery, descriptions
 
@@ -26,22 +25,6 @@ Launch = Callable[[Sequence[Overrides], int], Sequence[JobReturn]]
 # A job may take its worker, and with it the other workers, down every time: for want of memory,
 # say. After so many deaths under it, it is launched by itself when all others are done.
 MOST_DEATHS_AMONG_OTHERS = 2
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep or a search: the overrides that its launcher is handed, and their plan.
-
-    Attributes
-    ----------
-    overrides
-        Of its settings; as it is launched, also those that make it a child of the parent run.
-    plan
-        The experiment that the overrides of its settings make.
-    """
-
-    overrides: Overrides
-    plan: Plan
 
 
 def launch_all(

@@ -1,4 +1,4 @@
-"""Hydra's launchers in one form: what they need, how many jobs at once, how a dead worker shows.
+"""A sweep's workers: Hydra's launchers in one form, what they need, how a dead worker shows.
 
 What a launcher does is its plugin's business; see ``conf/hydra/launcher/``.
 """

@@ -7,10 +7,9 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from fitgap import experiment
 from fitgap.config.schema import Config
-from fitgap.sweep import launch as sweep_launch
-from fitgap.sweep.job import Outcome
-from fitgap.sweep.launch import Job
-from fitgap.sweep.launchers import WorkerDiedError
+from fitgap.sweep import dispatch
+from fitgap.sweep.job import Job, Outcome
+from fitgap.sweep.workers import WorkerDiedError
 from fitgap.tracking import setup, sweep_writer
 
 SETTINGS = ("architecture=dense_softmax", "training.epochs=1", "training.xla=false")
@@ -89,7 +88,7 @@ def test_a_job_that_always_kills_its_worker_fails_alone(
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={0: 99})
-    outcomes = sweep_launch.launch_all(children, workers.launch, parent=parent).values()
+    outcomes = dispatch.launch_all(children, workers.launch, parent=parent).values()
     # Twice among others, each time later; then the two that were running both times by themselves.
     assert workers.launches[0] == [0, 1, 2, 3, 4]
     assert workers.launches[1] == [2, 3, 4, 0, 1]
@@ -116,7 +115,7 @@ def test_a_run_that_failed_without_a_reason_is_no_success(
         client.set_terminated(client.create_run(experiment_id, tags=tags).info.run_id, "FAILED")
         raise WorkerDiedError("a worker was killed")
 
-    [outcome] = sweep_launch.launch_all(children[:1], launch, parent=parent).values()
+    [outcome] = dispatch.launch_all(children[:1], launch, parent=parent).values()
     assert (outcome.result, outcome.failure) == (None, "FAILED")
 
 
@@ -125,7 +124,7 @@ def test_one_that_kills_its_worker_once_finishes(
 ) -> None:
     children, parent = sweep
     workers = Workers(children, deadly={3: 1})
-    outcomes = sweep_launch.launch_all(children, workers.launch, parent=parent).values()
+    outcomes = dispatch.launch_all(children, workers.launch, parent=parent).values()
     # What finished before is known from the store, and not launched again.
     assert workers.launches == [[0, 1, 2, 3, 4], [4, 2, 3]]
     assert workers.numbers == [range(5), range(2, 5)]
@@ -137,7 +136,7 @@ def test_under_fail_fast_a_dead_job_keeps_the_rest_from_starting(
 ) -> None:
     children, parent = sweep
     workers = Workers(children[:2], deadly={0: 99})
-    ended = sweep_launch.launch_all(children[:2], workers.launch, parent=parent, fail_fast=True)
+    ended = dispatch.launch_all(children[:2], workers.launch, parent=parent, fail_fast=True)
     assert workers.launches == [[0, 1], [0, 1], [0]]
     assert [(outcome.result, outcome.failure is None) for outcome in ended.values()] == [
         (None, False),
