@@ -74,6 +74,25 @@ class Plan:
     uri: str
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def experiment(self) -> str:
+        """MLflow's experiment in which it is recorded."""
+        return self.config.tracking.experiment
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The path, without suffix, of its claim and its checkpoint."""
+        return checkpoints.path_for(self.identity, uri=self.uri, experiment=self.experiment)
+
+    def find_runs(
+        self,
+        *,
+        statuses: Sequence[str] = ("FINISHED",),
+        tags: Mapping[str, str] | None = None,
+    ) -> list[StoredRun]:
+        """Return runs of its MLflow experiment, newest first; see `fitgap.store.find_runs`."""
+        return store.find_runs(self.uri, experiment=self.experiment, statuses=statuses, tags=tags)
+
 
 @dataclass(frozen=True)
 class Result:
@@ -158,20 +177,13 @@ def finished(planned: Plan) -> Result | None:
     config = planned.config
     if not config.tracking.reuse or planned.sources.own.unknown or config.debug is not None:
         return None
-    runs = store.find_runs(
-        planned.uri,
-        experiment=planned.config.tracking.experiment,
-        tags={IDENTITY_TAG: planned.identity},
-    )
-    if not runs:
-        return None
-    return result_of(runs[0])
+    runs = planned.find_runs(tags={IDENTITY_TAG: planned.identity})
+    return result_of(runs[0]) if runs else None
 
 
 def result_of(stored: StoredRun) -> Result:
     """Return the result that the record of an earlier run holds."""
-    identity_tag = stored.tags[IDENTITY_TAG]
-    return Result(stored.run_id, stored.name, identity_tag, stored.metrics, reused=True)
+    return Result(stored.run_id, stored.name, stored.identity, stored.metrics, reused=True)
 
 
 def run(planned: Plan) -> Result:
@@ -200,10 +212,7 @@ def run(planned: Plan) -> Result:
     PrunedError
         If a search stopped it; the run is KILLED then, and the next request starts it again.
     """
-    tracking_config = planned.config.tracking
-    path = checkpoints.path_for(
-        planned.identity, uri=planned.uri, experiment=tracking_config.experiment
-    )
+    path = planned.checkpoint_path
     with disk_full.named_when_full(path.parent), checkpoints.claim(path):
         try:
             result = delivery.retry_while_away(lambda: finished(planned), uri=planned.uri)
@@ -224,11 +233,8 @@ def interrupted(planned: Plan) -> str | None:
     """
     if planned.sources.own.unknown:
         return None
-    runs = store.find_runs(
-        planned.uri,
-        experiment=planned.config.tracking.experiment,
-        statuses=("KILLED", "FAILED"),
-        tags={IDENTITY_TAG: planned.identity, **planned.tags},
+    runs = planned.find_runs(
+        statuses=("KILLED", "FAILED"), tags={IDENTITY_TAG: planned.identity, **planned.tags}
     )
     parent = planned.config.tracking.parent
     for stored in runs:
@@ -242,9 +248,7 @@ def _say_unknown(planned: Plan) -> None:
     """Say which own code has no readable source, unless a sweep shows the run."""
     unknown = planned.sources.own.unknown
     if unknown and planned.config.tracking.parent is None:
-        say(
-            f"{'; '.join(unknown)}: its source cannot be read, so no earlier run counts as equal",
-        )
+        say(f"{'; '.join(unknown)}: its source cannot be read, so no earlier run counts as equal")
 
 
 def _train(planned: Plan, checkpoint_path: Path) -> Result:

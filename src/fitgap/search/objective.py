@@ -131,10 +131,6 @@ def _values_by_epoch(uri: str, run_id: str, *, metric: str) -> dict[int, float]:
 
 
 def _pruned_run(job: Job) -> str | None:
-    runs = store.find_runs(
-        job.plan.uri,
-        experiment=job.plan.config.tracking.experiment,
-        statuses=("KILLED",),
-        tags={IDENTITY_TAG: job.plan.identity, PRUNED_TAG: "true"},
-    )
+    of_pruned = {IDENTITY_TAG: job.plan.identity, PRUNED_TAG: "true"}
+    runs = job.plan.find_runs(statuses=("KILLED",), tags=of_pruned)
     return runs[0].run_id if runs else None

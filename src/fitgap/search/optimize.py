@@ -19,7 +19,6 @@ from fitgap.search.objective import Objective
 from fitgap.search.settings import SearchSettings
 from fitgap.search.study import SearchStudy
 from fitgap.search.trial_jobs import TrialJobs
-from fitgap.store import StoredRun
 from fitgap.sweep import checking, composition, endings, live_view
 from fitgap.sweep.composition import Compose
 from fitgap.sweep.plan import redacted
@@ -119,7 +118,6 @@ def _open_parent(
 ) -> Iterator["SweepRecord"]:
     """Open the parent run of a search, once its first batch is known to be right."""
     plan = jobs.base
-    tracking = plan.config.tracking
     with (
         endings.on_interruption(endings.say_sweep_not_begun),
         live_view.doing("starting workers, opening the record"),
@@ -130,40 +128,25 @@ def _open_parent(
 
         from fitgap.tracking import setup, sweep_writer
 
-        experiment_id = setup.prepare(plan.uri, tracking.experiment, metrics=plan.config.metrics)
+        experiment_id = setup.prepare(plan.uri, plan.experiment, metrics=plan.config.metrics)
+    earlier = plan.find_runs(statuses=store.ANY_STATUS, tags={SEARCH_TAG: study.name})
     searched = ", ".join(dimension.name for dimension in study.space)
     with sweep_writer.open_sweep(
         plan.config.name or f"search over {searched}",
         uri=plan.uri,
         experiment_id=experiment_id,
-        experiment=tracking.experiment,
+        experiment=plan.experiment,
         tags={SEARCH_TAG: study.name},
-        reopen=_earlier_parent(study, jobs),
+        reopen=next(iter(earlier), None),
     ) as parent:
         yield parent
 
 
-def _earlier_parent(study: SearchStudy, jobs: TrialJobs) -> StoredRun | None:
-    """Return the parent run of an earlier invocation of the same search, or None."""
-    found = store.find_runs(
-        jobs.base.uri,
-        experiment=jobs.base.config.tracking.experiment,
-        statuses=store.ANY_STATUS,
-        tags={SEARCH_TAG: study.name},
-    )
-    return found[0] if found else None
-
-
 def _watch(study: SearchStudy, jobs: TrialJobs, *, parent: str) -> Watch:
     """Return what follows the search's progress; trials that have ended already are counted."""
-    uri, experiment_name = jobs.base.uri, jobs.base.config.tracking.experiment
-    watch = Watch(uri, experiment=experiment_name, parent=parent, total=study.settings.n_trials)
-    runs = store.find_runs(
-        uri,
-        experiment=experiment_name,
-        statuses=store.ANY_STATUS,
-        tags={SWEEP_TAG: parent},
-    )
+    plan, total = jobs.base, study.settings.n_trials
+    watch = Watch(plan.uri, experiment=plan.experiment, parent=parent, total=total)
+    runs = plan.find_runs(statuses=store.ANY_STATUS, tags={SWEEP_TAG: parent})
     watch.answered = max(len(study.trials) - len(done_by(runs)), 0)
     return watch
 

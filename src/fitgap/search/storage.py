@@ -14,7 +14,6 @@ from fitgap.search import study as search_study
 from fitgap.search.settings import SearchSettings
 from fitgap.search.space import Dimension
 from fitgap.search.study import SearchStudy
-from fitgap.training import checkpoints
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,16 +54,16 @@ def path_for(base: Plan, *, settings: SearchSettings, space: Sequence[Dimension]
     space
         The settings that are searched.
     """
-    checkpoint = checkpoints.path_for("", uri=base.uri, experiment=base.config.tracking.experiment)
     decides = {
-        "experiment": [base.uri, base.config.tracking.experiment],
+        "experiment": [base.uri, base.experiment],
         "base": base.identity,
         "space": [repr(dimension) for dimension in space],
         "metrics": [list(settings.metrics), settings.resolved_directions()],
         "sampler": [settings.sampler, settings.seed, settings.startup_trials],
     }
     digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
-    return checkpoint.parent.with_name("searches") / f"{settings.study or digest}.journal"
+    searches = base.checkpoint_path.parent.with_name("searches")
+    return searches / f"{settings.study or digest}.journal"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fitgap.config import project
 from fitgap.errors import RequestError, StoreAwayError
+from fitgap.tag_names import IDENTITY_TAG
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # the dialects MLflow itself takes
 ALLOWED = "sqlite:///path/to/mlflow.db, another database's URI, or http(s)://host:port"
@@ -55,6 +56,11 @@ class StoredRun:
     tags: dict[str, str]
     artifact_uri: str = ""
     end_time: int | None = None
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 over all that decided its bits; empty if it does not say."""
+        return self.tags.get(IDENTITY_TAG, "")
 
     @property
     def ending(self) -> tuple[str, int | None]:

@@ -10,7 +10,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.job import Job
-from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SWEEP_IDENTITY_TAG, SWEEP_TAG
+from fitgap.tag_names import ROLE_TAG, SWEEP_IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery
 
 
@@ -69,9 +69,7 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
     plan = jobs[0].plan
     if resume is None and not plan.config.tracking.reuse:
         return None
-    found = store.find_runs(
-        plan.uri,
-        experiment=plan.config.tracking.experiment,
+    found = plan.find_runs(
         statuses=store.ANY_STATUS,
         tags={ROLE_TAG: "sweep", SWEEP_IDENTITY_TAG: identity_of(jobs)},
     )
@@ -120,19 +118,16 @@ def unfinished(jobs: Sequence[Job], *, resumed: str | None = None) -> list[Job]:
         Run id of the parent that is continued, if any. If ``tracking.reuse`` is false, only the
         finished runs of that sweep count.
     """
-    tracking = jobs[0].plan.config.tracking
-    finished: set[str | None] = set()
-    if tracking.reuse or resumed:
-        of_sweep = {} if tracking.reuse else {SWEEP_TAG: str(resumed)}
-        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment, tags=of_sweep)
-        finished = {run.tags.get(IDENTITY_TAG) for run in runs}
+    plan = jobs[0].plan
+    finished: set[str] = set()
+    if plan.config.tracking.reuse:
+        finished = {run.identity for run in plan.find_runs()}
+    elif resumed:
+        finished = {run.identity for run in plan.find_runs(tags={SWEEP_TAG: resumed})}
     waiting = {job.plan.identity: job for job in jobs if job.plan.identity not in finished}
     return list(waiting.values())
 
 
 def failed_before(jobs: Sequence[Job]) -> set[str]:
     """Return the identities whose runs have failed."""
-    plan = jobs[0].plan
-    experiment_name = plan.config.tracking.experiment
-    runs = store.find_runs(plan.uri, experiment=experiment_name, statuses=("FAILED",))
-    return {run.tags.get(IDENTITY_TAG, "") for run in runs}
+    return {run.identity for run in jobs[0].plan.find_runs(statuses=("FAILED",))}

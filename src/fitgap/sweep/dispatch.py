@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from hydra.core.utils import JobReturn
 
-from fitgap import experiment, store
+from fitgap import experiment
 from fitgap.console import say
-from fitgap.experiment import Plan
 from fitgap.store import StoredRun
 from fitgap.sweep.composition import Overrides
 from fitgap.sweep.job import Job, Outcome, outcome_of
 from fitgap.sweep.workers import WorkerDiedError
-from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, SWEEP_TAG
+from fitgap.tag_names import FAILURE_TAG, SWEEP_TAG
 from fitgap.tracking import delivery, descriptions
 
 if TYPE_CHECKING:
@@ -101,8 +100,7 @@ def _given_up(job: Job, deaths: int, error: Exception) -> Outcome:
 
 
 def _ended_runs(jobs: Sequence[Job]) -> list[StoredRun]:
-    plan = jobs[0].plan
-    return _find(plan, statuses=("FINISHED", "FAILED"))
+    return _find(jobs, statuses=("FINISHED", "FAILED"))
 
 
 def _outcomes_in_store(
@@ -112,12 +110,11 @@ def _outcomes_in_store(
     identities = set(map(_id, jobs))
     outcomes: dict[str, Outcome] = {}
     for run in _ended_runs(jobs):
-        identity = run.tags.get(IDENTITY_TAG, "")
-        if run.ending in but or identity not in identities or identity in outcomes:
+        if run.ending in but or run.identity not in identities - outcomes.keys():
             continue
         failure = run.tags.get(FAILURE_TAG, run.status) if run.status == "FAILED" else None
-        result = experiment.result_of(run)
-        outcomes[identity] = Outcome(run.name, None if failure else result, failure)
+        result = None if failure else experiment.result_of(run)
+        outcomes[run.identity] = Outcome(run.name, result, failure)
     return outcomes
 
 
@@ -125,18 +122,16 @@ def _running(jobs: Sequence[Job], parent: str) -> list[Job]:
     """Return those of a sweep's jobs whose runs say RUNNING."""
     if not jobs:
         return []
-    plan = jobs[0].plan
-    runs = _find(plan, statuses=("RUNNING",), tags={SWEEP_TAG: parent})
-    identities = {run.tags.get(IDENTITY_TAG) for run in runs}
+    runs = _find(jobs, statuses=("RUNNING",), tags={SWEEP_TAG: parent})
+    identities = {run.identity for run in runs}
     return [job for job in jobs if _id(job) in identities]
 
 
 def _find(
-    plan: Plan, *, statuses: Sequence[str], tags: Mapping[str, str] | None = None
+    jobs: Sequence[Job], *, statuses: Sequence[str], tags: Mapping[str, str] | None = None
 ) -> list[StoredRun]:
-    """Find runs, also where the server comes back only after a while."""
-    experiment_name = plan.config.tracking.experiment
+    """Find runs where jobs are recorded, also where the server comes back only after a while."""
+    plan = jobs[0].plan
     return delivery.retry_while_away(
-        lambda: store.find_runs(plan.uri, experiment=experiment_name, statuses=statuses, tags=tags),
-        uri=plan.uri,
+        lambda: plan.find_runs(statuses=statuses, tags=tags), uri=plan.uri
     )

@@ -12,7 +12,7 @@ from fitgap.errors import StoreAwayError
 from fitgap.evaluation.baseline_remarks import remarks
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
-from fitgap.store import StoredRun, artifacts
+from fitgap.store import artifacts
 from fitgap.sweep.plan import redacted
 from fitgap.sweep.status import SHORT_ID
 from fitgap.tag_names import IDENTITY_TAG
@@ -37,14 +37,13 @@ def figures(metrics: Mapping[str, float], primary: str = "accuracy") -> str:
     >>> figures({"train/accuracy": 0.9, "val/accuracy": 0.8, "gap/accuracy": 0.1})
     'train/accuracy 0.9000, val/accuracy 0.8000, gap/accuracy +0.1000'
     """
-    name = primary
-    has_validation = f"val/{name}" in metrics
+    has_validation = f"val/{primary}" in metrics
     found = []
     for part in _PARTS:
-        value = metrics.get(f"{part}/{name}")
+        value = metrics.get(f"{part}/{primary}")
         if value is None or (part == "test_gap" and has_validation):
             continue
-        found.append(f"{part}/{name} {value:{'+' if 'gap' in part else ''}.4f}")
+        found.append(f"{part}/{primary} {value:{'+' if 'gap' in part else ''}.4f}")
     return ", ".join(found)
 
 
@@ -62,7 +61,7 @@ def of_run(result: Result, planned: Plan) -> list[str]:
         f"picture:  {program.name()} plot run {short}{uri}",
         "compare:  a debug run is never compared"
         if planned.config.debug is not None
-        else f"compare:  {program.name()} compare{_of_experiment(planned)}{uri}",
+        else f"compare:  {program.name()} compare{_options(planned)}",
         f"predict:  {program.name()} predict {short} FILE...{uri}",
         f"look:     {program.name()} ui{uri}",
     ]
@@ -71,7 +70,7 @@ def of_run(result: Result, planned: Plan) -> list[str]:
 
 def of_sweep(plan: Plan) -> list[str]:
     """Return the commands that look at what a sweep has found; ``plan`` is of any of its jobs."""
-    options = f"{_of_experiment(plan)}{store.option(plan.uri)}"
+    options = _options(plan)
     return [
         f"compare them: {program.name()} compare{options}",
         f"picture:      {program.name()} plot curves{options} -o curves.svg",
@@ -81,7 +80,7 @@ def of_sweep(plan: Plan) -> list[str]:
 
 def of_race(plan: Plan) -> list[str]:
     """Return the commands that look at a race and its runs; ``plan`` is of any of them."""
-    options = f"{_of_experiment(plan)}{store.option(plan.uri)}"
+    options = _options(plan)
     return [
         f"recorded in {store.redact(plan.uri)}",
         f"compare them: {program.name()} compare{options}",
@@ -89,10 +88,11 @@ def of_race(plan: Plan) -> list[str]:
     ]
 
 
-def _of_experiment(plan: Plan) -> str:
-    """Return what a printed command needs to find the experiment: nothing where it is usual."""
-    name = plan.config.tracking.experiment
-    return "" if name == project.experiment() else f" --experiment {shlex.quote(name)}"
+def _options(plan: Plan) -> str:
+    """Return what a printed command needs to find the experiment: nothing where all is usual."""
+    name = plan.experiment
+    experiment = "" if name == project.experiment() else f" --experiment {shlex.quote(name)}"
+    return experiment + store.option(plan.uri)
 
 
 def resume_command(uri: str, parent: str) -> str:
@@ -103,11 +103,7 @@ def resume_command(uri: str, parent: str) -> str:
 def artifact_folder(planned: Plan, run_id: str) -> Path | None:
     """Return the folder of a run's files if it is on this machine, else None."""
     try:
-        found = store.find_runs(
-            planned.uri,
-            experiment=planned.config.tracking.experiment,
-            tags={IDENTITY_TAG: planned.identity},
-        )
+        found = planned.find_runs(tags={IDENTITY_TAG: planned.identity})
     except StoreAwayError:
         return None  # the run has ended well; what waits for the server was said
     location = next((run.artifact_uri for run in found if run.run_id == run_id), "")
@@ -128,12 +124,7 @@ def on_interruption(say: Callable[[], None]) -> Iterator[None]:
 
 def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
     """Say on stderr what a stopped run has kept, and the command that continues it."""
-    config = planned.config
-    path = checkpoints.path_for(
-        planned.identity, uri=planned.uri, experiment=config.tracking.experiment
-    )
-    done = checkpoints.epochs_done(path)
-    of = config.training.epochs
+    done, of = checkpoints.epochs_done(planned.checkpoint_path), planned.config.training.epochs
     state = (
         f"kept: {done} of {of} epochs; the same command continues from there"
         if done
@@ -159,13 +150,8 @@ def say_sweep_not_begun() -> None:
 def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
     """Say on stderr how much of a stopped sweep is done, and the command that continues it."""
     identities = {plan.identity for plan in plans}
-    uri, experiment = plans[0].uri, plans[0].config.tracking.experiment
-    finished = _finished(identities, store.find_runs(uri, experiment=experiment))
+    finished = identities & {run.identity for run in plans[0].find_runs()}
     warn(
         f"\nkept: {len(finished)} of {len(identities)} runs, and the ended epochs of those in "
-        f"training\ncontinue with:\n  {resume_command(uri, parent)}",
+        f"training\ncontinue with:\n  {resume_command(plans[0].uri, parent)}",
     )
-
-
-def _finished(identities: set[str], runs: Sequence[StoredRun]) -> set[str]:
-    return identities & {run.tags.get(IDENTITY_TAG, "") for run in runs}

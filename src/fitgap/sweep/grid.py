@@ -35,7 +35,7 @@ from fitgap.sweep.job import Job, Outcome
 from fitgap.sweep.plan import PlannedJob, SweepPlan
 from fitgap.sweep.watching import Watch
 from fitgap.sweep.workers import Workers
-from fitgap.tag_names import IDENTITY_TAG, SWEEP_IDENTITY_TAG, SWEEP_TAG
+from fitgap.tag_names import SWEEP_IDENTITY_TAG, SWEEP_TAG
 from fitgap.tracking import delivery, descriptions
 
 if TYPE_CHECKING:
@@ -167,16 +167,14 @@ def _opened(
         with heavy_imports.paused_garbage_collection():
             from fitgap.tracking import run_writer, setup, sweep_writer
 
-        experiment_id = setup.prepare(
-            plan.uri, plan.config.tracking.experiment, metrics=plan.config.metrics
-        )
+        experiment_id = setup.prepare(plan.uri, plan.experiment, metrics=plan.config.metrics)
     given = {job.plan.config.name for job in jobs}
     name = (plan.config.name if len(given) == 1 else None) or _name_of_sweep(grid)
     with sweep_writer.open_sweep(
         name,
         uri=plan.uri,
         experiment_id=experiment_id,
-        experiment=plan.config.tracking.experiment,
+        experiment=plan.experiment,
         tags={**run_writer.user_tags(plan.config), SWEEP_IDENTITY_TAG: identity_of(jobs)},
         reopen=earlier,
     ) as parent:
@@ -200,13 +198,13 @@ def _train(
     children = [
         _child(job, name=_name_of_job(job, jobs, grid), parent=parent.run_id) for job in ordered
     ]
-    plans = [job.plan for job in jobs]
+    plan, identities = jobs[0].plan, {job.plan.identity for job in jobs}
     watch = Watch(
-        plans[0].uri,
-        experiment=plans[0].config.tracking.experiment,
+        plan.uri,
+        experiment=plan.experiment,
         parent=parent.run_id,
-        total=len({one.identity for one in plans}),
-        finished={one.identity for one in plans} - {job.plan.identity for job in waiting},
+        total=len(identities),
+        finished=identities - {job.plan.identity for job in waiting},
     )
     with live_view.show(watch):
         outcomes = dispatch.launch_all(
@@ -220,14 +218,8 @@ def _refuse_if_all_wrong(outcomes: Sequence[Outcome], *, plan: Plan, parent: "Sw
     tried = [outcome for outcome in outcomes if outcome.failure is not None]
     if not tried or not all(one.is_wrong for one in tried) or any(one.result for one in outcomes):
         return
-    begun = store.find_runs(
-        plan.uri,
-        experiment=plan.config.tracking.experiment,
-        statuses=store.ANY_STATUS,
-        tags={SWEEP_TAG: parent.run_id},
-    )
-    if begun:
-        return
+    if plan.find_runs(statuses=store.ANY_STATUS, tags={SWEEP_TAG: parent.run_id}):
+        return  # one had begun
     parent.discard()
     reasons = [str(one.failure).removeprefix("RequestError: ") for one in tried]
     others = len(set(reasons)) - 1
@@ -250,8 +242,7 @@ def _say_failures(
     not_run = sum(outcome.result is None for outcome in outcomes) - len(failures)
     if not_run:
         say(f"{not_run} runs were not started (hydra.sweeper.fail_fast)")
-    resume = endings.resume_command(plan.uri, parent.run_id)
-    say(f"run them again: {resume}")
+    say(f"run them again: {endings.resume_command(plan.uri, parent.run_id)}")
     parent.fail(reason)
     return True
 
@@ -279,20 +270,18 @@ def describe(
     parent
         Run id of the parent, whose own runs are not reused; None before there is one.
     """
-    tracking = jobs[0].plan.config.tracking
-    reused: dict[str, str] = {}
-    if tracking.reuse:
-        runs = store.find_runs(jobs[0].plan.uri, experiment=tracking.experiment)
-        reused = {
-            run.tags.get(IDENTITY_TAG, ""): run.run_id
-            for run in reversed(runs)  # the newest stays
-            if run.tags.get(SWEEP_TAG) != parent
-        }
+    plan = jobs[0].plan
+    reuse = plan.config.tracking.reuse
+    reused = {
+        run.identity: run.run_id
+        for run in reversed(plan.find_runs() if reuse else [])  # the newest stays
+        if run.tags.get(SWEEP_TAG) != parent
+    }
     return SweepPlan(
         hydra=request.hydra,
         task=request.task,
         workers=workers,
-        reuse=tracking.reuse,
+        reuse=reuse,
         jobs=[
             PlannedJob(
                 name=_name_of_job(job, jobs, grid),
@@ -365,7 +354,7 @@ def _child(job: Job, *, name: str, parent: str) -> Job:
         "++tracking.watched=true",
         # The record by name: a worker on a cluster may have another environment or folder than
         # this process.
-        f"++tracking.experiment={quoted(job.plan.config.tracking.experiment)}",
+        f"++tracking.experiment={quoted(job.plan.experiment)}",
         f"++tracking.uri={quoted(job.plan.uri)}",
         f"name={quoted(name)}",
     ]

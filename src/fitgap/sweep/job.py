@@ -141,6 +141,15 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
     name = f"job {number}"
     planned: Plan | None = None
     started = time.perf_counter()
+
+    def printed(ending: str) -> str:
+        """Print how the job ended, unless the sweep itself shows it; return the line."""
+        if planned is not None and planned.config.tracking.watched:
+            return ""
+        line = f"#{number} {name}: {ending}"
+        say(line)
+        return line
+
     try:
         planned = experiment.plan(settings.from_hydra(composed))
         name = descriptions.run_name(planned.config)
@@ -148,43 +157,25 @@ def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outc
             return Outcome(name, result=None, failure=None)
         result = experiment.run(planned)
     except PrunedError as error:
-        printed = "" if _is_watched(planned) else _say(f"#{number} {name}: {error}")
-        return Outcome(name, result=None, failure=None, printed=printed)
+        return Outcome(name, result=None, failure=None, printed=printed(str(error)))
     except Exception as error:  # one job's failure, of any kind, leaves the others their turn
         # TensorFlow adds the graph, on hundreds of lines; the whole of it is not for a list.
         failure = without_secrets(f"{type(error).__name__}: {first_line(error)}")
-        printed = "" if _is_watched(planned) else _say(f"#{number} {name}: FAILED, {failure}")
+        line = printed(f"FAILED, {failure}")
         if fail_fast and planned is not None and planned.config.tracking.parent:
             from fitgap.tracking import sweep_writer
 
             sweep_writer.stop_sweep(planned.uri, planned.config.tracking.parent)
         is_wrong = isinstance(error, RequestError) and not isinstance(error, StoreAwayError)
-        outcome = Outcome(name, result=None, failure=failure, printed=printed, is_wrong=is_wrong)
+        outcome = Outcome(name, result=None, failure=failure, printed=line, is_wrong=is_wrong)
         raise JobFailedError(outcome) from error
     seconds = time.perf_counter() - started
-    printed = ""
-    if not _is_watched(planned):
-        figures = endings.figures(result.metrics, next(iter(planned.config.metrics)))
-        printed = _say(f"#{number} {name}: {figures}, {seconds:.1f} s")
-    return Outcome(name, result=result, failure=None, printed=printed)
-
-
-def _is_watched(planned: Plan | None) -> bool:
-    return planned is not None and planned.config.tracking.watched
-
-
-def _say(line: str) -> str:
-    say(line)
-    return line
+    figures = endings.figures(result.metrics, next(iter(planned.config.metrics)))
+    line = printed(f"{figures}, {seconds:.1f} s")
+    return Outcome(name, result=result, failure=None, printed=line)
 
 
 def _is_stopped(planned: Plan) -> bool:
     """Tell whether another job of the sweep failed since it was started."""
-    tracking = planned.config.tracking
-    stopped = store.find_runs(
-        planned.uri,
-        experiment=tracking.experiment,
-        statuses=("RUNNING",),
-        tags={STOPPED_TAG: "true"},
-    )
-    return tracking.parent in {run.run_id for run in stopped}
+    stopped = planned.find_runs(statuses=("RUNNING",), tags={STOPPED_TAG: "true"})
+    return planned.config.tracking.parent in {run.run_id for run in stopped}

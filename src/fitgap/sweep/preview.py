@@ -13,13 +13,7 @@ from fitgap.sweep.composition import Overrides
 from fitgap.sweep.grid import Request, describe
 from fitgap.sweep.job import Job
 from fitgap.sweep.progress import duration, status_of, typical_seconds
-from fitgap.sweep.status import (
-    SHORT_ID,
-    State,
-    Sweep,
-    runs_by_identity,
-    state_of,
-)
+from fitgap.sweep.status import SHORT_ID, State, Sweep, runs_by_identity, state_of
 from fitgap.training import checkpoints
 
 
@@ -42,21 +36,16 @@ def preview(grid: Sequence[Overrides], settings: Iterable[Config], *, workers: i
     """
     jobs = checked(grid, settings)
     plan = jobs[0].plan
-    tracking = plan.config.tracking
     parent = earlier_parent(jobs, resume=None)
     described = describe(jobs, grid, workers=workers, request=Request(), parent=None)
-    by_identity = runs_by_identity(plan.uri, tracking.experiment)
+    by_identity = runs_by_identity(plan.uri, plan.experiment)
     by_job = {job.plan.identity: job for job in jobs}
     waiting: list[Job] = []
-    say(
-        f"{len(described.jobs)} runs in experiment {tracking.experiment} "
-        f"of {store.redact(plan.uri)}"
-    )
+    say(f"{len(described.jobs)} runs in experiment {plan.experiment} of {store.redact(plan.uri)}")
     for planned in described.jobs:
         job = by_job[planned.identity]
-        state, run = state_of(
-            by_identity.get(planned.identity, ()), sweep=None, reuse=tracking.reuse
-        )
+        runs = by_identity.get(planned.identity, ())
+        state, run = state_of(runs, sweep=None, reuse=described.reuse)
         if state is not State.FINISHED:
             waiting.append(job)
         say(f"  {planned.name}: {_expectation(job, state, run)}")
@@ -77,10 +66,7 @@ def _expectation(job: Job, state: State, run: StoredRun | None) -> str:
         return f"finished, run {name}"
     if state is State.RUNNING:
         return f"running, run {name}"
-    tracking = job.plan.config.tracking
-    done = checkpoints.epochs_done(
-        checkpoints.path_for(job.plan.identity, uri=job.plan.uri, experiment=tracking.experiment)
-    )
+    done = checkpoints.epochs_done(job.plan.checkpoint_path)
     start = f"after epoch {done} of {job.plan.config.training.epochs}" if done else "from the start"
     why = "failed" if state is State.FAILED else "was interrupted"
     return f"to train, run {name} {why}: continues {start}"

@@ -30,18 +30,16 @@ SILENT_SECONDS = 300.0
 def show_status(uri: str, sweep: Sweep) -> None:
     """Print the state of a sweep, and how to continue it."""
     parent = sweep.parent
+    head = f"{parent.name}: {status_of(sweep)}\n  run {parent.run_id} in experiment "
+    head += sweep.experiment
     if (trials := number_of_trials(uri, sweep)) is not None:
-        say(f"{parent.name}: {status_of(sweep)}")
-        say(f"  run {parent.run_id} in experiment {sweep.experiment}")
-        say(f"  {_counted_trials(uri, sweep, trials)}")
+        say(f"{head}\n  {_counted_trials(uri, sweep, trials)}")
         if not sweep.is_running and parent.status != "FINISHED":
             say("to continue, give the search's command again")
         return
     plan = read_plan(uri, sweep)
     jobs = job_states(uri, sweep, plan)
-    say(f"{parent.name}: {status_of(sweep)}")
-    say(f"  run {parent.run_id} in experiment {sweep.experiment}")
-    say(f"  {len(jobs)} runs: {_counted(jobs)}")
+    say(f"{head}\n  {len(jobs)} runs: {_counted(jobs)}")
     details = _details(uri, jobs)
     for job in jobs:
         if job.state is not State.FINISHED:
@@ -106,18 +104,17 @@ def _details(uri: str, jobs: Sequence[JobState]) -> dict[str, str]:
         for job in jobs
         if job.run is not None and job.state is State.FAILED
     }
-    open_runs = [job.run for job in jobs if job.state in (State.RUNNING, State.INTERRUPTED)]
+    is_open = (State.RUNNING, State.INTERRUPTED)
+    open_runs = [job.run for job in jobs if job.run is not None and job.state in is_open]
     histories = store.metric_histories(
-        uri, run_ids=[run.run_id for run in open_runs if run], keys=["learning_rate"]
+        uri, run_ids=[run.run_id for run in open_runs], keys=["learning_rate"]
     )
-    seen = _last_seen(uri, [run for run in open_runs if run])
+    seen = _last_seen(uri, open_runs)
     for run in open_runs:
-        if run is None:
-            continue
         done = len(histories[run.run_id].get("learning_rate", ()))
         details[run.run_id] = f"epoch {done} of {run.params.get('training.epochs', '?')} recorded"
-        host, silent = run.tags.get(processes.HOST_TAG), time.time() - seen[run.run_id]
-        if run.status == "RUNNING" and host not in (None, processes.this_process()["fitgap.host"]):
+        silent = time.time() - seen[run.run_id]
+        if run.status == "RUNNING" and (host := _other_host(run)):
             details[run.run_id] += f", on {host}"
             if silent > SILENT_SECONDS:
                 details[run.run_id] += f", no sign of life for {silent / 60:.0f} minutes"
@@ -139,13 +136,19 @@ def _last_seen(uri: str, runs: Sequence[StoredRun]) -> dict[str, float]:
 
 def _silent_host(uri: str, sweep: Sweep, jobs: Sequence[JobState]) -> str | None:
     """Return the host of a sweep of which nothing has been heard for long, if it is another."""
-    host = sweep.parent.tags.get(processes.HOST_TAG)
-    if host is None or host == processes.this_process()[processes.HOST_TAG]:
+    host = _other_host(sweep.parent)
+    if host is None:
         return None
     runs = [job.run for job in jobs if job.run is not None]
     newest = max(_last_seen(uri, [sweep.parent, *runs]).values())
     ends = [run.end_time / 1000 for run in runs if run.end_time]
     return host if time.time() - max([newest, *ends]) > SILENT_SECONDS else None
+
+
+def _other_host(run: StoredRun) -> str | None:
+    """Return the host of a run's process; None if it is this one, or unknown."""
+    host = run.tags.get(processes.HOST_TAG)
+    return None if host == processes.this_process()[processes.HOST_TAG] else host
 
 
 def _time_left(jobs: Sequence[JobState], *, workers: int) -> str:

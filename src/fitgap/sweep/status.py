@@ -10,7 +10,7 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.plan import SweepPlan
-from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SEARCH_TAG, SWEEP_TAG
+from fitgap.tag_names import ROLE_TAG, SEARCH_TAG, SWEEP_TAG
 
 SEARCH_FILE = "search.json"
 SHORT_ID = 8  # characters of a run id that are shown; more than that also name it
@@ -179,7 +179,7 @@ def runs_by_identity(uri: str, experiment: str) -> dict[str, list[StoredRun]]:
     """Return an experiment's runs of every status by their identity, the newest first."""
     runs: dict[str, list[StoredRun]] = {}
     for run in store.find_runs(uri, experiment=experiment, statuses=store.ANY_STATUS):
-        runs.setdefault(run.tags.get(IDENTITY_TAG, ""), []).append(run)
+        runs.setdefault(run.identity, []).append(run)
     return runs
 
 

@@ -14,7 +14,6 @@ from fitgap.store.recorded_metrics import known_metric, primary_metric
 from fitgap.sweep import endings
 from fitgap.tag_names import (
     FAILURE_TAG,
-    IDENTITY_TAG,
     PRUNED_TAG,
     ROLE_TAG,
     SWEEP_TAG,
@@ -151,9 +150,7 @@ class Watch:
 
     def _training(self, run: StoredRun) -> Training:
         epochs = whole_number(run.params.get("training.epochs")) or 0
-        path = checkpoints.path_for(
-            run.tags.get(IDENTITY_TAG, ""), uri=self._uri, experiment=self._experiment
-        )
+        path = checkpoints.path_for(run.identity, uri=self._uri, experiment=self._experiment)
         if (last := checkpoints.last_epoch(path)) is not None:
             number, train, val = last
             return Training(_name(run), number, epochs, _figures(run, train=train, val=val))
@@ -165,7 +162,7 @@ class Watch:
 def done_by(runs: Sequence[StoredRun]) -> set[str]:
     """Return the identities of runs that are done: finished, or stopped by their search."""
     return {
-        run.tags.get(IDENTITY_TAG, "")
+        run.identity
         for run in runs
         if run.status == "FINISHED" or (run.end_time is not None and PRUNED_TAG in run.tags)
     }
