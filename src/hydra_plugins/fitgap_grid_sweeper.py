@@ -95,20 +95,28 @@ class FitgapSweeper(BasicSweeper):
         from fitgap.sweep import composition
 
         assert self.config is not None
-        assert self.hydra_context is not None
-        master, loader = self.config, self.hydra_context.config_loader
-        parser = OverridesParser.create(config_loader=loader)
-        self._leave_out_remedies(parser.parse_overrides([*self._parse_config(), *arguments]))
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        master = self.config
+        self._leave_out_remedies(self.parsed(arguments))
+        overrides = self.parsed(arguments)
         composition.refuse_empty(overrides)
         (grid,) = self.split_arguments(overrides, max_batch_size=None)
         given = OmegaConf.to_container(master.hydra.overrides.hydra, resolve=False)
         self._of_hydra = cast("list[str]", given)
         separate_folders(master)
-        settings = composition.configs(
-            grid, lambda job: loader.load_sweep_config(master, job), in_processes=in_processes
-        )
+        settings = composition.configs(grid, self.compose, in_processes=in_processes)
         return grid, composition.numbered(settings, master)
+
+    def parsed(self, arguments: list[str]) -> "list[Override]":
+        """Return the overrides that ``params`` and the arguments make together."""
+        assert self.hydra_context is not None
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        return parser.parse_overrides([*self._parse_config(), *arguments])
+
+    def compose(self, overrides: list[str]) -> DictConfig:
+        """Have Hydra compose the configuration of a job."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        return self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
 
     def _leave_out_remedies(self, overrides: "list[Override]") -> None:
         """Take what does not fit the data, the task or the network from a preset's remedies."""
@@ -120,11 +128,7 @@ class FitgapSweeper(BasicSweeper):
         from fitgap.console import say
         from fitgap.sweep import fitting_remedies
 
-        assert self.config is not None
-        assert self.hydra_context is not None
-        composed = self.hydra_context.config_loader.load_sweep_config(
-            self.config, [_first(one) for one in overrides if one is not remedies[0]]
-        )
+        composed = self.compose([_first(one) for one in overrides if one is not remedies[0]])
         planned = experiment.plan(settings.from_hydra(composed))
         fits = []
         for remedy in remedies[0].sweep_string_iterator():

@@ -132,9 +132,7 @@ class SubmititLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Prepare what a job calls in its own process."""
-        from hydra_plugins.hydra_submitit_launcher import (
-            submitit_launcher,
-        )
+        from hydra_plugins.hydra_submitit_launcher import submitit_launcher
 
         self._job = submitit_launcher.BaseSubmititLauncher()
         self._job.setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -188,9 +186,7 @@ class SubmititLauncher(Launcher):
 
     def _executor(self, parameters: dict[str, Any], **limits: Any) -> Any:
         import submitit
-        from hydra_plugins.hydra_submitit_launcher import (
-            config,
-        )
+        from hydra_plugins.hydra_submitit_launcher import config
 
         # A job's file there has its settings as they are, with passwords.
         Path(self._folder).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from fitgap.search.settings import SearchSettings
 from hydra_plugins import fitgap_grid_sweeper
@@ -26,10 +25,8 @@ class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
         from fitgap.sweep import workers
 
         assert self.config is not None
-        assert self.hydra_context is not None
         assert self.launcher is not None
-        master, loader, launcher = self.config, self.hydra_context.config_loader, self.launcher
-        parser = OverridesParser.create(config_loader=loader)
+        master, launcher = self.config, self.launcher
         lists = ("metrics", "directions")
         settings: dict[str, Any] = {
             key: list(value) if key in lists and value is not None else value
@@ -38,14 +35,11 @@ class OptunaSweeper(fitgap_grid_sweeper.FitgapSweeper):
         given = list(master.hydra.overrides.hydra)
         fitgap_grid_sweeper.separate_folders(master)
         return optimize.run(
-            parser.parse_overrides([*self._parse_config(), *arguments]),
+            self.parsed(arguments),
             settings=SearchSettings(**settings),
-            compose=lambda job: loader.load_sweep_config(master, job),
+            compose=self.compose,
             workers=workers.Workers(launcher, workers.jobs_at_once(master.hydra.launcher)),
-            command=[
-                *(word for word in given if not word.startswith("hydra.mode=")),
-                *arguments,
-            ],
+            command=[word for word in given if not word.startswith("hydra.mode=")] + arguments,
         )
 
 

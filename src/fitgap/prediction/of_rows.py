@@ -1,6 +1,6 @@
 """What a run's network predicts for a person's rows: of a table, texts or an array."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from fitgap.prediction.predictions import Predictions, outputs_of
 from fitgap.store.recorded import RecordedRun
 
 if TYPE_CHECKING:
+    import keras
     import pandas as pd
 
 TABLES = (".csv", ".tsv", ".gz", ".parquet", ".pq")
@@ -48,8 +49,7 @@ def predict_rows(run: RecordedRun, path: Path, *, trusted: Collection[str] = ())
         frame, notes = texts.read_rows(path, settings, usual=run.format)
     else:
         raise RequestError(f"run {run.run_id} was not trained on a table, but {path} is one")
-    sources = [f"row {row}" for row in range(1, len(frame) + 1)]
-    return replace(_predict_frame(run, frame, sources, str(path), trusted), notes=notes)
+    return replace(_predict_frame(run, frame, _rows(frame), str(path), trusted), notes=notes)
 
 
 def predict_texts(
@@ -92,20 +92,19 @@ def _predict_frame(
     called: str,
     trusted: Collection[str],
 ) -> Predictions:
-    task = task_of(run.config).name
     model = load_model(run, trusted=trusted)
     try:
-        outputs = outputs_of(model, frame, task=task)
+        return _predict(run, model, frame, sources)
     except RequestError as error:
         raise RequestError(f"{called}: {error}") from error
-    return Predictions(
-        sources=sources,
-        images=None,
-        labels=None,
-        outputs=outputs,
-        class_names=run.class_names,
-        task=task,
-    )
+
+
+def _predict(
+    run: RecordedRun, model: "keras.Model", x: Any, sources: Sequence[str | Path]
+) -> Predictions:
+    task = task_of(run.config).name
+    outputs = outputs_of(model, x, task=task)
+    return Predictions(sources, None, None, outputs, run.class_names, task)
 
 
 def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()) -> Predictions:
@@ -133,16 +132,11 @@ def predict_array(run: RecordedRun, path: Path, *, trusted: Collection[str] = ()
     if rows.named_inputs(model):
         raise RequestError(f"run {run.run_id} was trained on a table: give a file with its rows")
     takes = np.dtype(model.inputs[0].dtype)
-    task = task_of(run.config).name
-    outputs = outputs_of(model, _as_type(x, takes, path=path), task=task)
-    return Predictions(
-        sources=[f"row {row}" for row in range(1, len(x) + 1)],
-        images=None,
-        labels=None,
-        outputs=outputs,
-        class_names=run.class_names,
-        task=task,
-    )
+    return _predict(run, model, _as_type(x, takes, path=path), _rows(x))
+
+
+def _rows(x: Sized) -> list[str]:
+    return [f"row {number}" for number in range(1, len(x) + 1)]
 
 
 def _read_array(path: Path) -> NDArray[Any]:

@@ -11,6 +11,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -35,35 +36,18 @@ RUNS_PER_QUERY = 500  # a statement takes a limited number of values; the least 
 LOCK_SECONDS = 30.0  # another process may be writing a run's metrics
 SQLITE_HEADER = b"SQLite format 3\x00"
 
-_EXPERIMENTS = sa.table(
-    "experiments", sa.column("experiment_id"), sa.column("name"), sa.column("lifecycle_stage")
-)
-_RUNS = sa.table(
-    "runs",
-    *(
-        sa.column(name)
-        for name in (
-            "run_uuid",
-            "name",
-            "status",
-            "start_time",
-            "end_time",
-            "experiment_id",
-            "lifecycle_stage",
-            "artifact_uri",
-        )
-    ),
-)
-_PARAMS = sa.table("params", sa.column("run_uuid"), sa.column("key"), sa.column("value"))
-_TAGS = sa.table("tags", sa.column("run_uuid"), sa.column("key"), sa.column("value"))
-_METRICS = sa.table(
-    "latest_metrics",
-    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan", "timestamp")),
-)
-_HISTORY = sa.table(
-    "metrics",
-    *(sa.column(name) for name in ("run_uuid", "key", "value", "is_nan", "step", "timestamp")),
-)
+
+def _table(name: str, columns: str) -> sa.TableClause:
+    return sa.table(name, *map(sa.column, columns.split()))
+
+
+_HEAD = ("run_uuid", "name", "status", "start_time", "end_time", "artifact_uri")
+_EXPERIMENTS = _table("experiments", "experiment_id name lifecycle_stage")
+_RUNS = _table("runs", f"{' '.join(_HEAD)} experiment_id lifecycle_stage")
+_PARAMS = _table("params", "run_uuid key value")
+_TAGS = _table("tags", "run_uuid key value")
+_METRICS = _table("latest_metrics", "run_uuid key value is_nan timestamp")
+_HISTORY = _table("metrics", "run_uuid key value is_nan step timestamp")
 
 
 def check(uri: str) -> None:
@@ -101,10 +85,9 @@ def metric_histories(uri: str, *, run_ids: Sequence[str], keys: Sequence[str]) -
         if connection is None:
             return histories
         for start in range(0, len(run_ids), RUNS_PER_QUERY):
+            columns = ("run_uuid", "key", "step", "value", "is_nan")
             statement = (
-                sa.select(
-                    *(_HISTORY.c[name] for name in ("run_uuid", "key", "step", "value", "is_nan"))
-                )
+                sa.select(*(_HISTORY.c[name] for name in columns))
                 .where(
                     _HISTORY.c.run_uuid.in_(run_ids[start : start + RUNS_PER_QUERY]),
                     _HISTORY.c.key.in_(keys),
@@ -206,10 +189,10 @@ def _read(
     for key, value in tags.items():
         tagged = sa.select(_TAGS.c.run_uuid).where(_TAGS.c.key == key, _TAGS.c.value == value)
         conditions.append(_RUNS.c.run_uuid.in_(tagged))
-    names = ("run_uuid", "name", "status", "start_time", "end_time", "artifact_uri")
-    columns = [_RUNS.c[name] for name in names]
     heads = connection.execute(
-        sa.select(*columns).where(*conditions).order_by(_RUNS.c.start_time.desc(), _RUNS.c.run_uuid)
+        sa.select(*(_RUNS.c[name] for name in _HEAD))
+        .where(*conditions)
+        .order_by(_RUNS.c.start_time.desc(), _RUNS.c.run_uuid)
     ).all()
     if not heads:
         return []
@@ -235,20 +218,16 @@ def _fill(runs: Mapping[str, StoredRun], connection: Connection, *, chosen: sa.S
     """Give the runs their settings, tags and metrics."""
     shared = _Shared()
     # A run that ends between two of the queries has rows, but no head: it is not part of this.
-    for table, texts in (
-        (_PARAMS, {run_id: run.params for run_id, run in runs.items()}),
-        (_TAGS, {run_id: run.tags for run_id, run in runs.items()}),
-    ):
+    for table, of_run in ((_PARAMS, attrgetter("params")), (_TAGS, attrgetter("tags"))):
         for run_id, keys, values in _texts(connection, table, chosen=chosen):
-            if run_id in texts:
+            if run_id in runs:
                 shown = (map(shared.__getitem__, some) for some in (keys, values))
-                texts[run_id].update(zip(*shown, strict=True))
-    numbers = {run_id: run.metrics for run_id, run in runs.items()}
+                of_run(runs[run_id]).update(zip(*shown, strict=True))
     wanted = (_METRICS.c[name] for name in ("run_uuid", "key", "value", "is_nan"))
     statement = sa.select(*wanted).where(_METRICS.c.run_uuid.in_(chosen))
     for run_id, key, value, is_nan in _rows(connection, statement):
-        if run_id in numbers:
-            numbers[run_id][shared[key]] = math.nan if is_nan else number_of(value)
+        if run_id in runs:
+            runs[run_id].metrics[shared[key]] = math.nan if is_nan else number_of(value)
 
 
 def _texts(

@@ -101,7 +101,11 @@ def known_metric(name: str, runs: Iterable[StoredRun] = ()) -> KnownMetric:
                 return known
     if name == PRIMARY:
         return KnownMetric(name, 1, bounds=(0.0, 1.0), is_share=True)
-    return KnownMetric(name, -1 if _HIGHER.isdisjoint(re.split(r"[/_.\s]+", name)) else 1)
+    return KnownMetric(name, 1 if _has_word_of(_HIGHER, name) else -1)
+
+
+def _has_word_of(words: frozenset[str], name: str) -> bool:
+    return not words.isdisjoint(re.split(r"[/_.\s]+", name))
 
 
 def higher_is_better(metric: str, runs: Iterable[StoredRun] = ()) -> bool:
@@ -123,7 +127,7 @@ def higher_is_better(metric: str, runs: Iterable[StoredRun] = ()) -> bool:
     if group in ("gap", "test_gap") or quantity == "loss":
         return False
     known = known_metric(quantity, runs)
-    return known.direction > 0 or not _HIGHER.isdisjoint(re.split(r"[/_.\s]+", group))
+    return known.direction > 0 or _has_word_of(_HIGHER, group)
 
 
 def direction_is_known(metric: str, runs: Iterable[StoredRun]) -> bool:
@@ -141,7 +145,7 @@ def direction_is_known(metric: str, runs: Iterable[StoredRun]) -> bool:
     >>> direction_is_known("val/loss", []), direction_is_known("val/novelty", [])
     (True, False)
     """
-    if not (_HIGHER | _LOWER).isdisjoint(re.split(r"[/_.\s]+", metric)):
+    if _has_word_of(_HIGHER | _LOWER, metric):
         return True
     name = metric.rpartition("/")[2]
     return any(known.name == name for run in runs for known in metrics_of(run))

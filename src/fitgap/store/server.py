@@ -41,7 +41,7 @@ def check(uri: str) -> None:
     address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1"
 
     def ask() -> None:
-        bare = _without_credentials(address)
+        bare = re.sub(r"://[^/]*@", "://", address)  # urllib takes user:password@host for a host
         with urllib.request.urlopen(bare, timeout=ANSWER_SECONDS) as got:  # noqa: S310 (http only)
             answer = json.loads(got.read(1_000_000))
             if not isinstance(answer, dict):
@@ -67,11 +67,6 @@ def check(uri: str) -> None:
         raise StoreAwayError(f"{what} does not answer: {error}") from error
     except (ValueError, OSError, http.client.HTTPException) as error:
         raise RequestError(f"{what} does not answer as an MLflow server: {error}") from error
-
-
-def _without_credentials(address: str) -> str:
-    # urllib takes user:password@host for a host name.
-    return re.sub(r"://[^/]*@", "://", address)
 
 
 def set_up_client() -> None:

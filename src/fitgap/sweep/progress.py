@@ -30,16 +30,16 @@ SILENT_SECONDS = 300.0
 def show_status(uri: str, sweep: Sweep) -> None:
     """Print the state of a sweep, and how to continue it."""
     parent = sweep.parent
-    head = f"{parent.name}: {status_of(sweep)}\n  run {parent.run_id} in experiment "
-    head += sweep.experiment
     if (trials := number_of_trials(uri, sweep)) is not None:
-        say(f"{head}\n  {_counted_trials(uri, sweep, trials)}")
+        _say_head(sweep)
+        say(f"  {_counted_trials(uri, sweep, trials)}")
         if not sweep.is_running and parent.status != "FINISHED":
             say("to continue, give the search's command again")
         return
     plan = read_plan(uri, sweep)
     jobs = job_states(uri, sweep, plan)
-    say(f"{head}\n  {len(jobs)} runs: {_counted(jobs)}")
+    _say_head(sweep)
+    say(f"  {len(jobs)} runs: {_counted(jobs)}")
     details = _details(uri, jobs)
     for job in jobs:
         if job.state is not State.FINISHED:
@@ -52,6 +52,11 @@ def show_status(uri: str, sweep: Sweep) -> None:
             say(f"if {host} is gone: {resume_command(uri, parent.run_id)} --assume-dead {host}")
     elif left or parent.status != "FINISHED":
         say(f"to continue: {resume_command(uri, parent.run_id)}")
+
+
+def _say_head(sweep: Sweep) -> None:
+    say(f"{sweep.parent.name}: {status_of(sweep)}")
+    say(f"  run {sweep.parent.run_id} in experiment {sweep.experiment}")
 
 
 def show_all(uri: str, *, experiment: str | None = None) -> None:

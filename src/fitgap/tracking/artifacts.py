@@ -114,14 +114,15 @@ def _curves(epochs: Sequence[Epoch]) -> dict[str, dict[int, float]]:
 
 def _write_history(path: Path, fitted: Fitted, config: Config) -> None:
     rows = [
-        {"epoch": epoch.number}
-        | run_metrics.of_epoch(epoch, config)
-        | {"fit_seconds": epoch.fit_seconds}
+        {
+            "epoch": epoch.number,
+            **run_metrics.of_epoch(epoch, config),
+            "fit_seconds": epoch.fit_seconds,
+        }
         for epoch in fitted.epochs
     ]
+    columns = dict.fromkeys(key for row in rows for key in row)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            file, fieldnames=list(dict.fromkeys(key for row in rows for key in row))
-        )
+        writer = csv.DictWriter(file, list(columns))
         writer.writeheader()
         writer.writerows(rows)

@@ -82,6 +82,11 @@ class Delivery:
         elif not self._attempt(operation):
             self._keep(self._outbox, operation)
 
+    def end(self, status: str) -> None:
+        """Send the end of the run, and try once more to deliver what waits."""
+        self.send(Operation("end", {"status": status, "time": int(time.time() * 1000)}))
+        self.close()
+
     def close(self) -> None:
         """Try once more to deliver what waits, and say so if it must wait longer."""
         if self._outbox is None or not self._outbox.lock.is_locked:
@@ -312,7 +317,7 @@ def _log_model(
     if model is None:
         model = client.create_logged_model(
             experiment_id,
-            name=content.get("name", "model"),
+            name="model",
             source_run_id=run_id,
             tags=content.get("tags"),
             params=content.get("params"),

@@ -232,8 +232,7 @@ class RunRecord(Observer):
         self.flush()
         if reason is not None:
             self.set_tags({FAILURE_TAG: reason})
-        self._delivery.send(Operation("end", {"status": status, "time": int(time.time() * 1000)}))
-        self._delivery.close()
+        self._delivery.end(status)
 
 
 @contextmanager

@@ -67,8 +67,7 @@ class SweepRecord:
 
     def end(self, status: str) -> None:
         """Close the run."""
-        self._delivery.send(Operation("end", {"status": status, "time": int(time.time() * 1000)}))
-        self._delivery.close()
+        self._delivery.end(status)
 
 
 @contextmanager
@@ -78,7 +77,7 @@ def open_sweep(
     uri: str,
     experiment_id: str,
     experiment: str,
-    tags: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] = {},
     reopen: StoredRun | None = None,
 ) -> Iterator[SweepRecord]:
     """Create the parent run of a sweep, or open it again; end it when the block is left.
@@ -95,12 +94,7 @@ def open_sweep(
         The parent of an earlier invocation that ended before the sweep did.
     """
     client = delivery.client_for(uri)
-    tags = {
-        **(tags or {}),
-        ROLE_TAG: "sweep",
-        **provenance.tags(),
-        **processes.this_process(),
-    }
+    tags = {**tags, ROLE_TAG: "sweep", **provenance.tags(), **processes.this_process()}
     with disk_full.named_when_full(project.record_folder(uri)), sigterm_raises():
         if reopen is None:
             run_id = delivery.create_run(

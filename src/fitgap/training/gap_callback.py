@@ -11,17 +11,9 @@ from fitgap.training import quick_data, quick_fit
 
 # Words in the names of Keras's metrics of which less is better; it has no other mark of them.
 _LOWER_IS_BETTER = (
-    "loss",
-    "error",
-    "crossentropy",
-    "divergence",
-    "hinge",
-    "poisson",
-    "false_positives",
-    "false_negatives",
-    "logcosh",
-    "log_cosh",
-)
+    "loss", "error", "crossentropy", "divergence", "hinge", "poisson", "false_positives",
+    "false_negatives", "logcosh", "log_cosh",
+)  # fmt: skip
 _SHORT = {"mae", "mse", "mape", "msle", "rmse", "kld", "bce"}
 
 

@@ -167,30 +167,20 @@ def figures(metrics: Mapping[str, float]) -> str:
     >>> figures({"val/loss": 0.5, "val/accuracy": 0.75, "gap/loss": 0.25, "gap/accuracy": 0.125})
     'val loss 0.5000 acc 0.7500  gap +0.1250'
     """
-    parts = {
-        part: {
-            name.partition("/")[2]: value for name, value in metrics.items() if _is_of(name, part)
-        }
-        for part in ("val", "train", "running", "gap")
-    }
-    part = next(name for name in ("val", "train", "running") if parts[name])
-    text = f"{part} {_loss_and_primary(parts[part])}"
-    if part == "val" and parts["gap"]:
-        text += f"  gap {parts['gap'][_primary(parts['gap'])]:+.4f}"
+    parts: dict[str, dict[str, float]] = {}
+    for key, value in metrics.items():
+        part, _, name = key.partition("/")
+        parts.setdefault(part, {})[name] = value
+    part = next(name for name in ("val", "train", "running") if name in parts)
+    scores = parts[part]
+    text = f"{part} loss {scores['loss']:.4f}"
+    if (name := _primary(scores)) != "loss":
+        text += f" {'acc' if name == 'accuracy' else name} {scores[name]:.4f}"
+    if part == "val" and (gaps := parts.get("gap")):
+        text += f"  gap {gaps[_primary(gaps)]:+.4f}"
     return text
-
-
-def _is_of(name: str, part: str) -> bool:
-    return name.startswith(f"{part}/")
 
 
 def _primary(scores: Mapping[str, float]) -> str:
     """Return the metric that is shown besides the loss; the loss if there is none."""
     return next((name for name in scores if name != "loss"), "loss")
-
-
-def _loss_and_primary(scores: Mapping[str, float]) -> str:
-    name = _primary(scores)
-    shown = {"accuracy": "acc"}.get(name, name)
-    other = "" if name == "loss" else f" {shown} {scores[name]:.4f}"
-    return f"loss {scores['loss']:.4f}{other}"

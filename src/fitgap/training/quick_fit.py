@@ -184,8 +184,7 @@ def evaluate(model: keras.Model, x: Any, y: Any, *, batch_size: int) -> dict[str
         Rows of one step.
     """
     if _why_not(model, {}, of_arrays=(x, y)):
-        found = model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True)
-        return dict(found)
+        return dict(model.evaluate(x, y, batch_size=batch_size, verbose=0, return_dict=True))
     data = quick_data.tensors((x, y, None))
     program = quick_program.program_of(model, batch_size=batch_size, evaluation_size=batch_size)
     model.reset_metrics()
@@ -217,10 +216,10 @@ def refused_if_unfit(what: str) -> Iterator[None]:
 
 def _check(arguments: Mapping[str, Any]) -> None:
     """Raise `RequestError` if an argument has no meaning, which Keras may not notice."""
-    for name, least in (("epochs", 1), ("batch_size", 1), ("validation_batch_size", 1)):
+    for name in ("epochs", "batch_size", "validation_batch_size"):
         value = arguments[name]
-        if value is not None and (not isinstance(value, int | np.integer) or value < least):
-            raise RequestError(f"{name} must be a whole number from {least} on, got {value!r}")
+        if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+            raise RequestError(f"{name} must be a whole number from 1 on, got {value!r}")
     class_weight, validation = arguments["class_weight"], arguments["validation_data"]
     if class_weight is not None and not isinstance(class_weight, Mapping):
         raise RequestError(
@@ -237,8 +236,7 @@ def _why_not(
     model: keras.Model, arguments: Mapping[str, Any], *, of_arrays: tuple[Any, ...]
 ) -> str:
     """Say in a few words why a model cannot be trained by compiled epochs; nothing if it can."""
-    reasons = chain(_hindrances(model), _refused(arguments), _unfit(of_arrays))
-    return next(reasons, "")
+    return next(chain(_hindrances(model), _refused(arguments), _unfit(of_arrays)), "")
 
 
 def _hindrances(model: keras.Model) -> Iterator[str]:
