@@ -12,12 +12,7 @@ from fitgap.evaluation.scores import Partition
 
 
 def baseline(
-    train: Partition,
-    unseen: Partition,
-    *,
-    metrics: Sequence[Metric],
-    task: str,
-    num_outputs: int,
+    train: Partition, unseen: Partition, *, metrics: Sequence[Metric], task: str, num_outputs: int
 ) -> dict[str, float]:
     """Return what the same prediction for every sample scores on unseen data.
 

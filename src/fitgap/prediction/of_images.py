@@ -84,11 +84,7 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def read_images(
-    files: Sequence[Path],
-    *,
-    shape: tuple[int, ...],
-    invert: bool = False,
-    bits: int | None = None,
+    files: Sequence[Path], *, shape: tuple[int, ...], invert: bool = False, bits: int | None = None
 ) -> Images:
     """Read image files as a network takes them; see `fitgap.data.images`.
 

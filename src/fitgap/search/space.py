@@ -58,11 +58,7 @@ class Dimension:
 
     def distribution(self) -> "BaseDistribution":
         """Return Optuna's object for it."""
-        from optuna.distributions import (
-            CategoricalDistribution,
-            FloatDistribution,
-            IntDistribution,
-        )
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.low is None or self.high is None:
             return CategoricalDistribution(self.options)

@@ -20,15 +20,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 
 from fitgap.errors import RequestError, first_line
 from fitgap.store import moved_database
-from fitgap.store.base import (
-    ALLOWED,
-    Histories,
-    StoredRun,
-    in_time,
-    kind_of,
-    number_of,
-    redact,
-)
+from fitgap.store.base import ALLOWED, Histories, StoredRun, in_time, kind_of, number_of, redact
 from fitgap.trust.text import plain
 
 PAGE = 10_000  # rows per fetch
@@ -137,9 +129,7 @@ def _engine(uri: str) -> sa.Engine:
         if kind_of(uri) == "sqlite":
             path = _path_of(uri)
             return sa.create_engine(
-                URL.create("sqlite"),
-                creator=lambda: open_read_only(path),
-                poolclass=sa.NullPool,
+                URL.create("sqlite"), creator=lambda: open_read_only(path), poolclass=sa.NullPool
             )
         return sa.create_engine(make_url(uri), poolclass=sa.NullPool)
     except ModuleNotFoundError as error:

@@ -176,9 +176,7 @@ def model_file(run: RecordedRun) -> Iterator[Path]:
             location = client.get_logged_model(run.model_id).artifact_location
             # One file: beside it may lie what MLflow's own loader unpickles.
             path = download_artifacts(
-                artifact_uri=f"{location}/data/model.keras",
-                dst_path=folder,
-                tracking_uri=run.uri,
+                artifact_uri=f"{location}/data/model.keras", dst_path=folder, tracking_uri=run.uri
             )
         except (MlflowException, OSError) as error:
             raise _unreadable(run.run_id, error) from error

@@ -70,8 +70,7 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
     if resume is None and not plan.config.tracking.reuse:
         return None
     found = plan.find_runs(
-        statuses=store.ANY_STATUS,
-        tags={ROLE_TAG: "sweep", SWEEP_IDENTITY_TAG: identity_of(jobs)},
+        statuses=store.ANY_STATUS, tags={ROLE_TAG: "sweep", SWEEP_IDENTITY_TAG: identity_of(jobs)}
     )
     if resume is None:
         return found[0] if found else None

@@ -153,5 +153,5 @@ def say_sweep_stopped(plans: Sequence[Plan], *, parent: str) -> None:
     finished = identities & {run.identity for run in plans[0].find_runs()}
     warn(
         f"\nkept: {len(finished)} of {len(identities)} runs, and the ended epochs of those in "
-        f"training\ncontinue with:\n  {resume_command(plans[0].uri, parent)}",
+        f"training\ncontinue with:\n  {resume_command(plans[0].uri, parent)}"
     )

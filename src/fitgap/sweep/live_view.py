@@ -183,11 +183,7 @@ def follow(uri: str, sweep: Sweep) -> None:
             if state.state is State.FINISHED
         ]
     watch = Watch(
-        uri,
-        experiment=sweep.experiment,
-        parent=sweep.parent.run_id,
-        total=total,
-        finished=finished,
+        uri, experiment=sweep.experiment, parent=sweep.parent.run_id, total=total, finished=finished
     )
     # A sweep that was resumed has run since then, and not since its record was opened.
     started = processes.started(sweep.parent.tags) or sweep.parent.start_time / 1000

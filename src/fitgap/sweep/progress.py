@@ -131,9 +131,7 @@ def _last_seen(uri: str, runs: Sequence[StoredRun]) -> dict[str, float]:
     times = store.last_metric_times(uri, run_ids=[run.run_id for run in runs], key="learning_rate")
     return {
         run.run_id: max(
-            processes.started(run.tags),
-            run.start_time / 1000,
-            times.get(run.run_id, 0) / 1000,
+            processes.started(run.tags), run.start_time / 1000, times.get(run.run_id, 0) / 1000
         )
         for run in runs
     }

@@ -87,13 +87,7 @@ def resume_arguments(
         else override
         for override in plan.task
     ]
-    return [
-        "-m",
-        *recorded,
-        *task,
-        *overrides,
-        f"hydra.sweeper.resume={sweep.parent.run_id}",
-    ]
+    return ["-m", *recorded, *task, *overrides, f"hydra.sweeper.resume={sweep.parent.run_id}"]
 
 
 def _need_no_secret(overrides: Sequence[str], *, what: str) -> None:

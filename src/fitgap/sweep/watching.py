@@ -12,13 +12,7 @@ from fitgap.evaluation.scores import Scores, gap
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import known_metric, primary_metric
 from fitgap.sweep import endings
-from fitgap.tag_names import (
-    FAILURE_TAG,
-    PRUNED_TAG,
-    ROLE_TAG,
-    SWEEP_TAG,
-    UNDEFINED_TAG,
-)
+from fitgap.tag_names import FAILURE_TAG, PRUNED_TAG, ROLE_TAG, SWEEP_TAG, UNDEFINED_TAG
 from fitgap.training import checkpoints
 from fitgap.trust.text import whole_number
 
@@ -102,13 +96,7 @@ class Watch:
     """
 
     def __init__(
-        self,
-        uri: str,
-        *,
-        experiment: str,
-        parent: str,
-        total: int,
-        finished: Collection[str] = (),
+        self, uri: str, *, experiment: str, parent: str, total: int, finished: Collection[str] = ()
     ) -> None:
         self.answered = 0
         self._uri, self._experiment, self._parent = uri, experiment, parent

@@ -49,13 +49,7 @@ Tls = tuple[Path, Path]  # the files of a certificate and of its private key, bo
 
 
 def serve(
-    folder: Path,
-    *,
-    host: str,
-    port: int,
-    workers: int,
-    auth: bool = False,
-    tls: Tls | None = None,
+    folder: Path, *, host: str, port: int, workers: int, auth: bool = False, tls: Tls | None = None
 ) -> None:
     """Run both servers until Ctrl-C, SIGTERM or the end of one of them.
 

@@ -53,11 +53,7 @@ class Results:
 
 
 def write(
-    record: RunRecord,
-    results: Results,
-    *,
-    code: Mapping[str, str],
-    findings: Future[DataFindings],
+    record: RunRecord, results: Results, *, code: Mapping[str, str], findings: Future[DataFindings]
 ) -> None:
     """Write all results of a training into its record.
 

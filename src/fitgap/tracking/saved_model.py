@@ -29,12 +29,7 @@ ROWS_MODULE = "fitgap_rows"  # in the code of a model that takes rows: a copy of
 
 
 def save(
-    folder: Path,
-    model: "keras.Model",
-    *,
-    example: "Example",
-    output: str,
-    code: Mapping[str, str],
+    folder: Path, model: "keras.Model", *, example: "Example", output: str, code: Mapping[str, str]
 ) -> Path:
     """Save a network, and return its folder.
 

@@ -11,10 +11,7 @@ BALANCED = "balanced"
 
 
 def sample_weights(
-    setting: str | Mapping[str, float] | None,
-    y: NDArray[np.int64],
-    *,
-    class_names: Sequence[str],
+    setting: str | Mapping[str, float] | None, y: NDArray[np.int64], *, class_names: Sequence[str]
 ) -> NDArray[np.float32] | None:
     """Return the weight of each training sample.
 
