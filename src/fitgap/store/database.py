@@ -208,11 +208,11 @@ def _fill(runs: Mapping[str, StoredRun], connection: Connection, *, chosen: sa.S
     """Give the runs their settings, tags and metrics."""
     shared = _Shared()
     # A run that ends between two of the queries has rows, but no head: it is not part of this.
-    for table, of_run in ((_PARAMS, attrgetter("params")), (_TAGS, attrgetter("tags"))):
+    for table, texts_of in ((_PARAMS, attrgetter("params")), (_TAGS, attrgetter("tags"))):
         for run_id, keys, values in _texts(connection, table, chosen=chosen):
             if run_id in runs:
                 shown = (map(shared.__getitem__, some) for some in (keys, values))
-                of_run(runs[run_id]).update(zip(*shown, strict=True))
+                texts_of(runs[run_id]).update(zip(*shown, strict=True))
     wanted = (_METRICS.c[name] for name in ("run_uuid", "key", "value", "is_nan"))
     statement = sa.select(*wanted).where(_METRICS.c.run_uuid.in_(chosen))
     for run_id, key, value, is_nan in _rows(connection, statement):

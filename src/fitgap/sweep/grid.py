@@ -222,11 +222,9 @@ def _refuse_if_all_wrong(outcomes: Sequence[Outcome], *, plan: Plan, parent: "Sw
         return  # one had begun
     parent.discard()
     reasons = [str(one.failure).removeprefix("RequestError: ") for one in tried]
-    others = len(set(reasons)) - 1
-    raise RequestError(
-        f"{reasons[0]}"
-        + (f" (the first of {others + 1} reasons why no run began)" if others else "")
-    )
+    several = len(set(reasons))
+    of_several = f" (the first of {several} reasons why no run began)" if several > 1 else ""
+    raise RequestError(reasons[0] + of_several)
 
 
 def _say_failures(

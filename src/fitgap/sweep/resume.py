@@ -12,6 +12,9 @@ from fitgap.sweep.status import Sweep
 from fitgap.trust import overrides as trust
 from fitgap.trust.text import HIDDEN
 
+_NOT_RESUMED = ("hydra.mode=", "hydra.sweeper.resume=", "hydra.sweeper.dry_run=")
+_OF_LAUNCHER = ("hydra/launcher=", "hydra.launcher.")
+
 
 def assume_dead(uri: str, sweep: Sweep, *, host: str) -> None:
     """End runs of a sweep's experiment that say RUNNING on a host that a person knows to be gone.
@@ -73,9 +76,12 @@ def resume_arguments(
                 "resume takes only settings of Hydra, such as hydra.launcher.n_jobs=4, "
                 f"got {override!r}\nOther runs are another sweep: {program.name()} train -m ..."
             )
-    recorded = [o for o in plan.hydra if not o.lstrip("+").startswith(_NOT_RESUMED)]
     replaced = {_key(override) for override in overrides}
-    recorded = [o for o in recorded if _key(o) not in replaced]
+    recorded = [
+        o
+        for o in plan.hydra
+        if not o.lstrip("+").startswith(_NOT_RESUMED) and _key(o) not in replaced
+    ]
     what = f"{sweep_plan.FILE_NAME} of sweep {sweep.parent.run_id}"
     trust.check([*recorded, *plan.task], what=what, modules=modules)
     _need_no_secret([*recorded, *plan.task], what=what)
@@ -102,7 +108,3 @@ def _need_no_secret(overrides: Sequence[str], *, what: str) -> None:
 
 def _key(override: str) -> str:
     return override.partition("=")[0].lstrip("+")
-
-
-_NOT_RESUMED = ("hydra.mode=", "hydra.sweeper.resume=", "hydra.sweeper.dry_run=")
-_OF_LAUNCHER = ("hydra/launcher=", "hydra.launcher.")

@@ -164,15 +164,12 @@ def job_states(uri: str, sweep: Sweep, plan: SweepPlan) -> list[JobState]:
         Its jobs, from `read_plan`.
     """
     by_identity = runs_by_identity(uri, sweep.experiment)
-    return [
-        JobState(
-            job.name,
-            *state_of(
-                by_identity.get(job.identity, ()), sweep=sweep.parent.run_id, reuse=plan.reuse
-            ),
-        )
-        for job in plan.jobs
-    ]
+    states = []
+    for job in plan.jobs:
+        runs = by_identity.get(job.identity, ())
+        state, run = state_of(runs, sweep=sweep.parent.run_id, reuse=plan.reuse)
+        states.append(JobState(job.name, state, run))
+    return states
 
 
 def runs_by_identity(uri: str, experiment: str) -> dict[str, list[StoredRun]]:

@@ -12,10 +12,10 @@ from fitgap import store
 from fitgap.config.schema import Config
 from fitgap.config.settings import to_plain
 from fitgap.data.datasets import Dataset
-from fitgap.evaluation.scores import Partition
 from fitgap.store import predictions
 from fitgap.tracking import run_metrics
 from fitgap.training import progress
+from fitgap.training.data import Data
 from fitgap.training.engines.choice import Engine
 from fitgap.training.loop import Epoch, Fitted
 from fitgap.trust.text import scrub
@@ -29,8 +29,7 @@ def write(
     config: Config,
     fitted: Fitted,
     engine: Engine,
-    dataset: Dataset,
-    val: Partition | None,
+    data: Data,
     outputs: NDArray[np.float32],
 ) -> None:
     """Write settings, history, predictions and the network's summary into a folder.
@@ -45,11 +44,11 @@ def write(
         ``history.csv`` with a line per epoch.
     engine
         Its model: ``model_summary.txt``.
-    dataset, outputs
-        Of the test samples, and what the network says of them: ``predictions.npz``.
-    val
-        The validation partition, of which ``predictions.npz`` says what was right.
+    data, outputs
+        What was trained on, and what the network says of the test samples: ``predictions.npz``,
+        which also says what of the validation partition was right.
     """
+    dataset, val = data.dataset, data.partitions.val
     _write_config(folder / "config.yaml", config)
     _write_history(folder / "history.csv", fitted, config)
     if dataset.task == "classes":
@@ -57,8 +56,7 @@ def write(
         predictions.save(folder, true=dataset.y_test, probabilities=outputs, validation_right=right)
     else:
         predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs)
-    title = config.architecture.get("title") or config.architecture["name"]
-    lines = [title]
+    lines = [config.architecture.get("title") or config.architecture["name"]]
     with progress.nothing_displayed():
         engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
     (folder / "model_summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import IO
 
 from fitgap.console import warn
@@ -128,7 +127,7 @@ def serve(uri: str, *, host: str, port: int, when_ready: Callable[[], None] = la
         "PYTHONWARNINGS": "ignore",  # MLflow's, of what its libraries will remove
     }
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _stop)
+        signal.signal(ending, signal.default_int_handler)
     process = errors = None
     try:
         # What goes wrong is on the other stream; this one has MLflow's remarks on its settings.
@@ -170,10 +169,6 @@ def _wait_until_ready(process: subprocess.Popen[str], *, host: str, port: int) -
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
             return
         time.sleep(0.2)
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_children() -> None:

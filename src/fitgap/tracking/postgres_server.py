@@ -23,7 +23,6 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from fitgap.console import say
@@ -78,7 +77,7 @@ def serve(
     programs = programs_folder()
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with (
             _postgres(folder, programs, connections=_MOST_CONNECTIONS * workers) as (database, uri),
@@ -96,10 +95,6 @@ def serve(
             raise RequestError(f"{name} has ended by itself; see the logs in {folder}")
     except KeyboardInterrupt:
         say("stopped")
-
-
-def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _address(host: str, port: int, tls: Tls | None) -> str:

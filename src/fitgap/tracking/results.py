@@ -83,13 +83,7 @@ def write(
         files.mkdir()
         extras.mkdir()
         artifacts.write(
-            files,
-            config=config,
-            fitted=fitted,
-            engine=engine,
-            dataset=data.dataset,
-            val=data.partitions.val,
-            outputs=outputs,
+            files, config=config, fitted=fitted, engine=engine, data=data, outputs=outputs
         )
         artifacts.write_code(files, code)
         record.log_artifacts(files)

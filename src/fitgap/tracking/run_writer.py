@@ -133,19 +133,18 @@ class RunRecord(Observer):
         What was sent before is not sent again: a metric has one value per step, a parameter
         cannot change.
         """
-        return delivery.retry_while_away(lambda: self._take_over(params), uri=self._uri)
 
-    def _take_over(self, params: Mapping[str, str]) -> Mapping[str, str]:
+        def look() -> Mapping[str, str]:
+            run = self._client.get_run(self.run_id)
+            for key in run.data.metrics:
+                for one in self._client.get_metric_history(self.run_id, key):
+                    self._logged[key, one.step] = (key, one.value, one.timestamp, one.step)
+            for tag in {FAILURE_TAG, PRUNED_TAG} & set(run.data.tags):
+                self._client.delete_tag(self.run_id, tag)
+            return {key: value for key, value in params.items() if key not in run.data.params}
+
         self._goes_on = True
-        run = self._client.get_run(self.run_id)
-        for key in run.data.metrics:
-            history = self._client.get_metric_history(self.run_id, key)
-            self._logged |= {
-                (key, one.step): (key, one.value, one.timestamp, one.step) for one in history
-            }
-        for tag in {FAILURE_TAG, PRUNED_TAG} & set(run.data.tags):
-            self._client.delete_tag(self.run_id, tag)
-        return {key: value for key, value in params.items() if key not in run.data.params}
+        return delivery.retry_while_away(look, uri=self._uri)
 
     def log_artifacts(self, folder: Path) -> None:
         """Add all files of a folder."""
