@@ -24,7 +24,7 @@ DATA = {
     "data.held_out",
     "data.labels",
     "data.parts",
-    "data.targets",
+    "data.target_values",
 }
 FIT = NETWORK | {
     "evaluation.scores",

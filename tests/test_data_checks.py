@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from fitgap.data import before_training, checks, duplicates, report
+from fitgap.data import before_training, data_report, duplicates, findings
 from fitgap.data.datasets import Dataset
 from fitgap.data.splits import Split
 from fitgap.report import data_page
@@ -41,7 +41,7 @@ def copied(*pairs):
 
 
 def test_noise_has_no_duplicates():
-    found = checks.check(dataset(NOISE), SPLIT)
+    found = findings.check(dataset(NOISE), SPLIT)
     assert before_training.find_leakage(dataset(NOISE), SPLIT) == ""
     for matches in (found.exact, found.near):
         assert not any(matches.within.values())
@@ -64,7 +64,7 @@ def test_noise_has_no_duplicates():
     ids=["train", "three", "val", "test", "val in train", "test in train", "test in val", "all"],
 )
 def test_exact_duplicates_are_counted_by_partition(pairs, within, across, conflicting):
-    exact = checks.check(dataset(copied(*pairs)), SPLIT).exact
+    exact = findings.check(dataset(copied(*pairs)), SPLIT).exact
     assert tuple(exact.within.values()) == within
     assert tuple(exact.across.values()) == across
     assert list(exact.across) == ["val in train", "test in train", "test in val"]
@@ -76,7 +76,7 @@ def test_training_images_that_are_left_out_are_of_no_partition():
     # The left out 1 and 3 are like a training, a validation and a test image, and each other.
     made = dataset(copied((1, 0), (3, 0), (8, 3)))
     assert before_training.find_leakage(dataset(copied((3, 1), (5, 1))), part) == ""
-    found = checks.check(made, part)
+    found = findings.check(made, part)
     assert [facts.samples for facts in found.partitions.values()] == [2, 3, 3]
     assert found.exact.across["test in train"] == 1
     assert sum(found.exact.across.values()) == 1
@@ -97,7 +97,7 @@ def test_a_shift_by_some_levels_is_near_up_to_the_limit(levels, is_near):
     # A shift of every pixel by n levels is a root mean square difference of n.
     images = NOISE // 2
     images[8] = images[0] + np.uint8(levels)
-    found = checks.check(dataset(images), SPLIT)
+    found = findings.check(dataset(images), SPLIT)
     assert found.exact.across["test in train"] == 0
     assert found.near.across["test in train"] == is_near
     assert found.near.examples == ([("x_test[1]", "x_train[0]")] if is_near else [])
@@ -120,7 +120,7 @@ def test_thumbnails_are_means_over_cells(shape):
 def test_figures_are_of_each_partition():
     images = copied()
     images[:, 0, :] = 7  # 16 pixels that are the same everywhere
-    found = checks.check(dataset(images), SPLIT)
+    found = findings.check(dataset(images), SPLIT)
     assert found.constant_values == 16
     for name, rows in (("train", [0, 1, 3, 4]), ("val", [2, 5, 6]), ("test", [7, 8, 9])):
         facts, mine = found.partitions[name], images[rows]
@@ -132,17 +132,17 @@ def test_figures_are_of_each_partition():
 
 def test_feature_vectors_have_no_near_duplicates():
     vectors = NOISE.reshape(10, -1).astype(np.float32)
-    found = checks.check(dataset(vectors), SPLIT)
+    found = findings.check(dataset(vectors), SPLIT)
     assert found.near is None
-    assert "Near" not in report.to_markdown(found)
+    assert "Near" not in data_report.to_markdown(found)
 
 
 def test_without_validation_there_is_nothing_to_say_of_it():
     split = Split(train=np.arange(7), val=np.arange(0), digest="none")
-    found = checks.check(dataset(copied((8, 0))), split)
+    found = findings.check(dataset(copied((8, 0))), split)
     assert found.partitions["val"].samples == 0
     assert found.partitions["val"].minimum is None
-    page = report.to_markdown(found)
+    page = data_report.to_markdown(found)
     assert "| val |" not in page
     assert "in val" not in page
     assert "- test also in train: 1\n" in page
@@ -151,33 +151,33 @@ def test_without_validation_there_is_nothing_to_say_of_it():
 
 def test_findings_are_looked_for_once(monkeypatch):
     made = dataset(copied((8, 0)))
-    first = report.findings(made, SPLIT)
-    monkeypatch.setattr(checks, "check", lambda *_: pytest.fail("checked again"))
-    assert report.findings(dataclasses.replace(made), SPLIT) == first
+    first = data_report.find(made, SPLIT)
+    monkeypatch.setattr(findings, "check", lambda *_: pytest.fail("checked again"))
+    assert data_report.find(dataclasses.replace(made), SPLIT) == first
     with pytest.raises(pytest.fail.Exception):
-        report.findings(dataset(NOISE), SPLIT)
+        data_report.find(dataset(NOISE), SPLIT)
 
 
 def test_what_goes_wrong_beside_is_raised_where_the_findings_are_asked_for(monkeypatch):
     def fail(*_):
         raise MemoryError("too large")
 
-    monkeypatch.setattr(report, "findings", fail)
+    monkeypatch.setattr(data_report, "find", fail)
     with pytest.raises(MemoryError, match="too large"):
-        report.find_beside(dataset(NOISE), SPLIT).result()
+        data_report.find_beside(dataset(NOISE), SPLIT).result()
 
 
 def test_a_process_that_ends_does_not_wait_for_findings():
     script = (
-        "import time; from fitgap.data import report; "
-        "report.findings = lambda *_: time.sleep(600); report.find_beside(None, None)"
+        "import time; from fitgap.data import data_report; "
+        "data_report.find = lambda *_: time.sleep(600); data_report.find_beside(None, None)"
     )
     ended = subprocess.run([sys.executable, "-c", script], check=False, timeout=60)
     assert ended.returncode == 0
 
 
 def test_the_page_is_readable_as_markdown():
-    page = report.to_markdown(checks.check(dataset(NOISE), SPLIT))
+    page = data_report.to_markdown(findings.check(dataset(NOISE), SPLIT))
     assert "| train | 4 |" in page
     assert "| 가 | 2 | 2 | 1 |" in page
     assert "| b\\|c | 2 | 1 | 2 |" in page
@@ -187,7 +187,7 @@ def test_the_page_is_readable_as_markdown():
 def test_the_page_shows_the_classes_and_runs_nothing_that_a_name_says():
     hostile = ("<script>alert(1)</script>", "[b](https://h/x)\x9b31m\n# c")
     made = dataclasses.replace(dataset(NOISE), name="a\x1b[2Jb\u202ec", class_names=hostile)
-    html = data_page.to_html(checks.check(made, SPLIT))
+    html = data_page.to_html(findings.check(made, SPLIT))
     assert "<script" not in html
     assert "<a" not in html
     assert "# c</h1>" not in html
@@ -197,7 +197,7 @@ def test_the_page_shows_the_classes_and_runs_nothing_that_a_name_says():
     assert "\x1b" not in html
     assert "\u202e" not in html
     assert html.count("<svg") == 1
-    page = report.to_markdown(checks.check(made, SPLIT))
+    page = data_report.to_markdown(findings.check(made, SPLIT))
     assert "\n# c" not in page
     assert "\n| [b\\](https://h/x)\\\\x9b31m\\\\n# c | " in page
     assert html.index("<svg") < html.index("<h2>Exact duplicates")

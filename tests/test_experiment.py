@@ -19,8 +19,7 @@ from fitgap import experiment, store
 from fitgap.charts import run_curves
 from fitgap.config import project, schema
 from fitgap.config import settings as config
-from fitgap.data import datasets, splits
-from fitgap.data import report as data_report
+from fitgap.data import data_report, datasets, splits
 from fitgap.errors import DivergedError, RequestError
 from fitgap.models import build
 from fitgap.store import predictions
@@ -363,7 +362,7 @@ def test_an_extra_that_fails_is_said_and_takes_nothing_else_away(
     def fail(*_):
         raise ValueError("a fault\nof two lines")
 
-    monkeypatch.setattr(data_report, "findings", fail)
+    monkeypatch.setattr(data_report, "find", fail)
     monkeypatch.setattr(run_curves, "draw", fail)
     result = run(*SMALL)
     (stored,) = runs_in(tracking_uri, ("FINISHED",))

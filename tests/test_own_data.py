@@ -18,7 +18,7 @@ from fitgap.config.schema import (
     SplitConfig,
     TableConfig,
 )
-from fitgap.data import checks, datasets, disk_arrays, splits
+from fitgap.data import datasets, disk_arrays, findings, splits
 from fitgap.data.held_out import hold_out
 from fitgap.data.parts import NumberedPart
 from fitgap.errors import RequestError
@@ -491,7 +491,7 @@ def test_what_stays_on_disk_is_what_memory_would_hold(tmp_path, kind):
         np.testing.assert_array_equal(disk[1:2], memory[1:2])
         np.testing.assert_array_equal(np.asarray(disk), memory)
     split = splits.split(in_memory.y_train, SplitConfig("holdout", 0.2, 0), num_classes=2)
-    assert checks.check(on_disk, split) == checks.check(in_memory, split)
+    assert findings.check(on_disk, split) == findings.check(in_memory, split)
 
 
 def test_not_finite_features_are_found_while_they_are_unpacked(tmp_path):

@@ -15,7 +15,7 @@ from fitgap.config.model_checks import check_values
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded, to_plain
 from fitgap.console import say
-from fitgap.data import report as data_report
+from fitgap.data import data_report
 from fitgap.errors import DivergedError, RequestError
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of

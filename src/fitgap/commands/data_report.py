@@ -17,8 +17,7 @@ from fitgap.console import say
 def check_data(composed: DictConfig, *, output: Path | None) -> None:
     """Check the data that the settings name, print what was found, and write it as a page."""
     from fitgap.config import settings as config
-    from fitgap.data import datasets, preprocessing, splits
-    from fitgap.data import report as data_report
+    from fitgap.data import data_report, datasets, preprocessing, splits
     from fitgap.data.image_folder import UnreadableImagesError
 
     try:
@@ -27,7 +26,7 @@ def check_data(composed: DictConfig, *, output: Path | None) -> None:
         dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
         split = splits.split_dataset(dataset, settings.split)
         dataset, _ = preprocessing.encoded(dataset, split)
-        found = data_report.findings(dataset, split)
+        found = data_report.find(dataset, split)
         sys.stdout.write(data_report.to_markdown(found))
         if output is not None:
             from fitgap.report import data_page

@@ -22,7 +22,7 @@ from fitgap.config.schema import (
     OwnConfig,
     SplitConfig,
 )
-from fitgap.data import disk_arrays, parts, published, readers, targets, texts
+from fitgap.data import disk_arrays, parts, published, readers, target_values, texts
 from fitgap.data.disk_arrays import blocks
 from fitgap.data.parts import (
     PLAIN,
@@ -249,7 +249,7 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
         config, memory_limit=memory_limit, key=key, columns=columns
     )
     try:
-        train, test, class_names, task = targets.read(
+        train, test, class_names, task = target_values.prepare(
             found.train,
             found.test,
             task=config.task,

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from fitgap.charts import marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.themes import PAGE
-from fitgap.data import report as data_report
-from fitgap.data.checks import DataFindings
+from fitgap.data import data_report
+from fitgap.data.findings import DataFindings
 from fitgap.report import page_style
 from fitgap.report.page_pictures import inline
 from fitgap.trust.text import plain

@@ -13,8 +13,8 @@ from pathlib import Path
 from fitgap.config.schema import Config
 from fitgap.config.tasks import task_of
 from fitgap.console import say
-from fitgap.data import report as data_report
-from fitgap.data.checks import DataFindings
+from fitgap.data import data_report
+from fitgap.data.findings import DataFindings
 from fitgap.evaluation.scores import Scores
 from fitgap.models import row_layers
 from fitgap.tag_names import UNDEFINED_TAG

@@ -16,16 +16,16 @@ from typing import Any
 
 from fitgap import locks
 from fitgap.config import project, state_files
-from fitgap.data import before_training, checks, duplicates
-from fitgap.data.checks import DataFindings, PartitionFacts
+from fitgap.data import before_training, duplicates, findings
 from fitgap.data.datasets import Dataset
 from fitgap.data.duplicates import NEAR_RULE, Matches
+from fitgap.data.findings import DataFindings, PartitionFacts
 from fitgap.data.splits import Split
 from fitgap.errors import RequestError
 from fitgap.trust.text import markdown, plain
 
 
-def findings(dataset: Dataset, split: Split) -> DataFindings:
+def find(dataset: Dataset, split: Split) -> DataFindings:
     """Return what the checks of a dataset find; later calls read the stored result of the first.
 
     Parameters
@@ -36,7 +36,8 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
         Of its training part.
     """
     source = b"".join(
-        Path(str(module.__file__)).read_bytes() for module in (before_training, checks, duplicates)
+        Path(str(module.__file__)).read_bytes()
+        for module in (before_training, duplicates, findings)
     )
     # Names and notes stand in the findings, and no digest of the arrays covers them.
     named = json.dumps(
@@ -48,7 +49,7 @@ def findings(dataset: Dataset, split: Split) -> DataFindings:
         # A sweep's workers ask for the same at once: one looks, the others wait for what it finds.
         with contextlib.suppress(RequestError):  # where nothing can be kept, each run looks
             stack.enter_context(locks.held(path.with_suffix(".lock")))
-        return _remembered(path) or _kept(path, checks.check(dataset, split))
+        return _remembered(path) or _kept(path, findings.check(dataset, split))
 
 
 def _remembered(path: Path) -> DataFindings | None:
@@ -83,7 +84,7 @@ def find_beside(dataset: Dataset, split: Split) -> Future[DataFindings]:
 
     def look() -> None:
         try:
-            found.set_result(findings(dataset, split))
+            found.set_result(find(dataset, split))
         except BaseException as error:  # raised where the findings are asked for
             found.set_exception(error)
 

@@ -18,7 +18,7 @@ from fitgap.errors import RequestError
 Targets = NDArray[np.generic]
 
 
-def read(
+def prepare(
     train: Part,
     test: Part | None,
     *,
