@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fitgap.config.schema import SplitConfig
 from fitgap.data.datasets import Dataset
-from fitgap.data.splits import split
+from fitgap.data.splits import split_dataset
 from fitgap.evaluation.scores import (
     EVALUATION_BATCH,
     Partition,
@@ -108,7 +108,7 @@ def make_dataset(num_classes, *, n_train=1100, n_test=70):
 def test_partitions_hold_the_images_of_the_split():
     dataset = make_dataset(3)
     config = SplitConfig("holdout", validation_fraction=0.2, seed=1)
-    indices = split(dataset.y_train, config, num_classes=3)
+    indices = split_dataset(dataset, config)
     parts = partition(dataset, indices)
     np.testing.assert_array_equal(parts.train.x, dataset.x_train[indices.train])
     np.testing.assert_array_equal(parts.val.x, dataset.x_train[indices.val])
@@ -119,7 +119,7 @@ def test_partitions_hold_the_images_of_the_split():
 
 def test_without_validation_there_is_no_such_partition():
     dataset = make_dataset(3)
-    parts = partition(dataset, split(dataset.y_train, SplitConfig("none"), num_classes=3))
+    parts = partition(dataset, split_dataset(dataset, SplitConfig("none")))
     assert parts.val is None
     assert len(parts.train) == 1100
 

@@ -490,7 +490,7 @@ def test_what_stays_on_disk_is_what_memory_would_hold(tmp_path, kind):
         np.testing.assert_array_equal(disk[[1, 0]], memory[[1, 0]])
         np.testing.assert_array_equal(disk[1:2], memory[1:2])
         np.testing.assert_array_equal(np.asarray(disk), memory)
-    split = splits.split(in_memory.y_train, SplitConfig("holdout", 0.2, 0), num_classes=2)
+    split = splits.split_dataset(in_memory, SplitConfig("holdout", 0.2, 0))
     assert findings.check(on_disk, split) == findings.check(in_memory, split)
 
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from sklearn.model_selection import KFold, train_test_split
 
 from fitgap.config.schema import SplitConfig
+from fitgap.data.datasets import Dataset
 from fitgap.data.held_out import hold_out
 from fitgap.data.parts import NumberedPart
-from fitgap.data.splits import split, stratifies
+from fitgap.data.splits import split_dataset, stratifies
 from fitgap.errors import RequestError
 
 NONE = SplitConfig("none")
@@ -24,6 +25,18 @@ def holdout(fraction=0.2, *, seed=42, stratify=False, train_fraction=1.0):
 
 def kfold(fold, *, folds=5, seed=42, stratify=None, group=None):
     return SplitConfig("kfold", None, seed, stratify, folds=folds, fold=fold, group=group)
+
+
+def dataset_of(labels, *, num_classes=1, class_names=(), **facts):
+    empty = np.zeros(0, np.int64)
+    names = tuple(class_names) or tuple(map(str, range(num_classes)))
+    facts = {"is_own": True} | facts
+    return Dataset("npz", labels, labels, empty, empty, names, source="", digest="", **facts)
+
+
+def split(labels, config, *, groups=None, order=None, **facts):
+    dataset = dataset_of(labels, train_groups=groups, train_order=order, **facts)
+    return split_dataset(dataset, config)
 
 
 def one_class(n):
@@ -260,7 +273,7 @@ def test_folds_that_leave_a_class_out_are_refused():
     ids=["few", "published", "many and even", "uneven", "a class of one", "quantities"],
 )
 def test_own_data_of_few_or_uneven_classes_are_stratified(labels, is_own, expected):
-    assert stratifies(labels, holdout(stratify=None), is_own=is_own) is expected
+    assert stratifies(dataset_of(labels, is_own=is_own), holdout(stratify=None)) is expected
 
 
 # Groups, time, a validation part of the data's own.

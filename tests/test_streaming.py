@@ -98,7 +98,7 @@ def test_an_engine_in_memory_takes_what_is_on_disk_when_asked_to(compose, own_fi
 def test_features_are_normalised_by_the_training_partition(compose, own_file):
     config = compose("dataset=npz", f"dataset.path={own_file}")
     dataset = datasets.load(config.dataset)
-    split = splits.split(dataset.y_train, config.split, num_classes=3)
+    split = splits.split_dataset(dataset, config.split)
     scaling = feature_scaling(scores.partition(dataset, split).train.x)
     if dataset.value_type == "uint8":
         assert scaling is None

@@ -152,7 +152,7 @@ def data_facts(config: Config) -> DataFacts:
         class_names=tuple(dataset.class_names),
         leakage=before_training.find_leakage(dataset, split),
         other_scale=before_training.find_other_scale(dataset, split) if dataset.is_own else "",
-        stratified=splits.stratifies(dataset.y_train, config.split, is_own=dataset.is_own),
+        stratified=splits.stratifies(dataset, config.split),
         notes=(
             *dataset.notes,
             *preprocessing.unseen_categories(dataset, split),

@@ -4,7 +4,6 @@ The split has its own seed: two runs with different ``seed`` still see the same 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,46 +38,13 @@ class Split:
 
 
 def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
-    """Divide a dataset's training part into a training and a validation partition; see `split`.
+    """Divide a dataset's training part into a training and a validation partition.
 
     Parameters
     ----------
     dataset
-        As read; its test part stays as it is.
-    config
-        ``split`` of the experiment.
-    """
-    return split(
-        dataset.y_train,
-        config,
-        num_classes=dataset.num_classes,
-        class_names=dataset.class_names,
-        is_val=dataset.is_val,
-        groups=dataset.train_groups,
-        test_groups=dataset.test_groups,
-        order=dataset.train_order,
-        is_own=dataset.is_own,
-    )
-
-
-def split(
-    labels: Labels,
-    config: SplitConfig,
-    *,
-    num_classes: int,
-    class_names: Sequence[str] = (),
-    is_val: NDArray[np.bool_] | None = None,
-    groups: RawLabels | None = None,
-    test_groups: RawLabels | None = None,
-    order: RawLabels | None = None,
-    is_own: bool = True,
-) -> Split:
-    """Divide the training part.
-
-    Parameters
-    ----------
-    labels
-        int64 of shape (n,), the class numbers of the training part; or quantities.
+        As read: its labels, its groups and times, and the validation part that the data may bring.
+        Its test part stays as it is.
     config
         ``holdout`` is `sklearn.model_selection.train_test_split` with ``test_size`` =
         ``validation_fraction`` and ``random_state`` = ``seed``; ``kfold`` is fold number ``fold``
@@ -88,18 +54,6 @@ def split(
         ``seed``: each smaller fraction is a part of every larger one, and ``val`` is the same for
         all. Under ``stratify`` each part has the classes in the same proportions. Under ``group``
         no group is in two partitions, under ``order`` the newest are the validation partition.
-    num_classes
-        How many classes there are; each must occur in the training partition.
-    class_names
-        For messages; empty: their numbers.
-    is_val
-        bool of shape (n,): what the data bring as validation part.
-    groups, order
-        Of shape (n,): the columns ``split.group`` and ``split.order``.
-    test_groups
-        The groups of the test part.
-    is_own
-        Whether these are the user's own data; published ones are stratified on request only.
 
     Returns
     -------
@@ -111,18 +65,10 @@ def split(
         If a partition would be empty, a class cannot be stratified, a class is missing from
         the training partition or from a fold, or a group is in two partitions.
     """
-    stratified = stratifies(labels, config, is_own=is_own)
-    class_names = class_names or [str(number) for number in range(num_classes)]
+    labels = dataset.y_train
+    stratified = stratifies(dataset, config)
     try:
-        train, val = _divided(
-            labels,
-            config,
-            class_names=class_names,
-            stratified=stratified,
-            is_val=is_val,
-            groups=groups,
-            order=order,
-        )
+        everything_to_train_on, val = _divided(dataset, config, stratified=stratified)
     except RequestError:
         raise  # it says itself what is wrong
     except ValueError as error:
@@ -130,20 +76,15 @@ def split(
             f"split.validation_fraction={config.validation_fraction} cannot divide "
             f"{len(labels)} samples: {error}"
         ) from error
-    everything_to_train_on = train
+    train = everything_to_train_on
     if config.train_fraction < 1:
         train = _nested_subset(train, labels, config, stratified=stratified)
     if labels.ndim == 1 and labels.dtype.kind == "i":
         _refuse_missing_classes(
-            labels,
-            config,
-            class_names=class_names,
-            everything_to_train_on=everything_to_train_on,
-            train=train,
-            val=val,
+            dataset, config, everything_to_train_on=everything_to_train_on, train=train, val=val
         )
-    if groups is not None:
-        _refuse_torn_groups(config, groups, train=train, val=val, test_groups=test_groups)
+    if dataset.train_groups is not None:
+        _refuse_torn_groups(dataset, config, dataset.train_groups, train=train, val=val)
     return Split(train=train, val=val, digest=digest_arrays(train, val))
 
 
@@ -152,25 +93,28 @@ def split(
 _FEW_IMAGES, _EVEN_RATIO = 10_000, 2
 
 
-def stratifies(labels: Labels, config: SplitConfig, *, is_own: bool = True) -> bool:
+def stratifies(dataset: Dataset, config: SplitConfig) -> bool:
     """Tell whether a split keeps the proportions of the classes.
 
     Parameters
     ----------
-    labels
-        Of the training part.
+    dataset
+        As read.
     config
         ``stratify`` answers, unless it is null. Then classes are stratified in folds and in data
         of one's own, where they are few (below 10,000 images) or uneven (the most frequent class
         is more than twice as frequent as the rarest) and each has the images for it.
-    is_own
-        See `split`.
     """
+    labels = dataset.y_train
     if config.stratify is not None:
         return config.stratify
     if config.name not in ("holdout", "kfold") or config.order is not None:
         return False
-    if labels.ndim != 1 or labels.dtype.kind != "i" or (config.name == "holdout" and not is_own):
+    if (
+        labels.ndim != 1
+        or labels.dtype.kind != "i"
+        or (config.name == "holdout" and not dataset.is_own)
+    ):
         return False
     counts = np.unique(labels, return_counts=True)[1]
     if config.name == "holdout":
@@ -181,16 +125,9 @@ def stratifies(labels: Labels, config: SplitConfig, *, is_own: bool = True) -> b
     return len(labels) < _FEW_IMAGES or bool(counts.max() > _EVEN_RATIO * counts.min())
 
 
-def _divided(
-    labels: Labels,
-    config: SplitConfig,
-    *,
-    class_names: Sequence[str],
-    stratified: bool,
-    is_val: NDArray[np.bool_] | None,
-    groups: RawLabels | None,
-    order: RawLabels | None,
-) -> tuple[Indices, Indices]:
+def _divided(dataset: Dataset, config: SplitConfig, *, stratified: bool) -> tuple[Indices, Indices]:
+    labels, is_val = dataset.y_train, dataset.is_val
+    groups, order = dataset.train_groups, dataset.train_order
     everything = np.arange(len(labels))
     if is_val is not None and config.name in ("holdout", "none"):
         raise RequestError(
@@ -208,7 +145,7 @@ def _divided(
             )
         return np.flatnonzero(~is_val), np.flatnonzero(is_val)
     if config.name == "kfold":
-        return _fold(labels, config, groups, class_names=class_names, stratified=stratified)
+        return _fold(dataset, config, stratified=stratified)
     if order is not None:
         assert config.validation_fraction is not None  # checked with the settings
         val = newest(order, fraction=config.validation_fraction)
@@ -219,18 +156,12 @@ def _divided(
     return _holdout(labels, config, stratified=stratified)
 
 
-def _fold(
-    labels: Labels,
-    config: SplitConfig,
-    groups: RawLabels | None,
-    *,
-    class_names: Sequence[str],
-    stratified: bool,
-) -> tuple[Indices, Indices]:
+def _fold(dataset: Dataset, config: SplitConfig, *, stratified: bool) -> tuple[Indices, Indices]:
     from sklearn import model_selection
 
     assert config.folds is not None  # checked with the settings
     assert config.fold is not None
+    labels, groups = dataset.y_train, dataset.train_groups
     units = "groups" if groups is not None else "samples"
     count = len(labels if groups is None else np.unique(groups))
     if count < config.folds:
@@ -250,7 +181,7 @@ def _fold(
             fewer = f"at most {fewest} folds or " if fewest > 1 else ""
             raise RequestError(
                 f"split.folds={config.folds} would leave a class out of a fold: class "
-                f"{class_names[classes[counts.argmin()]]} has {fewest} "
+                f"{dataset.class_names[classes[counts.argmin()]]} has {fewest} "
                 f"sample{'s' if fewest > 1 else ''}; take {fewer}more samples of it"
             )
     kind = getattr(model_selection, names[stratified, groups is not None])
@@ -260,14 +191,14 @@ def _fold(
 
 
 def _refuse_missing_classes(
-    labels: Labels,
+    dataset: Dataset,
     config: SplitConfig,
     *,
-    class_names: Sequence[str],
     everything_to_train_on: Indices,
     train: Indices,
     val: Indices,
 ) -> None:
+    labels, class_names = dataset.y_train, dataset.class_names
     missing = np.setdiff1d(np.arange(len(class_names)), labels[train])
     if config.name == "kfold":
         missing_in_fold = np.setdiff1d(np.arange(len(class_names)), labels[val])
@@ -301,14 +232,9 @@ def _refuse_missing_classes(
 
 
 def _refuse_torn_groups(
-    config: SplitConfig,
-    groups: RawLabels,
-    *,
-    train: Indices,
-    val: Indices,
-    test_groups: RawLabels | None,
+    dataset: Dataset, config: SplitConfig, groups: RawLabels, *, train: Indices, val: Indices
 ) -> None:
-    test = groups[:0] if test_groups is None else test_groups
+    test = groups[:0] if dataset.test_groups is None else dataset.test_groups
     for unseen, seen, both in (
         ("validation", "training", np.intersect1d(groups[val], groups[train])),
         ("test", "training", np.intersect1d(test, groups[train])),

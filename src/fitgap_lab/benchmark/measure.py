@@ -105,8 +105,7 @@ def write_images(folder: Path, *, limit: int | None) -> tuple[Path, Path, str]:
 def _load(name: str) -> tuple[Dataset, splits.Split]:
     dataset = datasets.load(DatasetConfig(name))
     holdout = SplitConfig("holdout", validation_fraction=0.2, seed=42)
-    split = splits.split(dataset.y_train, holdout, num_classes=dataset.num_classes)
-    return dataset, split
+    return dataset, splits.split_dataset(dataset, holdout)
 
 
 def measure_epochs(

@@ -26,7 +26,7 @@ from fitgap.comparison.significance import Paired, wilson
 from fitgap.comparison.ties import EQUIVALENT, MARGIN, WORSE
 from fitgap.config import project, settings, tasks
 from fitgap.config.schema import Config
-from fitgap.data import splits
+from fitgap.data import datasets, splits
 from fitgap.evaluation.scores import Partition, Partitions
 from fitgap.report import text_tables
 from fitgap.store import StoredRun
@@ -333,7 +333,10 @@ def _train(
     config = replace(
         config, seed=number, split=replace(config.split, seed=place.split + SPLITS * repetition)
     )
-    split = splits.split(y, config.split, num_classes=2)
+    dataset = datasets.Dataset(
+        "drawn", x, y, x[:0], y[:0], class_names=("0", "1"), source="", digest="", is_own=True
+    )
+    split = splits.split_dataset(dataset, config.split)
     train, val = (Partition(x[rows], y[rows]) for rows in (split.train, split.val))
     # The distribution's scale, not the training partition's: so one compiled program serves all.
     scale = FeatureScaling(axis=-1, mean=[0.0] * FEATURES, variance=[1.0] * FEATURES)
