@@ -52,9 +52,10 @@ class Optimizer(ABC):
     _slots: list[dict[str, FloatArray]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _require_range("learning_rate", self.learning_rate)
-        if self.weight_decay is not None:
-            _require_range("weight_decay", self.weight_decay)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.init and value is not None and not isinstance(value, bool):
+                _require_range(each.name, value)
 
     def apply(self, gradients: Sequence[FloatArray], *, weights: Sequence[FloatArray]) -> None:
         """Make one step: change the weights in place.
@@ -150,10 +151,6 @@ class SGD(Optimizer):
     momentum: float = 0.0
     nesterov: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_range("momentum", self.momentum, high=1)
-
     def _initial_slots(self) -> Mapping[str, float]:
         return {"velocity": 0}
 
@@ -189,11 +186,6 @@ class Adagrad(Optimizer):
     initial_accumulator_value: float = 0.1
     epsilon: float = 1e-7
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_range("initial_accumulator_value", self.initial_accumulator_value)
-        _require_range("epsilon", self.epsilon)
-
     def _initial_slots(self) -> Mapping[str, float]:
         return {"accumulator": self.initial_accumulator_value}
 
@@ -227,11 +219,6 @@ class Adadelta(Optimizer):
     learning_rate: float = 0.001
     rho: float = 0.95
     epsilon: float = 1e-7
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_range("rho", self.rho, high=1)
-        _require_range("epsilon", self.epsilon)
 
     def _initial_slots(self) -> Mapping[str, float]:
         return {"squared_gradients": 0, "squared_changes": 0}
@@ -273,12 +260,6 @@ class RMSprop(Optimizer):
     momentum: float = 0.0
     epsilon: float = 1e-7
     centered: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require_range("rho", self.rho, high=1)
-        _require_range("momentum", self.momentum, high=1)
-        _require_range("epsilon", self.epsilon)
 
     def _initial_slots(self) -> Mapping[str, float]:
         return {"squared_gradients": 0, "gradients": 0, "velocity": 0}
@@ -327,13 +308,6 @@ class Adam(Optimizer):
     epsilon: float = 1e-7
     amsgrad: bool = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        # At 1 nothing would ever be learned, and alpha would be divided by zero.
-        _require_range("beta_1", self.beta_1, high=1, high_allowed=False)
-        _require_range("beta_2", self.beta_2, high=1, high_allowed=False)
-        _require_range("epsilon", self.epsilon)
-
     def _initial_slots(self) -> Mapping[str, float]:
         return {"momentum": 0, "velocity": 0, "largest_velocity": 0}
 
@@ -378,15 +352,13 @@ class AdamW(Adam):
             raise ValueError("weight_decay of adamw must be a number; received None")
 
 
-_OPTIMIZERS: dict[str, tuple[type[Optimizer], Mapping[str, Any]]] = {
-    "sgd": (SGD, {}),
-    "momentum": (SGD, {"momentum": 0.9}),
-    "nesterov": (SGD, {"momentum": 0.9, "nesterov": True}),
-    "adagrad": (Adagrad, {}),
-    "adadelta": (Adadelta, {}),
-    "rmsprop": (RMSprop, {}),
-    "adam": (Adam, {}),
-    "adamw": (AdamW, {}),
+_OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "adagrad": Adagrad,
+    "adadelta": Adadelta,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
 }
 
 
@@ -396,8 +368,7 @@ def make_optimizer(name: str, **settings: Any) -> Optimizer:
     Parameters
     ----------
     name : str
-        "sgd", "momentum" and "nesterov" (SGD with momentum 0.9), "adagrad", "adadelta", "rmsprop",
-        "adam" or "adamw".
+        "sgd", "adagrad", "adadelta", "rmsprop", "adam" or "adamw".
     **settings
         The class's arguments, over the defaults.
 
@@ -412,12 +383,12 @@ def make_optimizer(name: str, **settings: Any) -> Optimizer:
 
     Examples
     --------
-    >>> make_optimizer("nesterov", learning_rate=0.1)
-    SGD(learning_rate=0.1, weight_decay=None, iterations=0, momentum=0.9, nesterov=True)
+    >>> make_optimizer("sgd", learning_rate=0.1, momentum=0.9)
+    SGD(learning_rate=0.1, weight_decay=None, iterations=0, momentum=0.9, nesterov=False)
     """
     if name not in _OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(_OPTIMIZERS)}; received {name!r}")
-    optimizer_class, defaults = _OPTIMIZERS[name]
+    optimizer_class = _OPTIMIZERS[name]
     allowed = [each.name for each in fields(optimizer_class) if each.init]
     for setting in settings:
         if setting not in allowed:
@@ -425,14 +396,16 @@ def make_optimizer(name: str, **settings: Any) -> Optimizer:
                 f"a setting of optimizer {name} must be one of {', '.join(allowed)}; "
                 f"received {setting!r}"
             )
-    return optimizer_class(**{**defaults, **settings})
+    return optimizer_class(**settings)
 
 
-def _require_range(
-    name: str, value: float, *, high: float = math.inf, high_allowed: bool = True
-) -> None:
-    """Check a setting against the interval from 0 to `high`; infinity and NaN never pass."""
-    above = value > high if high_allowed else value >= high
-    if not math.isfinite(value) or value < 0 or above:
-        closing = "]" if high_allowed and math.isfinite(high) else ")"
-        raise ValueError(f"{name} must be in [0, {high}{closing}; received {value}")
+def _require_range(name: str, value: float) -> None:
+    """Check a setting against its interval; infinity and NaN never pass."""
+    if name in ("momentum", "rho"):
+        interval, is_low_enough = "[0, 1]", value <= 1
+    elif name in ("beta_1", "beta_2"):  # at 1 Adam would learn nothing, and divide by zero
+        interval, is_low_enough = "[0, 1)", value < 1
+    else:
+        interval, is_low_enough = "[0, inf)", value < math.inf
+    if not (value >= 0 and is_low_enough):
+        raise ValueError(f"{name} must be in {interval}; received {value}")
