@@ -1,5 +1,8 @@
 """What can go wrong, by who can fix it: a wrong request, or the run itself."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RequestError(ValueError):
     """The request is wrong: a setting, a dataset, a store. Nothing was started (exit code 2).
@@ -18,6 +21,21 @@ class DivergedError(RuntimeError):
 
 class DiskFullError(RuntimeError):
     """A disk has no room for the record or the checkpoint; the command ends (exit code 1)."""
+
+
+@contextmanager
+def about(source: str) -> Iterator[None]:
+    """Put before the message of a `RequestError` what it is about, such as ``dataset.path=a.csv``.
+
+    Parameters
+    ----------
+    source
+        Stands before a colon.
+    """
+    try:
+        yield
+    except RequestError as error:
+        raise RequestError(f"{source}: {error}") from error
 
 
 def first_line(error: BaseException) -> str:

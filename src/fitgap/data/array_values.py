@@ -235,7 +235,7 @@ def _range_of(name: str, array: Stored) -> _Range:
     return _Range(float(lowest), float(highest), is_whole, are_bytes)
 
 
-def loaded(array: Stored, form: Form, *, name: str, key: str) -> Images:
+def loaded(array: Stored, form: Form) -> Images:
     """Return the values of an array in memory, or mapped from its file if they are used unchanged.
 
     Parameters
@@ -244,10 +244,7 @@ def loaded(array: Stored, form: Form, *, name: str, key: str) -> Images:
         As found in a file.
     form
         How the values are read.
-    name, key
-        Not used; they are there because `streamed` takes them.
     """
-    del name, key
     if array.mapped is not None and form.is_as_stored(array):
         return disk_arrays.DiskRows(array.mapped)
     x = np.empty(form.shape(array.shape), form.dtype)

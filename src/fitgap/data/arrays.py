@@ -64,8 +64,11 @@ def to_parts(
     parts: dict[str, Part] = {}
     for part, each in inputs.items():
         name = roles[f"x_{part}"]
-        read = array_values.streamed if streams else array_values.loaded
-        x = read(each, form, name=name, key=f"{key} {name}")
+        x = (
+            array_values.streamed(each, form, name=name, key=f"{key} {name}")
+            if streams
+            else array_values.loaded(each, form)
+        )
         labels_name = roles[f"y_{part}"]
         labels = _all_of(labels_name, found[labels_name])
         if labels.ndim == 2 and labels.shape[0] == 1 and len(x) > 1:

@@ -35,7 +35,7 @@ from fitgap.data.parts import (
     Words,
     row_names,
 )
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, about
 
 # The types of a dataset's fields, for all that take some of them.
 Images = disk_arrays.Images
@@ -248,7 +248,7 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
     found: Parts = readers.reader(config).read(
         config, memory_limit=memory_limit, key=key, columns=columns
     )
-    try:
+    with about(_source_of(config)):
         train, test, class_names, task = target_values.prepare(
             found.train,
             found.test,
@@ -256,8 +256,6 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
             fraction=config.test_fraction,
             seed=config.test_seed,
         )
-    except RequestError as error:
-        raise RequestError(f"{_source_of(config)}: {error}") from error
     return Dataset(
         name=config.name,
         class_names=class_names,

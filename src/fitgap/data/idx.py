@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import IdxConfig
 from fitgap.data import array_values, arrays, zip_bombs
 from fitgap.data.parts import Parts, SplitColumns
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, about
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _PARTS = {"train": ("train",), "val": ("val", "dev"), "test": ("test", "t10k")}
@@ -48,10 +48,8 @@ def read(config: IdxConfig, *, memory_limit: int | None, key: str, columns: Spli
             found[role] = array_values.stored(read_idx(path))
         except (ValueError, OSError, EOFError, struct.error, zlib.error) as error:
             raise RequestError(f"dataset=idx: {path} cannot be read: {error}") from error
-    try:
+    with about(f"dataset.path={config.path}"):
         return arrays.to_parts(found, config, memory_limit=memory_limit, key=key, columns=columns)
-    except RequestError as error:
-        raise RequestError(f"dataset.path={config.path}: {error}") from error
 
 
 def read_idx(path: Path) -> NDArray[Any]:

@@ -1,13 +1,12 @@
 """From labels to class numbers: at least two classes, and each of them in the training part."""
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.data.parts import Labels, NumberedPart, Part, RawLabels, row_names
+from fitgap.data.parts import NumberedPart, Part, RawLabels
 from fitgap.errors import RequestError
 
 
@@ -48,8 +47,7 @@ def number_classes(
             f"{train.labels_name} must name at least two classes, "
             f"got only {names[0]!r} ({len(train_labels)} samples)"
         )
-    train_names = train.names or row_names("x_train", len(train.x))
-    numbered = _numbered(train, y_train.astype(np.int64), train_names)
+    numbered = train.numbered(y_train.astype(np.int64), array="x_train")
     if test is None:
         return numbered, None, names
     if test.x.shape[1:] != train.x.shape[1:]:
@@ -73,8 +71,7 @@ def number_classes(
             f"which {train.labels_name} does not have: a network cannot learn it"
         )
     y_test = place[np.searchsorted(classes, test_labels)].astype(np.int64)
-    test_names = test.names or row_names("x_test", len(test.x))
-    return numbered, _numbered(test, y_test, test_names), names
+    return numbered, test.numbered(y_test, array="x_test"), names
 
 
 def natural_key(label: Any) -> tuple[Any, ...]:
@@ -88,10 +85,6 @@ def natural_key(label: Any) -> tuple[Any, ...]:
     pieces = re.split(r"([0-9]+)", label)
     key = [(int(p), "") if i % 2 else (-1, p) for i, p in enumerate(pieces)]
     return (*key, (-2, label))  # 01 and 1 are two labels
-
-
-def _numbered(part: Part, y: Labels, names: Sequence[str]) -> NumberedPart:
-    return NumberedPart(part.x, y, names, part.is_val, part.groups, part.order)
 
 
 def _checked(part: Part) -> RawLabels:

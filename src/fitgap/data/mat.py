@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import PARTS, MatConfig
 from fitgap.data import array_roles, array_values, arrays, mat_file, zip_bombs
 from fitgap.data.parts import Parts, SplitColumns
-from fitgap.errors import RequestError, first_line
+from fitgap.errors import RequestError, about, first_line
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -56,7 +56,7 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
         raise RequestError(
             f"dataset.path={config.path} is no .mat file: {first_line(error)}"
         ) from error
-    try:
+    with about(f"dataset.path={config.path}"):
         found, notes = _turned(found, array_roles.find_roles(list(found), config.keys))
         parts = arrays.to_parts(
             {name: array_values.stored(array) for name, array in found.items()},
@@ -65,8 +65,6 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
             key=key,
             columns=columns,
         )
-    except RequestError as error:
-        raise RequestError(f"dataset.path={config.path}: {error}") from error
     return parts.with_notes(notes)
 
 

@@ -161,6 +161,19 @@ class Part:
     is_quantity: bool = False
     columns: tuple[Column, ...] = ()
 
+    def numbered(self, y: Labels, *, array: str) -> "NumberedPart":
+        """Return the same samples with what a network learns of each.
+
+        Parameters
+        ----------
+        y
+            See `NumberedPart`.
+        array
+            What messages call the samples that have no names.
+        """
+        names = self.names or row_names(array, len(self.x))
+        return NumberedPart(self.x, y, names, self.is_val, self.groups, self.order)
+
     def followed_by(self, val: "Part") -> "Part":
         """Return one part of these samples and, after them, those of the validation part."""
         groups, order = (

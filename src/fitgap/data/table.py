@@ -22,7 +22,7 @@ from fitgap.data.rows import GROUPING, MISSING, SIGNS, numbers_of
 from fitgap.data.table_columns import File
 from fitgap.data.table_file import Cells, is_missing
 from fitgap.data.times import as_times
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, about
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ def read(
         notes += found.notes
         form = found.format if setting == "path" else form
     first = read_files["path"]
-    try:
+    with about(f"dataset.path={config.path}"):
         for each in read_files.values():
             table_columns.check_columns(each, first, targets)
         for setting, each in read_files.items():
@@ -93,8 +93,6 @@ def read(
             setting: _part(each, kinds, config, targets, columns)
             for setting, each in read_files.items()
         }
-    except RequestError as error:
-        raise RequestError(f"dataset.path={config.path}: {error}") from error
     notes += _signs_left_out(read_files["path"], kinds)
     train = parts["path"]
     notes += _classes_called_missing(train.labels)

@@ -242,30 +242,28 @@ def kinds_of(
     RequestError
         If a column is neither, or is of another kind than the settings say.
     """
-    kinds = []
     for setting, names in (("embed", config.embed or ()), ("text", config.text_columns)):
         if others := [name for name in names if name not in chosen]:
             raise RequestError(
                 f"dataset.{setting}: {others[0]!r} is none of the columns that count, which are "
                 f"{', '.join(chosen[:8])}{', ...' if len(chosen) > 8 else ''} (dataset.columns)"
             )
-    for name in chosen:
-        columns = [each.cells[name] for each in read_files]
-        everything = np.concatenate(columns)
-        if name in config.text_columns:
-            kinds.append(_of_texts(name, everything, config))
-            continue
-        present = everything[~is_missing(everything)]
-        embeds = name in (config.embed or ())
-        wanted = embeds or name in (config.categories or ())
-        numbers = numbers_of(present)
-        is_number = np.isfinite(numbers)
-        if not wanted and (is_number.all() or config.image_shape is not None):
-            kinds.append(Column(name))
-            continue
-        if not wanted and is_number.mean() >= 1 - _FEW_TEXTS:
+    return tuple(_kind_of(name, read_files, config) for name in chosen)
+
+
+def _kind_of(name: str, read_files: Sequence[File], config: TableConfig) -> Column:
+    everything = np.concatenate([each.cells[name] for each in read_files])
+    if name in config.text_columns:
+        return _of_texts(name, everything, config)
+    present = everything[~is_missing(everything)]
+    embeds = name in (config.embed or ())
+    if not embeds and name not in (config.categories or ()):
+        is_number = np.isfinite(numbers_of(present))
+        if is_number.all() or config.image_shape is not None:
+            return Column(name)
+        if is_number.mean() >= 1 - _FEW_TEXTS:
             _refuse_text(read_files, name)
-        if not wanted and (times := _times_in(present)):
+        if times := _times_in(present):
             ways_out = {
                 "dates": f"take it as the time of a row with split.order={name}, or add columns of "
                 "its parts that matter, such as the month",
@@ -276,15 +274,14 @@ def kinds_of(
                 f"column {name!r} holds {times} ({present[0]}), which a network cannot learn from: "
                 f"leave it out with 'dataset.drop=[{name}]', {ways_out[times]}"
             )
-        values = sorted(np.unique(present).tolist(), key=natural_key)
-        if len(values) > _MOST_CATEGORIES and not embeds:
-            raise RequestError(
-                f"column {name!r} has {len(values)} categories, more than {_MOST_CATEGORIES}: "
-                f"learn a vector for each with 'dataset.embed=[{name}]', or leave it out with "
-                f"'dataset.drop=[{name}]'"
-            )
-        kinds.append(Column(name, tuple(values), config.embed_dim if embeds else None))
-    return tuple(kinds)
+    values = sorted(np.unique(present).tolist(), key=natural_key)
+    if len(values) > _MOST_CATEGORIES and not embeds:
+        raise RequestError(
+            f"column {name!r} has {len(values)} categories, more than {_MOST_CATEGORIES}: "
+            f"learn a vector for each with 'dataset.embed=[{name}]', or leave it out with "
+            f"'dataset.drop=[{name}]'"
+        )
+    return Column(name, tuple(values), config.embed_dim if embeds else None)
 
 
 def _times_in(present: NDArray[np.str_]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fitgap.data.held_out import hold_out
 from fitgap.data.labels import number_classes
-from fitgap.data.parts import Labels, NumberedPart, Part, row_names
+from fitgap.data.parts import Labels, NumberedPart, Part
 from fitgap.errors import RequestError
 
 Targets = NDArray[np.generic]
@@ -64,12 +64,11 @@ def prepare(
         class_names = tuple(train.outputs) or tuple(numbers)
     if numbered_test is not None:
         return numbered, numbered_test, class_names, found
-    kept, held_out = hold_out(
-        numbered if found == "classes" else _of_one_class(numbered),
-        fraction=fraction,
-        seed=seed,
-        class_names=class_names if found == "classes" else ("of all rows",),
-    )
+    to_divide, of_classes = numbered, class_names
+    if found != "classes":  # all rows are as of one class
+        to_divide = replace(numbered, y=np.zeros(len(numbered.y), np.int64))
+        of_classes = ("of all rows",)
+    kept, held_out = hold_out(to_divide, fraction=fraction, seed=seed, class_names=of_classes)
     return numbered.select(kept), numbered.select(held_out), class_names, found
 
 
@@ -123,16 +122,6 @@ def _with_targets(part: Part, task: str, array: str) -> NumberedPart:
         if part.names:
             where = f"{name} of {part.names[position[0]]}"
         raise RequestError(f"{name} must hold {allowed}: {where} is {labels[position].item()!r}")
-    return NumberedPart(
-        part.x,
-        # What holds class numbers elsewhere; whoever looks at them looks at the task first.
-        cast(Labels, values if task == "numbers" else values.astype(np.uint8)),
-        part.names or row_names(array, len(part.x)),
-        part.is_val,
-        part.groups,
-        part.order,
-    )
-
-
-def _of_one_class(part: NumberedPart) -> NumberedPart:
-    return replace(part, y=np.zeros(len(part.y), np.int64))
+    # What holds class numbers elsewhere; whoever looks at them looks at the task first.
+    y = cast(Labels, values if task == "numbers" else values.astype(np.uint8))
+    return part.numbered(y, array=array)

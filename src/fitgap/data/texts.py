@@ -19,7 +19,7 @@ from fitgap.data import encodings, regular_files, table_file
 from fitgap.data.encodings import Decoded
 from fitgap.data.parts import PLAIN, Format, Part, Parts, SplitColumns, Words
 from fitgap.data.rows import numbers_of
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, about
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,16 +77,16 @@ def read(
     del memory_limit, key
     columns.refuse("texts have no such column")
     path = Path(config.path).expanduser()
-    try:
+    with about(f"dataset.path={config.path}"):
         by_part, notes, form = (_of_table if path.is_file() else _of_folder)(path, config)
-    except RequestError as error:
-        raise RequestError(f"dataset.path={config.path}: {error}") from error
-    if "train" not in by_part:
-        raise RequestError(f"dataset.path={config.path}: there is no training part (train/)")
-    divided = {part: [words_of(text) for _, text, _ in found] for part, found in by_part.items()}
-    known = {word for texts in divided.values() for words in texts for word in words}
-    if not known:
-        raise RequestError(f"dataset.path={config.path}: no text has a word")
+        if "train" not in by_part:
+            raise RequestError("there is no training part (train/)")
+        divided = {
+            part: [words_of(text) for _, text, _ in found] for part, found in by_part.items()
+        }
+        known = {word for texts in divided.values() for words in texts for word in words}
+        if not known:
+            raise RequestError("no text has a word")
     number = {word: i for i, word in enumerate(sorted(known), start=FIRST_WORD)}
     labels = {part: np.array([each for *_, each in found]) for part, found in by_part.items()}
     numbers = {part: numbers_of(each) for part, each in labels.items()}

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from fitgap.data import disk_arrays, zip_bombs
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, about
 from fitgap.trust.text import plain
 
 
@@ -77,7 +77,5 @@ def _check(path: Path, archive: zipfile.ZipFile) -> None:
                 f"dataset.path={path}: {member.filename!r} leads out of the archive; it is not "
                 "unpacked"
             )
-    try:
+    with about(f"dataset.path={path}"):
         zip_bombs.refuse(path, sum(member.file_size for member in archive.infolist()))
-    except RequestError as error:
-        raise RequestError(f"dataset.path={path}: {error}") from error

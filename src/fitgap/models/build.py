@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fitgap.config import targets
 from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
-from fitgap.errors import RequestError, first_line
+from fitgap.errors import RequestError, about, first_line
 from fitgap.models import network
 from fitgap.models.scaling import FeatureScaling, TargetScaling, Tokens
 
@@ -257,13 +257,11 @@ def swap_averages(model: keras.Model) -> None:
         average.assign(learning)
 
 
-def _instantiate(name: str, node: dict[str, Any], **arguments: Any) -> Any:
-    try:
+def _instantiate(name: str, node: dict[str, Any]) -> Any:
+    with about(name):
         targets.locate(node["_target_"])  # says what is missing, or was edited after its import
-    except RequestError as error:
-        raise RequestError(f"{name}: {error}") from error
     try:
-        return instantiate(node, _convert_="all", **arguments)
+        return instantiate(node, _convert_="all")
     except InstantiationException as error:
         reason = error.__cause__ or error
         raise RequestError(f"{name} ({node['_target_']}): {first_line(reason)}") from error

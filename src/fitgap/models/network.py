@@ -15,7 +15,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from fitgap.config import targets
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, about
 from fitgap.models import embeddings, whole_models
 from fitgap.models.scaling import FeatureScaling, Tokens
 
@@ -178,10 +178,8 @@ def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
 
 def _function(name: str, architecture: Mapping[str, Any]) -> Callable[..., Any]:
     target = str(architecture["_target_"])
-    try:
+    with about(f"architecture={name}"):
         function = targets.locate(target)
-    except RequestError as error:
-        raise RequestError(f"architecture={name}: {error}") from error
     if not callable(function):
         raise RequestError(
             f"architecture={name}: {target} must be a function, got {_kind(function)}"
