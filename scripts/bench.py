@@ -6,8 +6,8 @@ the results: every record lies in a temporary folder.
 """
 
 import argparse
+import os
 import shlex
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap.commands.exit_codes import TERMINATED, count, run_command
+from fitgap.commands.exit_codes import count, run_command
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
 from fitgap_lab.benchmark import bounds, growth, measure, report, single, startup
@@ -34,7 +34,6 @@ DOCS = CHECKOUT / "docs" / "BENCHMARKS.md"
 def main() -> None:
     """Read the command line, measure part by part, show and keep what came out."""
     arguments = _parse()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
     output: Path = arguments.output
     # Everything a person can have got wrong comes before the measuring.
     parts = report.read_json(output)
@@ -46,7 +45,7 @@ def main() -> None:
 
     console = Console()
     for name in arguments.only:
-        load = report.load_average()
+        load = os.getloadavg()[0]
         if load > machine_cores() / 2:
             measure.say(f"note: the machine is busy (load average {load:.1f})")
         with tempfile.TemporaryDirectory(prefix="fitgap-bench-") as folder:

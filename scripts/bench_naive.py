@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from fitgap import identity
 from fitgap.commands import exit_codes
 from fitgap.config.project import CHECKOUT
+from fitgap_lab import pages
 from fitgap_lab.verification.naive_speed import Speed, measure
 
 HEADERS = ("operation", "shapes", "loops", "NumPy", "Keras", "loops/NumPy", "loops/Keras")
@@ -63,14 +63,13 @@ def _ratio(ratio: float) -> str:
 
 
 def _markdown(speeds: Sequence[Speed]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in identity.versions().items())
     lines = [
         "# Naive loops against vectorised NumPy and Keras",
         "",
         "This page compares the time that one operation takes as a Python loop, in NumPy and in "
         "Keras. The figures are processor time for one call, the median of five samples, on one "
         "thread, in float32. `python scripts/bench_naive.py` measured them "
-        f"({platform.machine()}, Python {platform.python_version()}, {versions}).",
+        f"({platform.machine()}, Python {platform.python_version()}, {pages.versions()}).",
         "",
         "The loops are those of `fitgap_lab.verification.naive`. All three ways give the same "
         "result up to rounding. In each step of a loop, Python makes an object for each number "
@@ -81,9 +80,7 @@ def _markdown(speeds: Sequence[Speed]) -> str:
         "and on two short vectors even slower than the loop. Inside a compiled training step this "
         "cost does not exist.",
         "",
-        "| " + " | ".join(HEADERS) + " |",
-        "| :-- | :-- | --: | --: | --: | --: | --: |",
-        *("| " + " | ".join(_cells(speed)) + " |" for speed in speeds),
+        pages.table(HEADERS, map(_cells, speeds), words=(0, 1)),
     ]
     return "\n".join(lines) + "\n"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from fitgap import store
 from fitgap.commands.exit_codes import run_command
 from fitgap.errors import RequestError
+from fitgap_lab import pages
 from fitgap_lab.calibration import real_data, recorded_races, report, trained
 
 ROOT = Path(__file__).parents[1]
@@ -47,10 +48,10 @@ def main() -> None:
         print(recorded_races.table(store.resolve_uri(None), experiment, _margins(margins)), end="")
         return
     if options.trained is not None:
-        report.write_table(PAGE, "trained networks", trained.table(options.trained))
+        pages.replace_table(PAGE, "trained networks", trained.table(options.trained))
     elif options.real is not None:
         text = real_data.table(ROOT / "build" / "calibrate", options.real)
-        report.write_table(PAGE, "real data", text)
+        pages.replace_table(PAGE, "real data", text)
     else:
         report.write(PAGE)
     print(f"written: {PAGE}")

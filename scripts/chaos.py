@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap.commands.exit_codes import FAILED, OK, TERMINATED, count, run_command
+from fitgap.commands.exit_codes import FAILED, OK, count, run_command
 from fitgap.config.project import CHECKOUT
 from fitgap_lab.chaos import check, report
 from fitgap_lab.chaos import kills as chaos
@@ -43,7 +42,6 @@ def main() -> int:
     )
     parser.add_argument("--docs", action="store_true", help="also write docs/CHAOS.md")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
 
     started = time.monotonic()
     victims = ("server",) if arguments.server else ("worker", "parent")

@@ -3,19 +3,16 @@
 import argparse
 from pathlib import Path
 
-from fitgap.commands.exit_codes import run_command
-from fitgap.errors import RequestError
+from fitgap.commands.exit_codes import count, run_command
 from fitgap_lab.benchmark import generated_runs
 
 
 def main() -> None:
     """Read the command line, write, and say how to look at it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=10_000, metavar="N", help="(%(default)s)")
+    parser.add_argument("--runs", type=count, default=10_000, metavar="N", help="(%(default)s)")
     parser.add_argument("--database", type=Path, required=True, metavar="FILE", help="a new file")
     arguments = parser.parse_args()
-    if arguments.runs < 1:
-        raise RequestError(f"--runs must be 1 or more, got {arguments.runs}")
     generated_runs.write(arguments.database, runs=arguments.runs)
     print(f"wrote {arguments.runs} runs; look at them with:")
     print(

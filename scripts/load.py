@@ -7,7 +7,6 @@ does, and its processor time is measured, too.
 import argparse
 import contextlib
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -18,17 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import psutil
-from hydra import compose, initialize_config_dir
 
 from fitgap import experiment, store
-from fitgap.commands.exit_codes import TERMINATED, count, run_command
-from fitgap.config import settings
-from fitgap.config.project import CONFIG_DIR
+from fitgap.commands.exit_codes import count, run_command
 from fitgap.errors import RequestError
 from fitgap.report import text_tables
 from fitgap.tracking import setup
 from fitgap.tracking.postgres_server import free_port
 from fitgap_lab.benchmark import generated_runs
+from fitgap_lab.composition import settings_of
 from fitgap_lab.load import workers
 
 START_SECONDS = 300.0
@@ -63,18 +60,13 @@ def main() -> None:
         raise RequestError(
             "--filled fills the server that is started; it cannot be used with --uri"
         )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that children are ended
     with contextlib.ExitStack() as stack:
         server = None
         uri = arguments.uri
         if uri is None:
             uri, server = stack.enter_context(_server(arguments.server_workers, arguments.filled))
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            composed = compose(
-                "train",
-                overrides=["dataset=digits", f"tracking.experiment={EXPERIMENT}"],
-            )
-        planned = replace(experiment.plan(settings.from_hydra(composed)), uri=uri)
+        settings = settings_of(["dataset=digits", f"tracking.experiment={EXPERIMENT}"])
+        planned = replace(experiment.plan(settings), uri=uri)
         before = _processor_seconds(server), time.process_time()
         load = workers.record_runs(
             planned,

@@ -4,12 +4,11 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from fitgap.commands.exit_codes import run_command
+from fitgap.commands.exit_codes import count, run_command
 from fitgap.errors import RequestError
 from fitgap.report import text_tables
+from fitgap_lab import pages
 from fitgap_lab.benchmark import growth, tables
-
-START, END = "<!-- growth: start -->", "<!-- growth: end -->"
 
 
 def main() -> None:
@@ -17,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--runs",
-        type=int,
+        type=count,
         nargs="+",
         default=[100, 1000, 10_000],
         metavar="N",
@@ -25,7 +24,7 @@ def main() -> None:
     )
     parser.add_argument(
         "--rounds",
-        type=int,
+        type=count,
         default=3,
         metavar="N",
         help="rounds, of which the fastest counts (%(default)s)",
@@ -34,11 +33,10 @@ def main() -> None:
         "--docs", type=Path, metavar="PATH", help="document whose table is replaced"
     )
     arguments = parser.parse_args()
-    if min(*arguments.runs, arguments.rounds) < 1:
-        raise RequestError("--runs and --rounds must be 1 or more")
+    start, end = pages.marks("growth")
     text = arguments.docs.read_text(encoding="utf-8") if arguments.docs else ""
-    if arguments.docs and not (START in text and END in text):
-        raise RequestError(f"--docs {arguments.docs} has no lines {START} and {END}")
+    if arguments.docs and not (start in text and end in text):
+        raise RequestError(f"--docs {arguments.docs} has no lines {start} and {end}")
     with tempfile.TemporaryDirectory(prefix="fitgap-") as name:
         costs = [
             growth.measure_views(runs, rounds=arguments.rounds, folder=Path(name))
@@ -48,8 +46,7 @@ def main() -> None:
     table = text_tables.to_markdown(measured.columns, measured.rows)
     print(table, end="")
     if arguments.docs:
-        before, after = text.partition(START)[0], text.partition(END)[2]
-        arguments.docs.write_text(f"{before}{START}\n{table}{END}{after}", encoding="utf-8")
+        pages.replace_table(arguments.docs, "growth", table)
 
 
 if __name__ == "__main__":

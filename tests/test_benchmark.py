@@ -1,7 +1,6 @@
 """The benchmark's arithmetic, its tables, and the processes it measures; nothing here is timed."""
 
 import io
-import json
 import sys
 
 import pytest
@@ -62,7 +61,7 @@ def case_times(goal=8.0):
 
 def case_of_bounds():
     return CaseTimes(
-        Case("cnn_small", "adam", 64),
+        Case("cnn_small", "adam", 64, goal=2.5),
         "digits",
         (
             epoch_times("fitgap, 1 thread", 8.0),
@@ -384,9 +383,8 @@ def test_engine_worker_trains_epochs_of_a_tiny_case(tmp_path):
     np.save(tmp_path / "x.npy", (x[:200] * 15).astype(np.uint8).reshape(-1, 8, 8))
     np.save(tmp_path / "y.npy", y[:200])
     files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
-    case = Case("dense_softmax", "adam", 32)
-    how = json.dumps({"threads": 1})
-    with Child("fitgap_lab.benchmark.workers", "engine", how, folder=tmp_path) as child:
+    case = Case("dense_softmax", "adam", 32, goal=1.0)
+    with Child(measure.WORKERS, "engine", {"threads": 1}, folder=tmp_path) as child:
         built = child.ask("build", overrides=case.overrides, seed=0, **files)
         epochs = [child.ask("epoch") for _ in range(3)]
     assert built["way"] == "compiled+xla"
@@ -422,8 +420,7 @@ def test_a_records_least_is_measured(tmp_path):
         f"tracking.uri={measure.database(tmp_path, 'record')}",
         "tracking.parent=none",
     ]
-    module = "fitgap_lab.benchmark.bounds_workers"
-    with Child(module, "record", "{}", folder=tmp_path) as child:
+    with Child(bounds.WORKERS, "record", folder=tmp_path) as child:
         commits = child.ask("commits", overrides=overrides)["commits"]
         uri = f"sqlite:///{tmp_path / 'record' / 'mlflow.db'}"
         by_hand = child.ask("by_hand", overrides=overrides, uri=uri)["seconds"]
@@ -443,8 +440,7 @@ def test_bare_steps_count_the_arithmetic_of_an_epoch(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((64, 8, 8), np.uint8))
     np.save(tmp_path / "y.npy", np.arange(64) % 10)
     files = {"x": str(tmp_path / "x.npy"), "y": str(tmp_path / "y.npy")}
-    module, how = "fitgap_lab.benchmark.bounds_workers", json.dumps({"threads": 1})
-    with Child(module, "kernels", how, folder=tmp_path) as child:
+    with Child(bounds.WORKERS, "kernels", {"threads": 1}, folder=tmp_path) as child:
         dense = child.ask("steps", overrides=["training.batch_size=32"], **files)
         convolved = child.ask(
             "steps", overrides=["architecture=cnn_small", "training.batch_size=32"], **files

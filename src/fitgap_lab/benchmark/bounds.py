@@ -4,7 +4,6 @@ Each goal's own figure is measured again, in the same minutes as its parts; the 
 benchmark that measure it in several rounds stay what they are.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from fitgap_lab.benchmark.results import Bounds, KernelTimes
 
 SWEEP_RUNS = 2  # of the plain loops; the rest is scaled up
 CASES = measure.CASES[1:]
+WORKERS = f"{__package__}.bounds_workers"
 # Names of what is timed.
 IMPORT_TENSORFLOW, IMPORT_MLFLOW = "import tensorflow", "import mlflow"
 IMPORTS = "all imports of a run"
@@ -52,7 +52,10 @@ def measure_bounds(*, rounds: int, dataset: str, folder: Path, limit: int | None
         limit=limit,
         variants=[name for name in measure.epoch_variants() if name != measure.TUNED],
     )
-    seconds = {name: tuple(_import(code, rounds, folder)) for name, code in _COMMANDS.items()}
+    seconds = {
+        name: tuple(run([sys.executable, "-c", code], folder=folder)[0] for _ in range(rounds))
+        for name, code in _COMMANDS.items()
+    }
     parts, commits = _record(rounds=rounds, dataset=dataset, folder=folder)
     return Bounds(
         epochs=tuple(epochs),
@@ -67,16 +70,11 @@ def measure_bounds(*, rounds: int, dataset: str, folder: Path, limit: int | None
     )
 
 
-def _import(code: str, rounds: int, folder: Path) -> list[float]:
-    return [run([sys.executable, "-c", code], folder=folder)[0] for _ in range(rounds)]
-
-
 def _kernels(folder: Path, *, limit: int | None) -> tuple[tuple[KernelTimes, ...], ...]:
     x, y, _ = measure.write_images(folder, limit=limit)
     found: list[list[KernelTimes]] = [[] for _ in CASES]
     for threads in dict.fromkeys((1, machine_cores())):
-        how = json.dumps({"threads": threads})
-        with Child(f"{__package__}.bounds_workers", "kernels", how, folder=folder) as child:
+        with Child(WORKERS, "kernels", {"threads": threads}, folder=folder) as child:
             rates = child.ask("rates")
             for times, case in zip(found, CASES, strict=True):
                 own = child.ask("steps", overrides=case.overrides, x=str(x), y=str(y))
@@ -89,18 +87,14 @@ def _record(*, rounds: int, dataset: str, folder: Path) -> tuple[dict[str, tuple
     """Return what the parts of a run's training and of its record take, and its transactions."""
     uri = measure.database(folder, "bounds")
     overrides = [
-        f"dataset={dataset}",
-        "architecture=dense_relu_100",
-        "optimizer=adam",
-        "training.epochs=5",
-        "training.batch_size=32",
+        *measure.run_overrides(dataset),
         f"tracking.uri={uri}",
         "tracking.reuse=false",
         "tracking.parent=none",  # as in a sweep: without pictures
     ]
     path = str(folder / "commits.db")
     seconds: dict[str, list[float]] = {}
-    with Child(f"{__package__}.bounds_workers", "record", "{}", folder=folder) as child:
+    with Child(WORKERS, "record", folder=folder) as child:
         first = child.ask("unrecorded", overrides=overrides)["seconds"]
         child.ask("recorded", overrides=overrides)  # makes the database
         commits = child.ask("commits", overrides=overrides)["commits"]

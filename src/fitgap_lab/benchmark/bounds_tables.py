@@ -11,13 +11,12 @@ from fitgap_lab.benchmark.bounds import (
     SAVED,
     TRAINED,
 )
-from fitgap_lab.benchmark.cells import Table, number, span
-from fitgap_lab.benchmark.results import Bounds, CaseTimes, KernelTimes, ratios, spread
+from fitgap_lab.benchmark.cells import Table, median_and_range, number
+from fitgap_lab.benchmark.results import Bounds, CaseTimes, KernelTimes, ratios
 
 BY_LOGGING, BY_AUTOLOG = 12.0, 20.0  # goals: so many times as fast
 FIRST, SECOND = 3.5, 4.5
 SHARE = 5.0  # percent
-OF_CASES = {"dense_relu_512": 3.0, "dense_batch_norm_dropout": 4.0, "cnn_small": 2.5}
 
 
 def bounds_tables(measured: Bounds) -> list[Table]:
@@ -26,14 +25,13 @@ def bounds_tables(measured: Bounds) -> list[Table]:
 
 
 def _parts(measured: Bounds) -> Table:
-    rows = []
-    for name, seconds in measured.seconds.items():
-        taken = spread([1000 * one for one in seconds])
-        rows.append((name, number(taken.median), span(taken)))
     return Table(
         "What a run is made of, at least",
         ("part", "median ms", "range ms"),
-        tuple(rows),
+        tuple(
+            (name, *median_and_range([1000 * one for one in seconds]))
+            for name, seconds in measured.seconds.items()
+        ),
         (
             "Imports: whole processes; those of a run as a worker of a sweep has them. Tracing and "
             "compiler: the first run of a process less a later one. Warm epochs: dense_relu_100, "
@@ -79,7 +77,7 @@ def _goals(measured: Bounds) -> Table:
     rows += [
         (
             _label(case, one),
-            _times(OF_CASES[case.case.architecture]),
+            _times(case.case.goal),
             _times(_fit(case) / _epoch(case, one)),
             _times(_fit(case) / one.bare_seconds),
             _times(_fit(case) / one.roofline),

@@ -3,10 +3,8 @@
 They answer the requests of `fitgap_lab.benchmark.bounds`, which puts the figures together.
 """
 
-import json
 import math
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +16,7 @@ import numpy as np
 from fitgap import store
 from fitgap.training import backend
 from fitgap.training.engines import choice as engines
-from fitgap_lab.benchmark.processes import serve
+from fitgap_lab.benchmark.processes import serve_role
 from fitgap_lab.benchmark.workers import Answer, Runs, settings
 
 if TYPE_CHECKING:
@@ -212,7 +210,6 @@ class Record(Runs):
     def saved(self, *, overrides: list[str]) -> Answer:
         """Write the network of a run in MLflow's form, without an example of its input."""
         import mlflow.tensorflow
-        import numpy as np
         from mlflow.models import ModelSignature
         from mlflow.types import Schema, TensorSpec
 
@@ -236,7 +233,6 @@ class Record(Runs):
 
     def drawn(self) -> Answer:
         """Have vl-convert draw the curves and the confusion matrix of a run, both ready to draw."""
-        import numpy as np
         import vl_convert
 
         from fitgap.charts import confusion, run_curves
@@ -264,9 +260,5 @@ class Record(Runs):
         return {"seconds": seconds / COMMITS}
 
 
-ROLES = {"kernels": Kernels, "record": Record}
-
-
 if __name__ == "__main__":
-    role, arguments = sys.argv[1:]
-    serve(ROLES[role](**json.loads(arguments)))
+    serve_role({"kernels": Kernels, "record": Record})

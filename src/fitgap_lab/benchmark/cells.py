@@ -1,8 +1,9 @@
 """Tables of text, and how figures stand in them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fitgap_lab.benchmark.results import Spread
+from fitgap_lab.benchmark.results import spread
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ def number(value: float) -> str:
     return f"{value:.{decimals}f}"
 
 
-def span(values: Spread) -> str:
-    """Return a range, smallest to largest."""
-    return f"{number(values.low)} to {number(values.high)}"
+def median_and_range(values: Sequence[float], *, unit: str = "") -> tuple[str, str]:
+    """Return the cells of some measurements: their median, and the smallest to the largest.
+
+    >>> median_and_range([3.0, 1.0, 2.0], unit=" x")
+    ('2.00 x', '1.00 to 3.00')
+    """
+    found = spread(values)
+    return f"{number(found.median)}{unit}", f"{number(found.low)} to {number(found.high)}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from fitgap.config import parameters, project
+from fitgap.config import parameters
 from fitgap.config import settings as config
 from fitgap.errors import RequestError
 from fitgap.tag_names import (
@@ -25,6 +25,7 @@ from fitgap.tag_names import (
     ROLE_TAG,
     SPLIT_TAG,
 )
+from fitgap_lab.composition import settings_of
 
 EXPERIMENT = "generated"
 SEEDS = 3
@@ -123,12 +124,8 @@ def _variants(count: int) -> list[_Variant]:
 
 
 def _settings(choice: str, *, without: str) -> dict[str, str]:
-    from hydra import compose, initialize_config_dir
-
     overrides = ["dataset=fashion_mnist", choice, f"training.epochs={EPOCHS}"]
-    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
-        composed = config.from_hydra(compose("train", overrides))
-    flat = parameters.flatten(config.to_plain(composed))
+    flat = parameters.flatten(config.to_plain(settings_of(overrides)))
     return {k: parameters.to_text(v) for k, v in flat.items() if not k.startswith(without)}
 
 

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from fitgap_lab.benchmark import generated_runs
@@ -33,13 +32,13 @@ def measure_views(runs: int, *, rounds: int, folder: Path, report: bool = True) 
     """
     database, page = folder / f"{runs}.db", folder / f"{runs}.html"
     # In a process of its own: a child's largest memory counts what its parent had at the fork.
-    _cost(["generate_runs.py", "--runs", str(runs), "--database", str(database)])
+    _cost("generate_runs.py", "--runs", str(runs), "--database", str(database))
     source = ["--experiment", generated_runs.EXPERIMENT, "--uri", f"sqlite:///{database}"]
-    compared = min(_cost(["compare.py", *source]) for _ in range(rounds))
+    compared = min(_cost("compare.py", *source) for _ in range(rounds))
     reported = None
     if report:
-        to_page = ["report.py", *source, "--output", str(page)]
-        reported = min(_cost(to_page) for _ in range(rounds))
+        to_page = [*source, "--output", str(page)]
+        reported = min(_cost("report.py", *to_page) for _ in range(rounds))
     costs = ViewCosts(
         runs=runs,
         database_megabytes=database.stat().st_size / 1e6,
@@ -52,9 +51,8 @@ def measure_views(runs: int, *, rounds: int, folder: Path, report: bool = True) 
     return costs
 
 
-def _cost(command: Sequence[str]) -> tuple[float, float]:
+def _cost(script: str, *arguments: str) -> tuple[float, float]:
     """Return a script's wall time in seconds and its largest memory in MB."""
-    script, *arguments = command
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, str(PROJECT_ROOT / "scripts" / script), *arguments],

@@ -5,15 +5,13 @@ the validation partition scored after every epoch, all three partitions at the e
 artifacts, identity or exact figures per epoch; the second has MLflow do the logging.
 """
 
-import json
-import sys
 from typing import Any
 
 import keras
 import mlflow
 import numpy as np
 
-from fitgap_lab.benchmark.processes import serve
+from fitgap_lab.benchmark.processes import serve_role
 
 EPOCHS, BATCH_SIZE = 5, 32
 
@@ -127,9 +125,5 @@ class AutologLoop(Loop):
         return scores
 
 
-LOOPS = {"manual": ManualLoop, "autolog": AutologLoop}
-
-
 if __name__ == "__main__":
-    name, arguments = sys.argv[1:]
-    serve(LOOPS[name](**json.loads(arguments)))
+    serve_role({"manual": ManualLoop, "autolog": AutologLoop})

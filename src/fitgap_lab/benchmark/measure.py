@@ -6,12 +6,12 @@ does so for all. Ratios are taken within a round. Nothing here trains or imports
 everything is written to a temporary folder. `fitgap_lab.benchmark.results` counts with it.
 """
 
-import json
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,13 +34,15 @@ from fitgap_lab.benchmark.results import (
 )
 
 TRAIN = str(PROJECT_ROOT / "scripts" / "train.py")
+WORKERS, LOOPS = f"{__package__}.workers", f"{__package__}.loops"
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 SWEEP_SEEDS = 4
 TUNED = "fit, tuned"  # the way of `model.fit` that no plain script has
+JAX = "JAX scan by hand"
 METRICS = ("accuracy", "balanced_accuracy", "f1_macro", "roc_auc", "log_loss")
-METRICS_EPOCHS = 5
-
+EPOCHS = 5
+TRAINING = ("architecture=dense_relu_100", f"training.epochs={EPOCHS}", "training.batch_size=32")
 
 CASES = (
     Case("dense_relu_100", "adam", 32, goal=8.0, jax=True),
@@ -139,24 +141,27 @@ def measure_epochs(
     results = []
     with ExitStack() as stack:
         children = {
-            name: stack.enter_context(Child(*command, folder=folder))
-            for name, command in epoch_variants().items()
+            name: stack.enter_context(Child(WORKERS, *role, folder=folder))
+            for name, role in epoch_variants().items()
             if variants is None or name in variants
         }
         if jax_python is not None and any(case.jax for case in cases):
-            module = "fitgap_lab.benchmark.jax_worker"
-            jax = stack.enter_context(Child(module, folder=folder, python=jax_python))
+            jax = Child(f"{__package__}.jax_worker", folder=folder, python=jax_python)
+            children[JAX] = stack.enter_context(jax)
         for case in cases:
             label = f"{case.architecture}, {case.optimizer}, batch {case.batch_size}"
             say(f"{label}: compiling")
-            taking_part, builds = dict(children), {}
-            for name, child in children.items():
-                builds[name] = child.ask("build", overrides=case.overrides, seed=0, **files)
-            if jax_python is not None and case.jax:
-                taking_part["JAX scan by hand"] = jax
-                builds["JAX scan by hand"] = jax.ask(
-                    "build", batch_size=case.batch_size, seed=0, **files
+            taking_part = {
+                name: child for name, child in children.items() if case.jax or name != JAX
+            }
+            builds = {}
+            for name, child in taking_part.items():
+                how = (
+                    {"batch_size": case.batch_size}
+                    if name == JAX
+                    else {"overrides": case.overrides}
                 )
+                builds[name] = child.ask("build", seed=0, **how, **files)
             seconds: dict[str, list[float]] = {name: [] for name in taking_part}
             for number in range(1, rounds + 1):
                 for name, child in taking_part.items():
@@ -176,21 +181,17 @@ def measure_epochs(
     return results
 
 
-def epoch_variants() -> dict[str, tuple[str, str, str]]:
-    """Return the ways of training with Keras: their names, and the children that have them."""
+def epoch_variants() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the ways of training with Keras, by name: the role of a worker and its settings."""
     cores = machine_cores()
-    engine = {"fitgap, 1 thread": {"threads": 1}}
-    if cores > 1:
-        engine[f"fitgap, {cores} threads"] = {"threads": cores}
+    several = {f"fitgap, {cores} threads": ("engine", {"threads": cores})} if cores > 1 else {}
     float_pixels, uint8_pixels = PLAIN_FIT
-    fit = {
-        float_pixels: {"pixels": "float32", "tuned": False},
-        uint8_pixels: {"pixels": "uint8", "tuned": False},
-        TUNED: {"pixels": "uint8", "tuned": True},
-    }
-    workers = "fitgap_lab.benchmark.workers"
-    return {name: (workers, "engine", json.dumps(how)) for name, how in engine.items()} | {
-        name: (workers, "fit", json.dumps(how)) for name, how in fit.items()
+    return {
+        "fitgap, 1 thread": ("engine", {"threads": 1}),
+        **several,
+        float_pixels: ("fit", {"pixels": "float32", "tuned": False}),
+        uint8_pixels: ("fit", {"pixels": "uint8", "tuned": False}),
+        TUNED: ("fit", {"pixels": "uint8", "tuned": True}),
     }
 
 
@@ -219,7 +220,7 @@ def measure_sweep(*, rounds: int, runs: int, dataset: str, folder: Path) -> Swee
     data = write_partitions(folder, name=dataset)
     grid = [(optimizer, seed) for seed in range(SWEEP_SEEDS) for optimizer in OPTIMIZERS]
     seconds: dict[str, list[float]] = {"fitgap": [], "manual": [], "autolog": []}
-    with Child("fitgap_lab.benchmark.workers", "store", "{}", folder=folder) as store:
+    with Child(WORKERS, "store", folder=folder) as store:
         for number in range(1, rounds + 1):
             prepared = database(folder, f"fitgap-{number}")
             store.ask("prepare", uri=prepared, experiment_name="fitgap")
@@ -229,8 +230,8 @@ def measure_sweep(*, rounds: int, runs: int, dataset: str, folder: Path) -> Swee
             for loop in ("manual", "autolog"):
                 prepared = database(folder, f"{loop}-{number}")
                 store.ask("prepare", uri=prepared, experiment_name="baseline")
-                arguments = json.dumps({"data": str(data), "uri": prepared})
-                lifetime, of_runs = _time_loop(loop, arguments, grid=grid[:runs], folder=folder)
+                how = {"data": str(data), "uri": prepared}
+                lifetime, of_runs = _time_loop(loop, how, grid=grid[:runs], folder=folder)
                 seconds[loop].append(scale_up(lifetime, run_seconds=of_runs, total_runs=len(grid)))
                 say(f"sweep {number} of {rounds}: {loop} loop, {seconds[loop][-1]:.0f} s")
     labels = {
@@ -257,12 +258,15 @@ def sweep_overrides(dataset: str) -> list[str]:
         "-m",
         "hydra/launcher=joblib",
         f"dataset={dataset}",
-        "architecture=dense_relu_100",
         f"optimizer={','.join(OPTIMIZERS)}",
         f"seed={seeds}",
-        "training.epochs=5",
-        "training.batch_size=32",
+        *TRAINING,
     ]
+
+
+def run_overrides(dataset: str) -> list[str]:
+    """Return what a command line says to ask for the one run that is measured."""
+    return [f"dataset={dataset}", "optimizer=adam", *TRAINING]
 
 
 def database(folder: Path, name: str) -> str:
@@ -289,11 +293,11 @@ def write_partitions(folder: Path, *, name: str) -> Path:
 
 
 def _time_loop(
-    loop: str, arguments: str, *, grid: Sequence[tuple[str, int]], folder: Path
+    loop: str, how: dict[str, str], *, grid: Sequence[tuple[str, int]], folder: Path
 ) -> tuple[float, list[float]]:
     """Do some runs in one process; return the seconds it lived and those of each run."""
     run_seconds = []
-    with Child("fitgap_lab.benchmark.loops", loop, arguments, folder=folder) as child:
+    with Child(LOOPS, loop, how, folder=folder) as child:
         child.ask("start")  # the first answer comes when everything is imported and loaded
         for optimizer, seed in grid:
             started = time.perf_counter()
@@ -305,48 +309,58 @@ def _time_loop(
 def measure_tracking(*, rounds: int, dataset: str, folder: Path) -> RecordTimes:
     """Time warm runs of five epochs with and without their record, in pairs in one process."""
     overrides = [
-        f"dataset={dataset}",
-        "architecture=dense_relu_100",
-        "optimizer=adam",
-        "training.epochs=5",
-        "training.batch_size=32",
+        *run_overrides(dataset),
         f"tracking.uri={database(folder, 'tracking')}",
         "tracking.reuse=false",  # the same run again and again, trained each time
     ]
-    recorded, unrecorded = [], []
-    with Child("fitgap_lab.benchmark.workers", "runs", "{}", folder=folder) as child:
-        for number in range(rounds + 1):
-            with_record = child.ask("recorded", overrides=overrides)["seconds"]
-            without = child.ask("unrecorded", overrides=overrides)["seconds"]
-            say(f"tracking: pair {number} of {rounds}")
-            if number > 0:  # the first pair compiles and sets up the database
-                recorded.append(with_record)
-                unrecorded.append(without)
-    return RecordTimes(dataset=dataset, recorded=tuple(recorded), unrecorded=tuple(unrecorded))
+    pairs = _time_pairs(
+        "tracking",
+        ("recorded", overrides),
+        ("unrecorded", overrides),
+        rounds=rounds,
+        folder=folder,
+    )
+    return RecordTimes(dataset, *pairs)
 
 
 def measure_metrics(*, rounds: int, dataset: str, folder: Path) -> MetricTimes:
     """Time warm runs with accuracy alone and with five metrics, in pairs in one process."""
-    overrides = [
-        f"dataset={dataset}",
-        "architecture=dense_relu_100",
-        "optimizer=adam",
-        f"training.epochs={METRICS_EPOCHS}",
-        "training.batch_size=32",
-        f"tracking.uri={database(folder, 'metrics')}",
-    ]
+    overrides = [*run_overrides(dataset), f"tracking.uri={database(folder, 'metrics')}"]
     of_each_epoch = "metrics.roc_auc.each_epoch=true"
     with_several = [*overrides, f"metrics=[{','.join(METRICS)}]", of_each_epoch]
-    default, several = [], []
-    with Child("fitgap_lab.benchmark.workers", "runs", "{}", folder=folder) as child:
+    pairs = _time_pairs(
+        "metrics",
+        ("unrecorded", overrides),
+        ("unrecorded", with_several),
+        rounds=rounds,
+        folder=folder,
+    )
+    return MetricTimes(dataset, METRICS, EPOCHS, *pairs)
+
+
+def _time_pairs(
+    what: str, *asked: tuple[str, list[str]], rounds: int, folder: Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Time two kinds of warm runs in turns in one process; return the seconds of either.
+
+    Parameters
+    ----------
+    what
+        Is measured, for those who wait.
+    asked
+        For either kind, a call of `fitgap_lab.benchmark.workers.Runs` and its overrides.
+    rounds
+        Pairs that count; one before them compiles, imports and sets up the database.
+    folder
+        For the log.
+    """
+    pairs = []
+    with Child(WORKERS, "runs", folder=folder) as child:
         for number in range(rounds + 1):
-            alone = child.ask("unrecorded", overrides=overrides)["seconds"]
-            together = child.ask("unrecorded", overrides=with_several)["seconds"]
-            say(f"metrics: pair {number} of {rounds}")
-            if number > 0:  # the first pair compiles and imports scikit-learn
-                default.append(alone)
-                several.append(together)
-    return MetricTimes(dataset, METRICS, METRICS_EPOCHS, tuple(default), tuple(several))
+            pairs.append([child.ask(call, overrides=words)["seconds"] for call, words in asked])
+            say(f"{what}: pair {number} of {rounds}")
+    first, second = zip(*pairs[1:], strict=True)
+    return first, second
 
 
 def measure_memory(*, runs: int, folder: Path) -> Memory:
@@ -364,7 +378,7 @@ def measure_memory(*, runs: int, folder: Path) -> Memory:
         raise BenchmarkError("resident memory is read from /proc, which this system does not have")
     uri = database(folder, "memory")
     megabytes = []
-    with Child("fitgap_lab.benchmark.workers", "runs", "{}", folder=folder) as child:
+    with Child(WORKERS, "runs", folder=folder) as child:
         for number in range(runs):
             overrides = [
                 "dataset=digits",

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -58,9 +58,9 @@ class Child:
     Parameters
     ----------
     module
-        Run as ``python -m module`` with ``arguments``; it calls `serve`.
-    arguments
-        Of its command line.
+        Run as ``python -m module``; it calls `serve` or `serve_role`.
+    role, settings
+        Which of the module's classes serves, and the arguments that it is built with.
     folder
         Where it works, and where its log goes.
     python
@@ -73,9 +73,16 @@ class Child:
     """
 
     def __init__(
-        self, module: str, *arguments: str, folder: Path, python: str | None = None
+        self,
+        module: str,
+        role: str = "",
+        settings: Mapping[str, Any] | None = None,
+        *,
+        folder: Path,
+        python: str | None = None,
     ) -> None:
         self.lifetime = 0.0
+        arguments = [role, json.dumps(settings or {})]
         self._name = " ".join([module, *arguments])
         self._log = folder / f"{module}-{time.monotonic_ns()}.log"
         with self._log.open("w") as log:
@@ -149,6 +156,12 @@ def serve(worker: object) -> None:
             request = json.loads(line)
             answer = getattr(worker, request["call"])(**request["arguments"])
             print(json.dumps(answer), file=answers)
+
+
+def serve_role(roles: Mapping[str, Callable[..., object]]) -> None:
+    """Serve as a `Child`'s role, one of these by name."""
+    role, settings = sys.argv[1:]
+    serve(roles[role](**json.loads(settings)))
 
 
 def run(command: Sequence[str], *, folder: Path, expected: int = 0) -> tuple[float, str]:

@@ -6,7 +6,6 @@ of its measurement, so that parts measured at different times can stand in one f
 
 import importlib.metadata
 import json
-import os
 import platform
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fitgap.errors import RequestError
+from fitgap_lab import pages
 from fitgap_lab.benchmark.cells import Table
 from fitgap_lab.benchmark.processes import machine_cores
 from fitgap_lab.benchmark.tables import Result, tables
@@ -128,11 +128,6 @@ def _processor() -> str:
     return names[0] if names else "unknown processor"
 
 
-def load_average() -> float:
-    """Return the machine's load average over the last minute."""
-    return os.getloadavg()[0]
-
-
 def print_part(part: Part, *, console: "Console") -> None:
     """Print a part's tables, no wider than the console."""
     from rich.table import Table as RichTable
@@ -186,17 +181,8 @@ def _section(part: Part) -> str:
 
 
 def _markdown_table(table: Table) -> str:
-    lines = [
-        f"### {table.title}\n",
-        _markdown_row(table.columns),
-        _markdown_row(["---", *["---:"] * (len(table.columns) - 1)]),
-        *(_markdown_row(row) for row in table.rows),
-    ]
+    lines = [f"### {table.title}\n", pages.table(table.columns, table.rows, words=(0,))]
     return "\n".join([*lines, *(f"\n{note}" for note in table.notes)]) + "\n"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def to_json(parts: Mapping[str, Part]) -> str:

@@ -31,8 +31,7 @@ class Case:
     batch_size
         Images per step.
     goal
-        The least ratio to plain ``model.fit`` that the engine is to reach; None where there is
-        no such goal.
+        The least ratio to plain ``model.fit`` that the engine is to reach.
     jax
         Whether `fitgap_lab.benchmark.jax_worker` has the same training.
     """
@@ -40,7 +39,7 @@ class Case:
     architecture: str
     optimizer: str
     batch_size: int
-    goal: float | None = None
+    goal: float
     jax: bool = False
 
     @property

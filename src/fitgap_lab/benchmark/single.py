@@ -1,11 +1,18 @@
 """What one command costs from its start to its end, beside plain Keras logged by hand."""
 
-import json
 import sys
 import time
 from pathlib import Path
 
-from fitgap_lab.benchmark.measure import TRAIN, database, say, write_partitions
+from fitgap_lab.benchmark.measure import (
+    LOOPS,
+    TRAIN,
+    WORKERS,
+    database,
+    run_overrides,
+    say,
+    write_partitions,
+)
 from fitgap_lab.benchmark.processes import Child, run
 from fitgap_lab.benchmark.results import Single, SingleTimes
 
@@ -25,26 +32,19 @@ def measure_single(*, rounds: int, dataset: str, folder: Path) -> Single:
         For data, databases and logs.
     """
     data = write_partitions(folder, name=dataset)
-    overrides = [
-        f"dataset={dataset}",
-        "architecture=dense_relu_100",
-        "optimizer=adam",
-        "training.epochs=5",
-        "training.batch_size=32",
-    ]
     seconds: dict[str, list[float]] = {FIRST: [], SECOND: [], PLAIN: []}
-    with Child("fitgap_lab.benchmark.workers", "store", "{}", folder=folder) as store:
+    with Child(WORKERS, "store", folder=folder) as store:
         for number in range(1, rounds + 1):
             place = folder / f"single-{number}"
             (place / ".fitgap").mkdir(parents=True)  # which makes it a project folder
             for seed, way in enumerate((FIRST, SECOND)):
-                command = [sys.executable, TRAIN, *overrides, f"seed={seed}"]
+                command = [sys.executable, TRAIN, *run_overrides(dataset), f"seed={seed}"]
                 seconds[way].append(run(command, folder=place)[0])
             prepared = database(folder, f"plain-{number}")
             store.ask("prepare", uri=prepared, experiment_name="baseline")
-            arguments = json.dumps({"data": str(data), "uri": prepared})
+            how = {"data": str(data), "uri": prepared}
             started = time.perf_counter()
-            with Child("fitgap_lab.benchmark.loops", "manual", arguments, folder=folder) as child:
+            with Child(LOOPS, "manual", how, folder=folder) as child:
                 child.ask("run", optimizer="adam", seed=0)
             seconds[PLAIN].append(time.perf_counter() - started)
             say(f"single command: round {number} of {rounds}")

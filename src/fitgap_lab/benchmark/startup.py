@@ -8,6 +8,8 @@ from fitgap_lab.benchmark.measure import (
     OPTIMIZERS,
     SWEEP_SEEDS,
     TRAIN,
+    TRAINING,
+    WORKERS,
     database,
     real_dataset,
     say,
@@ -53,9 +55,8 @@ def _startup_commands(folder: Path) -> dict[str, tuple[list[str], int, str]]:
     uri = database(folder, "startup")
     single = [f"dataset={real_dataset() or 'digits'}", "optimizer=adam", "seed=7"]
     finished = sweep_overrides("digits")
-    common = ["architecture=dense_relu_100", "training.epochs=5", "training.batch_size=32"]
     grid = [
-        [*common, f"optimizer={optimizer}", f"seed={seed}"]
+        [*TRAINING, f"optimizer={optimizer}", f"seed={seed}"]
         for optimizer in OPTIMIZERS
         for seed in range(SWEEP_SEEDS)
     ]
@@ -67,7 +68,7 @@ def _startup_commands(folder: Path) -> dict[str, tuple[list[str], int, str]]:
     ]
     records = {"single": [single], "sweep": grid, "hundred": hundred}
     say("start-up: preparing a record of 125 runs")
-    with Child("fitgap_lab.benchmark.workers", "store", "{}", folder=folder) as store:
+    with Child(WORKERS, "store", folder=folder) as store:
         for name, runs in records.items():
             store.ask("fill", uri=uri, experiment_name=name, grid=runs)
 

@@ -1,9 +1,10 @@
 """The benchmark's results as tables of text: a function for each kind of result."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from fitgap_lab.benchmark.bounds_tables import bounds_tables
-from fitgap_lab.benchmark.cells import Table, number, span
+from fitgap_lab.benchmark.cells import Table, median_and_range, number
 from fitgap_lab.benchmark.results import (
     SETTLED_AFTER,
     Bounds,
@@ -33,61 +34,37 @@ Result = (
 )
 
 
-def tables(results: Sequence[Result]) -> list[Table]:
-    """Return the tables that show some results of one type."""
-    cases = [result for result in results if isinstance(result, CaseTimes)]
-    if cases and cases[0].case.goal == 1.0:
-        return [_grid_table(cases)]
-    if cases:
-        return [_epoch_table(case) for case in cases]
-    commands = [result for result in results if isinstance(result, CommandTimes)]
-    if commands:
-        return [_startup_table(commands)]
-    bounds = [result for result in results if isinstance(result, Bounds)]
-    if bounds:
-        return bounds_tables(*bounds)
-    views = [result for result in results if isinstance(result, ViewCosts)]
-    return [views_table(views) if views else _table(*results)]
-
-
-def _table(result: Result) -> Table:
-    if isinstance(result, Sweep):
-        return _sweep_table(result)
-    if isinstance(result, Single):
-        return _single_table(result)
-    if isinstance(result, MetricTimes):
-        return _metrics_table(result)
-    if isinstance(result, Memory):
-        return _memory_table(result)
-    assert isinstance(result, RecordTimes)
-    return _tracking_table(result)
+def tables(results: Sequence[Any]) -> list[Table]:
+    """Return the tables that show some results, all of one kind of `Result`."""
+    kind = type(results[0])
+    if kind is Bounds:
+        return bounds_tables(*results)
+    if kind is CaseTimes and results[0].case.goal == 1.0:
+        return [_grid_table(results)]
+    if kind in _OF_ALL:
+        return [_OF_ALL[kind](results)]
+    return [_OF_EACH[kind](one) for one in results]
 
 
 def _epoch_table(measured: CaseTimes) -> Table:
     case, baseline = measured.case, measured.baseline
-    rows = []
-    for times in measured.times:
-        taken = spread(times.seconds)
-        ratio = spread(ratios(baseline.seconds, times.seconds))
-        rows.append(
-            (
-                times.variant,
-                number(taken.median),
-                span(taken),
-                f"{number(ratio.median)} x",
-                span(ratio),
-                number(times.first_seconds),
-            )
+    rows = [
+        (
+            times.variant,
+            *median_and_range(times.seconds),
+            *median_and_range(ratios(baseline.seconds, times.seconds), unit=" x"),
+            number(times.first_seconds),
         )
+        for times in measured.times
+    ]
     own, tuned = _way(measured, prefix="fitgap"), _way(measured, prefix="fit, tuned")
     notes = [
         f"{measured.images}. Ratios to '{baseline.variant}', the faster plain model.fit here. "
         "First: the first epoch, compilation included.",
         f"This engine: {own}; tuned: {tuned}.",
+        f"Goal: at least {number(case.goal)} x.",
+        *_against_jax(measured),
     ]
-    if case.goal is not None:
-        notes.append(f"Goal: at least {number(case.goal)} x.")
-    notes += _against_jax(measured)
     return Table(
         f"An epoch of {case.architecture}, {case.optimizer}, batch {case.batch_size}",
         ("way", "median s", "range s", "speed", "range", "first s"),
@@ -140,20 +117,15 @@ def _grid_table(measured: Sequence[CaseTimes]) -> Table:
 
 def _sweep_table(sweep: Sweep) -> Table:
     own = sweep.times[0]
-    rows = []
-    for times in sweep.times:
-        taken = spread(times.seconds)
-        ratio = spread(ratios(times.seconds, own.seconds))
-        rows.append(
-            (
-                times.variant,
-                f"{times.measured_runs} of {times.total_runs}",
-                number(taken.median),
-                span(taken),
-                f"{number(ratio.median)} x",
-                span(ratio),
-            )
+    rows = [
+        (
+            times.variant,
+            f"{times.measured_runs} of {times.total_runs}",
+            *median_and_range(times.seconds),
+            *median_and_range(ratios(times.seconds, own.seconds), unit=" x"),
         )
+        for times in sweep.times
+    ]
     notes = [
         f"dataset={sweep.dataset}, dense_relu_100, 6 optimizers by 4 seeds, 5 epochs, batch 32. "
         "From the start of the process to its end; time: as a multiple of this project's. "
@@ -178,12 +150,14 @@ def _sweep_table(sweep: Sweep) -> Table:
 
 def _single_table(single: Single) -> Table:
     plain = single.times[-1]
-    rows = []
-    for times in single.times:
-        taken = spread(times.seconds)
-        ratio = spread(ratios(plain.seconds, times.seconds))
-        speed = f"{number(ratio.median)} x"
-        rows.append((times.variant, number(taken.median), span(taken), speed, span(ratio)))
+    rows = [
+        (
+            times.variant,
+            *median_and_range(times.seconds),
+            *median_and_range(ratios(plain.seconds, times.seconds), unit=" x"),
+        )
+        for times in single.times
+    ]
     return Table(
         "One command: a run of 5 epochs, from start to end",
         ("way", "median s", "range s", "speed", "range"),
@@ -206,14 +180,10 @@ def _tracking_table(measured: RecordTimes) -> Table:
         "difference, s": costs,
         "share of the run, %": shares,
     }
-    rows = [
-        (label, number(spread(values).median), span(spread(values)))
-        for label, values in lines.items()
-    ]
     return Table(
         "The record's share of a warm run of 5 epochs",
         ("what", "median", "range"),
-        tuple(rows),
+        tuple((label, *median_and_range(values)) for label, values in lines.items()),
         (
             f"dataset={measured.dataset}, dense_relu_100, adam, batch 32; pairs in one process: "
             f"{len(costs)}. The record: parameters, metrics, data, pictures, model. "
@@ -236,10 +206,7 @@ def _metrics_table(measured: MetricTimes) -> Table:
     return Table(
         "What metrics cost",
         ("what", "median", "range"),
-        tuple(
-            (label, number(spread(values).median), span(spread(values)))
-            for label, values in lines.items()
-        ),
+        tuple((label, *median_and_range(values)) for label, values in lines.items()),
         (
             f"dataset={measured.dataset}, dense_relu_100, adam, batch 32, epochs: "
             f"{measured.epochs}, nothing recorded; pairs in one process: {len(costs)}. "
@@ -254,8 +221,7 @@ def _startup_table(measured: Sequence[CommandTimes]) -> Table:
     rows = [
         (
             times.command,
-            number(spread(times.seconds).median),
-            span(spread(times.seconds)),
+            *median_and_range(times.seconds),
             "yes" if times.imports_tensorflow else "no",
         )
         for times in measured
@@ -317,3 +283,17 @@ def _memory_table(memory: Memory) -> Table:
             f"Growth after the first {SETTLED_AFTER} runs (goal: at most 5 %): {verdict}.",
         ),
     )
+
+
+_OF_ALL: dict[type, Callable[[Sequence[Any]], Table]] = {
+    CommandTimes: _startup_table,
+    ViewCosts: views_table,
+}
+_OF_EACH: dict[type, Callable[[Any], Table]] = {
+    CaseTimes: _epoch_table,
+    Memory: _memory_table,
+    MetricTimes: _metrics_table,
+    RecordTimes: _tracking_table,
+    Single: _single_table,
+    Sweep: _sweep_table,
+}

@@ -5,28 +5,25 @@ has a child of its own. They answer the requests of `fitgap_lab.benchmark.measur
 what is compared and does all the counting.
 """
 
-import json
 import os
 import random
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
 from fitgap import experiment, heavy_imports
-from fitgap.config import project, tasks
-from fitgap.config import settings as config
+from fitgap.config import tasks
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
 from fitgap.evaluation.scores import Partition, Partitions, partition
 from fitgap.tag_names import DATASET_TAG, IDENTITY_TAG, ROLE_TAG, SPLIT_TAG
 from fitgap.training import backend
 from fitgap.training.engines import choice as engines
-from fitgap_lab.benchmark.processes import serve
+from fitgap_lab.benchmark.processes import serve_role
+from fitgap_lab.composition import settings_of
 
 Answer = dict[str, Any]
 
@@ -35,10 +32,8 @@ MAX_STEPS_PER_EXECUTION = 375
 
 
 def settings(overrides: Sequence[str]) -> Config:
-    """Return the settings of one experiment, as a command with these overrides would have them."""
-    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
-        composed = config.from_hydra(compose("train", overrides=list(overrides)))
-    return tasks.resolve(composed, "classes")
+    """Return the settings of one experiment, completed for classes."""
+    return tasks.resolve(settings_of(overrides), "classes")
 
 
 class EngineEpochs:
@@ -72,9 +67,7 @@ class EngineEpochs:
         if self._train is None:
             self._train = Partition(np.load(x), np.load(y))
         started = time.perf_counter()
-        self._config = settings(
-            [*overrides, f"seed={seed}", f"training.threads={self._threads}"],
-        )
+        self._config = settings([*overrides, f"seed={seed}", f"training.threads={self._threads}"])
         model = models.build(
             self._config,
             image_shape=self._train.x.shape[1:],
@@ -275,9 +268,5 @@ def resident_megabytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-ROLES = {"engine": EngineEpochs, "fit": FitEpochs, "runs": Runs, "store": Store}
-
-
 if __name__ == "__main__":
-    role, arguments = sys.argv[1:]
-    serve(ROLES[role](**json.loads(arguments)))
+    serve_role({"engine": EngineEpochs, "fit": FitEpochs, "runs": Runs, "store": Store})

@@ -13,6 +13,8 @@ from fitgap.comparison.ties import EQUIVALENT, MARGIN, UNDECIDED, WORSE, Terms, 
 from fitgap.report import text_tables
 from fitgap_lab.calibration.simulate import made_up_runs
 
+Floats = NDArray[np.float64]
+
 HEADER = (
     "behind the best, points", "overlap", "race: shown", "best out", "runs",
     "fixed design: splits", "shown", "runs", "share of the runs",
@@ -70,12 +72,7 @@ def raced_equal(
     words, some_out = [], 0
     for _ in range(repetitions):
         values = _values([0.0] * (candidates - 1), rng, overlap=overlap)
-        race = Race(Rule(candidates, MARGIN))
-        for number in range(ROUNDS):
-            row = {one: float(values[one, number]) for one in race.undecided}
-            race.add_round(row, overlap=overlap)
-            if race.word != UNDECIDED:
-                break
+        race, _ = raced_over(values[:, :ROUNDS], margin=MARGIN, overlap=overlap)
         words.append(race.word)
         some_out += len(race.racing) < candidates
     return words, some_out
@@ -87,13 +84,8 @@ def raced(behind: Sequence[float], *, overlap: float, repetitions: int, seed: in
     shown = false = runs = 0
     for _ in range(repetitions):
         values = _values(behind, rng, overlap=overlap)
-        race = Race(Rule(len(values), MARGIN))
-        for number in range(MOST_SPLITS):
-            runs += len(race.undecided)
-            row = {one: float(values[one, number]) for one in race.undecided}
-            race.add_round(row, overlap=overlap)
-            if race.word != UNDECIDED:
-                break
+        race, taken = raced_over(values, margin=MARGIN, overlap=overlap)
+        runs += taken
         shown += race.word == BETTER and race.racing == [0]
         false += 0 not in race.racing
     return Found(shown / repetitions, false / repetitions, runs / repetitions)
@@ -104,17 +96,51 @@ def fixed(
 ) -> Found:
     """Compare the same candidates over so many splits each, as ``fitgap compare`` does."""
     rng = np.random.default_rng(seed)
-    terms = Terms("val/accuracy", True, lambda _: None, margin=MARGIN, overlap=overlap)
     shown = false = 0
     for _ in range(repetitions):
         values = _values(behind, rng, overlap=overlap)[:, :splits]
-        order = np.argsort(-values.mean(1))
-        runs = [made_up_runs(values[[one], :, None]) for one in order]
-        words = [one.word for one in against_best(runs, terms) if one is not None]
+        order, words = compared(values, margin=MARGIN, overlap=overlap)
         shown += order[0] == 0 and set(words) == {WORSE}
         best = int(np.flatnonzero(order == 0)[0])
         false += best > 0 and words[best - 1] == WORSE
     return Found(shown / repetitions, false / repetitions, splits * len(values))
+
+
+def raced_over(values: Floats, *, margin: float, overlap: float) -> tuple[Race, int]:
+    """Race candidates until they are decided; return the race, and how many runs it took.
+
+    Parameters
+    ----------
+    values
+        Scores of shape (candidates, rounds); a higher one is better.
+    margin, overlap
+        As a race takes them.
+    """
+    race, runs = Race(Rule(len(values), margin)), 0
+    for scores in values.T:
+        runs += len(race.undecided)
+        race.add_round({one: float(scores[one]) for one in race.undecided}, overlap=overlap)
+        if race.word != UNDECIDED:
+            break
+    return race, runs
+
+
+def compared(
+    values: Floats, *, margin: float, overlap: float
+) -> tuple[NDArray[np.intp], list[str | None]]:
+    """Compare candidates as ``fitgap compare`` does; return their order, and words of all but one.
+
+    Parameters
+    ----------
+    values
+        Scores of shape (candidates, splits); a higher one is better.
+    margin, overlap
+        As in `Terms`.
+    """
+    terms = Terms("val/accuracy", True, lambda _: None, margin=margin, overlap=overlap)
+    order = np.argsort(-values.mean(1))
+    runs = [made_up_runs(values[[one], :, None]) for one in order]
+    return order, [one.word for one in against_best(runs, terms) if one is not None]
 
 
 def _row(behind: Sequence[float], overlap: float, *, repetitions: int) -> list[str]:
@@ -138,9 +164,7 @@ def _row(behind: Sequence[float], overlap: float, *, repetitions: int) -> list[s
     ]
 
 
-def _values(
-    behind: Sequence[float], rng: np.random.Generator, *, overlap: float
-) -> NDArray[np.float64]:
+def _values(behind: Sequence[float], rng: np.random.Generator, *, overlap: float) -> Floats:
     """Return accuracies of shape (candidates, `MOST_SPLITS`).
 
     What splits that overlap have in common, because they share images, is drawn once.
@@ -149,5 +173,5 @@ def _values(
     shape = (len(truth), MOST_SPLITS)
     of_splits = OF_SPLIT * rng.normal(size=(1, MOST_SPLITS))
     of_images = math.sqrt(overlap) * OF_PAIR * rng.normal(size=(len(truth), 1))
-    values: NDArray[np.float64] = truth + of_splits + of_images + OF_PAIR * rng.normal(size=shape)
+    values: Floats = truth + of_splits + of_images + OF_PAIR * rng.normal(size=shape)
     return values

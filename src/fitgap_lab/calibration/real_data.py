@@ -24,6 +24,7 @@ from fitgap.errors import RequestError
 from fitgap.report import text_tables
 from fitgap.store import StoredRun, predictions
 from fitgap.tag_names import ROLE_TAG
+from fitgap_lab.composition import settings_of
 
 HEADER = ("data", "images", "from", "accuracies held", "gaps held", "differences held")
 FURTHER = 8
@@ -78,15 +79,9 @@ def _digits(_: Path, __: Path) -> list[str]:
 
 def _fashion(folder: Path, _: Path) -> list[str]:
     """Write 4,000 of Fashion-MNIST's training images, and 1,000 test images."""
-    from hydra import compose, initialize_config_dir
-
-    from fitgap.config import project
-    from fitgap.config import settings as config
     from fitgap.data import datasets
 
-    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
-        settings = config.from_hydra(compose("train", overrides=["dataset=fashion_mnist"]))
-    found = datasets.load(settings.dataset)
+    found = datasets.load(settings_of(["dataset=fashion_mnist"]).dataset)
     path = folder / "fashion.npz"
     np.savez(
         path,

@@ -12,19 +12,18 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.comparison.race import BETTER, Race, Rule
+from fitgap.comparison.race import BETTER
 from fitgap.comparison.ranking import compare_experiment
 from fitgap.comparison.replicates import by_split
-from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE, Terms, against_best
+from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
 from fitgap.errors import RequestError
 from fitgap.report import text_tables
-from fitgap_lab.calibration.simulate import made_up_runs
+from fitgap_lab.calibration.races import MOST_SPLITS, compared, raced_over
 
 HEADER = (
     "margin, points", "race: decided", "false", "runs",
     "fixed design: splits", "decided", "false", "runs", "share of the runs",
 )  # fmt: skip
-MOST_SPLITS = 60
 REPETITIONS = 200
 
 
@@ -120,14 +119,8 @@ def raced(candidates: Candidates, margin: float) -> Found:
     rng = np.random.default_rng(0)
     decided = false = runs = 0
     for _ in range(REPETITIONS):
-        values = candidates.draw(rng)
-        race = Race(Rule(len(values), margin))
-        for number in range(MOST_SPLITS):
-            runs += len(race.undecided)
-            row = {one: float(values[one, number]) for one in race.undecided}
-            race.add_round(row, overlap=candidates.overlap)
-            if race.word != UNDECIDED:
-                break
+        race, taken = raced_over(candidates.draw(rng), margin=margin, overlap=candidates.overlap)
+        runs += taken
         decided += race.word != UNDECIDED
         apart = max(
             (
@@ -145,13 +138,10 @@ def raced(candidates: Candidates, margin: float) -> Found:
 def fixed(candidates: Candidates, margin: float, *, splits: int) -> Found:
     """Compare the same candidates over so many splits each, as ``fitgap compare`` does."""
     rng = np.random.default_rng(1)
-    terms = Terms("val/accuracy", True, lambda _: None, margin=margin, overlap=candidates.overlap)
     decided = false = 0
     for _ in range(REPETITIONS):
         values = candidates.draw(rng)[:, :splits]
-        order = np.argsort(-values.mean(1))
-        runs = [made_up_runs(values[[one], :, None]) for one in order]
-        words = [one.word for one in against_best(runs, terms) if one is not None]
+        order, words = compared(values, margin=margin, overlap=candidates.overlap)
         behind = candidates.means[order[0]] - candidates.means[order[1:]]
         decided += UNDECIDED not in words and None not in words
         false += any(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fitgap.report import text_tables
+from fitgap_lab import pages
 from fitgap_lab.calibration import effects, learning_curves, paired_images, races, trained
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate
 
@@ -42,15 +43,7 @@ TABLES: dict[str, Callable[[], str]] = {
 def write(page: Path) -> None:
     """Put the tables between their marks of the page."""
     for name, of in TABLES.items():
-        write_table(page, name, of())
-
-
-def write_table(page: Path, name: str, text: str) -> None:
-    """Put one table between its marks of the page."""
-    start, end = f"<!-- {name}: start -->", f"<!-- {name}: end -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(start)
-    _, _, after = rest.partition(end)
-    page.write_text(f"{before}{start}\n{text}{end}{after}", encoding="utf-8")
+        pages.replace_table(page, name, of())
 
 
 def _row(design: Design) -> list[str]:

@@ -15,7 +15,6 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
@@ -24,7 +23,7 @@ from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.ranking import compare
 from fitgap.comparison.significance import Paired, wilson
 from fitgap.comparison.ties import EQUIVALENT, MARGIN, WORSE
-from fitgap.config import project, settings, tasks
+from fitgap.config import tasks
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
 from fitgap.evaluation.scores import Partition, Partitions
@@ -32,6 +31,7 @@ from fitgap.report import text_tables
 from fitgap.store import StoredRun
 from fitgap.tag_names import SPLIT_TAG
 from fitgap.training import backend
+from fitgap_lab.composition import settings_of
 
 HEADER = (
     "samples", "true accuracy: adam, sgd", "intervals from", "truth of", "accuracies held",
@@ -385,7 +385,4 @@ def _fresh(n: int) -> Points:
 
 @functools.cache
 def _config(group: str) -> Config:
-    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
-        words = [*NETWORK, *GROUPS[group]]
-        composed = settings.from_hydra(compose("train", overrides=words))
-    return tasks.resolve(composed, "classes", num_outputs=2)
+    return tasks.resolve(settings_of([*NETWORK, *GROUPS[group]]), "classes", num_outputs=2)

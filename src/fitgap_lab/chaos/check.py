@@ -5,7 +5,6 @@ a value that was logged twice.
 """
 
 import hashlib
-import io
 import math
 import zipfile
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fitgap.rerun import read_arrays
 from fitgap.store.database import open_read_only
 from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SWEEP_IDENTITY_TAG
 from fitgap.training import checkpoints
@@ -120,22 +120,14 @@ def _path(location: str, database: Path) -> Path:
 
 def weights_digest(file: Path) -> str:
     """Return the SHA-256 over all arrays of a saved model: weights, moments, random states."""
-    import h5py
-
-    digest = hashlib.sha256()
-
-    def add(name: str, node: object) -> None:
-        if isinstance(node, h5py.Dataset):
-            digest.update(f"{name} {node.dtype.str} {node.shape} ".encode())
-            digest.update(node[()].tobytes())
-
     try:
-        with zipfile.ZipFile(file) as archive:
-            content = archive.read("model.weights.h5")
+        arrays = read_arrays(file)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         return f"unreadable: {error}"
-    with h5py.File(io.BytesIO(content)) as arrays:
-        arrays.visititems(add)
+    digest = hashlib.sha256()
+    for name, array in arrays.items():
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -152,7 +152,7 @@ class Chaos:
     def run(self) -> list[str]:
         """Run sweep after sweep until no kill is left, each to its end; return what went wrong."""
         problems: list[str] = []
-        with self._serving():
+        with self._server or nullcontext():
             while self._waiting and not problems:
                 self.sweeps += 1
                 hits = len(self.hits)
@@ -166,14 +166,6 @@ class Chaos:
                 problems = self._to_its_end(command(range(self.sweeps)))
         left = self._left_over()
         return [*problems, *([f"{left} workers did not end"] if left else [])]
-
-    @contextmanager
-    def _serving(self) -> Iterator[None]:
-        if self._server is None:
-            yield
-            return
-        with self._server:
-            yield
 
     def _to_its_end(self, arguments: Sequence[str]) -> list[str]:
         """Invoke the same command until it ends well, unless it fails again and again."""
@@ -285,9 +277,9 @@ class Watch:
 
     def _look(self, now: float) -> None:
         versions = self._versions()
-        for path in versions.keys() - self._seen.keys() | {
-            path for path, version in versions.items() if self._seen.get(path) != version
-        }:
+        for path, version in versions.items():
+            if self._seen.get(path) == version:
+                continue
             self._epochs += 1
             done = checkpoints.epochs_done(path.with_suffix(""))
             if done == EPOCHS and self._recording_since is None:

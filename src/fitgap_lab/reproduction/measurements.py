@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap import experiment, store
-from fitgap.config import project
-from fitgap.config import settings as config
 from fitgap.experiment import Plan
 from fitgap.tag_names import IDENTITY_TAG
+from fitgap_lab.composition import settings_of
 from fitgap_lab.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
 
 
@@ -57,17 +56,12 @@ def plans(seeds: int, *, experiment_name: str) -> dict[str, list[Plan]]:
     RequestError
         If a dataset is not to be had.
     """
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(version_base="1.3", config_dir=str(project.CONFIG_DIR)):
-        planned: dict[str, list[Plan]] = {}
-        for preset in PRESETS:
-            planned[preset] = []
-            for seed in range(seeds):
-                composed = compose("train", overrides=[f"experiment={preset}", f"seed={seed}"])
-                settings = config.from_hydra(composed)
-                settings.tracking.experiment = experiment_name
-                planned[preset].append(experiment.plan(settings))
+    planned: dict[str, list[Plan]] = {preset: [] for preset in PRESETS}
+    for preset, of_preset in planned.items():
+        for seed in range(seeds):
+            settings = settings_of([f"experiment={preset}", f"seed={seed}"])
+            settings.tracking.experiment = experiment_name
+            of_preset.append(experiment.plan(settings))
     return planned
 
 
@@ -98,22 +92,14 @@ def _measurement(run: store.StoredRun, plan: Plan, *, preset: str) -> Measuremen
     final = dict(run.metrics)
     if any(figure.metric == FIRST_IMAGE for figure in figures):
         final[FIRST_IMAGE] = _probability_of_7(run.run_id, uri=plan.uri)
+    keys = sorted({figure.metric for figure in figures if figure.epoch is not None})
+    histories = store.metric_histories(plan.uri, run_ids=[run.run_id], keys=keys)[run.run_id]
     return Measurement(
         run_id=run.run_id,
         seed=plan.config.seed,
         final=final,
-        by_epoch={
-            metric: _history(run.run_id, metric, uri=plan.uri)
-            for metric in sorted({figure.metric for figure in figures if figure.epoch is not None})
-        },
+        by_epoch={metric: list(by_step.values()) for metric, by_step in histories.items()},
     )
-
-
-def _history(run_id: str, metric: str, *, uri: str) -> list[float]:
-    from mlflow import MlflowClient
-
-    history = MlflowClient(uri).get_metric_history(run_id, metric)
-    return [entry.value for entry in sorted(history, key=lambda entry: entry.step)]
 
 
 def _probability_of_7(run_id: str, *, uri: str) -> float:

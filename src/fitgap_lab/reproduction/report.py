@@ -1,12 +1,13 @@
 """A reproduction as text: tables for a terminal, Markdown for the docs, JSON for machines."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fitgap import identity
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.ties import EQUIVALENT, MARGIN, UNDECIDED
+from fitgap_lab import pages
 from fitgap_lab.reproduction.findings import (
     LOSS_MARGIN,
     Agreement,
@@ -133,7 +134,7 @@ def to_markdown(result: Reproduction) -> str:
         "This page compares the figures that five published notebooks printed with those that "
         f"fitgap measures for the same experiments. {summarise(result.findings)}",
         "",
-        f"These commands made it, with {_versions()}:",
+        f"These commands made it, with {pages.versions()}:",
         "",
         "```",
         *result.commands,
@@ -145,7 +146,7 @@ def to_markdown(result: Reproduction) -> str:
         findings = _of(preset, result.findings)
         lines += ["", f"## {_heading(preset, result)}", ""]
         if findings:
-            lines += _markdown_table(_HEADERS, [_cells(finding) for finding in findings])
+            lines.append(_markdown_table(_HEADERS, map(_cells, findings)))
         if preset in NOTES:
             lines += ["", NOTES[preset]]
     if result.agreements:
@@ -155,14 +156,14 @@ def to_markdown(result: Reproduction) -> str:
             "",
             explain_agreements(result.agreements),
             "",
-            *_markdown_table(_AGREEMENT_HEADERS, list(map(_agreement_cells, result.agreements))),
+            _markdown_table(_AGREEMENT_HEADERS, map(_agreement_cells, result.agreements)),
         ]
     if result.bar_findings:
         lines += ["", f"## {PROGRESS_BAR}", "", explain_progress_bar(result)]
         for preset in PRESETS:
             if findings := _of(preset, result.bar_findings):
                 lines += ["", f"### {_bar_heading(preset, findings)}", ""]
-                lines += _markdown_table(_HEADERS, [_cells(finding) for finding in findings])
+                lines.append(_markdown_table(_HEADERS, map(_cells, findings)))
     return "\n".join(lines) + "\n"
 
 
@@ -222,10 +223,6 @@ def _bar_heading(preset: str, findings: Sequence[Finding]) -> str:
 
 def _usual_n(result: Reproduction) -> int:
     return max(1, *(len(runs) for runs in result.measured.values()))
-
-
-def _versions() -> str:
-    return ", ".join(f"{name} {version}" for name, version in identity.versions().items())
 
 
 def _label(figure: Figure) -> str:
@@ -314,10 +311,8 @@ def _terminal_agreements(agreements: Sequence[Agreement]) -> "Table":
     return _grid([_AGREEMENT_HEADERS[i] for i in kept], rows)
 
 
-def _markdown_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    last = len(headers) - 1
-    rule = ["---" if i in (0, last) else "---:" for i in range(len(headers))]
-    return [f"| {' | '.join(row)} |" for row in (headers, rule, *rows)]
+def _markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return pages.table(headers, rows, words=(0, len(headers) - 1))
 
 
 def _plain_finding(finding: Finding) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The network, data and settings that a verification builds on both sides."""
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from fitgap.config import project, settings, tasks
+from fitgap.config import settings, tasks
+from fitgap.config.options import read_option
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
 from fitgap.data.datasets import Labels
@@ -43,7 +43,10 @@ class Experiment:
     ) -> None:
         plain = settings.to_plain(base)
         plain["architecture"] |= {"units": [100], "activation": activation}
-        plain |= {"optimizer": _option("optimizer", optimizer), "loss": _option("loss", loss)}
+        plain |= {
+            "optimizer": read_option("optimizer", optimizer),
+            "loss": read_option("loss", loss),
+        }
         if loss == "binary_crossentropy" and task == "classes":
             plain["dataset"]["classes"] = _TWO_CLASSES[base.dataset.name]
         self.config = tasks.resolve(settings.from_plain(plain), task)
@@ -103,9 +106,3 @@ def named(config: Config) -> str:
     if task.name == "classes":
         return config.loss.name
     return task.name if config.loss.name == task.loss else f"{task.name}, {config.loss.name}"
-
-
-def _option(group: str, name: str) -> dict[str, Any]:
-    """Read one option of a group; those asked for here hold nothing that Hydra must compose."""
-    read = OmegaConf.to_container(OmegaConf.load(project.CONFIG_DIR / group / f"{name}.yaml"))
-    return cast(dict[str, Any], read)

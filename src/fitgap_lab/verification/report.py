@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fitgap import identity
+from fitgap_lab import pages
 from fitgap_lab.verification.checks import (
     CONTROL_FACTOR,
     ELEMENTWISE_BOUND,
@@ -96,15 +97,15 @@ def conclusion(verification: Verification) -> str:
 
 def to_markdown(verification: Verification, *, command: str) -> str:
     """Return a page with the rule, the tables and how they were made."""
-    versions = ", ".join(f"{name} {version}" for name, version in identity.versions().items())
     parts = [
         "# Keras against the NumPy reference",
-        f"`{command}`: {_describe(verification)}; {versions}; one thread. "
+        f"`{command}`: {_describe(verification)}; {pages.versions()}; one thread. "
         f"**{conclusion(verification).capitalize()}.**",
         _RULE,
     ]
     for title, headers, rows in _tables(verification):
-        parts += [f"## {title}", _markdown_table(headers, rows)]
+        words = [i for i, header in enumerate(headers) if header in _TEXT_HEADERS]
+        parts += [f"## {title}", pages.table(headers, rows, words=words)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -174,9 +175,3 @@ def _score(value: float) -> str:
 
 def _yes(agrees: bool) -> str:
     return "yes" if agrees else "NO"
-
-
-def _markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = [":--" if header in _TEXT_HEADERS else "--:" for header in headers]
-    lines = [headers, rule, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

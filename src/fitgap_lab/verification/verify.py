@@ -8,14 +8,13 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from hydra import compose, initialize_config_dir
 
-from fitgap.config import project, tasks
-from fitgap.config import settings as config
+from fitgap.config import tasks
 from fitgap.reference.arrays import AnyArray
 from fitgap.training import backend
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
+from fitgap_lab.composition import settings_of
 from fitgap_lab.verification import steps
 from fitgap_lab.verification.checks import (
     PERTURBATION,
@@ -90,8 +89,7 @@ def verify(
         If the dataset is not to be had.
     """
     backend.start(1)
-    with initialize_config_dir(str(project.CONFIG_DIR), version_base="1.3"):
-        base = config.from_hydra(compose("train", [f"dataset={dataset}", f"seed={seed}"]))
+    base = settings_of([f"dataset={dataset}", f"seed={seed}"])
     make = partial(Experiment, base, train_samples=train_samples)
     show("one step of each")
     first = make()
