@@ -15,9 +15,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap.commands.exit_codes import count, run_command
+from fitgap.commands.exit_codes import run_command
 from fitgap.config.project import CHECKOUT
 from fitgap.errors import RequestError
+from fitgap_lab.arguments import count
 from fitgap_lab.benchmark import bounds, growth, measure, report, single, startup
 from fitgap_lab.benchmark.processes import machine_cores
 from fitgap_lab.benchmark.report import PARTS, Part

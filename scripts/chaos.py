@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fitgap.commands.exit_codes import FAILED, OK, count, run_command
+from fitgap.commands.exit_codes import FAILED, OK, run_command
 from fitgap.config.project import CHECKOUT
+from fitgap_lab.arguments import count
 from fitgap_lab.chaos import check, report
 from fitgap_lab.chaos import kills as chaos
 

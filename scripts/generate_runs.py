@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from fitgap.commands.exit_codes import count, run_command
+from fitgap.commands.exit_codes import run_command
+from fitgap_lab.arguments import count
 from fitgap_lab.benchmark import generated_runs
 
 

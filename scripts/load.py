@@ -19,11 +19,12 @@ from pathlib import Path
 import psutil
 
 from fitgap import experiment, store
-from fitgap.commands.exit_codes import count, run_command
+from fitgap.commands.exit_codes import run_command
 from fitgap.errors import RequestError
 from fitgap.report import text_tables
 from fitgap.tracking import setup
 from fitgap.tracking.postgres_server import free_port
+from fitgap_lab.arguments import count
 from fitgap_lab.benchmark import generated_runs
 from fitgap_lab.composition import settings_of
 from fitgap_lab.load import workers

@@ -13,6 +13,7 @@ from rich.console import Console
 from fitgap import store
 from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
+from fitgap_lab.arguments import count
 from fitgap_lab.reproduction.findings import (
     Reproduction,
     compare_all,
@@ -33,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--seeds",
-        type=exit_codes.count,
+        type=count,
         default=3,
         metavar="N",
         help="number of seeds, from 0 on (%(default)s)",

@@ -36,7 +36,9 @@ def plain_settings(compose):
 
 
 def identity_of(plain, *, facts=FACTS, choice=CHOICE):
-    return identity.identity(settings.from_plain(plain), facts=facts, choice=choice)
+    config = settings.from_plain(plain)
+    sources = identity.sources_of(config, choice=choice)
+    return identity.identity(config, facts=facts, choice=choice, sources=sources)
 
 
 def changed(plain, path, value):

@@ -263,7 +263,8 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         from fitgap.tracking import results, run_metrics, run_writer, setup
         from fitgap.training import loop
 
-    tell = say if config.tracking.parent is None else _stay_quiet
+    # Of a sweep's job it says nothing, because the terminal shows the whole sweep.
+    tell = say if config.tracking.parent is None else (lambda _line: None)
     engine, callbacks, choice = _make_engine(planned, data, say=tell)
 
     description = descriptions.of_run(planned, data=data, choice=choice, model=engine.model)
@@ -370,7 +371,3 @@ def _observed(
         debugging.watched(config.debug, folder=reports / "profiles" / record.run_id),
     ):
         yield observers
-
-
-def _stay_quiet(_line: str) -> None:
-    """Leave out a line of a sweep's job, because the terminal shows the whole sweep."""

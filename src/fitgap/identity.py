@@ -165,9 +165,7 @@ def data_facts(config: Config) -> DataFacts:
     return facts
 
 
-def identity(
-    config: Config, *, facts: DataFacts, choice: EngineChoice, sources: Sources | None = None
-) -> str:
+def identity(config: Config, *, facts: DataFacts, choice: EngineChoice, sources: Sources) -> str:
     """Return the SHA-256 over everything that decides a run's bits, as hex digits.
 
     Parameters
@@ -179,9 +177,8 @@ def identity(
     choice
         The engine in use; it takes the place of ``auto``.
     sources
-        From `sources_of`; None: looked for now.
+        From `sources_of`.
     """
-    sources = sources_of(config, choice=choice) if sources is None else sources
     settings = without_volatile(flatten(to_plain(config)))
     for name in config.metrics:
         for what in ("phrase", "is_share"):  # what is said of it, not what it is

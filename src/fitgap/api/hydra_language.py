@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from fitgap.config.checks import did_you_mean
 from fitgap.config.options import is_group
 from fitgap.config.quoting import quoted
-from fitgap.config.schema import Config
+from fitgap.config.schema import OPEN_GROUPS, PRESETS, Config
 from fitgap.errors import RequestError
 from fitgap.trust.text import plain
 
@@ -21,9 +21,6 @@ SHORT = {
     "batch_size": "training.batch_size",
     "learning_rate": "optimizer.learning_rate",
 }
-PRESETS = ("experiment", "sweep", "remedy", "callbacks", "loggers")
-# Groups of which an option may have settings that the schema does not name.
-_OPEN = ("architecture", "optimizer", "loss")
 # What Hydra's language has in keys, some of it after an escape.
 _KEY = re.compile(r"[\w/\-\\+.$%*@?|()\[\]{}:=, ]+", re.ASCII)
 # Settings of the study, which a run cannot choose otherwise.
@@ -81,7 +78,7 @@ def _words(key: str, value: Any, *, sweeps: bool) -> list[str]:
     is_mapping = any(isinstance(item, Mapping) for item in chosen)
     if is_group(group) and not is_mapping:
         return [f"{group}={texts}"]
-    is_open = is_mapping or key.partition(".")[0] in _OPEN
+    is_open = is_mapping or key.partition(".")[0] in OPEN_GROUPS
     return [f"{'++' if is_open else ''}{key}={texts}"]
 
 

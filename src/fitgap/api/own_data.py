@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fitgap.api import own_functions
 from fitgap.api.hydra_language import literal
+from fitgap.commands import settings_help
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.data import disk_arrays, readers, table_file
@@ -99,9 +100,7 @@ def _of_settings(settings: dict[str, Any]) -> list[str]:
 
 
 def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> list[str]:
-    options = sorted(
-        {file.stem for root in project.config_dirs() for file in (root / "dataset").glob("*.yaml")}
-    )
+    options = settings_help.groups()["dataset"]
     if isinstance(data, str) and data in options:
         return [f"dataset={data}"]
     path = Path(data).expanduser()

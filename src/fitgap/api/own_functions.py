@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fitgap.config import fingerprints, function_options, own_code, project, targets
-from fitgap.config.schema import MetricConfig
+from fitgap.config.schema import OPEN_GROUPS, MetricConfig
 from fitgap.errors import RequestError
 
 _KERAS_MODULES = ("optimizers", "losses", "metrics")
@@ -48,7 +48,7 @@ def with_options(settings: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str
     """
     replaced = dict(settings)
     here_only: list[str] = []
-    for group in function_options.GROUPS:
+    for group in OPEN_GROUPS:
         if group in settings:
             value = settings[group]
             replaced[group] = (

@@ -16,7 +16,6 @@ from fitgap.api.hydra_session import session
 from fitgap.api.run import Run, Runs, find
 from fitgap.commands.overrides import refuse_repeated
 from fitgap.config import project, settings
-from fitgap.config.schema import Config
 from fitgap.console import say
 from fitgap.errors import RequestError
 
@@ -103,10 +102,10 @@ class Study:
                 from hydra import compose
 
                 config = settings.from_hydra(compose("train", words))
-            planned = self._plan(config)
             from fitgap import experiment
             from fitgap.tracking import delivery
 
+            planned = experiment.plan(config)
             store.check(planned.uri)
             delivery.deliver_waiting(planned.uri)
             result = experiment.finished(planned)
@@ -285,22 +284,18 @@ class Study:
                     "it with def at the top of a module or cell, or use workers=1"
                 )
             words = [*words, "hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
-        with session() as hydra:
-            from fitgap.api.grid import Grid
+        from fitgap import experiment
+        from fitgap.api.grid import Grid
 
+        with session() as hydra:
             grid = Grid(hydra, words)
-            planned = [self._plan(config) for config in grid.settings]
+            planned = [experiment.plan(config) for config in grid.settings]
             threads = planned[0].config.training.threads
             if workers > 1 or other_process.can_train_here(threads, here_only):
                 grid.run()
             else:
                 other_process.run(["train", "-m", *words], may_fail=True)
         return planned
-
-    def _plan(self, config: Config) -> "Plan":
-        from fitgap import experiment
-
-        return experiment.plan(config)
 
     def _found(self, planned: Sequence["Plan"]) -> Runs:
         experiment_name = planned[0].config.tracking.experiment

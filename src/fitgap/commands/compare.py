@@ -1,7 +1,8 @@
 """``fitgap compare``: rank an experiment's finished runs."""
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -64,11 +65,11 @@ def command(
     comparison = compare_experiment(uri, experiment=experiment, query=query)
     rows = limit or None
     if verdicts:
-        _show_verdicts(comparison, uri=uri, form=form, limit=rows, explain=explain)
+        _show_view("gaps", comparison, form=form, explain=explain, uri=uri, limit=rows)
     elif effects:
-        _show_effects(comparison, form=form, explain=explain)
+        _show_view("effects", comparison, form=form, explain=explain)
     elif variance:
-        _show_variance(comparison, form=form, explain=explain)
+        _show_view("variance", comparison, form=form, explain=explain)
     else:
         _show_ranking(comparison, form=form, limit=rows, explain=explain)
     if form in ("csv", "json"):
@@ -89,38 +90,21 @@ def _show_ranking(comparison: "Comparison", *, form: str, limit: int | None, exp
         sys.stdout.write(to_json(comparison) if form == "json" else to_csv(comparison))
 
 
-def _show_verdicts(
-    comparison: "Comparison", *, uri: str, form: str, limit: int | None, explain: bool
+def _show_view(
+    view: str, comparison: "Comparison", *, form: str, explain: bool, **chosen: Any
 ) -> None:
+    """Print what is asked for instead of the ranking; ``chosen`` is more that the view takes."""
     from rich.console import Console
 
-    from fitgap.report import terminal_details
+    from fitgap.report import terminal_details as details
 
+    views: dict[str, tuple[Callable[..., None], Callable[..., str]]] = {
+        "gaps": (details.print_gaps, details.gaps_text),
+        "effects": (details.print_effects, details.effects_text),
+        "variance": (details.print_variance, details.variance_text),
+    }
+    print_view, text_of_view = views[view]
     if form == "table":
-        terminal_details.print_gaps(
-            comparison, uri=uri, console=Console(), limit=limit, explain_rule=explain
-        )
+        print_view(comparison, console=Console(), explain_rule=explain, **chosen)
     else:
-        sys.stdout.write(terminal_details.gaps_text(comparison, uri=uri, form=form, limit=limit))
-
-
-def _show_effects(comparison: "Comparison", *, form: str, explain: bool) -> None:
-    from rich.console import Console
-
-    from fitgap.report import terminal_details
-
-    if form == "table":
-        terminal_details.print_effects(comparison, console=Console(), explain_rule=explain)
-    else:
-        sys.stdout.write(terminal_details.effects_text(comparison, form=form))
-
-
-def _show_variance(comparison: "Comparison", *, form: str, explain: bool) -> None:
-    from rich.console import Console
-
-    from fitgap.report import terminal_details
-
-    if form == "table":
-        terminal_details.print_variance(comparison, console=Console(), explain_rule=explain)
-    else:
-        sys.stdout.write(terminal_details.variance_text(comparison, form=form))
+        sys.stdout.write(text_of_view(comparison, form=form, **chosen))

@@ -4,13 +4,10 @@ import sys
 from pathlib import Path
 
 import click
-import hydra
 from omegaconf import DictConfig
 
-from fitgap.commands import overrides
+from fitgap.commands import train
 from fitgap.commands.exit_codes import OK, report
-from fitgap.config import project
-from fitgap.config.project import CONFIG_DIR
 from fitgap.console import say
 
 
@@ -56,11 +53,8 @@ def command(*, words: tuple[str, ...], output: Path | None) -> None:
 
     Each OVERRIDE is one of `fitgap train`, as in dataset=csv dataset.path=flowers.csv.
     """
-    project.make_importable()  # dataset=function names one of its functions
-    # Hydra reads them there; a function that took them as its arguments it does not have.
-    sys.argv = ["fitgap data-report", *overrides.for_hydra(words)]
 
     def check(composed: DictConfig) -> None:
         check_data(composed, output=output and output.absolute())
 
-    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(check)()
+    train.run_hydra("fitgap data-report", words, check)

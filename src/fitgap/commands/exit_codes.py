@@ -3,7 +3,6 @@
 0: all is well. 1: a run failed. 2: the request was wrong and nothing was started.
 """
 
-import argparse
 import os
 import resource
 import sys
@@ -75,14 +74,6 @@ def _end_without_reader() -> int:
     # Python would complain once more while it exits.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return OK
-
-
-def count(text: str) -> int:
-    """Return a number of the command line, for argparse; 1 or more."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
-    return number
 
 
 def report(error: BaseException) -> int:

@@ -11,9 +11,9 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import Container
 from omegaconf.errors import OmegaConfBaseException
 
+from fitgap.commands import settings_help
 from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.config.quoting import quoted
@@ -55,9 +55,7 @@ def _describe_text(text: str) -> str:
         several = f"{ambiguous[1]}: several values make a sweep; add -m (a list is written [a,b])"
         return f"{several}{_as_text(ambiguous[1])}"
     if listed := re.match(r"In '.*': Could not load '(.+)/(.+)'", lines[0]):  # metrics=[a,b]
-        folders = (root / listed[1] for root in project.config_dirs())
-        files = (path for folder in folders for path in folder.glob("*.yaml"))
-        return _no_such_option(listed[1], listed[2], sorted({path.stem for path in files}))
+        return _no_such_option(listed[1], listed[2], settings_help.groups().get(listed[1], []))
     unknown = re.match(r"Could not override '(?:[^@']*@)?([^']+)'", lines[0])
     if unknown:
         return f"{unknown[1]}: there is no such group or setting"
@@ -98,13 +96,15 @@ def _as_text(override: str) -> str:
 
 def _describe_setting(error: OmegaConfBaseException) -> str:
     key = str(error.full_key)
-    if error.parent_node is None or not _is_unknown(error):
-        return _describe_type(key, str(error).splitlines()[0])
+    node, reason = error.parent_node, str(error).splitlines()[0]
+    if node is None or "not in" not in reason:
+        return _describe_type(key, reason)
     prefix, _, last = key.rpartition(".")
     usual = _SHORT_NAMES.get(last, "")
     if usual and prefix in ("", usual.rpartition(".")[0]):
         return f"{key}: there is no such setting; did you mean {usual}?"
-    candidates = _groups() if "/" in last else [str(name) for name in _keys(error.parent_node)]
+    names = node.keys() if hasattr(node, "keys") else ()
+    candidates = settings_help.groups() if "/" in last else map(str, names)
     nearest = did_you_mean(last, candidates, prefix=f"{prefix}." if prefix else "")
     if prefix == "loss":
         nearest += f"; an argument of the loss function is set with +loss.function.{last}=VALUE"
@@ -120,7 +120,7 @@ def _describe_type(key: str, reason: str) -> str:
             return f"{key} must be {allowed}, got {given}"
     if "is not Optional" in reason:
         return f"{key} must have a value, got null"
-    if "Cannot assign" in reason and (group := key.replace(".", "/")) in _groups():
+    if "Cannot assign" in reason and (group := key.replace(".", "/")) in settings_help.groups():
         return f"{key} has options: choose one of them with {group}=NAME"
     return f"{key}: {reason}"
 
@@ -145,20 +145,3 @@ _SHORT_NAMES = {
     "units": "architecture.units",
     "dropout": "architecture.dropout",
 }
-
-
-def _is_unknown(error: OmegaConfBaseException) -> bool:
-    return "not in" in str(error).splitlines()[0]
-
-
-def _keys(node: Container) -> Sequence[str]:
-    return list(node) if isinstance(node, dict) or hasattr(node, "keys") else []
-
-
-def _groups() -> list[str]:
-    folders = {
-        path.parent.relative_to(root).as_posix()
-        for root in project.config_dirs()
-        for path in root.rglob("*.yaml")
-    }
-    return sorted(folders - {"."})

@@ -23,7 +23,7 @@ def command(*, folder: Path) -> None:
     from fitgap.config import program
 
     written = write(folder)
-    say("\n".join(f"{path}" for path in written))
+    say("\n".join(map(str, written)))
     name = program.name(folder.absolute())
     there = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
     say(f"\n{there}{name} train architecture=residual")

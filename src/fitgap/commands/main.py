@@ -2,7 +2,6 @@
 
 import sys
 from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -37,15 +36,14 @@ class Subcommands(click.Group):
     """Lists the subcommands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        """Return the names of the subcommands whose file exists."""
-        here = Path(__file__).parent
-        return [name for name in COMMANDS if (here / f"{_module(name)}.py").exists()]
+        """Return the names of the subcommands."""
+        return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import a subcommand's file."""
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"fitgap.commands.{_module(cmd_name)}")
+        module = import_module(f"fitgap.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
@@ -53,20 +51,15 @@ class Subcommands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand, or say which name is the nearest."""
-        names = self.list_commands(ctx)
-        if args[0] not in names and not args[0].startswith("-"):
-            nearest = did_you_mean(args[0], names)
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            nearest = did_you_mean(args[0], COMMANDS)
             ctx.fail(f"{args[0]}: there is no such command{nearest}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
         """Write names and phrases."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
-
-
-def _module(name: str) -> str:
-    return name.replace("-", "_")
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 @click.command(cls=Subcommands, name="fitgap", context_settings={"max_content_width": 100})

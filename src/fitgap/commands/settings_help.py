@@ -62,7 +62,6 @@ def text(words: Sequence[str] = ()) -> str:
             subsequent_indent=" " * 46,
             break_long_words=False,
             break_on_hyphens=False,
-            drop_whitespace=True,
         )
     return "\n".join([*lines, "", TAIL])
 

@@ -1,7 +1,7 @@
 """``fitgap train``: one experiment, or with ``-m`` a sweep of them."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 import hydra
@@ -35,10 +35,25 @@ def train(words: Sequence[str]) -> None:
     words
         As after ``fitgap train``; flags may stand anywhere.
     """
+    run_hydra("fitgap train", words, run_job)
+
+
+def run_hydra(program: str, words: Sequence[str], job: Callable[[DictConfig], object]) -> None:
+    """Have Hydra compose the settings of a command line and call a job with them.
+
+    Parameters
+    ----------
+    program
+        The command's name, for messages.
+    words
+        Overrides and flags of Hydra.
+    job
+        Takes composed settings; is called for each combination of a sweep.
+    """
     project.make_importable()  # its modules count for the identity of all that is planned
     # Hydra reads them there; a function that took them as its arguments it does not have.
-    sys.argv = ["fitgap train", *overrides.for_hydra(words)]
-    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(run_job)()
+    sys.argv = [program, *overrides.for_hydra(words)]
+    hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="train")(job)()
 
 
 @click.command(

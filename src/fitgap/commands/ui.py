@@ -1,7 +1,6 @@
 """``fitgap ui``: MLflow's UI for the database that the runs are recorded in."""
 
 import socket
-import sys
 
 import click
 
@@ -32,7 +31,6 @@ def command(*, uri: str, host: str, port: int) -> int:
     def say_where() -> None:
         say("It answers until Ctrl-C. For charts, write CHART instead of TABLE in the address:")
         _print_links(uri, server=f"http://{host}:{port}")
-        sys.stdout.flush()
 
     return mlflow_ui.serve(uri, host=host, port=port, when_ready=say_where)
 

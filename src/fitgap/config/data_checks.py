@@ -83,12 +83,8 @@ def _check_arrays(dataset: ArraysConfig) -> None:
 
 def _check_names(setting: str, value: object) -> None:
     names = [value] if isinstance(value, str) else value
-    valid = isinstance(names, list) and bool(names) and all(map(_is_text, names))
+    valid = isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
     require(setting, value, "a column's name or a list of names", when=valid)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 _MOST_PIXELS = 10_000  # a side

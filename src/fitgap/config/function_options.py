@@ -12,10 +12,9 @@ import yaml
 
 from fitgap.config import project, state_files
 from fitgap.config.options import has_option
+from fitgap.config.schema import OPEN_GROUPS
 from fitgap.errors import RequestError
 
-# Of these, an option's whole content may follow from a function's name.
-GROUPS = ("architecture", "optimizer", "loss")
 _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
 
 
@@ -25,7 +24,7 @@ def settings_of(group: str, name: str, function: Mapping[str, Any]) -> dict[str,
     Parameters
     ----------
     group
-        One of `GROUPS`.
+        One of `fitgap.config.schema.OPEN_GROUPS`.
     name
         What comparisons call it.
     function
@@ -46,7 +45,7 @@ def names_function(group: str, value: object) -> bool:
     value
         The option as given.
     """
-    return group in GROUPS and isinstance(value, str) and bool(_IMPORT_PATH.fullmatch(value))
+    return group in OPEN_GROUPS and isinstance(value, str) and bool(_IMPORT_PATH.fullmatch(value))
 
 
 def offer_importable(group: str, value: str) -> bool:

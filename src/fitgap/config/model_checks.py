@@ -1,6 +1,6 @@
 """Ranges and combinations of the settings of an architecture and an optimizer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from fitgap.config.checks import did_you_mean, has_target, is_number, refuse_unknown, require
@@ -57,9 +57,7 @@ def check_values(config: Config, *, image_shape: tuple[int, ...], value_type: st
 
 def check_architecture(architecture: Mapping[str, Any]) -> None:
     """Raise a `RequestError` for the first wrong setting of an architecture."""
-    for key in ("_target_", "name"):
-        value = architecture.get(key)
-        require(f"architecture.{key}", value, "given", when=isinstance(value, str) and value != "")
+    _check_named("architecture", architecture)
     refuse_shared_names("architecture", [architecture["name"]])
     if architecture["_target_"] == "fitgap.models.dense":
         _check_dense(architecture)
@@ -67,16 +65,22 @@ def check_architecture(architecture: Mapping[str, Any]) -> None:
         layers = architecture.get("layers")
         are_layers = isinstance(layers, list) and all(map(has_target, layers))
         require("architecture.layers", layers, "a list of nodes with a _target_", when=are_layers)
-        for key in architecture:
-            if key not in _SEQUENTIAL_SETTINGS:
-                nearest = did_you_mean(key, _SEQUENTIAL_SETTINGS, prefix="architecture.")
-                name = architecture["name"]
-                raise RequestError(
-                    f"architecture.{key}: architecture={name} has no such setting{nearest}"
-                )
+        _refuse_others("architecture", architecture, ("_target_", "name", "title", "layers"))
 
 
-_SEQUENTIAL_SETTINGS = ("_target_", "name", "title", "layers")
+def _check_named(group: str, option: Mapping[str, Any]) -> None:
+    for key in ("_target_", "name"):
+        value = option.get(key)
+        require(f"{group}.{key}", value, "given", when=isinstance(value, str) and value != "")
+
+
+def _refuse_others(group: str, option: Mapping[str, Any], known: Collection[str]) -> None:
+    for key in option:
+        if key not in known:
+            nearest = did_you_mean(key, known, prefix=f"{group}.")
+            raise RequestError(
+                f"{group}.{key}: {group}={option['name']} has no such setting{nearest}"
+            )
 
 
 def _check_dense(architecture: Mapping[str, Any]) -> None:
@@ -156,9 +160,7 @@ WARMUP_SETTINGS = ("training.schedule.warmup_steps", "training.schedule.warmup_t
 
 def check_optimizer(optimizer: Mapping[str, Any]) -> None:
     """Raise a `RequestError` for the first wrong setting of an optimizer."""
-    for key in ("_target_", "name"):
-        value = optimizer.get(key)
-        require(f"optimizer.{key}", value, "given", when=isinstance(value, str) and value != "")
+    _check_named("optimizer", optimizer)
     for key, (allowed, holds) in _OPTIMIZER_RANGES.items():
         value = optimizer.get(key)
         if value is not None:
@@ -170,9 +172,4 @@ def check_optimizer(optimizer: Mapping[str, Any]) -> None:
     target = str(optimizer["_target_"])
     if target.removeprefix("keras.optimizers.") in _OF_OPTIMIZER:
         known = {"_target_", "name", "learning_rate", *optimizer_settings(target)}
-        for key in optimizer:
-            if key not in known:
-                nearest = did_you_mean(key, sorted(known), prefix="optimizer.")
-                raise RequestError(
-                    f"optimizer.{key}: optimizer={optimizer['name']} has no such setting{nearest}"
-                )
+        _refuse_others("optimizer", optimizer, sorted(known))

@@ -198,7 +198,8 @@ class _Collector:
         if isinstance(value, types.MethodType):
             self._unknown.add(f"{name}, a method with an object of its own")
             return
-        if value.__name__ == "<lambda>" and _count(ast.Lambda, tree) > 1:
+        lambdas = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda)]
+        if value.__name__ == "<lambda>" and len(lambdas) > 1:
             self._unknown.add(f"{name}, which is one of several that stand together")
             return
         names = _names_in_reach(value)
@@ -266,10 +267,6 @@ def _value_of(node: ast.AST, names: Mapping[str, Any]) -> Any:
         module = _value_of(node.value, names)
         return getattr(module, node.attr, None) if isinstance(module, types.ModuleType) else None
     return None
-
-
-def _count(kind: type[ast.AST], tree: ast.AST) -> int:
-    return sum(isinstance(node, kind) for node in ast.walk(tree))
 
 
 def _local_names(value: Any) -> set[str]:

@@ -8,6 +8,10 @@ from omegaconf import MISSING, OmegaConf
 
 from fitgap.config import project
 
+# Groups of which an option may name any function, and have the settings that it takes.
+OPEN_GROUPS = ("architecture", "optimizer", "loss")
+# Groups that set settings of several sections, or of another one than their own.
+PRESETS = ("experiment", "sweep", "remedy", "callbacks", "loggers")
 PARTS = ("train", "val", "test")
 ARRAY_ROLES = tuple(f"{kind}_{part}" for part in PARTS for kind in ("x", "y"))
 

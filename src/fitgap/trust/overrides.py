@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
 from fitgap.config import function_options
-from fitgap.config.schema import Config
+from fitgap.config.schema import PRESETS, Config
 from fitgap.errors import RequestError
 from fitgap.trust import allowed_classes
 from fitgap.trust.text import shown
@@ -35,8 +35,6 @@ HYDRA_SETTINGS = frozenset(
     [f"hydra.launcher.{name}" for name in _LAUNCHER_SETTINGS.split()]
     + [f"hydra.sweeper.{name}" for name in _SWEEPER_SETTINGS.split()]
 )
-# Groups that set settings of several sections, or of another one than their own.
-PRESETS = ("experiment", "sweep", "remedy", "callbacks", "loggers")
 TRACKING = ("tracking", "tracking.uri", "tracking.experiment", "tracking.reuse")
 PARAMS = "hydra.sweeper.params."  # the experiment's settings that a preset sweeps over
 
