@@ -134,9 +134,16 @@ def _measures(
     dataset = (None if arguments.short else measure.real_dataset()) or "digits"
     return {
         "epochs": lambda: measure.measure_epochs(
-            measure.CASES, rounds=rounds, folder=folder, limit=images, jax_python=jax_python
+            measure.CASES,
+            rounds=rounds,
+            folder=folder,
+            limit=images,
+            jax_python=jax_python,
+            tuned=True,
         ),
-        "grid": lambda: measure.measure_grid(rounds=rounds, folder=folder, limit=images),
+        "grid": lambda: measure.measure_epochs(
+            measure.grid_cases(), rounds=rounds, folder=folder, limit=images
+        ),
         "sweep": lambda: [
             measure.measure_sweep(
                 rounds=arguments.sweep_rounds,

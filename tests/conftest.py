@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -20,7 +21,8 @@ from fitgap.config.schema import Config
 from fitgap.data import datasets
 from fitgap.training import backend
 
-TRAIN = project.CHECKOUT / "scripts" / "train.py"
+SCRIPTS = project.CHECKOUT / "scripts"
+TRAIN = SCRIPTS / "train.py"
 # The same examples each time, and no deadline on a busy machine.
 hypothesis.settings.register_profile("fitgap", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("fitgap")
@@ -109,8 +111,28 @@ def tracking_uri(template_database: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def script(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, Any]]:
+    """Return a function that runs a file of scripts/ in this process: its name, the arguments."""
+
+    def run(name: str, *arguments: str) -> tuple[int, Any]:
+        path = str(SCRIPTS / name)
+        monkeypatch.setattr(sys, "argv", [path, *arguments])
+        GlobalHydra.instance().clear()
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(path, run_name="__main__")
+        return int(caught.value.code or 0), capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
 def train(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: Callable[..., tuple[int, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Finished]:
     """Return a function that runs scripts/train.py in this process.
 
@@ -119,13 +141,8 @@ def train(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
 
     def train_here(*arguments: str) -> Finished:
-        monkeypatch.setattr(sys, "argv", [str(TRAIN), *arguments])
-        GlobalHydra.instance().clear()
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(TRAIN), run_name="__main__")
-        said = capsys.readouterr()
-        return Finished(int(caught.value.code or 0), said.out, said.err)
+        code, said = script("train.py", *arguments)
+        return Finished(code, said.out, said.err)
 
     return train_here
 

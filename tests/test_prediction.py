@@ -4,10 +4,9 @@ import base64
 import io
 import json
 import re
-import runpy
 import shutil
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,11 @@ from PIL import Image
 from rich.console import Console
 
 from fitgap import experiment, prediction, store
-from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
 from fitgap.report import prediction_tables
 from fitgap.store import recorded
 
-SCRIPT = project.CHECKOUT / "scripts" / "predict.py"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -255,18 +252,10 @@ def test_picture_has_an_image_with_its_lines_for_each_up_to_its_limit(count, tmp
 
 
 @pytest.fixture
-def predict(monkeypatch, capsys, tmp_path):
+def predict(script, monkeypatch, tmp_path):
     """Return a function that runs scripts/predict.py in this process and an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        return caught.value.code, capsys.readouterr()
-
-    return run
+    return partial(script, "predict.py")
 
 
 def test_script_prints_and_draws_the_first_ten(predict, finished, loaded):

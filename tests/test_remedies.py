@@ -2,15 +2,12 @@
 
 import dataclasses
 import json
-import runpy
-import sys
 
 import mlflow
 import pytest
 
 from fitgap.charts.themes import LIGHT
 from fitgap.comparison import remedies, sweep_results
-from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.report import remedies_chart
 from fitgap.store import StoredRun
@@ -273,16 +270,13 @@ def test_no_sweep_says_how_to_make_one(tracking_uri):
 
 
 @pytest.fixture
-def ask(monkeypatch, capsys, tmp_path):
+def ask(script, tmp_path):
     """Return a function that runs a script with an output folder, and returns what it said."""
 
     def run(name):
-        path = project.CONFIG_DIR.parent / "scripts" / f"{name}.py"
-        monkeypatch.setattr(sys, "argv", [str(path), "--output", str(tmp_path / "out")])
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(path), run_name="__main__")
-        assert caught.value.code == 0
-        return capsys.readouterr().out
+        code, said = script(f"{name}.py", "--output", str(tmp_path / "out"))
+        assert code == 0
+        return said.out
 
     return run
 

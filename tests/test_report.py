@@ -2,13 +2,13 @@
 
 import json
 import re
-import runpy
 import shlex
 import shutil
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urlparse
@@ -32,7 +32,6 @@ from fitgap.report.page import to_html
 from fitgap.store import StoredRun, predictions, server
 from fitgap_lab.benchmark import generated_runs
 
-SCRIPT = project.CHECKOUT / "scripts" / "report.py"
 NAME = '<script>alert("이름")</script>'
 REASON = "DivergedError: <img src=x onerror=alert(1)>"
 CHROMIUM = shutil.which("chromium")
@@ -480,19 +479,10 @@ def test_a_report_is_written_for_others(record, tmp_path):
 
 
 @pytest.fixture
-def run_script(record, tmp_path, monkeypatch, capsys):
+def run_script(script, record, tmp_path, monkeypatch):
     """Return a function that runs scripts/report.py on the record, in the test's folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # `exit_codes` changes it; put back afterwards
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), "--uri", record, *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        return caught.value.code, capsys.readouterr()
-
-    return run
+    return partial(script, "report.py", "--uri", record)
 
 
 def test_the_script_writes_a_file_and_says_where(run_script, tmp_path):

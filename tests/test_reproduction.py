@@ -3,7 +3,6 @@
 import io
 import json
 import math
-import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +13,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.cells import cell_len
 from rich.console import Console
 
-from fitgap.config import project
 from fitgap.errors import RequestError
 from fitgap.experiment import Plan
 from fitgap_lab.reproduction import findings, measurements
@@ -22,8 +20,6 @@ from fitgap_lab.reproduction.findings import Reproduction
 from fitgap_lab.reproduction.measurements import Measurement
 from fitgap_lab.reproduction.published import FIRST_IMAGE, PRESETS, PUBLISHED, Figure
 from fitgap_lab.reproduction.report import print_tables, to_json, to_markdown
-
-SCRIPT = project.CHECKOUT / "scripts" / "reproduce.py"
 
 
 def figure(printed, **fields):
@@ -323,14 +319,6 @@ def test_only_finished_runs_of_the_request_are_measured(compose, tracking_uri):
     assert found.by_epoch["running/accuracy"] == pytest.approx([0.21, 0.22, 0.23])
 
 
-def run_script(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")  # fitgap.commands.exit_codes changes it
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    return caught.value.code, capsys.readouterr()
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -340,12 +328,12 @@ def run_script(monkeypatch, capsys, *arguments):
     ],
     ids=["no seed", "no file", "no data"],
 )
-def test_wrong_request_trains_nothing(arguments, said, monkeypatch, capsys, tmp_path):
+def test_wrong_request_trains_nothing(arguments, said, script, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FITGAP_DATA_DIR", str(tmp_path / "absent"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.setattr(subprocess, "Popen", None)
-    code, output = run_script(monkeypatch, capsys, *arguments)
+    code, output = script("reproduce.py", *arguments)
     assert code == 2
     assert said in output.err
     assert "Traceback" not in output.err
@@ -353,7 +341,7 @@ def test_wrong_request_trains_nothing(arguments, said, monkeypatch, capsys, tmp_
 
 
 @pytest.mark.parametrize("sweep_code", [0, 1, 2, 130])
-def test_exit_code_tells_how_the_sweep_went(sweep_code, monkeypatch, capsys, tmp_path):
+def test_exit_code_tells_how_the_sweep_went(sweep_code, script, monkeypatch, tmp_path):
     class Sweep:
         def __init__(self, command, *, env):
             assert command[0] == sys.executable
@@ -374,9 +362,7 @@ def test_exit_code_tells_how_the_sweep_went(sweep_code, monkeypatch, capsys, tmp
     monkeypatch.setattr(measurements, "plans", lambda _seeds, **_: {})
     monkeypatch.setattr(measurements, "measure", lambda _plans: measured)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    code, output = run_script(
-        monkeypatch, capsys, "--seeds", "2", "--output", str(tmp_path / "out")
-    )
+    code, output = script("reproduce.py", "--seeds", "2", "--output", str(tmp_path / "out"))
     assert code == sweep_code
     has_result = sweep_code in (0, 1)
     assert (tmp_path / "out" / "reproduction.md").exists() == has_result

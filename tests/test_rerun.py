@@ -1,8 +1,6 @@
 """A run repeated from its record alone has the same bits, or the reasons are named."""
 
-import runpy
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +8,8 @@ import numpy as np
 import pytest
 
 from fitgap import experiment, rerun, store
-from fitgap.config import project
 from fitgap.store import recorded
 
-SCRIPT = project.CHECKOUT / "scripts" / "rerun.py"
 # Dropout and momentum: random states and an optimizer's memory are compared, too.
 SETTINGS = (
     "architecture=dense",
@@ -37,23 +33,9 @@ def finished(compose, template_database, tmp_path_factory):
     return uri, *results
 
 
-@pytest.fixture
-def script(monkeypatch, capsys):
-    """Return a function that runs scripts/rerun.py in this process."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        return caught.value.code, capsys.readouterr()
-
-    return run
-
-
 def test_repeated_run_is_a_new_one_with_the_same_bits(script, finished):
     uri, first, _ = finished
-    code, output = script(first.run_id, "--uri", uri)
+    code, output = script("rerun.py", first.run_id, "--uri", uri)
     assert code == 0, output.err
     assert output.out.splitlines()[-1] == "The bits agree."
     (again,) = store.find_runs(uri, experiment="fitgap", tags={"fitgap.rerun_of": first.run_id})
@@ -163,7 +145,7 @@ def test_record_that_was_altered_is_exit_code_1_with_what_differs(script, finish
     folder = Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" / second.run_id
     settings = folder / "artifacts" / "config.yaml"
     settings.write_text(settings.read_text().replace("seed: 1\n", "seed: 7\n"))
-    code, output = script(second.run_id, "--uri", uri)
+    code, output = script("rerun.py", second.run_id, "--uri", uri)
     assert code == 1
     before, _, after = output.out.partition("repeated as run")
     for part in (before, after):
@@ -181,7 +163,9 @@ def test_run_that_did_not_train_to_its_end_is_exit_code_2(script, tracking_uri, 
     run_id = client.create_run("0", tags=tags).info.run_id
     if kind == "FAILED":
         client.set_terminated(run_id, "FAILED")
-    code, output = script("0" * 32 if kind == "unknown" else run_id, "--uri", tracking_uri)
+    code, output = script(
+        "rerun.py", "0" * 32 if kind == "unknown" else run_id, "--uri", tracking_uri
+    )
     assert code == 2
     assert ("there is no run" if kind == "unknown" else kind) in output.err
     assert len(output.err.splitlines()) == 1
@@ -200,7 +184,7 @@ def test_damaged_network_is_exit_code_2_before_anything_is_trained(script, finis
     runs = store.find_runs(uri, experiment="fitgap")
     model.write_bytes(content[:kept])
     try:
-        code, output = script(first.run_id, "--uri", uri)
+        code, output = script("rerun.py", first.run_id, "--uri", uri)
     finally:
         model.write_bytes(content)
     assert code == 2
@@ -214,7 +198,7 @@ def test_record_without_settings_is_exit_code_2(script, finished):
     settings = folder / "artifacts" / "config.yaml"
     away = settings.rename(settings.with_name("away"))
     try:
-        code, output = script(first.run_id, "--uri", uri)
+        code, output = script("rerun.py", first.run_id, "--uri", uri)
     finally:
         away.rename(settings)
     assert code == 2

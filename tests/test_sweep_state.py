@@ -1,7 +1,6 @@
 """A sweep's state is read right, and a sweep that ended before its time is gone on with."""
 
 import os
-import runpy
 import shutil
 import subprocess
 import sys
@@ -9,9 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 from mlflow import MlflowClient
 
 from fitgap import processes, store
@@ -53,19 +52,16 @@ def prepared(template_database, tmp_path):
 
 @pytest.fixture
 def sweep_script(
-    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: Callable[..., tuple[int, Any]],
+    uri: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., tuple[int, str, str]]:
     """Return a function that runs scripts/sweep.py in this process."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", [str(SWEEP), *arguments])
-        GlobalHydra.instance().clear()
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(SWEEP), run_name="__main__")
-        said = capsys.readouterr()
-        return int(caught.value.code or 0), said.out, said.err
+        code, said = script("sweep.py", *arguments)
+        return code, said.out, said.err
 
     return run
 

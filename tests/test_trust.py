@@ -6,10 +6,8 @@ import io
 import json
 import os
 import pickle
-import runpy
 import shutil
 import sqlite3
-import sys
 import time
 import zipfile
 from dataclasses import replace
@@ -29,7 +27,6 @@ from fitgap.trust import allowed_classes, archives, models, overrides, settings
 from fitgap.trust.text import without_secrets
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
-SCRIPTS = project.CHECKOUT / "scripts"
 
 
 class Marks:
@@ -70,21 +67,6 @@ def recorded_settings(trained):
 
     yield change
     file.write_text(before)
-
-
-@pytest.fixture
-def script(monkeypatch, capsys):
-    """Return a function that runs a script in this process."""
-
-    def run(name, *arguments):
-        path = SCRIPTS / name
-        monkeypatch.setattr(sys, "argv", [str(path), *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(path), run_name="__main__")
-        return caught.value.code, capsys.readouterr()
-
-    return run
 
 
 ATTACKS = (

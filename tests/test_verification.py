@@ -3,22 +3,17 @@
 import dataclasses
 import json
 import math
-import runpy
-import sys
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from fitgap.config import project
 from fitgap.data import datasets
 from fitgap.errors import RequestError
 from fitgap.reference.optimizers import SGD
 from fitgap_lab.verification import naive_speed, steps, verify
 from fitgap_lab.verification.checks import EpochCheck, StepCheck, Verification, relative_difference
 from fitgap_lab.verification.report import conclusion, print_tables, to_json, to_markdown
-
-VERIFY = project.CHECKOUT / "scripts" / "verify.py"
 
 
 @pytest.fixture(scope="session")
@@ -153,7 +148,7 @@ def test_markdown_and_json_hold_every_check(short):
 
 
 @pytest.fixture
-def run_verify(monkeypatch, capsys, tmp_path):
+def run_verify(script, monkeypatch, tmp_path):
     """Return a function that runs scripts/verify.py on results made up."""
 
     def run(*arguments, difference=0.0):
@@ -163,10 +158,7 @@ def run_verify(monkeypatch, capsys, tmp_path):
             return Verification(dataset, 100, 32, steps=checks, epochs=(RELU,))
 
         monkeypatch.setattr(verify, "verify", fake)
-        monkeypatch.setattr(sys, "argv", [str(VERIFY), "--output", str(tmp_path), *arguments])
-        with pytest.raises(SystemExit) as caught:
-            runpy.run_path(str(VERIFY), run_name="__main__")
-        return caught.value.code, capsys.readouterr()
+        return script("verify.py", "--output", str(tmp_path), *arguments)
 
     return run
 

@@ -102,8 +102,6 @@ class Result:
     ----------
     run_id, name
         Id and name of its MLflow run.
-    identity
-        See `Plan`.
     metrics
         The figures of the saved weights, by their names in the record.
     reused
@@ -112,7 +110,6 @@ class Result:
 
     run_id: str
     name: str
-    identity: str
     metrics: Mapping[str, float]
     reused: bool
 
@@ -183,7 +180,7 @@ def finished(planned: Plan) -> Result | None:
 
 def result_of(stored: StoredRun) -> Result:
     """Return the result that the record of an earlier run holds."""
-    return Result(stored.run_id, stored.name, stored.identity, stored.metrics, reused=True)
+    return Result(stored.run_id, stored.name, stored.metrics, reused=True)
 
 
 def run(planned: Plan) -> Result:
@@ -306,7 +303,7 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
         )
         # Before the run says FINISHED: who finds it so will not come here again.
         checkpoints.remove(checkpoint_path)
-    return Result(record.run_id, description.name, planned.identity, metrics, reused=False)
+    return Result(record.run_id, description.name, metrics, reused=False)
 
 
 def _make_engine(

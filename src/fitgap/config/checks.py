@@ -5,7 +5,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeGuard
 
 from fitgap.errors import RequestError
 
@@ -26,6 +26,23 @@ def require(name: str, value: object, allowed: str, *, when: bool) -> None:
     """
     if not when:
         raise RequestError(f"{name} must be {allowed}, got {value!r}")
+
+
+def require_one_of(name: str, value: object, allowed: Iterable[str]) -> None:
+    """Raise a `RequestError` unless a setting is one of some words."""
+    words = tuple(allowed)
+    require(name, value, " or ".join(words), when=value in words)
+
+
+def require_target(name: str, node: object) -> None:
+    """Raise a `RequestError` unless a setting has a ``_target_``."""
+    require(name, node, "given with a _target_", when=has_target(node))
+
+
+def require_share(name: str, value: object) -> None:
+    """Raise a `RequestError` unless a setting is a number between 0 and 1."""
+    inside = is_number(value) and 0 < value < 1
+    require(name, value, "a number in (0, 1)", when=inside)
 
 
 def did_you_mean(name: str, candidates: Iterable[str], *, prefix: str = "") -> str:
@@ -72,7 +89,7 @@ def refuse_unknown(prefix: str, given: Iterable[str], schema: Any) -> None:
             raise RequestError(f"{prefix}{name}: there is no such setting{nearest}")
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a setting is a finite int or float (a bool is neither)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from fitgap.config.checks import check_seed, has_target, is_number, require
+from fitgap.config.checks import (
+    check_seed,
+    is_number,
+    require,
+    require_one_of,
+    require_share,
+    require_target,
+)
 from fitgap.config.schema import (
     ARRAY_ROLES,
     ArraysConfig,
@@ -26,15 +33,12 @@ def check_dataset(dataset: DatasetConfig) -> None:
     holds = dataset.task in (None, *TASKS)
     require("dataset.task", dataset.task, f"null or {' or '.join(TASKS)}", when=holds)
     if isinstance(dataset, OwnConfig):
-        fraction = dataset.test_fraction
-        inside = is_number(fraction) and 0 < fraction < 1
-        require("dataset.test_fraction", fraction, "a number in (0, 1)", when=inside)
+        require_share("dataset.test_fraction", dataset.test_fraction)
         check_seed("dataset.test_seed", dataset.test_seed)
     if isinstance(dataset, ArraysConfig):
         _check_arrays(dataset)
     if isinstance(dataset, FunctionConfig):
-        function = dataset.function
-        require("dataset.function", function, "given with a _target_", when=has_target(function))
+        require_target("dataset.function", dataset.function)
     if isinstance(dataset, ImageFolderConfig):
         _check_size("dataset.image_size", dataset.image_size)
         channels = dataset.channels
@@ -55,9 +59,7 @@ def check_dataset(dataset: DatasetConfig) -> None:
         is_one = separator is None or len(separator.replace("\\t", "\t")) == 1
         require("dataset.separator", separator, "one character, or \\t for a tab", when=is_one)
         if dataset.decimal is not None:
-            require(
-                "dataset.decimal", dataset.decimal, ". or ,", when=dataset.decimal in (".", ",")
-            )
+            require_one_of("dataset.decimal", dataset.decimal, (".", ","))
         require("dataset.embed_dim", dataset.embed_dim, "1 or more", when=dataset.embed_dim >= 1)
         if dataset.image_shape is not None:
             _check_size("dataset.image_shape", dataset.image_shape)
@@ -78,7 +80,7 @@ def _check_arrays(dataset: ArraysConfig) -> None:
             allowed = ", ".join(ARRAY_ROLES)
             require("dataset.keys", role, f"a mapping of {allowed}", when=role in ARRAY_ROLES)
     if layout is not None:
-        require("dataset.layout", layout, " or ".join(_LAYOUTS), when=layout in _LAYOUTS)
+        require_one_of("dataset.layout", layout, _LAYOUTS)
 
 
 def _check_names(setting: str, value: object) -> None:
@@ -100,14 +102,12 @@ _SPLITS = ("holdout", "kfold", "given", "none")
 
 def check_split(split: SplitConfig) -> None:
     """Raise a `RequestError` for the first wrong setting of a split."""
-    require("split.name", split.name, " or ".join(_SPLITS), when=split.name in _SPLITS)
+    require_one_of("split.name", split.name, _SPLITS)
     share = split.train_fraction
     in_range = is_number(share) and 0 < share <= 1
     require("split.train_fraction", share, "a number in (0, 1]", when=in_range)
     if split.name == "holdout":
-        fraction = split.validation_fraction
-        inside = fraction is not None and is_number(fraction) and 0 < fraction < 1
-        require("split.validation_fraction", fraction, "a number in (0, 1)", when=inside)
+        require_share("split.validation_fraction", split.validation_fraction)
     if split.name in ("holdout", "kfold"):
         check_seed("split.seed", split.seed)
     if split.name == "kfold":

@@ -4,7 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from fitgap.config import tasks
-from fitgap.config.checks import check_seed, has_target, is_number, require
+from fitgap.config.checks import (
+    check_seed,
+    has_target,
+    is_number,
+    require,
+    require_one_of,
+    require_target,
+)
 from fitgap.config.data_checks import check_dataset, check_split
 from fitgap.config.model_checks import check_architecture, check_optimizer
 from fitgap.config.options import refuse_shared_names
@@ -38,11 +45,9 @@ def validate(config: Config) -> None:
 
 
 def _check_loss(config: Config) -> None:
-    labels = config.loss.labels
-    require("loss.labels", labels, " or ".join(LABEL_FORMATS), when=labels in LABEL_FORMATS)
-    node = config.loss.function
-    holds = has_target(node) or config.loss.name == "auto"
-    require("loss.function", node, "given with a _target_", when=holds)
+    require_one_of("loss.labels", config.loss.labels, LABEL_FORMATS)
+    if config.loss.name != "auto":
+        require_target("loss.function", config.loss.function)
 
 
 def _check_training(config: Config) -> None:
@@ -51,7 +56,7 @@ def _check_training(config: Config) -> None:
         value = getattr(training, key)
         require(f"training.{key}", value, "an integer >= 1", when=value >= 1)
     engine = training.engine
-    require("training.engine", engine, " or ".join(ENGINES), when=engine in ENGINES)
+    require_one_of("training.engine", engine, ENGINES)
     if training.xla is not None and engine in ("fit", "numpy"):
         raise RequestError(
             f"training.xla belongs to engine=compiled or auto, not to engine={engine}"
@@ -65,7 +70,7 @@ def _check_training(config: Config) -> None:
     allowed = "null, balanced, or a mapping from classes to numbers >= 0"
     require("training.class_weight", weights, allowed, when=holds)
     precision = training.precision
-    require("training.precision", precision, " or ".join(PRECISIONS), when=precision in PRECISIONS)
+    require_one_of("training.precision", precision, PRECISIONS)
     if precision == "mixed_float16" and config.optimizer.get("use_ema"):
         raise RequestError(
             "training.precision=mixed_float16 scales the loss with an optimizer of Keras that "
@@ -76,10 +81,9 @@ def _check_training(config: Config) -> None:
         holds = not node or has_target(node)
         require(f"training.{key}", node, "empty or have a _target_", when=holds)
     for key, node in training.augmentation.items():
-        holds = has_target(node)
-        require(f"training.augmentation.{key}", node, "given with a _target_", when=holds)
+        require_target(f"training.augmentation.{key}", node)
     for key, node in training.callbacks.items():
-        require(f"training.callbacks.{key}", node, "given with a _target_", when=has_target(node))
+        require_target(f"training.callbacks.{key}", node)
         if node["_target_"] == "keras.callbacks.SwapEMAWeights":
             raise RequestError(
                 f"training.callbacks.{key}: leave SwapEMAWeights out; under optimizer.use_ema=true "
@@ -92,7 +96,7 @@ def _check_training(config: Config) -> None:
             )
         _check_monitor(f"training.callbacks.{key}", node, config)
     for key, node in config.tracking.loggers.items():
-        require(f"loggers={key}", node, "given with a _target_", when=has_target(node))
+        require_target(f"loggers={key}", node)
     if training.early_stopping:
         _check_monitor("training.early_stopping", training.early_stopping, config)
 
@@ -107,14 +111,9 @@ def _check_metrics(metrics: Mapping[str, MetricConfig]) -> None:
         holds = (node.function is None) != (node.scorer is None)
         require(what, given, "given with one of function and scorer", when=holds)
         if node.function is not None:
-            holds = has_target(node.function)
-            require(f"{what}.function", node.function, "given with a _target_", when=holds)
-        for key, allowed in (
-            ("needs", ("labels", "probabilities", "values")),
-            ("direction", ("higher", "lower")),
-        ):
-            value = getattr(node, key)
-            require(f"{what}.{key}", value, " or ".join(allowed), when=value in allowed)
+            require_target(f"{what}.function", node.function)
+        require_one_of(f"{what}.needs", node.needs, ("labels", "probabilities", "values"))
+        require_one_of(f"{what}.direction", node.direction, ("higher", "lower"))
         holds = bool(node.tasks) and set(node.tasks) <= set(tasks.TASKS)
         require(f"{what}.tasks", node.tasks, f"some of {', '.join(tasks.TASKS)}", when=holds)
         holds = len(node.bounds) == 2 and all(b is None or is_number(b) for b in node.bounds)

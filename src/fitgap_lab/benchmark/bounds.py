@@ -45,13 +45,7 @@ def measure_bounds(*, rounds: int, dataset: str, folder: Path, limit: int | None
     limit
         Images of an epoch; None for all.
     """
-    epochs = measure.measure_epochs(
-        CASES,
-        rounds=1,
-        folder=folder,
-        limit=limit,
-        variants=[name for name in measure.epoch_variants() if name != measure.TUNED],
-    )
+    epochs = measure.measure_epochs(CASES, rounds=1, folder=folder, limit=limit)
     seconds = {
         name: tuple(run([sys.executable, "-c", code], folder=folder)[0] for _ in range(rounds))
         for name, code in _COMMANDS.items()

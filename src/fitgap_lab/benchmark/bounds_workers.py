@@ -17,7 +17,7 @@ from fitgap import store
 from fitgap.training import backend
 from fitgap.training.engines import choice as engines
 from fitgap_lab.benchmark.processes import serve_role
-from fitgap_lab.benchmark.workers import Answer, Runs, settings
+from fitgap_lab.benchmark.workers import Answer, Runs, network, settings
 
 if TYPE_CHECKING:
     import keras
@@ -73,18 +73,11 @@ class Kernels:
         """
         import tensorflow as tf
 
-        from fitgap.models import build as models
-
         images, labels = np.load(x), np.load(y)
         chosen = settings([*overrides, "seed=0", f"training.threads={self._threads}"])
         size = chosen.training.batch_size
         steps = -(-len(images) // size)
-        model = models.build(
-            chosen,
-            image_shape=images.shape[1:],
-            num_classes=int(labels.max()) + 1,
-            total_steps=1,
-        )
+        model = network(chosen, images.shape[1:], labels)
         weights, optimizer, loss = model.trainable_variables, model.optimizer, model.loss
         optimizer.build(weights)
         batch = tf.constant(images[:size]), tf.constant(labels[:size])

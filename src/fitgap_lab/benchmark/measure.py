@@ -117,7 +117,7 @@ def measure_epochs(
     folder: Path,
     limit: int | None = None,
     jax_python: str | None = None,
-    variants: Sequence[str] | None = None,
+    tuned: bool = False,
 ) -> list[CaseTimes]:
     """Time epochs of several cases, each way of training in one process for all of them.
 
@@ -133,8 +133,8 @@ def measure_epochs(
         Number of images; None for all.
     jax_python
         An interpreter that can import JAX; None leaves JAX out.
-    variants
-        Those of `epoch_variants` to measure; None for all.
+    tuned
+        Whether `TUNED` takes part.
     """
     x, y, images = write_images(folder, limit=limit)
     files = {"x": str(x), "y": str(y)}
@@ -143,7 +143,7 @@ def measure_epochs(
         children = {
             name: stack.enter_context(Child(WORKERS, *role, folder=folder))
             for name, role in epoch_variants().items()
-            if variants is None or name in variants
+            if tuned or name != TUNED
         }
         if jax_python is not None and any(case.jax for case in cases):
             jax = Child(f"{__package__}.jax_worker", folder=folder, python=jax_python)
@@ -193,14 +193,6 @@ def epoch_variants() -> dict[str, tuple[str, dict[str, Any]]]:
         uint8_pixels: ("fit", {"pixels": "uint8", "tuned": False}),
         TUNED: ("fit", {"pixels": "uint8", "tuned": True}),
     }
-
-
-def measure_grid(*, rounds: int, folder: Path, limit: int | None = None) -> list[CaseTimes]:
-    """Time the engine against ``model.fit`` for every architecture and four batch sizes."""
-    variants = [name for name in epoch_variants() if name != TUNED]
-    return measure_epochs(
-        grid_cases(), rounds=rounds, folder=folder, limit=limit, variants=variants
-    )
 
 
 def measure_sweep(*, rounds: int, runs: int, dataset: str, folder: Path) -> Sweep:

@@ -10,9 +10,10 @@ import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fitgap import experiment, heavy_imports
 from fitgap.config import tasks
@@ -25,6 +26,9 @@ from fitgap.training.engines import choice as engines
 from fitgap_lab.benchmark.processes import serve_role
 from fitgap_lab.composition import settings_of
 
+if TYPE_CHECKING:
+    import keras
+
 Answer = dict[str, Any]
 
 # More steps in one execution of `model.fit` gain nothing that could be measured.
@@ -34,6 +38,18 @@ MAX_STEPS_PER_EXECUTION = 375
 def settings(overrides: Sequence[str]) -> Config:
     """Return the settings of one experiment, completed for classes."""
     return tasks.resolve(settings_of(overrides), "classes")
+
+
+def network(chosen: Config, image_shape: tuple[int, ...], y: NDArray[Any]) -> "keras.Model":
+    """Return the network of some settings for images of a shape and their labels."""
+    from fitgap.models import build
+
+    return build.build(
+        chosen,
+        image_shape=image_shape,
+        num_classes=int(y.max()) + 1,
+        total_steps=1,  # a schedule's length; none of the cases has one
+    )
 
 
 class EngineEpochs:
@@ -62,18 +78,11 @@ class EngineEpochs:
         seed
             Of weights and batch order.
         """
-        from fitgap.models import build as models
-
         if self._train is None:
             self._train = Partition(np.load(x), np.load(y))
         started = time.perf_counter()
         self._config = settings([*overrides, f"seed={seed}", f"training.threads={self._threads}"])
-        model = models.build(
-            self._config,
-            image_shape=self._train.x.shape[1:],
-            num_classes=int(self._train.y.max()) + 1,
-            total_steps=1,  # a schedule's length; none of the cases has one
-        )
+        model = network(self._config, self._train.x.shape[1:], self._train.y)
         choice = engines.choose(self._config, image_bytes=self._train.x.nbytes)
         self._engine = engines.make(
             choice, model=model, train=self._train, config=self._config, callbacks=[]
@@ -120,18 +129,11 @@ class FitEpochs:
 
     def build(self, *, overrides: list[str], x: str, y: str, seed: int) -> Answer:
         """Build and compile the network and run the first epoch; see `EngineEpochs.build`."""
-        from fitgap.models import build as models
-
         images, self._y = np.load(x), np.load(y)
         started = time.perf_counter()
         chosen = settings([*overrides, f"seed={seed}"])
         self._batch_size = chosen.training.batch_size
-        model = models.build(
-            chosen,
-            image_shape=images.shape[1:],
-            num_classes=int(self._y.max()) + 1,
-            total_steps=1,
-        )
+        model = network(chosen, images.shape[1:], self._y)
         optimizer, loss = model.optimizer, model.loss
         how: dict[str, Any] = {}
         if self._tuned:
@@ -139,7 +141,7 @@ class FitEpochs:
             xla = engines.choose(chosen, image_bytes=images.nbytes).xla
             how = {"steps_per_execution": min(steps, MAX_STEPS_PER_EXECUTION), "jit_compile": xla}
         if self._pixels == "float32":
-            # `models.build` puts the scaling layer first.
+            # `network` has the scaling layer first.
             images = images.astype(np.float32) / 255
             inputs = self._keras.layers.Input(images.shape[1:])
             model = self._keras.Sequential([inputs, *model.layers[1:]])

@@ -61,12 +61,12 @@ def table(repetitions: int = 200) -> str:
     return text_tables.to_markdown(HEADER, rows)
 
 
-def simulate(truth: Truth, *, repetitions: int, seed: int = 0) -> Found:
+def simulate(truth: Truth, *, repetitions: int) -> Found:
     """Forecast made-up curves of `SEEDS` seeds of one split, as ``fitgap learning-curve`` does.
 
     Its samples are taken as given: only what seeds add scatters.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     sizes = np.array(SIZES, float)
 
     def drawn() -> Curve:
@@ -77,15 +77,13 @@ def simulate(truth: Truth, *, repetitions: int, seed: int = 0) -> Found:
     return _share(truth, [drawn() for _ in range(repetitions)])
 
 
-def simulate_splits(
-    truth: Truth, *, repetitions: int, splits: int = 5, seeds: int = 2, seed: int = 0
-) -> Found:
+def simulate_splits(truth: Truth, *, repetitions: int, splits: int = 5, seeds: int = 2) -> Found:
     """Forecast made-up curves over splits, whose samples scatter too.
 
     A split's errors differ by a factor (its validation samples), by a tilt and by what each size's
     training samples add.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     sizes = np.array(SIZES, float)
     tilt = np.log(sizes / sizes[0])
 
