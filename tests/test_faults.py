@@ -1,5 +1,6 @@
 """Places and environments that are not as usual; docs/FAULTS.md has the table of all faults."""
 
+import errno
 import http.server
 import os
 import resource
@@ -14,9 +15,10 @@ import mlflow
 import numpy as np
 import pytest
 
-from fitgap import experiment, processes, store
+from fitgap import experiment, memory, processes, store
 from fitgap.comparison.ranking import compare_experiment
 from fitgap.config.project import CHECKOUT
+from fitgap.errors import OutOfMemoryError
 from fitgap.store.server import is_away
 from fitgap.training import checkpoints
 
@@ -28,11 +30,16 @@ FOLDERS = [
 ]
 
 
-def train_in(folder, *words, umask=-1, limits=None, **environment):
-    """Train in a folder as a person there would; None takes a variable away."""
+def train_in(folder, *words, **settings):
+    """Train a small network in a folder."""
+    return run_in(folder, "train.py", *SMALL, *words, **settings)
+
+
+def run_in(folder, script, *words, umask=-1, limits=None, **environment):
+    """Run a script in a folder as a person there would; None takes a variable away."""
     env = {**os.environ, "FITGAP_PROJECT": None, "MLFLOW_TRACKING_URI": None, **environment}
     return subprocess.run(
-        [sys.executable, TRAIN, *SMALL, *words],
+        [sys.executable, CHECKOUT / "scripts" / script, *words],
         cwd=folder,
         env={key: value for key, value in env.items() if value is not None},
         umask=umask,
@@ -141,6 +148,116 @@ def test_few_file_descriptors_are_said_or_mended(soft, hard, code, tmp_path):
         said = "error: this process may open 20 files at once, and fitgap needs 128: ulimit -n 128"
         assert done.stderr.splitlines() == [said]
         assert not (tmp_path / "mlflow.db").exists()
+
+
+def at_most(gigabytes):
+    """Return what limits the addresses of a process, as ``ulimit -v`` does."""
+    most = int(gigabytes * 1e9)
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+@pytest.mark.parametrize("command", ["train.py", "data_report.py"])
+def test_data_that_do_not_fit_into_memory_are_one_line(command, tmp_path):
+    (tmp_path / ".fitgap").mkdir()
+    images = np.lib.format.open_memmap(
+        tmp_path / "x.npy", mode="w+", dtype=np.uint8, shape=(200_000, 150, 150)
+    )
+    del images  # 4.5 GB that take no room on the disk
+    np.save(tmp_path / "y.npy", np.arange(200_000) % 3)
+    words = ("dataset=npz", "dataset.path=x.npy", "dataset.label_path=y.npy")
+    done = run_in(tmp_path, command, *words, limits=at_most(2))
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: dataset=npz needs more memory than the 2.0 GB of 'ulimit -v' (")
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+GREEDY_NETWORKS = """
+import keras
+import numpy as np
+
+
+def harmless(x):
+    return keras.layers.Flatten()(x)
+
+
+def in_numpy(x):
+    np.ones(4 * 10**9)
+    return harmless(x)
+
+
+def in_weights(x):
+    return keras.layers.Dense(1_000_000)(keras.layers.Dense(10_000)(harmless(x)))
+
+
+def in_training(x):
+    repeated = keras.layers.RepeatVector(10_000_000)(harmless(x))
+    return keras.layers.GlobalAveragePooling1D()(repeated)
+"""
+
+
+@pytest.mark.slow
+def test_runs_that_need_too_much_memory_are_named_and_the_others_finish(tmp_path):
+    (tmp_path / ".fitgap").mkdir()
+    (tmp_path / "nets.py").write_text(GREEDY_NETWORKS)
+    greedy = ("in_numpy", "in_weights", "in_training")
+    networks = ",".join(f"nets.{name}" for name in (*greedy, "harmless"))
+    done = run_in(
+        tmp_path,
+        "train.py",
+        *("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", f"architecture={networks}"),
+        *("training.epochs=1", "tracking.experiment=here"),
+        limits=at_most(8),
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    listed = done.stdout.partition("3 of 4 runs failed:")[2]
+    said = "OutOfMemoryError: the run needs more memory than the 8.0 GB of 'ulimit -v' ("
+    for name in greedy:
+        assert f"architecture=nets.{name}: {said}" in listed, done.stdout
+    assert listed.count("(OOM when allocating tensor with shape[") == 2
+    assert listed.count("(Unable to allocate 29.8 GiB for an array with shape") == 1
+    assert "pictures need 70 GB of addresses" in done.stderr  # its library would end the process
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    (finished,) = store.find_runs(uri, experiment="here", tags={"fitgap.role": "run"})
+    assert finished.params["architecture.name"] == "harmless"
+
+
+class ResourceExhaustedError(Exception):
+    """Called as TensorFlow's is."""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "MemoryError"),
+        (MemoryError("Unable to allocate 3 GiB"), "Unable to allocate 3 GiB"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "[Errno 12] Cannot allocate memory"),
+        (
+            ImportError("libtf.so: failed to map segment from shared object"),
+            "libtf.so: failed to map segment from shared object",
+        ),
+        (
+            ResourceExhaustedError(
+                "Graph execution error:\n\nDetected at node a\n"
+                "OOM when allocating tensor with shape[9] and type float on /job:localhost/0\n[op]"
+            ),
+            "OOM when allocating tensor with shape[9] and type float",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_too_little_memory_is_told_from_other_errors(error, reason):
+    wrapped = ValueError("a network that cannot be built")
+    wrapped.__cause__ = error
+    with pytest.raises(OutOfMemoryError) as caught, memory.named_when_short("it", OutOfMemoryError):
+        raise wrapped
+    assert str(caught.value) == f"it needs more memory than there is ({reason})"
+
+
+def test_other_errors_stay_what_they_are():
+    with pytest.raises(ImportError), memory.named_when_short("it", OutOfMemoryError):
+        raise ImportError("no such module")
 
 
 PATCHED = """

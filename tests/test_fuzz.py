@@ -9,6 +9,7 @@ import io
 import json
 import os
 import struct
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -22,6 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import savemat
 
+from fitgap.comparison import race_log
+from fitgap.comparison.race import Rule
 from fitgap.config.schema import (
     IdxConfig,
     ImageFolderConfig,
@@ -32,10 +35,14 @@ from fitgap.config.schema import (
 from fitgap.data import datasets, published
 from fitgap.data.images import read_image
 from fitgap.errors import RequestError
+from fitgap.identity import keras_settings
+from fitgap.report import race_chart
 from fitgap.search import storage
 from fitgap.search.settings import SearchSettings
-from fitgap.store import StoredRun, predictions
+from fitgap.store import StoredRun, predictions, recorded_code, recorded_metrics
 from fitgap.sweep import plan as sweep_plan
+from fitgap.sweep import status
+from fitgap.tag_names import CODE_TAG, METRICS_TAG, SEARCH_TAG
 from fitgap.tracking import delivery, outbox
 from fitgap.training import checkpoints
 from fitgap.trust import models, overrides
@@ -137,6 +144,21 @@ VALID = {
     "journal": b'{"op_code": 0, "worker_id": "x", "study_name": "s", "directions": [2]}\n',
 }
 VALID["own_idx"] = VALID["idx"]
+VALID["race"] = json.dumps(
+    {
+        "names": ["adam", "sgd"],
+        "metric": "val/accuracy",
+        "covers": "splits",
+        "rule": {"candidates": 2, "margin": 0.005, "alpha": 0.05, "higher_is_better": True},
+        "rounds": [{"values": {"0": 0.9, "1": 0.8 + i / 100}, "overlap": 0.25} for i in range(4)],
+    }
+).encode()
+VALID["metrics"] = json.dumps(
+    [{"name": "rmse", "direction": -1, "bounds": [0, None], "phrase": "error", "is_share": False}]
+).encode()
+VALID["code"] = json.dumps({"own code nets": "0123456789ab", "loop": "ba9876543210"}).encode()
+VALID["search"] = json.dumps({"n_trials": 20, "fixed": ["seed=0"]}).encode()
+VALID["keras"] = b'{"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow"}\n'
 # Found by hand or by this test, and mended.
 FOUND = {
     "predictions": [
@@ -175,6 +197,19 @@ FOUND = {
     ],
     "settings": [b"a: " + b"[" * 5_000, b"? [a]\n: b", b"a: 2001-99-99", b"\xff"],
     "plan": [b"[" * 100_000, b'{"jobs": [{"name": 3}]}', b"\xff", b'{"jobs": null}'],
+    "race": [
+        b"[" * 100_000,
+        VALID["race"].replace(b"0.9", b"1" + b"0" * 400),
+        VALID["race"].replace(b"0.9", b"1e300"),  # whose square is no float
+        VALID["race"].replace(b"0.25", b"1e300"),
+        VALID["race"].replace(b"0.005", b"NaN"),
+        VALID["race"].replace(b'["adam", "sgd"]', json.dumps(["a"] * 10**6).encode()),
+        b" " * 10_000_001,
+    ],
+    "metrics": [b"[" * 100_000, VALID["metrics"].replace(b"[0,", b"[1" + b"0" * 400 + b",")],
+    "code": [b"[" * 100_000, b"[]"],
+    "keras": [b"[" * 100_000, b"[]"],
+    "search": [b"[" * 100_000, b'{"n_trials": Infinity}'],
     "journal": [
         b"[]\n",
         b'{"op_code": 99}\n',
@@ -304,7 +339,55 @@ def read_journal(path: Path) -> None:
         assert study.trials is not None
 
 
+def read_race(path: Path) -> None:
+    uri = f"sqlite:///{path.parent}/mlflow.db"
+    race_log.write(race_log.Log((), "", "", Rule(2, 0.1), ()), uri=uri, experiment="a")
+    (stored,) = path.parent.rglob("*.json")
+    path.replace(stored)
+    log = race_log.read(uri=uri, experiment="a")
+    assert len(log.by_round()) == len(log.rounds)
+    assert log.word
+    if log.rounds:
+        race_chart.draw(log).spec()
+
+
+def stored_with(path: Path, tag: str) -> StoredRun:
+    text = path.read_text(errors="replace")
+    return StoredRun("r", "", "FINISHED", 0, {}, {"val/rmse": 1.0}, {tag: text}, artifact_uri="")
+
+
+def read_metrics(path: Path) -> None:
+    run = stored_with(path, METRICS_TAG)
+    name = recorded_metrics.primary_metric([run])
+    recorded_metrics.higher_is_better(f"val/{name}", [run])
+    recorded_metrics.known_metric(name, [run])
+
+
+def read_code(path: Path) -> None:
+    recorded_code.fingerprints(stored_with(path, CODE_TAG))
+
+
+def read_search(path: Path) -> None:
+    run = stored_with(path, SEARCH_TAG)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(status.store, "artifact_text", lambda *_, **__: run.tags[SEARCH_TAG])
+        assert status.number_of_trials("", status.Sweep("a", run)) is not None
+
+
+def read_keras(path: Path) -> None:
+    path.rename(path.with_name("keras.json"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "keras", raising=False)
+        patch.setenv("KERAS_HOME", str(path.parent))
+        assert keras_settings()
+
+
 READERS = {
+    "race": read_race,
+    "metrics": read_metrics,
+    "code": read_code,
+    "search": read_search,
+    "keras": read_keras,
     "settings": read_settings,
     "plan": read_plan,
     "predictions": read_predictions,

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 # one layer do not know each other. What stands in no room is named by its module.
 LAYERS = (
     ("console", "errors", "heavy_imports", "processes", "tag_names"),
-    ("locks",),
+    ("locks", "memory"),
     ("config",),
     ("trust",),
     ("reference",),

@@ -94,13 +94,30 @@ def test_a_missing_extra_is_one_line_that_names_it(train, monkeypatch, choice, e
         workers.require(choice, OmegaConf.create())
 
 
-def test_submitits_files_are_for_this_user_only(tmp_path):
+@pytest.mark.parametrize("earlier", [None, 0o755, 0o777])
+def test_submitits_files_are_for_this_user_only(tmp_path, earlier):
     pytest.importorskip("submitit")
     from hydra_plugins.fitgap_launchers import LocalLauncher
 
     folder = tmp_path / "state" / "submitit"
+    if earlier is not None:
+        folder.mkdir(parents=True)
+        folder.chmod(earlier)
     LocalLauncher(submitit_folder=str(folder))._executor({})
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_of_submitit_that_is_somebody_elses_is_refused(tmp_path, monkeypatch):
+    pytest.importorskip("submitit")
+    from hydra_plugins.fitgap_launchers import LocalLauncher
+
+    tmp_path.chmod(0o755)
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    with pytest.raises(RequestError, match="belongs to another user") as caught:
+        LocalLauncher(submitit_folder=str(tmp_path))._executor({})
+    assert "\n" not in str(caught.value)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
 
 
 def test_a_cluster_that_does_not_answer_is_refused_before_anything_starts(train, tracking_uri):
@@ -382,14 +399,24 @@ def deadly(x):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize(
+    ("launcher", "settings"),
+    [
+        ("joblib", ()),
+        # Ray's own attempts come before fitgap's, and each of them starts TensorFlow.
+        ("ray", ("hydra.launcher.ray.remote.max_retries=0",)),
+        ("submitit_local", ()),
+    ],
+    ids=["joblib", "ray", "submitit_local"],
+)
 def test_a_job_that_always_kills_its_worker_is_named_and_the_others_finish(
-    start, tmp_path, launcher
+    start, tmp_path, launcher, settings
 ):
     pytest.importorskip(launcher.partition("_")[0])
     (tmp_path / "nets.py").write_text(DEADLY_NETWORK)
     sweep = start(
         f"hydra/launcher={launcher}",
+        *settings,
         "architecture=nets.deadly,nets.harmless",
         "seed=0,1",
         "training.epochs=2",
@@ -405,6 +432,55 @@ def test_a_job_that_always_kills_its_worker_is_named_and_the_others_finish(
     (parent,), children = sweep.runs("sweep"), sweep.runs(statuses=("FINISHED",))
     assert parent.status == "FAILED"
     assert {child.params["architecture.name"] for child in children} == {"harmless"}
+
+
+SWOLLEN_NETWORK = """
+import os
+import pathlib
+
+import keras
+
+
+def harmless(x):
+    return keras.layers.Flatten()(x)
+
+
+def swollen(x):
+    pathlib.Path(os.environ["SMALL_GROUP"], "cgroup.procs").write_text(str(os.getpid()))
+    held = b"x" * 2**30
+    return keras.layers.Flatten()(x)
+"""
+
+
+@pytest.fixture
+def small_group():
+    """Make a group of processes that may take 200 MB more, and remove it afterwards."""
+    group = Path("/sys/fs/cgroup/memory") / f"fitgap-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text("200M")
+    except OSError as error:
+        pytest.skip(f"no group of processes with a limit of memory can be made here: {error}")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.slow
+def test_a_job_that_the_kernel_kills_for_want_of_memory_is_named(start, tmp_path, small_group):
+    (tmp_path / "nets.py").write_text(SWOLLEN_NETWORK)
+    sweep = start(
+        *("hydra/launcher=joblib", "architecture=nets.swollen,nets.harmless", "training.epochs=2"),
+        "tracking.experiment=fitgap",
+        environment={project.VARIABLE: str(tmp_path), "SMALL_GROUP": str(small_group)},
+    )
+    said = sweep.end()
+    assert sweep.process.returncode == 1, said
+    assert "Traceback" not in said
+    assert "1 of 2 runs failed" in said
+    reason = "its worker died 3 times: .* an excessive memory usage"
+    assert re.search(f"swollen rmsprop seed=0: FAILED, {reason}", said), said
+    (finished,) = sweep.runs(statuses=("FINISHED",))
+    assert finished.params["architecture.name"] == "harmless"
 
 
 def wait_for_the_end_of_group(number: int) -> bool:

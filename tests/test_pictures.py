@@ -11,7 +11,7 @@ import pytest
 import vl_convert
 from click.testing import CliRunner
 
-from fitgap import store
+from fitgap import memory, store
 from fitgap.charts import confusion, fonts, labels, run_curves
 from fitgap.charts import picture as pictures
 from fitgap.charts.picture import Picture
@@ -388,6 +388,16 @@ def test_the_scripts_are_bundled_once_for_a_project_folder(tmp_path, monkeypatch
     assert "vegaEmbed" in script
     assert "</script" not in script
     assert [path.suffix for path in (tmp_path / ".fitgap").iterdir()] == [".js"]
+
+
+def test_a_process_that_may_not_have_the_addresses_draws_nothing(monkeypatch):
+    pictures._vega.cache_clear()
+    monkeypatch.setattr(memory, "limit", lambda: 10**10)
+    with pytest.raises(
+        RequestError, match=r"pictures need 70 GB of addresses.* 10\.0 GB"
+    ) as caught:
+        pictures.svg_of({})
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_network_is_registered_once_under_a_name_and_the_next_is_version_2(finis
     assert "(8, 8)" in version.description
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "a:1"])
+@pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a:1", "a\x1b[2J", "a\u202eb", "a\nb"])
 def test_name_that_no_model_can_have_is_a_wrong_request(finished, name):
     uri, first, _ = finished
     with pytest.raises(RequestError, match="--register must be"):

@@ -19,6 +19,7 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
+from fitgap import store
 from fitgap.commands import server as command
 from fitgap.commands import ui
 from fitgap.config.project import CHECKOUT
@@ -32,6 +33,20 @@ SEARCH = "api/2.0/mlflow/experiments/search?max_results=5"
 def test_servers_listen_on_loopback_unless_told(of):
     (host,) = [option for option in of.params if option.name == "host"]
     assert host.default == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    "address", ["https://ada:p@ss/w?rd@mlflow.example/lab", "https://mlflow.example/lab/?token=x"]
+)
+def test_links_to_a_server_work_and_hold_no_secret(address, monkeypatch):
+    monkeypatch.setattr(store, "check", lambda _: None)
+    monkeypatch.setattr(store, "experiments", lambda _: {"digits": "7"})
+    done = CliRunner().invoke(ui.command, ["--uri", address])
+    assert done.exit_code == 0, done.output
+    first, second = done.output.splitlines()
+    assert first.endswith(" https://mlflow.example/lab")
+    assert second.startswith("  digits: https://mlflow.example/lab/#/experiments/7/runs?")
+    assert not re.search(r"\*|@|p@ss|token", done.output)
 
 
 def test_who_may_use_the_server_is_said(tmp_path):

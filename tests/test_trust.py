@@ -13,6 +13,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import pytest
 import yaml
 
@@ -417,9 +418,111 @@ def test_a_text_of_a_record_is_a_file_of_bounded_size(kind, trained, tmp_path, m
         store.artifact_text(run, "plan.json", uri=uri)
 
 
-def test_a_place_that_is_no_address_is_named(trained):
+@pytest.fixture
+def model_folder(trained):
+    """Return the folder of the run's model in MLflow's form; what is changed there comes back."""
     uri, run_id = trained
-    run = replace(store.find_run(uri, run_id), artifact_uri="http://[no address")
+    model_id = recorded.open_run(run_id, uri=uri).model_id
+    location = mlflow.MlflowClient(uri).get_logged_model(model_id).artifact_location
+    folder = Path(location.removeprefix("file://"))
+    kept = folder.with_name("kept")
+    shutil.copytree(folder, kept)
+    yield folder
+    shutil.rmtree(folder)
+    kept.rename(folder)
+
+
+LOADERS = {
+    "a module of Python": {"loader_module": "os", "data": "data"},
+    "a module that the model brings": {"loader_module": "evil", "code": "code", "data": "data"},
+    "a pickled model": {"loader_module": "mlflow.pyfunc.model", "python_model": "python_model.pkl"},
+}
+
+
+@pytest.mark.parametrize("loader", LOADERS.values(), ids=LOADERS)
+def test_what_a_model_brings_along_for_mlflow_is_not_run(
+    loader, model_folder, trained, script, tmp_path
+):
+    uri, run_id = trained
+    mark = tmp_path / "mark"
+    described = yaml.safe_load((model_folder / "MLmodel").read_text())
+    described["flavors"] = {"python_function": loader}
+    (model_folder / "MLmodel").write_text(yaml.safe_dump(described))
+    (model_folder / "python_model.pkl").write_bytes(pickle.dumps(Marks(mark)))
+    (model_folder / "requirements.txt").write_text("/nonexistent/evil.whl\n-r /etc/passwd\n")
+    (model_folder / "code").mkdir(exist_ok=True)
+    for name in ("evil", "fitgap_rows", "nets"):
+        text = f"open({str(mark)!r}, 'w')\n"
+        (model_folder / "code" / f"{name}.py").write_text(text)
+    code, said = script("predict.py", run_id, "--uri", uri)
+    assert (code or 0, "Traceback" in said.err) == (0, False), said
+    code, said = script("register.py", "--register", "m", "--run", run_id, "--uri", uri)
+    assert (code or 0, said.err) == (0, ""), said
+    assert not mark.exists()
+    assert "evil" not in sys.modules
+
+
+def test_a_model_that_is_exchanged_after_its_registration_is_checked_again(
+    model_folder, trained, script
+):
+    uri, run_id = trained
+    code, _ = script("register.py", "--register", "exchanged", "--run", run_id, "--uri", uri)
+    assert not code
+    (model_folder / "data" / "model.keras").write_bytes(pickle.dumps(Marks(model_folder / "mark")))
+    for name, *words in (
+        ("predict.py", run_id),
+        ("register.py", "--register", "other", "--run", run_id),
+    ):
+        code, said = script(name, *words, "--uri", uri)
+        assert code == 2, said
+        assert f"the model of run {run_id} is damaged" in said.err
+        assert said.err.count("\n") == 1
+    assert not (model_folder / "mark").exists()
+
+
+PLACES = (
+    "file:///etc", "/etc/../etc", "../../../etc", "models:/../../etc", "models:/m@a\x1b[2J",
+    "runs:/../../etc/x", "s3://bucket/model", "mlflow-artifacts:/../../etc", "dbfs:/etc",
+    "nonsense://x", "http://[no address", "",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_model_that_lies_elsewhere_is_one_line(place, trained, script):
+    uri, run_id = trained
+    database = uri.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(database)) as opened:
+        before = opened.execute("SELECT model_id, artifact_location FROM logged_models").fetchall()
+        opened.execute("UPDATE logged_models SET artifact_location = ?", [place])
+        opened.commit()
+        try:
+            code, said = script("predict.py", run_id, "--uri", uri)
+        finally:
+            opened.executemany(
+                "UPDATE logged_models SET artifact_location = ?2 WHERE model_id = ?1", before
+            )
+            opened.commit()
+    assert code == 2, said
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize(
+    "run",
+    ["models:/m/1", "models:/m@champion", "runs:/../../etc/passwd", "../" * 20, "x\x1b[2J" * 9],
+)
+def test_what_is_no_run_id_is_one_line(run, trained, script):
+    uri, _ = trained
+    code, said = script("predict.py", run, "--uri", uri)
+    assert (code, said.err.count("\n")) == (2, 1), said
+    assert "\x1b" not in said.err
+
+
+@pytest.mark.parametrize("place", ["http://[no address", "s3://bucket/run", "nonsense://x"])
+def test_a_place_that_is_no_address_is_named(place, trained):
+    uri, run_id = trained
+    run = replace(store.find_run(uri, run_id), artifact_uri=place)
     with pytest.raises(RequestError, match=rf"plan\.json of run {run_id} cannot be fetched"):
         store.artifact_text(run, "plan.json", uri=uri)
 

@@ -23,6 +23,10 @@ class DiskFullError(RuntimeError):
     """A disk has no room for the record or the checkpoint; the command ends (exit code 1)."""
 
 
+class OutOfMemoryError(RuntimeError):
+    """The memory is too small for a run, which ends as FAILED (exit code 1)."""
+
+
 @contextmanager
 def about(source: str) -> Iterator[None]:
     """Put before the message of a `RequestError` what it is about, such as ``dataset.path=a.csv``.

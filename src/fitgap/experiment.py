@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fitgap import heavy_imports, store
+from fitgap import heavy_imports, memory, store
 from fitgap.config import project, tasks
 from fitgap.config.model_checks import check_values
 from fitgap.config.schema import Config
 from fitgap.config.settings import recorded, to_plain
 from fitgap.console import say
 from fitgap.data import data_report
-from fitgap.errors import DivergedError, RequestError
+from fitgap.errors import DivergedError, OutOfMemoryError, RequestError
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.identity import DataFacts, Sources, data_facts, identity, sources_of
 from fitgap.store import StoredRun
@@ -120,14 +120,15 @@ def plan(config: Config) -> Plan:
     Raises
     ------
     RequestError
-        If the dataset is missing or cannot be split as requested, an image is in two
-        partitions, or loss, architecture or engine do not fit the data.
+        If the dataset is missing, does not fit into the memory or cannot be split as requested, an
+        image is in two partitions, or loss, architecture or engine do not fit the data.
     """
     remember_secrets(to_plain(config))
     if config.dataset.name == "function":
         # It may use TensorFlow, whose threads are fixed by its first use.
         backend.start(config.training.threads)
-    facts = data_facts(config)
+    with memory.named_when_short(f"dataset={config.dataset.name}", RequestError):
+        facts = data_facts(config)
     if config.split.stratify is None:
         config = replace(config, split=replace(config.split, stratify=facts.stratified))
     config = tasks.resolve(config, facts.task, num_outputs=facts.num_classes)
@@ -206,11 +207,17 @@ def run(planned: Plan) -> Result:
         If the loss stops being finite; the run is FAILED then.
     DiskFullError
         If there is no room for its record; what was recorded by then is whole.
+    OutOfMemoryError
+        If the memory is too small for it; if it had begun, the run is FAILED then.
     PrunedError
         If a search stopped it; the run is KILLED then, and the next request starts it again.
     """
     path = planned.checkpoint_path
-    with disk_full.named_when_full(path.parent), checkpoints.claim(path):
+    with (
+        memory.named_when_short("the run", OutOfMemoryError),
+        disk_full.named_when_full(path.parent),
+        checkpoints.claim(path),
+    ):
         try:
             result = delivery.retry_while_away(lambda: finished(planned), uri=planned.uri)
             if result is not None:
@@ -269,9 +276,12 @@ def _train(planned: Plan, checkpoint_path: Path) -> Result:
     run_id = delivery.retry_while_away(lambda: interrupted(planned), uri=planned.uri)
     checkpoint = checkpoints.load(checkpoint_path) if run_id else None
     extra = loggers.make(config.tracking.loggers)
-    with run_writer.open_run(
-        config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
-    ) as record:
+    with (
+        run_writer.open_run(
+            config, description, uri=planned.uri, experiment_id=experiment_id, interrupted=run_id
+        ) as record,
+        memory.named_when_short("the run", OutOfMemoryError),  # also where the run says its reason
+    ):
         # Seconds for data that are new here. Now, since all that it imports too is imported.
         findings = data_report.find_beside(data.dataset, data.split)
         record.log_dataset(data.dataset, digest=facts.dataset_digest)

@@ -250,7 +250,7 @@ def keras_settings() -> dict[str, Any]:
     try:
         stored = json.loads((Path(home) / "keras.json").read_text(encoding="utf-8"))
         return {name: stored.get(name, default) for name, default in _KERAS_DEFAULTS.items()}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return dict(_KERAS_DEFAULTS)
 
 

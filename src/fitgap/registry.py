@@ -121,8 +121,13 @@ def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
     RequestError
         If there is no such run, or MLflow refuses the name.
     """
-    if not name.strip() or set(name) & set("/:"):
+    if not name.strip(" .") or set(name) & set("/:"):
         raise RequestError(f"--register must be a name without / and :, got {name!r}")
+    if plain(name) != name or len(name.splitlines()) > 1:
+        raise RequestError(
+            "--register must be one line without invisible characters, got "
+            f"{plain(name, most=80)!r}"
+        )
     run = recorded.open_run(run_id, uri=uri)
     with recorded.model_file(run):
         pass  # it is there: MLflow registers what is not, too

@@ -188,14 +188,37 @@ class SubmititLauncher(Launcher):
         import submitit
         from hydra_plugins.hydra_submitit_launcher import config
 
-        # A job's file there has its settings as they are, with passwords.
-        Path(self._folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(Path(self._folder))
         executor = submitit.AutoExecutor(folder=self._folder, cluster=self.cluster, **limits)
         shared = set(config.BaseQueueConf.__dataclass_fields__)
         # submitit wants what belongs to one cluster marked by its name.
         named = {k if k in shared else f"{self.cluster}_{k}": v for k, v in parameters.items()}
         executor.update_parameters(**named)
         return executor
+
+
+def _make_private(folder: Path) -> None:
+    """Make the folder of submitit's files one that only this user can read and write.
+
+    A job's file there has its settings as they are, with passwords, and is unpickled: whoever
+    writes one runs code as this user.
+
+    Raises
+    ------
+    RequestError
+        If it belongs to somebody else.
+    """
+    from fitgap.errors import RequestError
+
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    about = folder.stat()
+    if about.st_uid != os.getuid():
+        raise RequestError(
+            f"hydra.launcher.submitit_folder={folder} belongs to another user, who could change "
+            "the jobs in it; name a folder of your own"
+        )
+    if about.st_mode & 0o077:
+        folder.chmod(0o700)
 
 
 class LocalLauncher(SubmititLauncher):

@@ -12,8 +12,10 @@ import os
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from fitgap import memory
 from fitgap.charts.fonts import FONT, drawable, font_of, warn_of_missing_letters
 from fitgap.charts.themes import (
     DARK,
@@ -31,6 +33,8 @@ from fitgap.errors import RequestError
 
 FORMATS = ("svg", "png", "pdf", "html")
 DPI = 200
+# That the engine of vl-convert takes when it starts, as measured on Linux.
+_ADDRESSES = 70 * 10**9
 # Of pixels and PDF: Noto Sans has no minus sign, for which a font with serifs would be taken.
 _NUMBERS = {
     "decimal": ".", "thousands": ",", "grouping": [3], "currency": ["$", ""], "minus": "-",
@@ -77,21 +81,17 @@ class Picture:
 
     def png(self, theme: Theme = LIGHT, *, dpi: int = DPI) -> bytes:
         """Return the picture as PNG; a unit of the chart is 1/96 inch."""
-        import vl_convert
-
+        vega = _vega()
         spec = self.spec(theme)
         warn_of_missing_letters(spec)
-        return bytes(
-            vl_convert.vegalite_to_png(spec, scale=dpi / 96, ppi=96, format_locale=_NUMBERS)
-        )
+        return bytes(vega.vegalite_to_png(spec, scale=dpi / 96, ppi=96, format_locale=_NUMBERS))
 
     def pdf(self, theme: Theme = LIGHT) -> bytes:
         """Return the picture as PDF."""
-        import vl_convert
-
+        vega = _vega()
         spec = self.spec(theme)
         warn_of_missing_letters(spec)
-        return bytes(vl_convert.vegalite_to_pdf(spec, format_locale=_NUMBERS))
+        return bytes(vega.vegalite_to_pdf(spec, format_locale=_NUMBERS))
 
     def html(self) -> str:
         """Return a separate page: hover, zoom, hide groups; light or dark as the system is.
@@ -166,9 +166,26 @@ def svg_of(spec: dict[str, Any]) -> str:
     spec
         Of Vega-Lite, such as `Picture.spec` returns.
     """
+    return str(_vega().vegalite_to_svg(spec))
+
+
+@functools.cache
+def _vega() -> ModuleType:
+    """Return what draws, if its engine can have the addresses that it takes when it starts.
+
+    It would otherwise end the whole process, with whatever this has not recorded yet.
+    """
+    import psutil
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(spec))
+    allowed = memory.limit()
+    if allowed is not None and allowed - psutil.Process().memory_info().vms < _ADDRESSES:
+        raise RequestError(
+            f"pictures need {_ADDRESSES / 1e9:.0f} GB of addresses, not of memory, and 'ulimit -v' "
+            f"allows this process {allowed / 1e9:.1f} GB"
+        )
+    module: ModuleType = vl_convert
+    return module
 
 
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -180,12 +197,10 @@ def scripts() -> str:
 
     Bundling them takes more than a second, so the project folder keeps them.
     """
-    import vl_convert
-
     kept = project.state_folder() / f"vega-{version('vl-convert-python')}.js"
     with contextlib.suppress(OSError, UnicodeError):
         return kept.read_text(encoding="utf-8")
-    script = str(vl_convert.javascript_bundle(_SNIPPET)).replace("</script", "<\\/script")
+    script = str(_vega().javascript_bundle(_SNIPPET)).replace("</script", "<\\/script")
     with contextlib.suppress(OSError):  # a folder that cannot be written to
         kept.parent.mkdir(parents=True, exist_ok=True)
         part = kept.with_suffix(f".{os.getpid()}.part")

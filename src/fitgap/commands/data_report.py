@@ -6,9 +6,11 @@ from pathlib import Path
 import click
 from omegaconf import DictConfig
 
+from fitgap import memory
 from fitgap.commands import train
 from fitgap.commands.exit_codes import OK, report
 from fitgap.console import say
+from fitgap.errors import RequestError
 
 
 def check_data(composed: DictConfig, *, output: Path | None) -> None:
@@ -20,10 +22,11 @@ def check_data(composed: DictConfig, *, output: Path | None) -> None:
     try:
         settings = config.from_hydra(composed)
         limit = settings.training.memory_limit_mb
-        dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
-        split = splits.split_dataset(dataset, settings.split)
-        dataset, _ = preprocessing.encoded(dataset, split)
-        found = data_report.find(dataset, split)
+        with memory.named_when_short(f"dataset={settings.dataset.name}", RequestError):
+            dataset = datasets.load(settings.dataset, memory_limit_mb=limit, split=settings.split)
+            split = splits.split_dataset(dataset, settings.split)
+            dataset, _ = preprocessing.encoded(dataset, split)
+            found = data_report.find(dataset, split)
         sys.stdout.write(data_report.to_markdown(found))
         if output is not None:
             from fitgap.report import data_page

@@ -22,8 +22,9 @@ def command(*, uri: str, host: str, port: int) -> int:
 
     store.check(uri)
     if uri.startswith("http"):
-        say(f"the tracking server itself shows MLflow's UI: {store.redact(uri)}")
-        _print_links(uri, server=store.redact(uri).rstrip("/"))
+        address = mlflow_ui.browser_address(uri)
+        say(f"the tracking server itself shows MLflow's UI: {address}")
+        _print_links(uri, server=address)
         return exit_codes.OK
     _check_port(host, port)
     say(f"MLflow's UI of {store.redact(uri)} is starting")

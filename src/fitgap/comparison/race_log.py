@@ -12,6 +12,14 @@ from fitgap.comparison.race import MOST_ROUNDS, Race, Rule, Standing
 from fitgap.config import program, state_files
 from fitgap.errors import RequestError
 from fitgap.training import checkpoints
+from fitgap.trust.text import plain
+
+_OF_ANOTHER_FORM = (
+    ArithmeticError, ValueError, TypeError, KeyError, AttributeError, RecursionError,
+)  # fmt: skip
+_MOST_BYTES = 10_000_000
+_MOST_CANDIDATES = 2_000  # each is compared with each, in each round
+_LARGEST = 1e100  # of any figure: the squares of larger ones are no floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +106,12 @@ def read(*, uri: str, experiment: str) -> Log:
         If there was none, or it cannot be read.
     """
     try:
-        found = json.loads(_path(uri, experiment).read_text(encoding="utf-8"))
+        found = json.loads(_content(_path(uri, experiment)))
         rounds = tuple(
             _round(one["values"], overlap=float(one["overlap"]), candidates=len(found["names"]))
             for one in found["rounds"]
         )
-        names = tuple(map(str, found["names"]))
+        names = tuple(plain(str(name)) for name in found["names"])
         given = found["rule"]
         rule = Rule(
             candidates=len(names),
@@ -111,23 +119,38 @@ def read(*, uri: str, experiment: str) -> Log:
             alpha=float(given["alpha"]),
             higher_is_better=bool(given["higher_is_better"]),
         )
-        if not 0 < rule.alpha < 1 or len(rounds) > MOST_ROUNDS:
-            raise ValueError("an impossible rule, or too many rounds")
-        return Log(names, str(found["metric"]), str(found["covers"]), rule, rounds)
+        if not 0 < rule.alpha < 1 or not 0 <= rule.margin < _LARGEST:
+            raise ValueError("an impossible rule")
+        if len(rounds) > MOST_ROUNDS or len(names) > _MOST_CANDIDATES:
+            raise ValueError("too many rounds or candidates")
+        return Log(names, plain(str(found["metric"])), str(found["covers"]), rule, rounds)
     except FileNotFoundError:
         raise RequestError(
             f"experiment {experiment!r} had no race on this machine; make one with: "
             f"{program.name()} race optimizer=sgd,adam"
         ) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RequestError(f"the log of the race cannot be read: {error}") from error
+    except (OSError, *_OF_ANOTHER_FORM) as error:
+        reason = plain(str(error), most=200)
+        raise RequestError(f"the log of the race cannot be read: {reason}") from error
 
 
 def _round(values: dict[str, float], *, overlap: float, candidates: int) -> Round:
     by_candidate = {int(key): float(value) for key, value in values.items()}
-    if not by_candidate.keys() <= set(range(candidates)) or not 0 <= overlap < math.inf:
+    if not by_candidate.keys() <= set(range(candidates)) or not 0 <= overlap < _LARGEST:
         raise ValueError("a round of other candidates, or with an impossible overlap")
+    if any(math.isfinite(value) and abs(value) > _LARGEST for value in by_candidate.values()):
+        raise ValueError("an impossible value")
     return Round(by_candidate, overlap)
+
+
+def _content(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ValueError("it is not a regular file")
+    with path.open(encoding="utf-8") as file:
+        content = file.read(_MOST_BYTES)
+        if file.read(1):
+            raise ValueError(f"it is longer than {_MOST_BYTES // 10**6} MB")
+    return content
 
 
 def _path(uri: str, experiment: str) -> Path:

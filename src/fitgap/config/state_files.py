@@ -17,7 +17,7 @@ def read(name: str) -> dict[str, Any]:
     """Return what a file remembers: what is missing or damaged is computed again."""
     try:
         entries = json.loads((project.state_folder() / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return entries if isinstance(entries, dict) else {}
 

@@ -55,7 +55,7 @@ def find(dataset: Dataset, split: Split) -> DataFindings:
 def _remembered(path: Path) -> DataFindings | None:
     try:
         return from_plain(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
 
 

@@ -43,13 +43,12 @@ def local_file(run: StoredRun, name: str, *, uri: str) -> Iterator[Path]:
         yield folder / name
         return
     from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
 
     address = f"{run.artifact_uri.rstrip('/')}/{name}"
     with tempfile.TemporaryDirectory(prefix="fitgap-") as fetched:
         try:
             path = download_artifacts(artifact_uri=address, dst_path=fetched, tracking_uri=uri)
-        except (MlflowException, OSError, ValueError) as error:
+        except Exception as error:  # the record names the place, and each kind of it has its errors
             reason = first_line(error)
             raise RequestError(f"{name} of run {run.run_id} cannot be fetched: {reason}") from error
         yield Path(path)

@@ -64,7 +64,7 @@ def metrics_of(run: StoredRun) -> tuple[KnownMetric, ...]:
 def _read(text: str) -> tuple[KnownMetric, ...]:
     try:
         return tuple(_known(str(one["name"]), one) for one in json.loads(text or "[]"))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ArithmeticError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return ()  # another program's tag
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -84,6 +85,16 @@ def view(metric: str, *, higher_is_better: bool, group_by: Sequence[str] = ()) -
     }
     grouped = {"aggregateFunction": "average", "groupByKeys": keys}
     return json.dumps(shown | ({"groupBy": grouped} if keys else {}))
+
+
+def browser_address(uri: str) -> str:
+    """Return a server's address for a browser, which asks for name and password itself.
+
+    >>> browser_address("https://ada:secret@mlflow.example/lab/")
+    'https://mlflow.example/lab'
+    """
+    # Greedy on purpose: a password with an unescaped @ or / in it must not leak its tail.
+    return re.sub(r"://.*@", "://", uri).partition("?")[0].rstrip("/")
 
 
 def link(experiment_id: str, *, server: str) -> str:
