@@ -706,6 +706,7 @@ HOSTILE = {
     "other seed": ("params", "seed", "9" * 5_000),
     "other folds": ("params", "split.folds", "9" * 5_000),
     "file of options": ("params", "architecture.name", "../../../../etc/hostname"),
+    "no file's name": ("params", "architecture.name", "x" * 5_900),
     "start": ("tags", "fitgap.process_start", "then"),
     "process": ("tags", "fitgap.pid", "9" * 50),
     "terminal": ("params", "optimizer.name", "\x1b[2J\u202e"),

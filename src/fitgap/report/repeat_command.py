@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # Where own data lie: this does not count when runs are compared, yet a command must say it.
 PATHS = tuple(f"dataset.{name}" for name in ("path", "label_path", "val_path", "test_path"))
 _WORD = re.compile(r"[A-Za-z0-9_./:@-]+")  # which Hydra takes without quotes
+_LONGEST = 200  # characters of an option's name
 _TARGET = re.compile(r"_target_\s*[:=]\s*'?([\w.]+)")  # alone, or within a mapping
 METRICS = "metrics"  # their names; what decides how they are counted is a tag
 SCRIPT = "fitgap train"  # in pages that are read on other machines, too
@@ -146,7 +147,7 @@ class _Composer:
             )
             if task is not None:
                 settings = tasks.resolve(settings, task)
-        except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
+        except (HydraException, OmegaConfBaseException, OSError, ValueError, TypeError) as error:
             raise RequestError(str(error)) from error
         flat = config.recorded(settings)
         return _settings({key: to_text(value) for key, value in flat.items()})
@@ -167,7 +168,8 @@ def _option(group: str, wanted: Mapping[str, str]) -> str:
     """Return the option's name; a function without a file in ``conf/`` is its own option."""
     name = wanted[f"{group}.name"]
     target = wanted.get(f"{group}._target_") or wanted.get(f"{group}.function._target_", "")
-    if has_option(group, name) or not names_function(group, target):
+    # Of a name that no file can have, composing it says so.
+    if len(name) > _LONGEST or has_option(group, name) or not names_function(group, target):
         return name
     return target
 
