@@ -20,6 +20,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     from rich.text import Text
 
     from fitgap.comparison import learning_curve, learning_curve_text, sweep_results
+    from fitgap.comparison.figures import with_half_width
 
     results = sweep_results.read(
         uri,
@@ -38,7 +39,8 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     for heading in ("samples", *columns, "n"):
         table.add_column(Text(heading), justify="right")
     for point in found.points:
-        figures = (learning_curve_text.with_interval(point.scores[name]) for name in columns)
+        scores = [point.scores[name] for name in columns]
+        figures = (with_half_width(one.mean, one.low, one.high) for one in scores)
         table.add_row(f"{point.samples:,}", *figures, str(len(point.errors)))
     console.print(table)
     for sentence in learning_curve_text.in_words(found, forecast):

@@ -22,6 +22,25 @@ def figure_text(value: float, decimals: int = DECIMALS, *, sign: str = "") -> st
     return f"{value:{sign}.3e}" if abs(value) >= LARGE else f"{value:{sign}.{decimals}f}"
 
 
+def with_half_width(mean: float, low: float | None, high: float | None, *, sign: str = "") -> str:
+    """Return a mean with half the width of its interval, if it has one.
+
+    Parameters
+    ----------
+    mean
+        Any number.
+    low, high
+        Ends of the interval; None where there is none.
+    sign
+        ``"+"``: a mean above zero has a sign, too.
+
+    >>> with_half_width(0.5, 0.25, 0.75), with_half_width(0.5, None, None, sign="+")
+    ('0.5000 ± 0.2500', '+0.5000')
+    """
+    text = f"{mean:{sign}.{DECIMALS}f}"
+    return text if low is None or high is None else f"{text} ± {(high - low) / 2:.{DECIMALS}f}"
+
+
 def percent_text(share: float, decimals: int = 0) -> str:
     """Return a share in percent.
 

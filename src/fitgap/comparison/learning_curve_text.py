@@ -1,6 +1,7 @@
 """What a learning curve says about more data, as sentences and as Markdown."""
 
 from fitgap.comparison.estimates import SPLITS, Estimate
+from fitgap.comparison.figures import with_half_width
 from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
 from fitgap.store.recorded_metrics import KnownMetric
 
@@ -98,7 +99,8 @@ def to_markdown(found: Curve, forecast: Forecast, *, title: str, missing: int) -
         f"|{'---:|' * (len(columns) + 2)}",
     ]
     for point in found.points:
-        figures = " | ".join(with_interval(point.scores[name]) for name in columns)
+        scores = [point.scores[name] for name in columns]
+        figures = " | ".join(with_half_width(one.mean, one.low, one.high) for one in scores)
         lines.append(f"| {point.samples:,} | {figures} | {len(point.errors)} |")
     lines += ["", *in_words(found, forecast), "", *notes(found, missing=missing), ""]
     return "\n".join(lines)
@@ -128,10 +130,3 @@ def notes(found: Curve, *, missing: int) -> list[str]:
     if missing:
         sentences.append(f"Runs of the sweep that have not finished and do not count: {missing}.")
     return sentences
-
-
-def with_interval(score: Estimate) -> str:
-    """Return a mean with half the width of its interval, if it has one."""
-    if score.low is None or score.high is None:
-        return f"{score.mean:.4f}"
-    return f"{score.mean:.4f} ± {(score.high - score.low) / 2:.4f}"

@@ -13,6 +13,7 @@ from rich.text import Text
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect, effect_metrics, main_effects
 from fitgap.comparison.estimates import Estimate
+from fitgap.comparison.figures import DECIMALS, with_half_width
 from fitgap.comparison.gap_curves import Explained, explain
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.search_importances import in_words
@@ -27,7 +28,6 @@ from fitgap.report.terminal import heading_of
 from fitgap.trust.text import markdown
 
 ON_FRONT = "◆"
-DECIMALS = 4  # one image of 10,000
 
 _GAPS_MEANING = (
     f"{ON_FRONT} on the Pareto front: no other group has both a better validation figure and a "
@@ -329,10 +329,7 @@ def _records(records: Sequence[dict[str, Any]], *, form: str) -> str:
 def _with_half_width(found: Estimate | Paired, *, sign: str = "") -> str:
     if not math.isfinite(found.mean):
         return ABSENT
-    if found.low is None or found.high is None:
-        return f"{found.mean:{sign}.{DECIMALS}f}"
-    half_width = (found.high - found.low) / 2
-    return f"{found.mean:{sign}.{DECIMALS}f} ± {half_width:.{DECIMALS}f}"
+    return with_half_width(found.mean, found.low, found.high, sign=sign)
 
 
 def _finite(value: float) -> float | None:
