@@ -8,6 +8,7 @@ import os
 import pickle
 import shutil
 import sqlite3
+import sys
 import time
 import zipfile
 from dataclasses import replace
