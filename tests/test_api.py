@@ -152,7 +152,8 @@ def test_within_a_sweep_a_study_cannot_be_run(study, monkeypatch):
 
 def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays):
     x, y = arrays
-    for data in (arrays, (x.copy(), y.copy()), (x, y, x[:9], y[:9])):
+    as_of_keras = ((x, y), (x[:9], y[:9]))
+    for data in (arrays, (x.copy(), y.copy()), (x, y, x[:9], y[:9]), as_of_keras):
         fitgap.Study(data=data)
     files = sorted((folder / ".fitgap" / "data").iterdir())
     assert len(files) == 2

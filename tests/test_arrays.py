@@ -284,7 +284,8 @@ def test_an_array_that_is_not_what_its_header_says_is_named(tmp_path):
 def test_times_are_numbers_or_dates_and_none_is_missing(tmp_path):
     split = SplitConfig("holdout", validation_fraction=0.2, order="day")
     days = np.datetime64("2024-01-01") + np.arange(20)
-    for values in (days, days.astype(str), np.arange(20).astype(str)):
+    in_zones = np.array([f"{day}T00:00{['Z', '+09:00'][i % 2]}" for i, day in enumerate(days)])
+    for values in (days, days.astype(str), in_zones, np.arange(20).astype(str)):
         dataset = npz(tmp_path, split=split, x=VECTORS, y=Y, day=values)
         assert np.array_equal(np.argsort(dataset.train_order), np.arange(16))
     for wrong, said in (

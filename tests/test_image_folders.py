@@ -109,7 +109,7 @@ def test_a_table_beside_the_images_says_their_classes(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([("0.png", "a")], "metadata.csv has no row for 1.png"),
+        ([("0.png", "a")], "metadata.csv has no row for 1.png; its first row is for '0.png'"),
         ([(f"{i}.png", "a") for i in range(7)], "names '6.png', which is not beside it"),
         ([("0.png", "a"), ("0.png", "b")], "has two rows for '0.png', which differ"),
         ([(f"{i}.png", "a" if i else "") for i in range(6)], "has no label for '0.png'"),
@@ -165,6 +165,14 @@ def test_a_table_can_name_images_in_a_folder_below_it(tmp_path):
     assert all(
         int(name[7]) % 2 == y for name, y in zip(dataset.train_names, dataset.y_train, strict=True)
     )
+
+
+def test_a_table_may_write_paths_as_windows_does(tmp_path):
+    folder = write(tmp_path / "shapes")
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*.png"))]
+    rows = [f"{name.parent}\\{name.name},class {name.parent}" for name in names]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,label", *rows]))
+    assert load(folder).class_names == ("class a", "class b")
 
 
 def test_no_two_images_share_a_row(tmp_path):

@@ -476,8 +476,31 @@ def test_several_targets_are_several_numbers(tmp_path):
         (csv(WIDTH, SHAPE, ["", *KIND[1:]]), ["row 1 is empty", "target"]),
         (csv(WIDTH, SHAPE, KIND, names="a,b,kindd"), ["label=kind is no column", "mean kindd?"]),
         (csv(WIDTH, SHAPE, KIND) + "1,2,3,4\n", ["cannot be read as CSV", "line"]),
+        (
+            csv([f"{i}.5" if i % 3 else "-" for i in range(N)], SHAPE, KIND),
+            ["row 1", "'width'", "got '-'", "missing=[-]"],
+        ),
+        (
+            csv(WIDTH, [f'"{i % 9},5"' for i in range(N)], KIND),
+            ["'shape' holds decimal commas (0,5)", "with a point", "categories=[shape]"],
+        ),
+        (
+            csv([f"p{i}" for i in range(N)], [""] * N, KIND),
+            ["no column is left to learn from: 'width'", "different in every row"],
+        ),
     ],
-    ids=["text among numbers", "dates", "no header", "twice", "no target", "misspelt", "ragged"],
+    ids=[
+        "text among numbers",
+        "dates",
+        "no header",
+        "twice",
+        "no target",
+        "misspelt",
+        "ragged",
+        "a word among numbers",
+        "decimal commas among points",
+        "identifiers alone",
+    ],
 )
 def test_a_table_that_does_not_fit_is_refused_with_the_way_out(tmp_path, text, parts):
     with pytest.raises(RequestError) as caught:
@@ -485,6 +508,29 @@ def test_a_table_that_does_not_fit_is_refused_with_the_way_out(tmp_path, text, p
     for part in parts:
         assert part in str(caught.value)
     assert len(str(caught.value).splitlines()) <= 2
+
+
+def test_the_only_column_is_kept_although_it_says_little(tmp_path):
+    numbered = table(tmp_path, csv(range(N), KIND, names="width,kind"))
+    assert [column.name for column in numbered.columns] == ["width"]
+    assert (
+        "column 'width' is kept, since no other is left, but it is a row number"
+        in (numbered.notes[0])
+    )
+    renamed = table(tmp_path, csv(["r" if kind == "rose" else "t" for kind in KIND], KIND,
+                                  names="shape,kind"))  # fmt: skip
+    assert "but it is the target under other names" in renamed.notes[0]
+
+
+def test_several_targets_say_yes_or_no_or_are_numbers(tmp_path):
+    answers = [["yes", "No"][i % 2] for i in range(N)]
+    flags = [["true", "false"][i % 3 > 0] for i in range(N)]
+    text = csv(WIDTH, answers, flags)
+    sets = table(tmp_path, text, label=["shape", "kind"], test_fraction=0.25)
+    assert (sets.task, sets.class_names) == ("label_sets", ("shape", "kind"))
+    assert sets.y_train.sum() + sets.y_test.sum() == N / 2 + 14
+    with pytest.raises(RequestError, match="row 1, column 'kind' is 'rose'"):
+        table(tmp_path, csv(WIDTH, answers, KIND), label=["shape", "kind"])
 
 
 def test_a_file_without_header_names_its_columns(tmp_path):

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 FORMS = (
-    "a dataset's name or settings, arrays (x, y) or (x, y, x_test, y_test), a DataFrame with "
-    "label=..., a path, the paths of two .npy files, or a function that returns data"
+    "a dataset's name or settings, arrays (x, y), (x, y, x_test, y_test) or ((x, y), (x_test, "
+    "y_test)), a DataFrame with label=..., a path, the paths of two .npy files, or a function that "
+    "returns data"
 )
 
 
@@ -63,6 +64,8 @@ def overrides(data: Any, *, label: str | Sequence[str] | None) -> list[str]:
     if isinstance(data, tuple | list) and len(data) == 2 and _are_paths(data):
         path, label_path = (Path(each).expanduser().absolute() for each in data)
         return _of_settings({"name": "npz", "path": path, "label_path": label_path})
+    if isinstance(data, tuple) and len(data) == 2 and all(map(_is_pair, data)):
+        data = (*data[0], *data[1])  # ((x, y), (x_test, y_test)), as Keras's datasets are
     if isinstance(data, tuple | list) and len(data) in (2, 4):
         return _of_settings({"name": "npz", "path": _save_arrays(data)})
     raise RequestError(f"data must be {FORMS}, got {type(data).__name__}")
@@ -91,7 +94,9 @@ def _of_frame(frame: "pd.DataFrame", *, label: Any) -> list[str]:
 
 def _of_settings(settings: dict[str, Any]) -> list[str]:
     if "name" not in settings:
-        raise RequestError("data: the settings of a dataset need its name")
+        raise RequestError(
+            "data: the settings of a dataset need its name; arrays are given as (x, y)"
+        )
     name = settings.pop("name")
     words = [f"dataset={literal(name, key='data')}"]
     return words + [
@@ -128,6 +133,10 @@ def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> 
 
 def _are_paths(data: Any) -> bool:
     return all(isinstance(each, str | Path) for each in data)
+
+
+def _is_pair(data: Any) -> bool:
+    return isinstance(data, tuple) and len(data) == 2
 
 
 def _is_frame(data: Any) -> bool:

@@ -53,7 +53,9 @@ class ImageTable:
         for name in names:
             named = name if name in self.rows else name.rpartition("/")[2]
             if named not in self.rows:
-                raise RequestError(f"{self.shown} has no row for {name}")
+                first = next(iter(self.rows), None)
+                others = f"; its first row is for {first!r}" if first else ""
+                raise RequestError(f"{self.shown} has no row for {name}{others}")
             if named in found:
                 raise RequestError(
                     f"{self.shown} names {named!r}, which may be {found[named]} or {name}; write "
@@ -114,7 +116,7 @@ def read(path: Path, *, shown: str) -> ImageTable | None:
     rows: dict[str, Row] = {}
     for line in lines:
         row = {name: (line.get(name) or "").strip() for name in columns}
-        name = row[file_column].removeprefix("./")
+        name = row[file_column].replace("\\", "/").removeprefix("./")  # as Windows writes paths
         if rows.setdefault(name, row) != row:
             raise RequestError(f"{shown} has two rows for {name!r}, which differ")
     notes = decoded.notes(shown, way_out="save it as UTF-8")

@@ -258,13 +258,30 @@ def _refuse_infinite(each: File, target: str, *, is_given: NDArray[np.bool_]) ->
 
 def _labels(each: File, targets: Sequence[str]) -> RawLabels:
     """Return the targets as numbers if they all are numbers, else as text."""
-    texts = np.stack([each.cells[target] for target in targets], axis=1)
-    texts = texts[:, 0] if len(targets) == 1 else texts
-    lowered = np.char.lower(texts)
-    if np.isin(lowered, ("true", "false")).all():
-        return texts if len(targets) == 1 else (lowered == "true").astype(np.int64)
-    numbers = numbers_of(texts.reshape(-1)).reshape(texts.shape)
+    if len(targets) > 1:
+        return np.stack([_numbers(each, target) for target in targets], axis=1)
+    texts: RawLabels = each.cells[targets[0]]
+    if np.isin(np.char.lower(texts), ("true", "false")).all():
+        return texts
+    numbers = numbers_of(texts)
     return numbers if np.isfinite(numbers).all() else texts
+
+
+def _numbers(each: File, target: str) -> NDArray[np.float64]:
+    """Return one of several targets: numbers, or 0 and 1 for no and yes."""
+    cells = each.cells[target]
+    lowered = np.char.lower(cells)
+    if np.isin(lowered, ("yes", "no")).all():
+        return (lowered == "yes").astype(np.float64)
+    numbers = numbers_of(cells)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise RequestError(
+            f"each of several targets must hold numbers, or say yes or no, true or false; "
+            f"{each.name_of(row)}, column {target!r} is {str(cells[row])!r}"
+        )
+    return numbers
 
 
 def _signs_left_out(each: File, kinds: Sequence[Column]) -> list[str]:

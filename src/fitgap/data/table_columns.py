@@ -19,8 +19,10 @@ from fitgap.data.table_file import Cells, is_missing
 from fitgap.data.table_format import SEPARATORS, matches
 from fitgap.errors import RequestError
 
-# A column of numbers may hold so many cells of text before it is taken as one of text.
+# A column of numbers may hold so many cells of text before it is taken as one of text; any number
+# of them, if they are a word or two among many numbers, as a dash in the place of what is missing.
 _FEW_TEXTS = 0.1
+_FEW_WORDS, _MANY_NUMBERS = 2, 20
 _MOST_CATEGORIES = 1000  # of a column that is not embedded
 _FEWEST_ROWS = 20  # below, "different in every row" says nothing
 _UNNAMED = "label"  # the target, where dataset.label is left out
@@ -146,13 +148,20 @@ def choose(
     }
     kept = [name for name in chosen if not reasons[name]]
     if not kept:
+        kept = [name for name in chosen if not _why_no_categories(cells[name])]
+        if kept:
+            return kept, [
+                f"column {name!r} is kept, since no other is left, but {reasons[name]}"
+                for name in kept
+            ]
         of_texts = next((name for name in chosen if _holds_sentences(cells[name])), None)
         if of_texts is not None:
             raise RequestError(
                 f"no column is left to learn from; {of_texts!r} holds texts: "
                 f"'dataset.text=[{of_texts}]' learns from their words"
             )
-        return chosen, []
+        why = f": {chosen[0]!r} is left out, since {reasons[chosen[0]]}" if chosen else ""
+        raise RequestError(f"no column is left to learn from{why} (dataset.columns, dataset.drop)")
     return kept, [
         f"column {name!r} is left out: {reason} (dataset.columns names those that count)"
         for name, reason in reasons.items()
@@ -207,8 +216,7 @@ def _why_no_categories(column: NDArray[np.str_]) -> str:
     present = column[~is_missing(column)]
     if len(present) == 0:
         return "it is empty"
-    is_number = np.isfinite(numbers_of(present)).mean() >= 1 - _FEW_TEXTS
-    if is_number or _times_in(present):
+    if _are_numbers(present) or _foreign_in(present):
         return ""
     if distinct == count:
         return "it is different in every row, as an identifier is"
@@ -261,18 +269,20 @@ def _kind_of(name: str, read_files: Sequence[File], config: TableConfig) -> Colu
         is_number = np.isfinite(numbers_of(present))
         if is_number.all() or config.image_shape is not None:
             return Column(name)
-        if is_number.mean() >= 1 - _FEW_TEXTS:
+        if _are_numbers(present):
             _refuse_text(read_files, name)
-        if times := _times_in(present):
+        if found := _foreign_in(present):
             ways_out = {
                 "dates": f"take it as the time of a row with split.order={name}, or add columns of "
                 "its parts that matter, such as the month",
                 "times of day": f"take it as categories with 'dataset.categories=[{name}]', or add "
                 "columns of its parts that matter, such as the hour",
+                "decimal commas": "write its numbers with a point, as other columns have them, or "
+                f"take it as categories with 'dataset.categories=[{name}]'",
             }
             raise RequestError(
-                f"column {name!r} holds {times} ({present[0]}), which a network cannot learn from: "
-                f"leave it out with 'dataset.drop=[{name}]', {ways_out[times]}"
+                f"column {name!r} holds {found} ({present[0]}), which a network cannot learn from: "
+                f"leave it out with 'dataset.drop=[{name}]', {ways_out[found]}"
             )
     values = sorted(np.unique(present).tolist(), key=natural_key)
     if len(values) > _MOST_CATEGORIES and not embeds:
@@ -284,11 +294,23 @@ def _kind_of(name: str, read_files: Sequence[File], config: TableConfig) -> Colu
     return Column(name, tuple(values), config.embed_dim if embeds else None)
 
 
-def _times_in(present: NDArray[np.str_]) -> str:
-    """Return which times the cells of a column are, if nearly all are; else nothing."""
+def _are_numbers(present: NDArray[np.str_]) -> bool:
+    """Tell whether cells are numbers, but for a few cells or words."""
+    is_number = np.isfinite(numbers_of(present))
+    return bool(is_number.mean() >= 1 - _FEW_TEXTS) or (
+        len(np.unique(present[~is_number])) <= _FEW_WORDS
+        and len(np.unique(present[is_number])) > _MANY_NUMBERS
+    )
+
+
+def _foreign_in(present: NDArray[np.str_]) -> str:
+    """Return what the cells of a column are that a network cannot take; nothing, if it can.
+
+    Decimal commas are read as such where the file has no points (`fitgap.data.table_format`).
+    """
     if not len(present):
         return ""
-    forms = {"dates": _DATE, "times of day": _CLOCK}
+    forms = {"dates": _DATE, "times of day": _CLOCK, "decimal commas": r"-?\d+,\d+"}
     found = (
         kind for kind, form in forms.items() if matches(present, form).mean() >= 1 - _FEW_TEXTS
     )

@@ -47,6 +47,7 @@ def _of_texts(texts: NDArray[np.str_]) -> RawLabels:
     numbers = numbers_of(texts)
     if np.isfinite(numbers).all():
         return numbers
-    dates = pd.to_datetime(pd.Series(texts.astype(object)), errors="coerce", format="ISO8601")
-    times: RawLabels = dates.to_numpy()
+    cells = pd.Series(texts.astype(object))
+    dates = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)  # of any time zone
+    times: RawLabels = dates.dt.tz_localize(None).to_numpy()
     return times
