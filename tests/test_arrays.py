@@ -295,6 +295,7 @@ def test_times_are_numbers_or_dates_and_none_is_missing(tmp_path):
             r"day\[5\] must be a number or a date",
         ),
         (np.array(["monday"] * 20), r"day\[0\] must be a number or a date"),
+        (np.array([*map(str, range(19)), ""]), r"day\[19\] must be a number or a date"),
     ):
         with pytest.raises(RequestError, match=said):
             npz(tmp_path, split=split, x=VECTORS, y=Y, day=wrong)
@@ -322,6 +323,12 @@ def test_what_a_person_should_know_is_said(tmp_path):
     repeated = notes_of(npz(tmp_path, X=np.repeat(VECTORS, 10, 0), y=np.arange(200) % 2))
     assert "duplicates" in repeated
     assert "200 rows have the same values as a row with another label" in repeated
+
+
+def test_classes_that_differ_in_capital_letters_only_are_said(tmp_path):
+    dataset = npz(tmp_path, x=VECTORS, y=np.array(["Cat", "dog", "cat", "dog"])[np.arange(20) % 4])
+    said = notes_of(dataset)
+    assert "the classes 'Cat' and 'cat' differ in capital letters only" in said
 
 
 @pytest.mark.parametrize("features", [4, 12])

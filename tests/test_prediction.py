@@ -393,3 +393,13 @@ def test_an_array_is_not_wrapped_to_what_the_network_takes(value, fits, loaded, 
     else:
         with pytest.raises(RequestError, match=f"takes uint8, which cannot hold .* {value}"):
             prediction.predict_array(run, tmp_path / "x.npy")
+
+
+def test_inputs_are_found_beside_targets_and_must_be_finite(loaded, tmp_path):
+    run, _, _ = loaded
+    x = np.full((2, *run.image_shape), 7, np.uint8)
+    np.savez(tmp_path / "both.npz", X_test=x, y_test=np.zeros(2))
+    assert len(prediction.predict_array(run, tmp_path / "both.npz").outputs) == 2
+    np.save(tmp_path / "nan.npy", np.where(np.arange(2)[:, None, None] == 1, np.nan, x))
+    with pytest.raises(RequestError, match="finite numbers, but row 2 does not"):
+        prediction.predict_array(run, tmp_path / "nan.npy")

@@ -191,6 +191,8 @@ def test_python_takes_rows_and_names_what_is_wrong(trained):
         opened.predict(frame.drop(columns="petals"))
     with pytest.raises(RequestError, match="row 1, column 'petals' must be a number, got 'many'"):
         opened.predict(frame.assign(petals="many"))
+    with pytest.raises(RequestError, match="there are no rows"):
+        opened.predict(frame[:0])
 
 
 def test_the_command_shows_rows_of_every_task(trained, tmp_path, monkeypatch, capsys):
@@ -206,6 +208,8 @@ def test_the_command_shows_rows_of_every_task(trained, tmp_path, monkeypatch, ca
     found = json.loads(capsys.readouterr().out)
     assert len(found["rows"]) == 5
     assert not list(tmp_path.glob("reports/*.png"))
+    with pytest.raises(RequestError, match=r"new\.csv holds rows: give one such file at a time"):
+        predict.command.main([run.run_id, "new.csv", *words[1:]], standalone_mode=False)
 
 
 def test_a_model_takes_what_says_that_nothing_is_there():

@@ -142,6 +142,13 @@ def test_a_class_too_small_to_stratify_is_refused():
         split(labels, holdout(stratify=True), num_classes=2)
 
 
+def test_what_cannot_be_stratified_is_said_in_a_line():
+    with pytest.raises(RequestError, match="the targets are not classes"):
+        split(np.arange(9.0), holdout(stratify=True), num_classes=1)
+    with pytest.raises(RequestError, match="a part of 2 cannot have each of 3 classes"):
+        split(np.array([0, 0, 1, 1, 2, 2]), holdout(stratify=True), num_classes=3)
+
+
 def test_a_class_missing_from_the_training_partition_is_refused():
     labels = one_class(100)
     alone = split(labels, holdout(), num_classes=1).val[0]

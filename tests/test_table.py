@@ -533,6 +533,36 @@ def test_several_targets_say_yes_or_no_or_are_numbers(tmp_path):
         table(tmp_path, csv(WIDTH, answers, KIND), label=["shape", "kind"])
 
 
+@pytest.mark.parametrize(("task", "word"), [(None, "-"), (None, "unknown"), ("numbers", "much")])
+def test_a_text_among_the_numbers_of_a_target_is_named(tmp_path, task, word):
+    prices = [word if i % 9 == 3 else f"{i}.25" for i in range(N)]
+    with pytest.raises(RequestError) as caught:
+        table(tmp_path, csv(WIDTH, SHAPE, prices), task=task)
+    assert f"row 4 is '{word}'" in str(caught.value)
+    kept = table(
+        tmp_path, csv(WIDTH, SHAPE, prices), task=task, missing=[word], skip_unreadable=True
+    )
+    assert kept.task == "numbers"
+
+
+def test_numbers_and_texts_in_one_column_or_a_row_without_group_are_said(tmp_path):
+    doors = [["2", "4", "5more", "3"][i % 4] for i in range(N)]
+    group = ["" if i % 10 == 0 else f"s{i // 4}" for i in range(N)]
+    text = csv(doors, group, KIND, names="doors,owner,kind")
+    asked = SplitConfig("holdout", 0.25, 0, None, group="owner")
+    dataset = table(tmp_path, text, split=asked)
+    assert "column 'doors' holds 3 numbers and 1 texts (such as '5more')" in dataset.notes[0]
+    assert "'owner' of split.group is empty in 4 rows, which count as one group" in dataset.notes[1]
+    assert not table(tmp_path, text, columns=["doors"], categories=["doors"]).notes
+
+
+def test_the_index_of_a_parquet_file_is_a_column_if_it_has_a_name(tmp_path):
+    frame = pd.DataFrame({"width": WIDTH, "kind": KIND}, index=pd.Index(SHAPE, name="shape"))
+    frame.to_parquet(tmp_path / "indexed.parquet")
+    config = TableConfig("table", path=str(tmp_path / "indexed.parquet"), label="kind", **HELD_OUT)
+    assert {column.name for column in datasets.load(config).columns} == {"shape", "width"}
+
+
 def test_a_file_without_header_names_its_columns(tmp_path):
     dataset = table(tmp_path, "1.5,2,rose\n2.5,3,tulip\n" * 5, header=False, label="column_3")
     assert [column.name for column in dataset.columns] == ["column_1", "column_2"]

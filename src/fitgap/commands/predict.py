@@ -102,6 +102,8 @@ def _predict(
         **dict.fromkeys(prediction.TABLES, prediction.predict_rows),
         **dict.fromkeys(prediction.ARRAYS, prediction.predict_array),
     }
+    if len(files) > 1 and (table := next((f for f in files if f.suffix.lower() in of_rows), None)):
+        raise RequestError(f"{table} holds rows: give one such file at a time")
     run = recorded.open_run(run_id, uri=uri)
     takes_rows = isinstance(run.config.dataset, TableConfig)
     if takes_rows and len(files) == 1 and files[0].is_file() and kind not in of_rows:

@@ -1,6 +1,8 @@
 """What refuses a run before its training, and what a person should know before it."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +61,7 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
                 f"the most frequent class, {name!r}, is {share:.0%} of the training partition: "
                 f"{share:.2f} is the baseline of accuracy"
             )
+        found += _alike_but_for_case(dataset.class_names)
     owner, groups = duplicates.owners(dataset, split), duplicates.equal_groups(dataset)
     if _is_table(dataset):
         exact = duplicates.exact(dataset, owner, groups)
@@ -84,6 +87,15 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
         if near.counted:
             found.append(f"near duplicates: {near.counted}; see the data report")
     return tuple(found)
+
+
+def _alike_but_for_case(class_names: Sequence[str]) -> list[str]:
+    names = sorted(class_names, key=str.casefold)
+    return [
+        f"the classes {first!r} and {second!r} differ in capital letters only, and are two classes"
+        for first, second in pairwise(names)
+        if first.casefold() == second.casefold()
+    ]
 
 
 # Parts of the same data differ less: dark images from bright ones about fivefold. 0 to 1 against

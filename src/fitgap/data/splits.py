@@ -66,6 +66,8 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
         the training partition or from a fold, or a group is in two partitions.
     """
     labels = dataset.y_train
+    if config.stratify and (labels.ndim != 1 or labels.dtype.kind != "i"):
+        raise RequestError("split.stratify=true needs classes, but the targets are not classes")
     stratified = stratifies(dataset, config)
     try:
         everything_to_train_on, val = _divided(dataset, config, stratified=stratified)
@@ -269,6 +271,12 @@ def _holdout(labels: Labels, config: SplitConfig, *, stratified: bool) -> tuple[
     if stratified:
         from sklearn.model_selection import train_test_split
 
+        num_classes = len(np.unique(labels))
+        n_val = math.ceil(config.validation_fraction * len(labels))
+        if (fewest := min(n_val, len(labels) - n_val)) < num_classes:
+            raise ValueError(
+                f"stratified, a part of {fewest} cannot have each of {num_classes} classes"
+            )
         train, val = train_test_split(
             np.arange(len(labels)),
             test_size=config.validation_fraction,

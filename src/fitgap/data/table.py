@@ -94,6 +94,12 @@ def read(
             for setting, each in read_files.items()
         }
     notes += _signs_left_out(read_files["path"], kinds)
+    notes += _mixed(kinds, config)
+    if columns.group is not None and (blank := int((first.cells[columns.group] == "").sum())):
+        notes.append(
+            f"the column {columns.group!r} of split.group is empty in {blank} rows, which count as "
+            "one group"
+        )
     train = parts["path"]
     notes += _classes_called_missing(train.labels)
     if _is_quantity(train.labels, config):
@@ -160,7 +166,7 @@ def _part(
     columns: SplitColumns,
 ) -> Part:
     names = [each.name_of(row) for row in range(len(each.rows))]
-    labels = _labels(each, targets)
+    labels = _labels(each, targets, config)
     groups = None if columns.group is None else _of_split(each.cells, columns.group, "group")
     order = None
     if columns.order is not None:
@@ -256,7 +262,7 @@ def _refuse_infinite(each: File, target: str, *, is_given: NDArray[np.bool_]) ->
         )
 
 
-def _labels(each: File, targets: Sequence[str]) -> RawLabels:
+def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabels:
     """Return the targets as numbers if they all are numbers, else as text."""
     if len(targets) > 1:
         return np.stack([_numbers(each, target) for target in targets], axis=1)
@@ -264,7 +270,21 @@ def _labels(each: File, targets: Sequence[str]) -> RawLabels:
     if np.isin(np.char.lower(texts), ("true", "false")).all():
         return texts
     numbers = numbers_of(texts)
-    return numbers if np.isfinite(numbers).all() else texts
+    is_number = np.isfinite(numbers)
+    if is_number.all():
+        return numbers
+    is_quantity = len(np.unique(numbers[is_number])) > _MOST_CLASSES and table_columns.are_numbers(
+        texts
+    )
+    if config.task == "numbers" or (config.task is None and is_quantity):
+        row = int((~is_number).argmax())
+        raise RequestError(
+            f"column {targets[0]!r} is the target and holds numbers, but {each.name_of(row)} is "
+            f"{str(texts[row])!r}: mend it, leave such rows out with "
+            f"'dataset.missing=[{texts[row]}]' dataset.skip_unreadable=true, or take all as "
+            "classes with dataset.task=classes"
+        )
+    return texts
 
 
 def _numbers(each: File, target: str) -> NDArray[np.float64]:
@@ -296,6 +316,23 @@ def _signs_left_out(each: File, kinds: Sequence[Column]) -> list[str]:
         return []
     shown = ", ".join(f"{name} ({cell})" for name, cell in [*found.items()][:6])
     return [f"numbers are read without signs of currency, of percent and of thousands: {shown}"]
+
+
+def _mixed(kinds: Sequence[Column], config: TableConfig) -> list[str]:
+    """Say which columns hold numbers and texts, and are taken as categories unasked."""
+    asked = {*(config.categories or ()), *(config.embed or ())}
+    notes = []
+    for column in kinds:
+        if column.categories is None or column.name in asked:
+            continue
+        is_number = np.isfinite(numbers_of(np.array(column.categories)))
+        if is_number.any() and not is_number.all():
+            text = column.categories[int((~is_number).argmax())]
+            notes.append(
+                f"column {column.name!r} holds {is_number.sum()} numbers and "
+                f"{(~is_number).sum()} texts (such as {text!r}): each is taken as a category"
+            )
+    return notes
 
 
 def _classes_called_missing(labels: RawLabels) -> list[str]:

@@ -216,7 +216,7 @@ def _why_no_categories(column: NDArray[np.str_]) -> str:
     present = column[~is_missing(column)]
     if len(present) == 0:
         return "it is empty"
-    if _are_numbers(present) or _foreign_in(present):
+    if are_numbers(present) or _foreign_in(present):
         return ""
     if distinct == count:
         return "it is different in every row, as an identifier is"
@@ -269,7 +269,7 @@ def _kind_of(name: str, read_files: Sequence[File], config: TableConfig) -> Colu
         is_number = np.isfinite(numbers_of(present))
         if is_number.all() or config.image_shape is not None:
             return Column(name)
-        if _are_numbers(present):
+        if are_numbers(present):
             _refuse_text(read_files, name)
         if found := _foreign_in(present):
             ways_out = {
@@ -294,8 +294,14 @@ def _kind_of(name: str, read_files: Sequence[File], config: TableConfig) -> Colu
     return Column(name, tuple(values), config.embed_dim if embeds else None)
 
 
-def _are_numbers(present: NDArray[np.str_]) -> bool:
-    """Tell whether cells are numbers, but for a few cells or words."""
+def are_numbers(present: NDArray[np.str_]) -> bool:
+    """Tell whether cells are numbers, but for a few cells or words.
+
+    Parameters
+    ----------
+    present
+        Text that is not missing; shape (n,).
+    """
     is_number = np.isfinite(numbers_of(present))
     return bool(is_number.mean() >= 1 - _FEW_TEXTS) or (
         len(np.unique(present[~is_number])) <= _FEW_WORDS

@@ -228,6 +228,8 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Table:
     try:
         table_errors.refuse_repeated(parquet.read_schema(path).names, path, "the file")
         frame = pd.read_parquet(path)
+        if any(name is not None for name in frame.index.names):  # a column of the file, to others
+            frame = frame.reset_index()
     except RequestError:
         raise
     except Exception as error:  # a damaged file may trip Arrow anywhere

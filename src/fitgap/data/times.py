@@ -41,11 +41,11 @@ def as_times(name: str, values: RawLabels, *, names: Sequence[str] = ()) -> RawL
 
 
 def _of_texts(texts: NDArray[np.str_]) -> RawLabels:
-    """Return numbers where all texts are numbers; else dates, NaT for what is none."""
+    """Return numbers, NaN for what is none, if most texts are; else dates, NaT for what is none."""
     import pandas as pd
 
     numbers = numbers_of(texts)
-    if np.isfinite(numbers).all():
+    if np.isfinite(numbers).mean() > 0.5:
         return numbers
     cells = pd.Series(texts.astype(object))
     dates = pd.to_datetime(cells, errors="coerce", format="ISO8601", utc=True)  # of any time zone

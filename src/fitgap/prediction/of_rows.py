@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.config.tasks import task_of
 from fitgap.data import regular_files, rows, table, texts
-from fitgap.data.array_roles import listed
+from fitgap.data.array_roles import listed, role_of
 from fitgap.errors import RequestError, first_line
 from fitgap.prediction.loading import load_model
 from fitgap.prediction.predictions import Predictions, outputs_of
@@ -146,8 +146,10 @@ def _read_array(path: Path) -> NDArray[Any]:
         if isinstance(found, np.ndarray):
             return found
         with found:
-            names = [name for name in ("x", "x_test") if name in found.files] or found.files
-            if len(names) == 1 or "x" in names:
+            names = [name for name in ("x", "x_test") if name in found.files]
+            inputs = [name for name in found.files if (role_of(name) or "").startswith("x_")]
+            names = names[:1] or inputs or found.files
+            if len(names) == 1:
                 return np.asarray(found[names[0]])
     except Exception as error:  # a damaged file can raise nearly anything
         raise RequestError(f"{path} cannot be read: {first_line(error)}") from error
@@ -158,6 +160,9 @@ def _as_type(x: NDArray[Any], takes: "np.dtype[Any]", *, path: Path) -> NDArray[
     """Return an array as the type that a network takes, if that says the same."""
     if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
         raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
+    if not np.isfinite(x).all():
+        row = int(np.argwhere(~np.isfinite(x))[0][0]) + 1
+        raise RequestError(f"{path} must hold finite numbers, but row {row} does not")
     taken = x.astype(takes)
     if takes.kind in "iu" and (taken != x).any():
         raise RequestError(

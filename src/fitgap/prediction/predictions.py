@@ -81,6 +81,8 @@ def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32
     RequestError
         If a column is missing, or has text in the place of a number.
     """
+    if not len(x):
+        raise RequestError("there are no rows")
     if rows.named_inputs(model):
         try:
             x = rows.inputs_of(x, model)
