@@ -395,6 +395,19 @@ def test_an_array_is_not_wrapped_to_what_the_network_takes(value, fits, loaded, 
             prediction.predict_array(run, tmp_path / "x.npy")
 
 
+def test_images_are_bytes_in_every_form_that_training_reads_as_bytes(loaded, tmp_path):
+    run, dataset, model = loaded
+    x = dataset.x_test[:3]
+    expected = prediction.outputs_of(model, x, task="classes")
+    for form in (x.astype(float), x / 255.0, (x / 255.0).astype(np.float32), x.astype(np.int64)):
+        np.save(tmp_path / "x.npy", form)
+        np.testing.assert_array_equal(
+            prediction.predict_array(run, tmp_path / "x.npy").outputs, expected
+        )
+    with pytest.raises(RequestError, match=r"cannot hold values from -0\.5 to"):
+        prediction.outputs_of(model, x / 255.0 - 0.5, task="classes")
+
+
 def test_inputs_are_found_beside_targets_and_must_be_finite(loaded, tmp_path):
     run, _, _ = loaded
     x = np.full((2, *run.image_shape), 7, np.uint8)

@@ -14,7 +14,7 @@ from fitgap.data import regular_files, rows, table, texts
 from fitgap.data.array_roles import listed, role_of
 from fitgap.errors import RequestError, first_line
 from fitgap.prediction.loading import load_model
-from fitgap.prediction.predictions import Predictions, outputs_of
+from fitgap.prediction.predictions import Predictions, as_bytes, outputs_of
 from fitgap.store.recorded import RecordedRun
 
 if TYPE_CHECKING:
@@ -158,11 +158,16 @@ def _read_array(path: Path) -> NDArray[Any]:
 
 def _as_type(x: NDArray[Any], takes: "np.dtype[Any]", *, path: Path) -> NDArray[Any]:
     """Return an array as the type that a network takes, if that says the same."""
-    if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
-        raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
-    if not np.isfinite(x).all():
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
         row = int(np.argwhere(~np.isfinite(x))[0][0]) + 1
         raise RequestError(f"{path} must hold finite numbers, but row {row} does not")
+    if x.dtype.kind in "buif" and takes == np.uint8:
+        try:
+            return as_bytes(x)
+        except RequestError as error:
+            raise RequestError(f"{path}: {error}") from error
+    if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
+        raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
     taken = x.astype(takes)
     if takes.kind in "iu" and (taken != x).any():
         raise RequestError(

@@ -62,6 +62,31 @@ class Predictions:
         return confidence
 
 
+def as_bytes(x: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return images as bytes, from the forms that are read as bytes for training.
+
+    Parameters
+    ----------
+    x
+        Bytes from 0 to 255 of any type, or, if none is above 1, these divided by 255.
+
+    Raises
+    ------
+    RequestError
+        If it is neither.
+    """
+    if x.dtype == np.uint8:
+        return x
+    values = x.astype(np.float64) * (255.0 if x.max() <= 1 else 1.0)
+    whole = np.rint(values)
+    if not ((np.abs(values - whole) < 1e-3) & (whole >= 0) & (whole <= 255)).all():
+        raise RequestError(
+            "the network takes uint8, which cannot hold values from "
+            f"{x.min():g} to {x.max():g}; images are bytes, or bytes divided by 255"
+        )
+    return whole.astype(np.uint8)
+
+
 def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32]:
     """Return what a network predicts for images, or for a table's rows.
 
@@ -91,6 +116,8 @@ def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32
     elif not isinstance(x, np.ndarray):
         shape = ", ".join(map(str, model.input_shape[1:]))
         raise RequestError(f"its network takes an array of shape (n, {shape}), not a table's rows")
+    elif model.inputs[0].dtype == "uint8":
+        x = as_bytes(x)
     outputs = np.asarray(model.predict(x, verbose=0))
     is_binary = task == "classes" and outputs.shape[1] == 1
     return network_outputs(outputs, "binary" if is_binary else "one_hot")
