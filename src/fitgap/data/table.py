@@ -266,7 +266,7 @@ def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabel
     """Return the targets as numbers if they all are numbers, else as text."""
     if len(targets) > 1:
         return np.stack([_numbers(each, target) for target in targets], axis=1)
-    texts: RawLabels = each.cells[targets[0]]
+    texts = each.cells[targets[0]]
     if np.isin(np.char.lower(texts), ("true", "false")).all():
         return texts
     numbers = numbers_of(texts)
@@ -292,7 +292,7 @@ def _numbers(each: File, target: str) -> NDArray[np.float64]:
     cells = each.cells[target]
     lowered = np.char.lower(cells)
     if np.isin(lowered, ("yes", "no")).all():
-        return (lowered == "yes").astype(np.float64)
+        return np.where(lowered == "yes", 1.0, 0.0)
     numbers = numbers_of(cells)
     wrong = ~np.isfinite(numbers)
     if wrong.any():
