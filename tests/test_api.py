@@ -167,6 +167,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
     ("data", "said"),
     [
         ((np.ones((3, 2)), np.ones(2)), "the same number of rows, got 3 and 2"),
+        ("a" * 999, "aaa…' is neither a dataset nor a path that exists"),
         ("fashion_mnis", "neither a dataset nor a path that exists; did you mean fashion_mnist"),
         ({"path": "x.csv"}, "need its name"),
         (3, "data must be a dataset's name"),
@@ -181,6 +182,7 @@ def test_arrays_are_kept_once_under_a_name_made_of_what_they_hold(folder, arrays
     ],
     ids=[
         "rows",
+        "long",
         "name",
         "settings",
         "kind",

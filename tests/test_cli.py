@@ -44,6 +44,7 @@ def assert_refused(done, *parts):
         (["optimiser=adam"], ["optimiser: there is no such", "did you mean optimizer?"]),
         (["optimizer=adm"], ["optimizer=adm: there is no such", "did you mean adam?", "adamw"]),
         (["dataset=mnits"], ["dataset=mnits: there is no such option", "did you mean mnist?"]),
+        ([f"dataset={'a' * 999}"], ["there is no such option"]),
         (["experiment=fashion_dense_adm"], ["did you mean fashion_dense_adam?"]),
         (["sweep=optimizer"], ["did you mean optimizers?"]),
         (["training/schedule=cosin"], ["training/schedule=cosin", "did you mean cosine?"]),

@@ -230,7 +230,11 @@ def test_what_stands_for_a_secret_in_a_printed_command_is_not_taken_for_it(overr
 
 @pytest.mark.parametrize(
     "override",
-    ["optimizer=sgd,adam", "seed=range(0,3)", "name='a (b)'", "tags={a: b}", "x=[1,2]", "seed=1"],
+    [
+        *("optimizer=sgd,adam", "seed=range(0,3)", "name='a (b)'", "tags={a: b}", "x=[1,2]"),
+        *("seed=1", f"seed={','.join(map(str, range(999)))}"),
+    ],
+    ids=lambda override: override[:20],
 )
 def test_what_hydra_reads_stays_as_it_is(override):
     assert overrides.for_hydra(["-m", override]) == ["-m", override]

@@ -246,6 +246,8 @@ def test_fewer_than_two_classes_are_refused(default_plain, classes):
     ("overrides", "parts"),
     [
         (["tracking=server"], ["tracking.uri has no value", "tracking.uri=..."]),
+        (["tracking.experiment=' '"], ["tracking.experiment must be 1 to 500 characters"]),
+        ([f"tracking.experiment={'a' * 501}"], ["tracking.experiment must be 1 to 500"]),
         (["training.engine=fit", "training.xla=true"], ["training.xla", "engine=fit"]),
         (["+seeds=1"], ["seeds: there is no such setting", "did you mean seed?"]),
         (["+training.epoch=1"], ["training.epoch: there", "did you mean training.epochs?"]),

@@ -21,6 +21,7 @@ from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.data import disk_arrays, readers, table_file
 from fitgap.errors import RequestError
+from fitgap.trust.text import is_existing_path, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,9 +110,9 @@ def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> 
     if isinstance(data, str) and data in options:
         return [f"dataset={data}"]
     path = Path(data).expanduser()
-    if not path.exists():
+    if not is_existing_path(str(path)):
         raise RequestError(
-            f"data={str(data)!r} is neither a dataset nor a path that exists"
+            f"data={plain(str(data), most=100)!r} is neither a dataset nor a path that exists"
             f"{did_you_mean(str(data), options)}\nDatasets: {', '.join(options)}"
         )
     name = readers.name_for(path)

@@ -3,6 +3,7 @@
 0: all is well. 1: a run failed. 2: the request was wrong and nothing was started.
 """
 
+import errno
 import os
 import resource
 import sys
@@ -20,6 +21,7 @@ LEAST_FILES = 128  # that a process must be allowed to have open; training needs
 INTERRUPTED, TERMINATED = 130, 143  # 128 + the signal's number, as shells count
 
 _MOST_OF_MESSAGE = 2_000  # characters: names of a record or of data can be endless
+_MOST_OF_NAME = 60  # characters
 _MOST_OF_TRACEBACK = 1_000_000  # characters
 # Asked before `run_command` sets it for Hydra's sake.
 _SHOWS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -97,6 +99,10 @@ def report(error: BaseException) -> int:
 
     if hydra_errors.is_wrong_request(error):
         _say("error", hydra_errors.describe(error))
+        return WRONG_REQUEST
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = plain(str(error.filename), most=_MOST_OF_NAME)
+        _say("error", f"no file can have a name of so many letters: {name}")
         return WRONG_REQUEST
     _say("failed", f"{type(error).__name__}: {error}")
     return FAILED

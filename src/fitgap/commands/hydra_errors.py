@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from hydra.errors import (
     ConfigCompositionException,
@@ -18,6 +17,7 @@ from fitgap.config import project
 from fitgap.config.checks import did_you_mean
 from fitgap.config.quoting import quoted
 from fitgap.config.schema import OWN_DATASETS
+from fitgap.trust.text import is_existing_path
 
 
 def is_wrong_request(error: BaseException) -> bool:
@@ -66,7 +66,7 @@ def _describe_option(file: str, options: Sequence[str]) -> str:
     """Say that ``conf/`` has no such file, and what to write if a person's own data were meant."""
     group, _, option = file.rpartition("/")
     path = file.removeprefix("dataset/")
-    if path != file and Path(path).exists():
+    if path != file and is_existing_path(path):
         kinds = ", ".join(sorted(set(OWN_DATASETS) - {"function"}))
         return (
             f"dataset={path}: there is no such option; for your own data say their kind\n"

@@ -6,7 +6,6 @@ with parentheses or a name in Korean unless they are quoted.
 
 import re
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser, create_functions
@@ -18,7 +17,7 @@ from fitgap.config.model_checks import WARMUP_SETTINGS, optimizer_settings
 from fitgap.config.options import is_group
 from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
-from fitgap.trust.text import HIDDEN
+from fitgap.trust.text import HIDDEN, is_existing_path
 
 # Hydra's flags that take the next word.
 _WITH_VALUE = {
@@ -189,7 +188,7 @@ def quoted_where_needed(override: str, *, is_sweep: bool) -> str:
     found = _KEY.match(override)
     value = override[found.end() :] if found else ""
     # Hydra takes a comma for a sweep, and spaces at the ends away.
-    is_path = ("," in value or value != value.strip()) and Path(value).exists()
+    is_path = ("," in value or value != value.strip()) and is_existing_path(value)
     if found is None or (_is_readable(override) and not is_path):
         return override
     functions = "|".join(create_functions().definitions)

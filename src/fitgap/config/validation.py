@@ -20,6 +20,7 @@ from fitgap.errors import RequestError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 ENGINES = ("auto", "compiled", "fit", "numpy")
+MOST_OF_EXPERIMENT = 500  # characters that MLflow takes
 LABEL_FORMATS = ("integer", "one_hot", "binary", "numbers", "many_hot", "auto")
 
 
@@ -95,6 +96,9 @@ def _check_training(config: Config) -> None:
                 "training/schedule sets too; take training/schedule=constant, or leave it out"
             )
         _check_monitor(f"training.callbacks.{key}", node, config)
+    name = config.tracking.experiment
+    holds = bool(name.strip()) and len(name) <= MOST_OF_EXPERIMENT
+    require("tracking.experiment", name, f"1 to {MOST_OF_EXPERIMENT} characters", when=holds)
     for key, node in config.tracking.loggers.items():
         require_target(f"loggers={key}", node)
     if training.early_stopping:

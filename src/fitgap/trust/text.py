@@ -138,10 +138,11 @@ def _is_told_from_words(value: str) -> bool:
     Not what may be a common word, as in ``POSTGRES_PASSWORD=postgres``; nor a file or folder, as
     in ``GOOGLE_APPLICATION_CREDENTIALS`` and ``PWD``.
     """
-    return len(value) >= FEWEST_OF_SECRET and not value.isalpha() and not _is_path(value)
+    return len(value) >= FEWEST_OF_SECRET and not value.isalpha() and not is_existing_path(value)
 
 
-def _is_path(text: str) -> bool:
+def is_existing_path(text: str) -> bool:
+    """Tell whether a text, however long, is the path of a file or folder that exists."""
     try:
         return Path(text).exists()
     except (OSError, ValueError):  # too long for a file's name, or no text of a path at all
