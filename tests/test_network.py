@@ -14,6 +14,7 @@ from fitgap.training.engines import choice as engines
 
 MODULE = """
 import keras
+import numpy as np
 from keras import layers as L
 
 def residual(x, width=8):
@@ -47,8 +48,11 @@ class Subclassed(keras.Model):
         super().__init__()
         self.flatten = L.Flatten()
         self.dense = L.Dense(units, activation)
+        self.settings = {"units": units, "activation": activation}
     def call(self, x):
         return self.dense(self.flatten(x))
+    def get_config(self):
+        return dict(self.settings)
 
 def subclassed(num_outputs, activation="softmax"):
     return Subclassed(num_outputs, activation)
@@ -57,6 +61,39 @@ def compiled(num_outputs):
     model = whole((4, 4), num_outputs)
     model.compile("sgd", "mse")
     return model
+
+class WithoutConfig(L.Layer):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+    def call(self, x):
+        return self.function(x)
+
+def without_config(x):
+    return WithoutConfig(keras.ops.relu)(L.Flatten()(x))
+
+class Model(keras.Model):
+    def __init__(self, units):
+        super().__init__()
+        self.dense = L.Dense(units, activation="softmax")
+    def call(self, x):
+        return self.dense(L.Flatten()(x))
+
+def model_without_config(num_outputs):
+    return Model(num_outputs)
+
+def named(x, name_):
+    return L.Dense(2, name=name_)(L.Flatten()(x))
+
+def named_input(num_outputs):
+    x = inputs = L.Input((4, 4), name="입력")
+    return keras.Model(inputs, L.Dense(num_outputs, activation="softmax")(L.Flatten()(x)))
+
+def normalizes(num_outputs, adapted):
+    normalization = L.Normalization(axis=None)
+    if adapted:
+        normalization.adapt(np.arange(16).reshape((1, 4, 4)))
+    return keras.Sequential([normalization, L.Flatten(), L.Dense(num_outputs, "softmax")])
 
 class OwnStep(keras.Sequential):
     def train_step(self, data):
@@ -194,6 +231,20 @@ def test_a_model_that_scales_for_itself_gets_raw_values(build, name, settings, i
     np.testing.assert_allclose(model(images), inner(images.astype(np.float32)), atol=1e-6)
 
 
+@pytest.mark.parametrize(("adapted", "highest"), [(False, 1), (True, 255)])
+def test_a_normalization_that_was_never_adapted_scales_nothing(build, adapted, highest):
+    model, said, _ = build("normalizes", adapted=adapted)
+    assert ["raw values" in line for line in said] == [True] * adapted
+    images, inner = np.full((1, 4, 4), 255, np.uint8), model.layers[-1]
+    expected = inner(np.full((1, 4, 4), highest, np.float32))
+    np.testing.assert_allclose(model(images), expected, atol=1e-6)
+
+
+def test_an_input_may_have_a_name_in_any_language(build):
+    model, _, _ = build("named_input")
+    assert model.output_shape == (None, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "is_said"),
     [
@@ -261,6 +312,10 @@ def test_the_engine_follows_from_the_built_models_layers(build, name, expected):
         ("nothing", {}, ["first parameter x", "got None"]),
         ("number", {}, ["keras.Model", "got int"]),
         ("not_flat", {}, ["flat layer", "(None, 4, 4)"]),
+        ("without_config", {}, ["could not be saved", "WithoutConfig", "get_config()"]),
+        ("model_without_config", {}, ["could not be saved", "Model", "get_config()"]),
+        ("named", {"name_": "은닉층"}, ["letters from a to z", "'은닉층'"]),
+        ("named", {"name_": "my layer"}, ["letters from a to z", "'my layer'"]),
         ("a_number", {}, ["must be a function", "got int"]),
         ("missing", {}, ["own_networks.missing does not exist"]),
         ("no_such_module.x", {}, ["no_such_module", "does not exist"]),

@@ -22,7 +22,7 @@ from fitgap.config import targets
 from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.errors import RequestError, about, first_line
-from fitgap.models import network
+from fitgap.models import network, whole_models
 from fitgap.models.scaling import FeatureScaling, TargetScaling, Tokens
 
 TARGET_UNITS = "target_units"  # the name of the layer that does so
@@ -100,6 +100,7 @@ def build(
                 scale, offset=offset, name=TARGET_UNITS, dtype="float32"
             )
             model = keras.Model(model.inputs[0], in_units(model.outputs[0]), name="model")
+    whole_models.check_before_training(str(config.architecture["name"]), model)
     model.compile(
         optimizer=_optimizer(config, total_steps=total_steps),
         loss=_loss(loss),

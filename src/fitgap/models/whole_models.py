@@ -1,5 +1,6 @@
 """The user's whole models: what they take, how they begin and end, whether they are suitable."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
@@ -10,7 +11,6 @@ import numpy as np
 from fitgap.errors import RequestError
 
 PROBABILITY_ACTIVATIONS = ("softmax", "sigmoid", "hard_sigmoid")
-_SCALERS = (keras.layers.Rescaling, keras.layers.Normalization)
 
 _returned: "WeakSet[keras.Model]" = WeakSet()
 
@@ -42,6 +42,38 @@ def refuse_unusable(name: str, model: keras.Model) -> None:
                 f"architecture={name}: {type(model).__name__} has a {method} of its own, which a "
                 "run would not use; train such a model with fitgap.fit"
             )
+
+
+def check_before_training(name: str, model: keras.Model) -> None:
+    """Refuse a network that TensorFlow could not train or Keras not save, before it is trained.
+
+    Parameters
+    ----------
+    name
+        The architecture's name, for the message.
+    model
+        From the input to the outputs; not yet compiled.
+
+    Raises
+    ------
+    RequestError
+        If a layer's name is no scope of TensorFlow, or the network has no configuration.
+    """
+    for layer in model._flatten_layers(include_self=False):
+        is_called = not isinstance(layer, keras.layers.InputLayer)
+        if is_called and not re.fullmatch(r"[A-Za-z0-9_.\\/>-]*", layer.name):
+            raise RequestError(
+                f"architecture={name}: the name of a layer may have letters from a to z, digits, "
+                f"_, . and -, because TensorFlow takes no others; got {layer.name!r}"
+            )
+    try:
+        model.to_json()
+    except Exception as error:  # whatever it is, saving the trained network would raise it
+        sentence = " ".join(str(error).split()).split(". ")[0]
+        raise RequestError(
+            f"architecture={name} could not be saved after its training: "
+            f"{type(error).__name__}: {sentence}"
+        ) from error
 
 
 def fitted_to(
@@ -84,7 +116,8 @@ def fitted_to(
 def own_scaling(model: keras.Model) -> str | None:
     """Return the kind of layer with which a model scales its input; None if there is none.
 
-    Models within models are looked into; one that is no graph of layers cannot be.
+    A Normalization that was never adapted changes nothing, so it is none. Models within models are
+    looked into; one that is no graph of layers cannot be.
     """
     for layer in getattr(model, "layers", ()):
         if isinstance(layer, keras.layers.InputLayer):
@@ -96,10 +129,20 @@ def own_scaling(model: keras.Model) -> str | None:
         )
         if not takes_input and not isinstance(model, keras.Sequential):
             continue
-        if isinstance(layer, _SCALERS):
+        if isinstance(layer, keras.layers.Rescaling) or _is_adapted(layer):
             return type(layer).__name__
         return own_scaling(layer) if isinstance(layer, keras.Model) else None
     return None
+
+
+def _is_adapted(layer: keras.layers.Layer) -> bool:
+    if not isinstance(layer, keras.layers.Normalization):
+        return False
+    if layer.input_mean is not None:
+        return True
+    return layer.built and not (
+        np.all(np.asarray(layer.adapt_mean) == 0) and np.all(np.asarray(layer.adapt_variance) == 1)
+    )
 
 
 def _inputs_of(layer: keras.layers.Layer) -> Sequence[Any]:
