@@ -48,10 +48,10 @@ class Watch:
         self.ended = []
         write = artifacts.write
 
-        def look(folder, *, engine, dataset, **rest):
+        def look(folder, *, engine, data, **rest):
             weights = [weight.ravel() for weight in engine.model.get_weights()]
-            self.ended.append(Ended(np.concatenate(weights), engine.predict(dataset.x_test)))
-            write(folder, engine=engine, dataset=dataset, **rest)
+            self.ended.append(Ended(np.concatenate(weights), engine.predict(data.dataset.x_test)))
+            write(folder, engine=engine, data=data, **rest)
 
         patch.setattr(artifacts, "write", look)
 
