@@ -9,7 +9,6 @@ from hydra.types import HydraContext, RunMode
 
 from fitgap.errors import RequestError
 from fitgap.sweep import job
-from hydra_plugins.fitgap_grid_sweeper import FitgapSweeper
 
 if TYPE_CHECKING:
     from hydra._internal.hydra import Hydra
@@ -33,6 +32,9 @@ class Grid:
 
     def __init__(self, hydra: "Hydra", overrides: Sequence[str]) -> None:
         from hydra._internal.callbacks import Callbacks
+
+        # Now: Hydra's search for plugins has run each of them anew, with other classes.
+        from hydra_plugins.fitgap_grid_sweeper import FitgapSweeper
 
         master = hydra.compose_config(
             "train",
