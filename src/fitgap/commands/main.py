@@ -35,11 +35,11 @@ COMMANDS = {
 class Subcommands(click.Group):
     """Lists the subcommands without importing them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the subcommands."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand's file."""
         if cmd_name not in COMMANDS:
             return None
@@ -56,7 +56,7 @@ class Subcommands(click.Group):
             ctx.fail(f"{args[0]}: there is no such command{nearest}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's signature)
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write names and phrases."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

@@ -7,6 +7,7 @@ and the form of the labels; what lies between is the architecture's (`fitgap.mod
 
 import functools
 import inspect
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -22,9 +23,10 @@ from fitgap.config import targets
 from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.errors import RequestError, about, first_line
-from fitgap.models import network, whole_models
+from fitgap.models import network
 from fitgap.models.scaling import FeatureScaling, TargetScaling, Tokens
 
+_SCOPE = re.compile(r"[A-Za-z0-9_.\\/>-]*")  # TensorFlow's rule for a scope within another
 TARGET_UNITS = "target_units"  # the name of the layer that does so
 Layers = list[keras.layers.Layer]
 
@@ -100,7 +102,7 @@ def build(
                 scale, offset=offset, name=TARGET_UNITS, dtype="float32"
             )
             model = keras.Model(model.inputs[0], in_units(model.outputs[0]), name="model")
-    whole_models.check_before_training(str(config.architecture["name"]), model)
+    _refuse_untrainable(str(config.architecture["name"]), model)
     model.compile(
         optimizer=_optimizer(config, total_steps=total_steps),
         loss=_loss(loss),
@@ -193,6 +195,25 @@ def _augmentation(config: Config, *, image_shape: tuple[int, ...]) -> Layers:
         with_channel = keras.layers.Reshape((*image_shape, 1), name="augmentation_in")
         return [with_channel, *layers, keras.layers.Reshape(image_shape, name="augmentation_out")]
     return layers
+
+
+def _refuse_untrainable(name: str, model: keras.Model) -> None:
+    """Refuse a network that TensorFlow could not train, or Keras could not save afterwards."""
+    for layer in model._flatten_layers(include_self=False):
+        is_called = not isinstance(layer, keras.layers.InputLayer)
+        if is_called and not _SCOPE.fullmatch(layer.name):
+            raise RequestError(
+                f"architecture={name}: the name of a layer may have letters from a to z, digits, "
+                f"_, . and -, because TensorFlow takes no others; got {layer.name!r}"
+            )
+    try:
+        model.to_json()
+    except Exception as error:  # a person's get_config may raise anything, and saving calls it, too
+        sentence = " ".join(str(error).split()).split(". ")[0]
+        raise RequestError(
+            f"architecture={name} could not be saved after its training: "
+            f"{type(error).__name__}: {sentence}"
+        ) from error
 
 
 def _optimizer(config: Config, *, total_steps: int) -> keras.optimizers.Optimizer:

@@ -1,6 +1,5 @@
 """The user's whole models: what they take, how they begin and end, whether they are suitable."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
@@ -42,38 +41,6 @@ def refuse_unusable(name: str, model: keras.Model) -> None:
                 f"architecture={name}: {type(model).__name__} has a {method} of its own, which a "
                 "run would not use; train such a model with fitgap.fit"
             )
-
-
-def check_before_training(name: str, model: keras.Model) -> None:
-    """Refuse a network that TensorFlow could not train or Keras not save, before it is trained.
-
-    Parameters
-    ----------
-    name
-        The architecture's name, for the message.
-    model
-        From the input to the outputs; not yet compiled.
-
-    Raises
-    ------
-    RequestError
-        If a layer's name is no scope of TensorFlow, or the network has no configuration.
-    """
-    for layer in model._flatten_layers(include_self=False):
-        is_called = not isinstance(layer, keras.layers.InputLayer)
-        if is_called and not re.fullmatch(r"[A-Za-z0-9_.\\/>-]*", layer.name):
-            raise RequestError(
-                f"architecture={name}: the name of a layer may have letters from a to z, digits, "
-                f"_, . and -, because TensorFlow takes no others; got {layer.name!r}"
-            )
-    try:
-        model.to_json()
-    except Exception as error:  # whatever it is, saving the trained network would raise it
-        sentence = " ".join(str(error).split()).split(". ")[0]
-        raise RequestError(
-            f"architecture={name} could not be saved after its training: "
-            f"{type(error).__name__}: {sentence}"
-        ) from error
 
 
 def fitted_to(
