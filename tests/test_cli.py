@@ -61,6 +61,8 @@ def assert_refused(done, *parts):
         (["optimizer.lr=1"], ["did you mean optimizer.learning_rate?"]),
         (["lr=1"], ["lr: there is no such setting", "did you mean optimizer.learning_rate?"]),
         (["epochs=5"], ["epochs: there is no such setting", "did you mean training.epochs?"]),
+        (["dataset=table", "dataset.target=y"], ["dataset.target: there", "mean dataset.label?"]),
+        (["validation_split=0.1"], ["validation_split: there", "split.validation_fraction?"]),
         # Wrong types.
         (["training.epochs=five"], ["training.epochs must be an integer, got 'five'"]),
         (["training.epochs=2.5"], ["training.epochs must be an integer, got 2.5"]),

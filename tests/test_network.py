@@ -8,7 +8,7 @@ import pytest
 
 from fitgap.errors import RequestError
 from fitgap.models import build as models
-from fitgap.models import network
+from fitgap.models import network, own_objects
 from fitgap.models.scaling import FeatureScaling
 from fitgap.training.engines import choice as engines
 
@@ -68,6 +68,30 @@ class WithoutConfig(L.Layer):
         self.function = function
     def call(self, x):
         return self.function(x)
+
+class WithoutKwargs(L.Layer):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+    def call(self, x):
+        return x * self.factor
+
+class WithKwargs(L.Layer):
+    def __init__(self, factor, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+    def call(self, x):
+        return x * self.factor
+
+def scaled(x, takes_kwargs):
+    layer = WithKwargs if takes_kwargs else WithoutKwargs
+    return layer(2.0)(L.Flatten()(x))
+
+def calls(x):
+    return L.Lambda(lambda y: 2 * y)(L.Flatten()(x))
+
+def one_unit(input_shape):
+    return keras.Sequential([L.Input(input_shape), L.Flatten(), L.Dense(1, "sigmoid")])
 
 def without_config(x):
     return WithoutConfig(keras.ops.relu)(L.Flatten()(x))
@@ -331,6 +355,32 @@ def test_what_does_not_fit_is_refused_by_name_in_one_line(build, name, settings,
     assert "architecture" in message
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "reason"),
+    [
+        ("scaled", {"takes_kwargs": False}, "have it take **kwargs"),
+        ("scaled", {"takes_kwargs": True}, None),
+        ("calls", {}, "make a layer of your own"),
+        ("subclassed", {}, None),
+    ],
+)
+def test_a_layer_that_no_saved_file_can_give_back_is_named_before_training(
+    build, name, settings, reason
+):
+    model, _, _ = build(name, **settings)
+    told = [*own_objects.layers_not_opened(model)]
+    assert len(told) == (reason is not None)
+    for line in told:
+        assert reason in line
+
+
+def test_one_output_for_two_classes_is_told_which_loss_it_needs(build):
+    with pytest.raises(RequestError, match="needs loss=binary_crossentropy"):
+        build("one_unit", num_classes=2)
+    model, _, _ = build("one_unit", "loss=binary_crossentropy", num_classes=2)
+    assert model.output_shape == (None, 1)
 
 
 def test_a_model_that_was_trained_is_not_taken_for_a_new_one(build):

@@ -165,7 +165,7 @@ def test_damaged_network_is_a_wrong_request(damage, file_of, finished):
         }[damage]
     )
     with pytest.raises(
-        RequestError, match=r"the model of run .* is damaged: model\.keras"
+        RequestError, match=r"the model of run .* cannot be opened: model\.keras"
     ) as caught:
         use(finished)
     assert "\n" not in str(caught.value)

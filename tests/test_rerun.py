@@ -189,7 +189,7 @@ def test_damaged_network_is_exit_code_2_before_anything_is_trained(script, finis
     finally:
         model.write_bytes(content)
     assert code == 2
-    assert f"the model of run {first.run_id} is damaged: model.keras" in output.err
+    assert f"the model of run {first.run_id} cannot be opened: model.keras" in output.err
     assert store.find_runs(uri, experiment="fitgap") == runs
 
 

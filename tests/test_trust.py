@@ -476,7 +476,7 @@ def test_a_model_that_is_exchanged_after_its_registration_is_checked_again(
     ):
         code, said = script(name, *words, "--uri", uri)
         assert code == 2, said
-        assert f"the model of run {run_id} is damaged" in said.err
+        assert f"the model of run {run_id} cannot be opened" in said.err
         assert said.err.count("\n") == 1
     assert not (model_folder / "mark").exists()
 

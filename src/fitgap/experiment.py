@@ -321,7 +321,7 @@ def _make_engine(
 ) -> "tuple[engines.Engine, list[keras.callbacks.Callback], EngineChoice]":
     """Build the network, and return the engine that trains it, its callbacks and its choice."""
     with heavy_imports.paused_garbage_collection():
-        from fitgap.models import build
+        from fitgap.models import build, own_objects
 
     config = planned.config
     steps_per_epoch = -(-len(data.partitions.train) // config.training.batch_size)
@@ -334,6 +334,8 @@ def _make_engine(
         target_scaling=data.target_scaling,
         say=say,
     )
+    for line in own_objects.layers_not_opened(model):
+        say(line)
     callbacks = build.callbacks(config)
     choice = engines.resolve(planned.choice, model=model, config=config, callbacks=callbacks)
     engine = engines.make(

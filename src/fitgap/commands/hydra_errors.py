@@ -144,4 +144,8 @@ _SHORT_NAMES = {
     "momentum": "optimizer.momentum",
     "units": "architecture.units",
     "dropout": "architecture.dropout",
+    "target": "dataset.label",
+    "targets": "dataset.label",
+    "validation_split": "split.validation_fraction",
+    "n_splits": "split.folds",
 }

@@ -27,8 +27,9 @@ _WITH_VALUE = {
 _MULTIRUN = {"-m", "--multirun"}
 # Groups of which a run may have several options.
 _LISTS = ("metrics", "callbacks", "loggers")
-# Between brackets: a word that has letters which Hydra's grammar does not know.
-_FOREIGN_WORD = re.compile(r"[\w.-]*[^\x00-\x7f][\w.-]*")
+# Between brackets: a word that has letters or signs which Hydra's grammar does not know.
+_IN_WORD = r"[^\s,:=()\[\]{}'\"]"
+_FOREIGN_WORD = re.compile(rf"{_IN_WORD}*?(?![\w/\\+.$%*@?|-]){_IN_WORD}+", re.ASCII)
 _KEY = re.compile(r"[+~]{0,2}[\w/.@:-]+=")
 
 
@@ -184,6 +185,8 @@ def quoted_where_needed(override: str, *, is_sweep: bool) -> str:
     "dataset.drop=[id,'Größe']"
     >>> quoted_where_needed("architecture=작은_망,dense", is_sweep=True)
     "architecture='작은_망',dense"
+    >>> quoted_where_needed("dataset.missing=[#DIV/0!,n/k]", is_sweep=False)
+    "dataset.missing=['#DIV/0!',n/k]"
     """
     found = _KEY.match(override)
     value = override[found.end() :] if found else ""

@@ -282,9 +282,11 @@ def _of_whole_model(
     if not isinstance(outputs, keras.KerasTensor):
         raise RequestError(f"architecture={name} must have one output, got {_kind(outputs)}")
     if tuple(outputs.shape) != (None, head.units):
+        is_binary = tuple(outputs.shape) == (None, 1) and head.units == 2
+        hint = "; one output for two classes needs loss=binary_crossentropy" if is_binary else ""
         raise RequestError(
             f"architecture={name} must end in {head.units} outputs, as the task needs, got the "
-            f"shape {tuple(outputs.shape)}"
+            f"shape {tuple(outputs.shape)}{hint}"
         )
     wanted = keras.activations.serialize(head.activation)
     ends_in = whole_models.last_activation(whole)

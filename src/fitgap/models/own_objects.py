@@ -1,5 +1,6 @@
 """The own classes and functions that a saved network may need to be opened again."""
 
+import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -25,6 +26,33 @@ def own_layers(model: keras.Model) -> dict[str, Any]:
     """Return the classes of a network's layers that are not Keras's, by their names."""
     classes = {type(layer) for layer in model._flatten_layers(include_self=False)}
     return {each.__name__: each for each in classes if not each.__module__.startswith("keras.")}
+
+
+def layers_not_opened(model: keras.Model) -> Iterator[str]:
+    """Name the layers that Keras could save, but not open from the file again, with the reason.
+
+    Nothing is built: a layer's settings are held against the parameters of its class.
+    """
+    for layer in model._flatten_layers(include_self=False):
+        if reason := _why_not_opened(layer):
+            yield f"layer {layer.name} cannot be opened from the saved model: {reason}"
+
+
+def _why_not_opened(layer: keras.layers.Layer) -> str | None:
+    kind = type(layer)
+    if isinstance(layer, keras.layers.Lambda):
+        return "it calls a function, which a file must not choose; make a layer of your own"
+    is_model = isinstance(layer, keras.Model)  # may be opened from its layers instead
+    if kind.__module__.startswith("keras.") or is_model or "from_config" in vars(kind):
+        return None
+    try:
+        inspect.signature(kind).bind(**layer.get_config())
+    except TypeError as error:
+        return (
+            f"{kind.__name__}.__init__ {error}; have it take **kwargs and pass them to "
+            "super().__init__"
+        )
+    return None
 
 
 @contextmanager

@@ -182,7 +182,7 @@ def model_file(run: RecordedRun) -> Iterator[Path]:
         try:
             models.check(Path(path))
         except (OSError, *models.DAMAGE) as error:
-            raise _damaged(run.run_id, str(error)) from error
+            raise _not_opened(run.run_id, str(error)) from error
         yield Path(path)
 
 
@@ -210,5 +210,5 @@ def _unreadable(run_id: str, error: Exception) -> RequestError:
     return RequestError(f"the record of run {run_id} cannot be read: {first_line(error)}")
 
 
-def _damaged(run_id: str, reason: str) -> RequestError:
-    return RequestError(f"the model of run {run_id} is damaged: model.keras, {reason}")
+def _not_opened(run_id: str, reason: str) -> RequestError:
+    return RequestError(f"the model of run {run_id} cannot be opened: model.keras, {reason}")
