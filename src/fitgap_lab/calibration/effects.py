@@ -16,8 +16,8 @@ from fitgap_lab.calibration.simulate import Design, accuracies, made_up_runs
 Floats = NDArray[np.float64]
 
 HEADER = (
-    "levels of each setting", "splits x seeds", "nothing matters: any row without zero",
-    "pure interaction: any row without zero", "4 points: shown",
+    "levels of each setting", "splits x seeds", "nothing matters: any interval without zero",
+    "pure interaction: any interval without zero", "4 points: shown",
 )  # fmt: skip
 CASES: tuple[tuple[tuple[int, ...], int, int], ...] = (
     ((6,), 1, 3), ((6,), 5, 2), ((2, 2), 1, 3), ((3, 3), 1, 3), ((3, 3), 5, 2), ((2, 2, 2), 5, 2),
@@ -99,7 +99,7 @@ def told(
     return Told(any_row / repetitions, first_row / repetitions)
 
 
-REMEDIES_HEADER = ("gain of one remedy, points", "any word", "that remedy has a word")
+REMEDIES_HEADER = ("gain of one remedy, points", "any claim", "a claim about that remedy")
 REMEDIES, SPLITS, SEEDS = 10, 5, 2
 GAINS = (0.0, 0.06, 0.09, 0.12)
 # Standard deviations: of a split, of a remedy over splits, of a seed. Training sets that overlap

@@ -11,9 +11,8 @@ from fitgap.report import text_tables
 from fitgap.store.recorded_metrics import known_metric
 
 HEADER = (
-    "validation error of n samples", "told", "interval holds the gain", "its width, in gains",
-    "5 splits x 2 seeds: told", "holds the gain", "its width",
-    "10 seeds of one such split: holds the gain",
+    "validation error of n samples", "predicted", "coverage", "width, in gains",
+    "5 splits x 2 seeds: predicted", "coverage", "width", "10 seeds of one such split: coverage",
 )  # fmt: skip
 SIZES = tuple(100 * 2**i for i in range(8))
 SEEDS = 5

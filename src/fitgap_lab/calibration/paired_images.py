@@ -18,7 +18,7 @@ from fitgap.store import StoredRun
 from fitgap_lab.calibration.simulate import made_up_runs
 
 HEADER = (
-    "groups x seeds, images", "accuracy", "any false word", "interval holds the difference",
+    "groups x seeds, images", "accuracy", "any false claim", "coverage",
     "its width, points", "width by the bound", "2 points shown", "by the bound",
 )  # fmt: skip
 CASES = (

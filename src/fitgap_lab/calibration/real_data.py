@@ -26,7 +26,7 @@ from fitgap.store import StoredRun, predictions
 from fitgap.tag_names import ROLE_TAG
 from fitgap_lab.composition import settings_of
 
-HEADER = ("data", "images", "from", "accuracies held", "gaps held", "differences held")
+HEADER = ("data", "images", "from", "accuracies covered", "gaps covered", "differences covered")
 FURTHER = 8
 SEVERAL = 5
 SPLITS = SEVERAL + FURTHER

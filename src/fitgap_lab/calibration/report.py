@@ -9,8 +9,8 @@ from fitgap_lab.calibration import effects, learning_curves, paired_images, race
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate
 
 HEADER = (
-    "groups, splits x seeds", "scatter", "any false word", "interval holds the truth",
-    "over seeds alone it holds", "4 points shown",
+    "groups, splits x seeds", "scatter", "any false claim", "coverage",
+    "coverage over seeds alone", "4 points shown",
 )  # fmt: skip
 SIZES = ((2, 5, 2), (3, 5, 2), (10, 3, 1), (10, 5, 2), (10, 10, 1), (50, 5, 1), (200, 5, 1))
 ONE_SPLIT = ((2, 1, 3), (10, 1, 3), (10, 1, 10), (50, 1, 3))

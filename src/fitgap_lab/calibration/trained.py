@@ -34,9 +34,9 @@ from fitgap.training import backend
 from fitgap_lab.composition import settings_of
 
 HEADER = (
-    "samples", "true accuracy: adam, sgd", "intervals from", "truth of", "accuracies held",
-    "gaps held", "adam, adam: differences held", "adam, sgd: differences held", "false words",
-    "adam shown better",
+    "samples", "true accuracy: adam, sgd", "intervals from", "truth of", "accuracies covered",
+    "gaps covered", "adam, adam: differences covered", "adam, sgd: differences covered",
+    "false claims", "adam shown better",
 )  # fmt: skip
 SIZES = (300, 1000)  # a fifth of them for validation
 FRESH, CHUNK = 1_000_000, 20_000
