@@ -228,7 +228,7 @@ def test_sweep_table_shows_times_as_multiples_of_this_project():
 
 
 def test_sweep_table_says_that_it_was_scaled_up():
-    assert any("missing ones" in note for note in part("sweep").tables[0].notes)
+    assert any("each missing run counts" in note for note in part("sweep").tables[0].notes)
 
 
 def test_a_command_is_shown_as_so_many_times_as_fast_as_the_script():

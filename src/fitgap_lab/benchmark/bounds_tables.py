@@ -33,11 +33,12 @@ def _parts(measured: Bounds) -> Table:
             for name, seconds in measured.seconds.items()
         ),
         (
-            "Imports: whole processes; those of a run as a worker of a sweep has them. Tracing and "
-            "compiler: the first run of a process less a later one. Warm epochs: dense_relu_100, "
-            "adam, batch 32, without a record. By hand: one run, all parameters in one call, all "
-            "figures in another. Pictures: drawn by vl-convert alone, from what it takes. A "
-            f"recorded run makes {measured.commits} transactions that write.",
+            "Imports are whole processes; all imports of a run are those of a worker of a sweep. "
+            "Tracing and compiler: the first run of a process minus a later one. Warm epochs: "
+            "dense_relu_100, adam, batch 32, without a record. By hand: one run, with all "
+            "parameters in one call and all figures in another. Pictures: drawn by vl-convert "
+            f"alone, from a finished specification. A recorded run makes {measured.commits} "
+            "transactions that write.",
         ),
     )
 
@@ -63,11 +64,13 @@ def _arithmetic(measured: Bounds) -> Table:
         ("network", "epoch", "steps", "FLOP", "bytes", "starts"),
         tuple(rows),
         (
-            "Epoch: this engine's. Steps: its forward and backward passes and updates alone, the "
-            "same batch again and again, in one call. FLOP: of matrix products and convolutions, "
-            f"by the best rate of a product of 2,048 rows and columns ({rates}). Bytes: of "
-            "weights, gradients and slots, by the rate of adding vectors as large as the weights. "
-            "Starts: of single operations, where XLA does not make one program of them.",
+            "Epoch: an epoch of fitgap's engine. Steps: its forward and backward passes and "
+            "updates alone, with the same batch again and again, in one call. FLOP: the time that "
+            "the matrix products and convolutions take at the best rate of a product of 2,048 rows "
+            f"and columns ({rates}). Bytes: the time that weights, gradients and the optimizer's "
+            "variables take at the rate of adding vectors as large as the weights. Starts: the "
+            "time that starting the single operations takes, where XLA does not compile them into "
+            "one program.",
         ),
     )
 
@@ -89,14 +92,15 @@ def _goals(measured: Bounds) -> Table:
         ("what", "goal", "here", "parts alone", "roofline"),
         tuple(rows),
         (
-            "Here: measured once, beside the parts; the sections above have the rounds. "
-            "Parts alone: what the sum of the parts that nobody can leave out would reach. "
-            f"A sweep: all imports, a compilation for each of {measured.optimizers} optimizers and "
-            "the training and least record of each run, on all cores. A command: imports, "
-            "compilation, training, least record and its pictures; the second one without "
-            "compilation. A record: MLflow's client by hand, MLflow's save_model and two "
-            "pictures; in a sweep, runs have none. An epoch: its steps alone, against the faster "
-            "plain model.fit. Roofline: the larger of FLOP and bytes.",
+            "Here: measured once, together with the parts; the sections above have several rounds. "
+            "Parts alone: what would be reached if only the parts that are unavoidable took time. "
+            "These are, for a sweep: all imports, a compilation for each of "
+            f"{measured.optimizers} optimizers, and the training and smallest record of each run, "
+            "on all cores; for a command: imports, compilation, training, smallest record and "
+            "pictures (the second command needs no compilation); for a record: MLflow's client by "
+            "hand, MLflow's save_model and two pictures (runs of a sweep have none); for an epoch: "
+            "its steps alone, compared with the faster plain model.fit. Roofline: the larger of "
+            "FLOP and bytes.",
         ),
     )
 

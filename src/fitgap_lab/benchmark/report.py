@@ -41,10 +41,11 @@ LIBRARIES = ("tensorflow", "keras", "mlflow", "numpy")
 INTRODUCTION = """\
 # Benchmarks
 
-What this project costs beside plain Keras, measured; `scripts/bench.py` wrote this page. Ways that
-are compared took turns, one measurement each per round, and a ratio is the median of the rounds'
-own ratios; ranges go from the smallest to the largest. Times are in seconds and hold for the
-machine that is named; the ratios travel better.
+This page compares the time and memory that fitgap needs with those of plain Keras.
+`scripts/bench.py` measured them and wrote the page. The ways that are compared took turns: each
+was measured once in each round. A ratio is the median of the ratios of the rounds, and a range
+goes from the smallest value to the largest. Times are in seconds and are valid for the machine
+that is named; the ratios depend less on the machine.
 """
 
 

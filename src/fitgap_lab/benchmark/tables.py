@@ -59,9 +59,9 @@ def _epoch_table(measured: CaseTimes) -> Table:
     ]
     own, tuned = _way(measured, prefix="fitgap"), _way(measured, prefix="fit, tuned")
     notes = [
-        f"{measured.images}. Ratios to '{baseline.variant}', the faster plain model.fit here. "
-        "First: the first epoch, compilation included.",
-        f"This engine: {own}; tuned: {tuned}.",
+        f"{measured.images}. Speed: relative to '{baseline.variant}', the faster plain "
+        "model.fit here. First: the first epoch, including compilation.",
+        f"fitgap's engine: {own}; tuned: {tuned}.",
         f"Goal: at least {number(case.goal)} x.",
         *_against_jax(measured),
     ]
@@ -128,16 +128,16 @@ def _sweep_table(sweep: Sweep) -> Table:
     ]
     notes = [
         f"dataset={sweep.dataset}, dense_relu_100, 6 optimizers by 4 seeds, 5 epochs, batch 32. "
-        "From the start of the process to its end; time: as a multiple of this project's. "
+        "Times are from the start of the process to its end; time: as a multiple of fitgap's. "
         f"Rounds: {len(own.seconds)}.",
-        "All start on a database that is set up. This project also records exact figures of every "
-        "epoch and models.",
+        "All begin with a database that is already set up. fitgap also records models, and exact "
+        "figures of every epoch.",
         "Goals: at least 12 x for logging by hand, 20 x for autolog.",
     ]
     if any(times.measured_runs < times.total_runs for times in sweep.times):
         notes.insert(
             1,
-            "Where fewer runs were done, the missing ones count by the mean of those after the "
+            "Where fewer runs were done, each missing run counts as the mean of the runs after the "
             "first; start, end and first run count once.",
         )
     return Table(
@@ -164,8 +164,9 @@ def _single_table(single: Single) -> Table:
         tuple(rows),
         (
             f"dataset={single.dataset}, dense_relu_100, adam, batch 32; rounds: "
-            f"{len(plain.seconds)}. The first command makes its database and looks at the data; "
-            "the second, of another seed, finds both there. The script starts on a database.",
+            f"{len(plain.seconds)}. The first command makes its database and checks the data; "
+            "the second command, with another seed, finds both done. The script begins with a "
+            "database.",
             "Goals: at least 3.5 x, then 4.5 x.",
         ),
     )
@@ -212,7 +213,7 @@ def _metrics_table(measured: MetricTimes) -> Table:
             f"{measured.epochs}, nothing recorded; pairs in one process: {len(costs)}. "
             "The metrics, exact after each epoch on the training and the validation partition: "
             f"{', '.join(measured.several)}. "
-            "accuracy alone comes with the loss; all others together take one more pass.",
+            "Accuracy is computed together with the loss; all others together need one more pass.",
         ),
     )
 
@@ -258,7 +259,7 @@ def views_table(measured: Sequence[ViewCosts]) -> Table:
         ("runs", "database MB", "compare s", "compare MB", "report s", "report MB", "page MB"),
         tuple(rows),
         (
-            "Whole commands on made-up runs in SQLite; the fastest round.",
+            "Whole commands on artificial runs in SQLite; the fastest round.",
             "Goals: compare 10,000 in 2 s, 100,000 in 15 s and 1 GB; report 10,000 in 5 s.",
         ),
     )
@@ -278,8 +279,8 @@ def _memory_table(memory: Memory) -> Table:
         ("after runs", "resident MB"),
         tuple(rows),
         (
-            "Experiments of an epoch on digits, as a sweep's worker does them; six optimizers take "
-            "turns, four seeds each.",
+            "Runs of one epoch on digits, as a worker of a sweep trains them; six optimizers take "
+            "turns, with four seeds each.",
             f"Growth after the first {SETTLED_AFTER} runs (goal: at most 5 %): {verdict}.",
         ),
     )
