@@ -121,7 +121,7 @@ reproduce: $(READY) ## run the published experiments: make reproduce SEEDS=1 is 
 predict: $(READY) ## predict images: make predict RUN=<run id> ARGS="photo.png folder/"
 	@$(FITGAP) predict $(RUN) $(ARGS)
 
-rerun: $(READY) ## repeat a run and compare the bits: make rerun RUN=<run id>
+rerun: $(READY) ## repeat a run and compare it bit for bit: make rerun RUN=<run id>
 	@$(FITGAP) rerun $(RUN) $(ARGS)
 
 register: $(READY) ## register the best run's model: make register NAME=digits

@@ -133,7 +133,7 @@ def test_a_validation_part_is_given_and_a_group_is_an_array(tmp_path):
     grouped = npz(tmp_path, X=VECTORS, y=Y, who=groups, split=asked)
     assert not set(grouped.train_groups) & set(grouped.test_groups)
     splits.split_dataset(grouped, asked)
-    with pytest.raises(RequestError, match=r"split\.group=woh is no array.*mean who\?"):
+    with pytest.raises(RequestError, match=r"split\.group=woh is not an array.*mean who\?"):
         npz(tmp_path, X=VECTORS, y=Y, who=groups, split=SplitConfig("none", group="woh"))
 
 
@@ -178,7 +178,7 @@ def test_matlab_files_with_samples_last_and_labels_in_a_row(tmp_path):
     assert dataset.image_shape == (6, 5)
     assert any("last axis counts the samples" in note for note in dataset.notes)
     (tmp_path / "own.mat").write_bytes(b"no matlab")
-    with pytest.raises(RequestError, match=r"is no \.mat file"):
+    with pytest.raises(RequestError, match=r"is not a \.mat file"):
         datasets.load(MatConfig("mat", path=str(tmp_path / "own.mat"), **HELD_OUT))
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_matlab_file_that_ends_scipys_process_is_refused(tmp_path):
     damaged = bytearray(path.read_bytes())
     damaged[425] = 127  # of a length: SciPy 1.17 reads beyond its memory
     path.write_bytes(damaged)
-    with pytest.raises(RequestError, match=r"is no \.mat file"):
+    with pytest.raises(RequestError, match=r"is not a \.mat file"):
         datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
 
 

@@ -222,7 +222,7 @@ def default_plain(composed_once):
         ("training.engine", "warp", "auto or compiled or fit or numpy"),
         ("training.schedule", {"alpha": 1}, "empty or have a _target_"),
         ("training.early_stopping", {"patience": 1}, "empty or have a _target_"),
-        ("tags", 5, "a mapping, as {question: width}"),
+        ("tags", 5, "a mapping, such as {question: width}"),
     ],
 )
 def test_a_wrong_value_is_refused_with_setting_allowed_and_received(

@@ -300,7 +300,7 @@ def test_an_archive_that_leads_out_or_is_absurdly_large_is_refused(tmp_path):
     with pytest.raises(RequestError, match="a zip bomb"):
         load(bomb)
     (tmp_path / "no.zip").write_bytes(b"404")
-    with pytest.raises(RequestError, match=r"no readable \.zip file"):
+    with pytest.raises(RequestError, match=r"not a readable \.zip file"):
         load(tmp_path / "no.zip")
 
 

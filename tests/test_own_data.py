@@ -232,7 +232,7 @@ def test_an_empty_file_is_called_empty_by_every_reader(tmp_path, name, compose):
 def test_a_file_that_is_no_npz_is_refused(tmp_path, content):
     (tmp_path / "own.npz").write_bytes(content)
     asked = NpzConfig("npz", path=str(tmp_path / "own.npz"), **HELD_OUT)
-    with pytest.raises(RequestError, match=r"is no \.npz file, or a damaged one"):
+    with pytest.raises(RequestError, match=r"is not a \.npz file, or is a damaged one"):
         datasets.load(asked)
 
 
@@ -437,7 +437,7 @@ def test_a_class_may_be_called_not_available(tmp_path):
         (TABLE.replace("3,b,1.5", "3"), ["row 4"]),
         (TABLE.replace("3,b,1.5", "3,b,1.5,6"), ["cannot be read as CSV"]),
         (TABLE.replace("width", "height"), ["there are two columns 'height'"]),
-        (TABLE.replace("label", "lable"), ["dataset.label=label is no column", "mean lable?"]),
+        (TABLE.replace("label", "lable"), ["dataset.label=label is not a column", "mean lable?"]),
         (TABLE.replace(",b,", ",a,"), ["at least two classes"]),
         ("height,label\n", ["no rows"]),
         ("label\na\nb\n", ["a column besides"]),

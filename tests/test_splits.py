@@ -157,7 +157,7 @@ def test_a_class_missing_from_the_training_partition_is_refused():
         split(labels, holdout(), num_classes=2)
     message = str(caught.value)
     assert "split.validation_fraction=0.2 leaves no sample of class 1 to train on" in message
-    assert "take more samples of it: it has 1 (2 classes in 100 samples)" in message
+    assert "add samples of it: it has 1 (2 classes in 100 samples)" in message
     labels[split(one_class(100), holdout(), num_classes=1).val[1:3]] = [1, 2]
     with pytest.raises(
         RequestError, match=r"of class 1 .*\(and of 1 other classes\).* split\.stratify"
@@ -254,7 +254,7 @@ def test_folds_that_leave_a_class_out_are_refused():
     with pytest.raises(RequestError, match=r"folds=5 would leave a class out.* at most 3 folds"):
         split(labels, kfold(0), num_classes=2)
     lonely = np.repeat([0, 1], [40, 1])
-    with pytest.raises(RequestError, match=r"class rare has 1 sample; take more samples of it$"):
+    with pytest.raises(RequestError, match=r"class rare has 1 sample; add samples of it$"):
         split(lonely, kfold(0), num_classes=2, class_names=("usual", "rare"))
     folds = KFold(5, shuffle=True, random_state=42).split(labels)
     without = next(i for i, (_, val) in enumerate(folds) if 1 not in labels[val])
@@ -288,7 +288,7 @@ def test_own_data_of_few_or_uneven_classes_are_stratified(labels, is_own, expect
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [((), "take at most 3 folds"), (("split.stratify=false",), "leaves no sample of class 2")],
+    [((), "use at most 3 folds"), (("split.stratify=false",), "leaves no sample of class 2")],
     ids=["stratified", "at random"],
 )
 def test_training_on_folds_that_lack_a_class_is_refused_in_a_line(train, tmp_path, options, said):

@@ -92,9 +92,11 @@ def test_any_column_can_be_embedded_and_is_the_same_data(tmp_path):
     assert dims == {"width": 3, "street": 3, "shape": None}
     one_hot = table(tmp_path, text, categories=["width"], columns=["width", "street", "shape"])
     assert one_hot.digest == dataset.digest
-    with pytest.raises(RequestError, match=r"dataset\.embed: 'kind' is none of the columns that"):
+    with pytest.raises(
+        RequestError, match=r"dataset\.embed: 'kind' is not one of the columns that"
+    ):
         table(tmp_path, text, embed=["kind"])
-    with pytest.raises(RequestError, match=r"dataset\.embed: 'stret' is no column .*street"):
+    with pytest.raises(RequestError, match=r"dataset\.embed: 'stret' is not a column .*street"):
         table(tmp_path, text, embed=["stret"])
 
 
@@ -132,7 +134,7 @@ def test_texts_that_are_left_out_or_the_only_column_name_the_setting(tmp_path):
     with pytest.raises(RequestError, match=r"no column is left .*'dataset\.text=\[note\]'"):
         table(tmp_path, alone)
     assert table(tmp_path, alone, text=["note"]).x_train.shape[1] == 44
-    with pytest.raises(RequestError, match=r"dataset\.text: 'nte' is no column .*note"):
+    with pytest.raises(RequestError, match=r"dataset\.text: 'nte' is not a column .*note"):
         table(tmp_path, alone, text="nte")
 
 
@@ -474,7 +476,7 @@ def test_several_targets_are_several_numbers(tmp_path):
         ("1.5,2,rose\n" * 5, ["looks like data", "header"]),
         (csv(WIDTH, SHAPE, KIND, names="a,a,kind"), ["two columns 'a'"]),
         (csv(WIDTH, SHAPE, ["", *KIND[1:]]), ["row 1 is empty", "target"]),
-        (csv(WIDTH, SHAPE, KIND, names="a,b,kindd"), ["label=kind is no column", "mean kindd?"]),
+        (csv(WIDTH, SHAPE, KIND, names="a,b,kindd"), ["label=kind is not a column", "mean kindd?"]),
         (csv(WIDTH, SHAPE, KIND) + "1,2,3,4\n", ["cannot be read as CSV", "line"]),
         (
             csv([f"{i}.5" if i % 3 else "-" for i in range(N)], SHAPE, KIND),

@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused(compose, folder, tmp_path):
     with pytest.raises(RequestError, match=r"must be \.txt files"):
         datasets.load(of_a)
     (tmp_path / "a" / "b" / "mark.txt").write_text("?!")
-    with pytest.raises(RequestError, match="no text has a word"):
+    with pytest.raises(RequestError, match="no text contains a word"):
         datasets.load(of_a)
 
 

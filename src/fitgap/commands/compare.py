@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option(
     "--effects",
     is_flag=True,
-    help="Instead of the ranking: which settings move the metric and the gap most.",
+    help="Instead of the ranking: which settings change the metric and the gap most.",
 )
 @click.option(
     "--variance",

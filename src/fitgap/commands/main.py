@@ -15,7 +15,7 @@ from fitgap.console import warn
 # underscore for a hyphen, and defines `command`.
 COMMANDS = {
     "init": "Write a small project of your own that can be trained at once.",
-    "train": "Train one experiment, or with -m a sweep of them.",
+    "train": "Train one experiment, or (with -m) a sweep of them.",
     "sweep": "Train a sweep on all cores; plan, watch or resume one.",
     "race": "Train replicates of settings until the best is decided.",
     "compare": "Rank the finished runs: which settings generalise, and how certain that is.",
@@ -25,7 +25,7 @@ COMMANDS = {
     "learning-curve": "Predict what more training data would bring.",
     "data-report": "Look at the data of an experiment before training.",
     "predict": "Predict with a run's network.",
-    "rerun": "Repeat a run and compare the bits.",
+    "rerun": "Repeat a run and compare the results bit for bit.",
     "register": "Register the best run's network as a version that MLflow can serve.",
     "ui": "Open MLflow's UI for the recorded runs.",
     "server": "Serve MLflow with its own PostgreSQL.",

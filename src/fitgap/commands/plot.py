@@ -115,12 +115,12 @@ def command(
     gap            the gap against the validation metric, a mark for each group
     parallel       a line for each group through its settings to its figures
     matrix         the validation metric over two settings
-    variance       how much of the scatter is the seed's, the split's, the images'
+    variance       how much of the scatter comes from seed, split and images
     remedies       the effect of each remedy of a sweep=remedies
     learning-curve the metric by number of images, of a sweep=learning_curve
     race           how the candidates of the newest race stood, round by round
     run RUN        its metrics by epoch, the gap shaded
-    confusion RUN  which class of the test set it confuses with which
+    confusion RUN  its confusion matrix on the test set
 
     If runs are on different data, each dataset gets a separate picture.
     """  # noqa: D301 (click's mark for a paragraph that is not to be wrapped)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("run_id", metavar="RUN_ID")
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE]...")
 @click.option(
-    "--images", metavar="WHICH", help="Which test samples, such as 3,7,12.  [default: 0-9]"
+    "--images", metavar="WHICH", help="Test samples to predict, such as 3,7,12.  [default: 0-9]"
 )
 @click.option(
     "--invert",

@@ -20,10 +20,10 @@ MOST_SHOWN = 8  # metrics and arrays that differ, each
 @options.uri
 @options.trust("record")
 def command(*, run_id: str, uri: str, trust: tuple[str, ...]) -> int:
-    """Repeat a recorded run from its record alone and say whether the bits agree.
+    """Repeat a run from its record alone, and say whether the results are equal bit for bit.
 
-    RUN_ID is MLflow's id of a finished run. Exit code 0: the bits agree. 1: they differ, or the
-    training failed. 2: there is no such finished run, or its record cannot be repeated.
+    RUN_ID is MLflow's id of a finished run. Exit code 0: all bits agree. 1: some differ, or
+    the training failed. 2: there is no such finished run, or its record cannot be repeated.
     """
     from fitgap import experiment, rerun
     from fitgap.store import recorded

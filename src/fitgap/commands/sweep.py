@@ -87,9 +87,9 @@ def status(*, sweep: str | None, experiment: str | None, uri: str, every: bool) 
 @options.any_experiment
 @options.uri
 def watch(*, sweep: str | None, experiment: str | None, uri: str) -> None:
-    """Show a sweep while it runs, here or elsewhere.
+    """Show a sweep while it runs, also one of another terminal.
 
-    Ctrl-C ends the view, not the sweep.
+    The sweep may also run on another machine. Ctrl-C ends the view, not the sweep.
 
     SWEEP is its run id or the beginning of it; without it, the newest sweep is shown.
     """
@@ -123,7 +123,7 @@ def resume(
     assume_dead: str | None,
     trust: tuple[str, ...],
 ) -> None:
-    """Run those of a sweep's jobs that have not finished.
+    """Run the jobs of a sweep that have not finished.
 
     SWEEP is its run id or the beginning of it; without it, the newest sweep goes on. A
     HYDRA_OVERRIDE changes how it is run, for example hydra.launcher.n_jobs=4.

@@ -218,13 +218,13 @@ def in_words(found: Components) -> list[str]:
         sentences.append("One split: what another one would change is not known (split.seed).")
     elif of_split > 0.5:
         sentences.append(
-            f"{100 * of_split:.0f} % of the variance of {found.metric} is the split's: more splits "
-            "tell more than more seeds."
+            f"{100 * of_split:.0f} % of the variance of {found.metric} comes from the split: more "
+            "splits tell more than more seeds."
         )
     else:
         sentences.append(
-            f"{100 * (1 - of_split):.0f} % of the variance of {found.metric} is the seed's: more "
-            "seeds of each split help."
+            f"{100 * (1 - of_split):.0f} % of the variance of {found.metric} comes from the seed: "
+            "more seeds of each split help."
         )
     if found.split and found.common is not None and found.seeds_apart:
         sentences.append(
@@ -233,6 +233,7 @@ def in_words(found: Components) -> list[str]:
         )
     if found.split is not None and not found.seeds_apart:
         sentences.append(
-            "One seed a split: what a split does to single groups counts as the seed's (seed=0,1)."
+            "There is one seed for each split, so the effect of a split on single groups counts as "
+            "that of the seed (seed=0,1)."
         )
     return sentences

@@ -75,7 +75,7 @@ def _check_arrays(dataset: ArraysConfig) -> None:
     keys, layout = dataset.keys, dataset.layout
     if keys is not None:
         valid = isinstance(keys, Mapping) and all(isinstance(name, str) for name in keys.values())
-        require("dataset.keys", keys, "a mapping, as {x_train: X, y_train: y}", when=valid)
+        require("dataset.keys", keys, "a mapping, such as {x_train: X, y_train: y}", when=valid)
         for role in keys:
             allowed = ", ".join(ARRAY_ROLES)
             require("dataset.keys", role, f"a mapping of {allowed}", when=role in ARRAY_ROLES)

@@ -102,7 +102,7 @@ def from_plain(plain: Mapping[str, Any]) -> Config:
     for section, schema in {"dataset": of_dataset, **_SECTIONS}.items():
         refuse_unknown(f"{section}.", plain[section], schema)
     tags = plain["tags"] or {}
-    require("tags", tags, "a mapping, as {question: width}", when=isinstance(tags, Mapping))
+    require("tags", tags, "a mapping, such as {question: width}", when=isinstance(tags, Mapping))
     for name in tags:
         allowed = "named by letters, digits, spaces, and any of _-.:/ (MLflow takes no others)"
         require("tags", str(name), allowed, when=is_recordable(f"tags.{name}"))

@@ -188,7 +188,7 @@ def _label_form(loss: LossConfig, kind: Task, *, dataset: str, num_outputs: int 
     if form not in kind.labels:
         raise RequestError(
             f"loss={loss.name} takes {form} labels, but the targets are {kind.name} "
-            f"({kind.target}); take loss=auto, or a loss whose option leaves out `labels`"
+            f"({kind.target}); use loss=auto, or a loss whose option leaves out `labels`"
         )
     if form == "binary" and num_outputs not in (None, 2):
         raise RequestError(

@@ -75,7 +75,7 @@ def _check_training(config: Config) -> None:
     if precision == "mixed_float16" and config.optimizer.get("use_ema"):
         raise RequestError(
             "training.precision=mixed_float16 scales the loss with an optimizer of Keras that "
-            "keeps no averages: leave out optimizer.use_ema, or take mixed_bfloat16"
+            "keeps no averages: leave out optimizer.use_ema, or use mixed_bfloat16"
         )
     for key in ("early_stopping", "schedule"):
         node = getattr(training, key)
@@ -93,7 +93,7 @@ def _check_training(config: Config) -> None:
         if node["_target_"] == "keras.callbacks.ReduceLROnPlateau" and training.schedule:
             raise RequestError(
                 f"training.callbacks.{key}: ReduceLROnPlateau sets the learning rate, which "
-                "training/schedule sets too; take training/schedule=constant, or leave it out"
+                "training/schedule sets too; use training/schedule=constant, or leave it out"
             )
         _check_monitor(f"training.callbacks.{key}", node, config)
     name = config.tracking.experiment

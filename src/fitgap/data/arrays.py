@@ -102,7 +102,7 @@ def _column(
         return None
     if column not in found:
         raise RequestError(
-            f"split.{setting}={column} is no array of the file, which has {listed(found)}"
+            f"split.{setting}={column} is not an array of the file, which has {listed(found)}"
             f"{did_you_mean(column, found)}"
         )
     name = column if part == "train" else f"{column}_{part}"

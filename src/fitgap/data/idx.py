@@ -94,7 +94,7 @@ def _find(config: IdxConfig) -> dict[str, Path]:
         if len(parts) > 1 or len(kinds) != 1:
             raise RequestError(
                 f"dataset.path={config.path}: {path.name} must say in its name whether it holds "
-                "images or labels, as train-images-idx3-ubyte"
+                "images or labels, such as train-images-idx3-ubyte"
             )
         role = f"{kinds[0]}_{parts[0] if parts else 'train'}"
         if role in found:
@@ -107,6 +107,6 @@ def _find(config: IdxConfig) -> dict[str, Path]:
         found[role] = path
     if not found:
         raise RequestError(
-            f"dataset.path={config.path} has no IDX files, as train-images-idx3-ubyte.gz"
+            f"dataset.path={config.path} has no IDX files, such as train-images-idx3-ubyte.gz"
         )
     return found

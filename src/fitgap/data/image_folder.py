@@ -40,7 +40,7 @@ class UnreadableImagesError(RequestError):
         super().__init__(
             f"dataset.path={folder}: {len(reasons)} of {total} images cannot be read: "
             f"{named}{more}\n"
-            "Mend or remove them, or leave them out with dataset.skip_unreadable=true"
+            "Repair or remove them, or leave them out with dataset.skip_unreadable=true"
         )
 
 

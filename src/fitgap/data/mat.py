@@ -54,7 +54,7 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
         raise RequestError(f"dataset.path={config.path}: {error}") from error
     except Exception as error:  # a damaged file may trip SciPy or HDF5 anywhere
         raise RequestError(
-            f"dataset.path={config.path} is no .mat file: {first_line(error)}"
+            f"dataset.path={config.path} is not a .mat file: {first_line(error)}"
         ) from error
     with about(f"dataset.path={config.path}"):
         found, notes = _turned(found, array_roles.find_roles(list(found), config.keys))

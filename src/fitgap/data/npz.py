@@ -82,7 +82,7 @@ def read(config: NpzConfig, *, memory_limit: int | None, key: str, columns: Spli
             raise RequestError(f"dataset.path={config.path}: {error}") from error
         except zipfile.BadZipFile as error:
             raise RequestError(
-                f"dataset.path={config.path} is no .npz file, or a damaged one: "
+                f"dataset.path={config.path} is not a .npz file, or is a damaged one: "
                 f"{plain(str(error), most=200)}"  # zipfile repeats what it read
             ) from error
         except Exception as error:

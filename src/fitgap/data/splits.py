@@ -180,11 +180,11 @@ def _fold(dataset: Dataset, config: SplitConfig, *, stratified: bool) -> tuple[I
         classes, counts = np.unique(labels, return_counts=True)
         fewest = int(counts.min())
         if fewest < config.folds:
-            fewer = f"at most {fewest} folds or " if fewest > 1 else ""
+            fewer = f"use at most {fewest} folds or " if fewest > 1 else ""
             raise RequestError(
                 f"split.folds={config.folds} would leave a class out of a fold: class "
                 f"{dataset.class_names[classes[counts.argmin()]]} has {fewest} "
-                f"sample{'s' if fewest > 1 else ''}; take {fewer}more samples of it"
+                f"sample{'s' if fewest > 1 else ''}; {fewer}add samples of it"
             )
     kind = getattr(model_selection, names[stratified, groups is not None])
     folds = kind(config.folds, shuffle=True, random_state=config.seed)
@@ -208,28 +208,28 @@ def _refuse_missing_classes(
             if lacking.size and config.train_fraction == 1:
                 raise RequestError(
                     f"split.folds={config.folds}, split.fold={config.fold} leaves no sample of "
-                    f"class {class_names[lacking[0]]} to {part}; take fewer folds"
+                    f"class {class_names[lacking[0]]} to {part}; use fewer folds"
                 )
     if missing.size and np.isin(missing[0], labels[everything_to_train_on]):
         raise RequestError(
             f"split.train_fraction={config.train_fraction} leaves {len(train)} samples, none of "
-            f"class {class_names[missing[0]]}; take a larger fraction or split.stratify=true"
+            f"class {class_names[missing[0]]}; use a larger fraction or split.stratify=true"
         )
     if missing.size and config.name in ("none", "given"):
         raise RequestError(
             f"the dataset has no sample of class {class_names[missing[0]]} to train on"
         )
     if missing.size:
-        way = {"group": "more groups of it", "order": "a smaller fraction"}
+        way = {"group": "add groups of it", "order": "use a smaller fraction"}
         by = "group" if config.group else "order" if config.order else ""
         others = f" (and of {missing.size - 1} other classes)" if missing.size > 1 else ""
-        taken = way[by] if by else "a smaller fraction or split.stratify=true"
+        taken = way[by] if by else "use a smaller fraction or split.stratify=true"
         if (labels == missing[0]).sum() == 1:  # no fraction divides it
             count = f"{len(class_names)} classes in {len(labels)} samples"
-            taken = f"more samples of it: it has 1 ({count})"
+            taken = f"add samples of it: it has 1 ({count})"
         raise RequestError(
             f"split.validation_fraction={config.validation_fraction} leaves no sample of class "
-            f"{class_names[missing[0]]} to train on{others}; take {taken}"
+            f"{class_names[missing[0]]} to train on{others}; {taken}"
         )
 
 

@@ -280,8 +280,8 @@ def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabel
         row = int((~is_number).argmax())
         raise RequestError(
             f"column {targets[0]!r} is the target and holds numbers, but {each.name_of(row)} is "
-            f"{str(texts[row])!r}: mend it, leave such rows out with "
-            f"'dataset.missing=[{texts[row]}]' dataset.skip_unreadable=true, or take all as "
+            f"{str(texts[row])!r}: correct it, leave such rows out with "
+            f"'dataset.missing=[{texts[row]}]' dataset.skip_unreadable=true, or treat all as "
             "classes with dataset.task=classes"
         )
     return texts
@@ -362,7 +362,7 @@ def _is_quantity(labels: RawLabels, config: TableConfig) -> bool:
 def _of_split(cells: Cells, name: str, setting: str) -> RawLabels:
     if name not in cells:
         raise RequestError(
-            f"split.{setting}={name} is no column of {', '.join(list(cells)[:8])}"
+            f"split.{setting}={name} is not a column of {', '.join(list(cells)[:8])}"
             f"{did_you_mean(name, list(cells))}"
         )
     column: RawLabels = cells[name]

@@ -66,7 +66,7 @@ def check_columns(file: File, first: File, targets: Sequence[str]) -> None:
     for target in targets:
         if target not in names:
             raise RequestError(
-                f"dataset.label={target} is no column of {shown}{_way_out(target, names)}"
+                f"dataset.label={target} is not a column of {shown}{_way_out(target, names)}"
             )
     if len(names) <= len(targets):
         raise RequestError(f"there must be a column besides {', '.join(map(repr, targets))}")
@@ -128,7 +128,7 @@ def choose(
         for name in names or ():
             if name not in cells:
                 raise RequestError(
-                    f"dataset.{setting}: {name!r} is no column of {', '.join(list(cells)[:8])}"
+                    f"dataset.{setting}: {name!r} is not a column of {', '.join(list(cells)[:8])}"
                     f"{did_you_mean(name, list(cells))}"
                 )
     if config.columns is not None:
@@ -253,8 +253,9 @@ def kinds_of(
     for setting, names in (("embed", config.embed or ()), ("text", config.text_columns)):
         if others := [name for name in names if name not in chosen]:
             raise RequestError(
-                f"dataset.{setting}: {others[0]!r} is none of the columns that count, which are "
-                f"{', '.join(chosen[:8])}{', ...' if len(chosen) > 8 else ''} (dataset.columns)"
+                f"dataset.{setting}: {others[0]!r} is not one of the columns that are "
+                f"used, which are {', '.join(chosen[:8])}{', ...' if len(chosen) > 8 else ''} "
+                "(dataset.columns)"
             )
     return tuple(_kind_of(name, read_files, config) for name in chosen)
 
@@ -327,7 +328,7 @@ def _of_texts(name: str, cells: NDArray[np.str_], config: TableConfig) -> Column
     divided = [texts.words_of(cell) for cell in cells.tolist()]
     known = tuple(sorted({word for words in divided for word in words}))
     if not known:
-        raise RequestError(f"dataset.text: no cell of the column {name!r} has a word")
+        raise RequestError(f"dataset.text: no cell of the column {name!r} contains a word")
     length = min(config.length, max(map(len, divided)))
     words = Words(known, most=config.vocabulary, column=name)
     return Column(name, embed_dim=config.embed_dim, words=words, length=length)
@@ -341,8 +342,8 @@ def _refuse_text(read_files: Sequence[File], name: str) -> None:
             row = int(wrong.argmax())
             raise RequestError(
                 f"{each.name_of(row)}, column {name!r} must be a finite number, as in "
-                f"the other rows, got {str(column[row])!r}\nMend the cell, count it as missing "
+                f"the other rows, got {str(column[row])!r}\nCorrect the cell, count it as missing "
                 f"with 'dataset.missing=[{column[row]}]', leave the column out with "
-                f"'dataset.drop=[{name}]' or take it as categories with "
+                f"'dataset.drop=[{name}]' or treat it as categories with "
                 f"'dataset.categories=[{name}]'"
             )

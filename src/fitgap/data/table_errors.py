@@ -132,7 +132,7 @@ def explain(message: str, text: str, separator: str, *, names: Sequence[str]) ->
     if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", message):
         expected, line, saw = found.groups()
         return (
-            f"line {line} has {saw} cells, those before {expected}; take out what stands before "
+            f"line {line} has {saw} cells, those before {expected}; remove what is before "
             f"the header, and quote a cell that holds {name_of(separator)}"
         )
     if found := re.search(r"EOF inside string starting at row (\d+)", message):

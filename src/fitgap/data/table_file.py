@@ -126,8 +126,8 @@ def _decoded(path: Path, encoding: str | None, usual: str) -> Decoded:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
     if encoding is None and "\0" in decoded.text[:4096]:
         raise RequestError(
-            f"{path} is not text: save it as CSV, unpack it, or say how its text is written, as "
-            "dataset.encoding=utf-16-le"
+            f"{path} is not text: save it as CSV, unpack it, or say how its text is written, "
+            "such as dataset.encoding=utf-16-le"
         )
     return decoded
 

@@ -86,7 +86,7 @@ def read(
         }
         known = {word for texts in divided.values() for words in texts for word in words}
         if not known:
-            raise RequestError("no text has a word")
+            raise RequestError("no text contains a word")
     number = {word: i for i, word in enumerate(sorted(known), start=FIRST_WORD)}
     labels = {part: np.array([each for *_, each in found]) for part, found in by_part.items()}
     numbers = {part: numbers_of(each) for part, each in labels.items()}
@@ -267,7 +267,7 @@ def _column(path: Path, cells: table_file.Cells, name: str, setting: str) -> NDA
     if name not in cells:
         nearest = did_you_mean(name, list(cells))
         raise RequestError(
-            f"dataset.{setting}={name} is no column of {path.name}, which has "
+            f"dataset.{setting}={name} is not a column of {path.name}, which has "
             f"{', '.join(list(cells)[:8])}{nearest}"
             + ("" if nearest else "; name its columns with dataset.text and dataset.label")
         )

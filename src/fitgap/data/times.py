@@ -29,13 +29,13 @@ def as_times(name: str, values: RawLabels, *, names: Sequence[str] = ()) -> RawL
     """
     times = _of_texts(values.astype(np.str_)) if values.dtype.kind in "US" else values
     if times.dtype.kind not in "biufM":
-        raise RequestError(f"split.order={name} must hold numbers or dates as 2024-05-31")
+        raise RequestError(f"split.order={name} must hold numbers or dates such as 2024-05-31")
     wrong = np.isnat(times) if times.dtype.kind == "M" else ~np.isfinite(times)
     if wrong.any():
         row = int(wrong.argmax())
         raise RequestError(
             f"split.order={name}: {names[row] if names else f'{name}[{row}]'} must be a number or "
-            f"a date as 2024-05-31, got {str(values[row])!r}"
+            f"a date such as 2024-05-31, got {str(values[row])!r}"
         )
     return times
 

@@ -60,7 +60,7 @@ def _unpack(path: Path, folder: Path) -> None:
         raise RequestError(f"dataset.path={path} cannot be unpacked: {reason}") from error
     except Exception as error:  # a damaged archive trips zipfile, zlib, bz2 or lzma anywhere
         reason = plain(str(error), most=200)  # zipfile repeats what it read
-        raise RequestError(f"dataset.path={path} is no readable .zip file: {reason}") from error
+        raise RequestError(f"dataset.path={path} is not a readable .zip file: {reason}") from error
 
 
 def _copy(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:

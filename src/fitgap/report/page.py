@@ -229,7 +229,7 @@ def next_step(part: ReportedSection) -> str:
     if word == NOT_CONVERGED:
         return "it had not finished learning: train it for more epochs (training.epochs)."
     if word == UNDERFITTING:
-        return "more was to be learned: train it for more epochs, or take a larger network."
+        return "more was to be learned: train it for more epochs, or use a larger network."
     if any(one.mark in (TIE, EQUAL) for one in part.shown[1:]):
         return ""  # what would tell them apart is said beside
     return "look at its errors below; fitgap register makes it a version that MLflow can serve."

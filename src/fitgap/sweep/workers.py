@@ -62,7 +62,7 @@ def require(choice: str, settings: DictConfig) -> None:
         except OSError as error:
             raise RequestError(
                 f"hydra.launcher.ray.init.address={address}: no cluster answers there ({error}); "
-                "begin one with: ray start --head"
+                "start one with: ray start --head"
             ) from error
 
 

@@ -92,7 +92,8 @@ def load(config: Config, *, dataset_digest: str, split_digest: str) -> Data:
     if (dataset.digest, split.digest) != (dataset_digest, split_digest):
         raise RequestError(
             f"dataset={config.dataset.name}: the data are no longer those that were checked; run "
-            "the command again when they no longer change (a function must draw with a seed)"
+            "the command again when they no longer change (a function must draw its random numbers "
+            "with a seed)"
         )
     if config.debug is not None and config.debug.batches is not None:
         partitions = beginning(partitions, config.debug.batches * config.training.batch_size)
