@@ -459,7 +459,7 @@ def test_a_report_of_averaged_groups_has_no_commands(record):
     assert found.command.endswith("--by loss")
     page = Page(to_html(found))
     assert page.open == []
-    assert "Groups hold runs of different settings" in page.text
+    assert "a group contains runs with different settings" in page.text
 
 
 def test_a_report_can_be_of_one_sweeps_children(record):

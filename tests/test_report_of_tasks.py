@@ -197,5 +197,5 @@ def test_arrays_and_test_rows_are_predicted_in_the_terms_of_the_task(record, tmp
             given = [f"label_{k}" for k, p in enumerate(row[values]) if p > 0.5]
             assert row["predicted"] == given
     told = ask(tmp_path / "x.npy")
-    assert ("a label counts as given, above 0.5" in told) == (task == "label_sets")
+    assert ("marks a predicted label (above 0.5)" in told) == (task == "label_sets")
     assert "the network takes shape (n, 3), got (2, 7)" in ask(tmp_path / "wide.npy", code=2)

@@ -59,7 +59,7 @@ def notes(predictions: Predictions) -> list[str]:
     """Return what a reader of the table must know."""
     found = list(predictions.notes)
     if predictions.task == "label_sets":
-        found.append(f"Probabilities; {GIVEN} a label counts as given, above {THRESHOLD:g}.")
+        found.append(f"Probabilities; {GIVEN} marks a predicted label (above {THRESHOLD:g}).")
     return found
 
 

@@ -35,7 +35,7 @@ _GAPS_MEANING = (
     "lowest validation loss (mean over seeds)."
 )
 _MORE = "--explain says how everything is computed."
-_EFFECTS_HEADER = ("setting", "means, best first", "moves it by", "blocks")
+_EFFECTS_HEADER = ("setting", "means, best first", "changes it by", "blocks")
 
 
 def gaps_text(comparison: Comparison, *, uri: str, form: str, limit: int | None = None) -> str:
