@@ -170,7 +170,7 @@ def test_a_repeated_seed_counts_once_and_the_newest_counts(same_identity):
     comparison = compare_newest_first(runs)
     (group,) = comparison.sections[0].groups
     assert (len(group.runs), group.metrics["val/accuracy"].mean) == (1, 0.2)
-    assert any("another has, left out" in note for note in comparison.notes)
+    assert any("left out because another run" in note for note in comparison.notes)
 
 
 def test_a_rerun_counts_only_where_its_original_is_not():
@@ -267,7 +267,7 @@ def test_different_data_are_never_in_one_ranking():
             assert {run.tags["fitgap.dataset_digest"] for run in group.runs} == {
                 section.dataset_digest
             }
-    assert any("ranked apart" in note for note in comparison.notes)
+    assert any("ranked separately" in note for note in comparison.notes)
 
 
 def test_splits_of_one_kind_are_replicates_in_one_ranking():

@@ -111,8 +111,8 @@ def _on_the_test_set(query: Query, conditions: Sequence[Condition], *, usual: st
         )
     elif query.sort is not None and not query.sort.startswith("val/"):
         notes.append(
-            f"Sorted by {query.sort}, so no group is marked as best: that figure says nothing of "
-            f"unseen data. Choose by {usual}."
+            f"Sorted by {query.sort}, so no group is marked as best: that figure says nothing "
+            f"about unseen data. Choose by {usual}."
         )
     by_test = [one.name for one in conditions if one.name.startswith(TEST_PREFIXES)]
     if by_test:
@@ -147,7 +147,7 @@ def _on_sections(sections: "Sequence[Section]", query: Query) -> list[str]:
     notes = []
     by = query.sort or _usual_sort(sections)
     if len(sections) > 1:
-        notes.append("Runs on different data or splits are ranked apart.")
+        notes.append("Runs on different data or splits are ranked separately.")
     if any(section.sort is None and section.split == "none" for section in sections):
         notes.append(
             f"Without a validation partition (split=none) there is no {by}, and nothing to choose "
@@ -259,14 +259,14 @@ def _on_groups(sections: "Sequence[Section]", query: Query, *, kept: int) -> lis
     if others:
         named = ", ".join(dict.fromkeys(name for names in others for name in names))
         notes.append(
-            f"Groups whose runs differ in something else than seed and split ({named}): "
+            f"Groups whose runs differ in something other than seed and split ({named}): "
             f"{len(others)} of {len(groups)}. They are not replicates of one setting only."
         )
     repeated = kept - sum(len(group.runs) for group in groups)
     if repeated:
         notes.append(
-            "Runs whose data, settings and seed another has, left out (the newest counts, a rerun "
-            f"only without its original): {repeated}."
+            "Runs that were left out because another run has the same data, settings and seed (the "
+            f"newest counts, a rerun only without its original): {repeated}."
         )
     return notes
 
@@ -289,7 +289,7 @@ def _on_figures(sections: "Sequence[Section]", *, by: str, groups: int) -> list[
     if equal:
         notes.append(
             f"Groups whose runs all have the same {by}: {equal} of {groups}. They have no "
-            "interval: a spread of nothing says that figures are coarse, not that they are certain."
+            "interval: equal figures show that the figures are coarse, not that they are certain."
         )
     missing = sum(
         len(group.runs) - (found.n + found.not_finite if found else 0)
