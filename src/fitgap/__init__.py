@@ -1,4 +1,4 @@
-"""fitgap: which Keras model generalises, and how sure that is.
+"""fitgap: which Keras model generalises, and how certain that is.
 
 What a user's programs and notebooks need is here. Each name loads when it is first used:
 importing fitgap waits for neither TensorFlow nor MLflow.
