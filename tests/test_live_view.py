@@ -214,6 +214,12 @@ def test_the_view_says_what_is_done():
     assert "loading" in text_of(None)
 
 
+def test_a_metric_is_no_markup_of_the_view():
+    text = text_of(snapshot(best=("[/nope]", Reached("[/nope] :smile:", 0.9, 0.1))))
+    assert text.count("[/nope]") == 2
+    assert ":smile:" in text
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize("letter", ["x", "깊"])
 def test_in_a_narrow_terminal_a_long_name_gives_way_to_its_figures(width, letter):

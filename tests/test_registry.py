@@ -87,6 +87,16 @@ def test_network_is_registered_once_under_a_name_and_the_next_is_version_2(finis
     assert "(8, 8)" in version.description
 
 
+def test_a_description_shows_names_as_text(finished):
+    from mlflow import MlflowClient
+
+    uri, first, _ = finished
+    link = "[x](javascript:alert(1))"
+    made = registry.register(first.run_id, name="described", uri=uri, reason=link)
+    description = MlflowClient(uri).get_model_version("described", str(made.number)).description
+    assert "Chosen: [x\\](javascript:alert(1))" in description
+
+
 @pytest.mark.parametrize("name", ["", " ", "..", "a/b", "a:1", "a\x1b[2J", "a\u202eb", "a\nb"])
 def test_name_that_no_model_can_have_is_a_wrong_request(finished, name):
     uri, first, _ = finished

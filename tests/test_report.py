@@ -30,6 +30,7 @@ from fitgap.report import page as report_page
 from fitgap.report.content import report_on
 from fitgap.report.page import to_html
 from fitgap.store import StoredRun, predictions, server
+from fitgap.trust.text import line
 from fitgap_lab.benchmark import generated_runs
 
 NAME = '<script>alert("이름")</script>'
@@ -274,7 +275,15 @@ def test_a_command_is_of_the_options_as_they_are_now(compose, tmp_path, monkeypa
     assert "architecture.units=[100]" in command
 
 
-@pytest.mark.parametrize("change", [{"split.name": "gone"}, {"training.threads": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"split.name": "gone"},
+        {"training.threads": None},
+        {"architecture.activation": line("two\nlines")},
+        {"architecture.activation": line("x" * 20_000)},
+    ],
+)
 def test_no_command_where_the_settings_of_today_do_not_give_the_recorded_ones(record, change):
     run = store.find_runs(record, experiment="fitgap")[0]
     assert repeat_command.commands_of([[run]]) != [None]

@@ -2,24 +2,30 @@
 
 import csv
 import io
+import shlex
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 from mlflow import MlflowClient
 from rich.console import Console
 
 from fitgap import console, store
-from fitgap.charts import confusion, themes
+from fitgap.charts import confusion, labels, run_curves, themes
 from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
 from fitgap.report import page, prediction_tables, text_tables
+from fitgap.store import server
+from fitgap.sweep import checking, progress, status
 from fitgap.sweep import plan as sweep_plan
 from fitgap.tracking import provenance
 from fitgap.trust import text
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\u200bend"
+SHAPES = {"svg", "style", "rect", "g", "path", "text", "line", "defs", "clipPath", "title"}
 
 
 def test_what_a_terminal_or_a_line_would_obey_is_shown_as_what_it_is():
@@ -56,6 +62,79 @@ def test_names_of_a_store_are_plain_when_they_are_read(tracking_uri):
     (found,) = store.find_runs(tracking_uri, experiment="fitgap")
     for shown in (found.name, found.tags["note"], found.params["dataset.name"]):
         assert shown == text.plain(HOSTILE)
+
+
+NAMES = [
+    HOSTILE,
+    "a\nto continue: rm x\r\nb\u2028c\tend",
+    "</script><script>alert(1)</script>",
+    "[bold red]x[/] [/nope] :smile:",
+    "a\\",
+    'a\\" + 1 + "',
+    "%s {0} ${oc.env:HOME}",
+    "$(touch x) `touch x` ' \"",
+    "w" * 6000,
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_of_a_store_begins_no_line(tracking_uri, name):
+    client = MlflowClient(tracking_uri)
+    tags = {"note": name, "fitgap.role": "sweep"}
+    run = client.create_run(client.create_experiment(name[:200]), run_name=name[:200], tags=tags)
+    client.log_param(run.info.run_id, "dataset.name", name)
+    (found,) = store.find_runs(tracking_uri, experiment=name[:200], statuses=store.ANY_STATUS)
+    texts = [found.name, *found.tags.values(), *found.params.values()]
+    assert all(text.line(each) == each and len(each.splitlines()) == 1 for each in texts)
+    assert server.as_stored(client.get_run(run.info.run_id)) == found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sweeps_state_has_as_many_lines_whatever_it_is_called(tracking_uri, capsys, name):
+    client = MlflowClient(tracking_uri)
+    tags = {"fitgap.role": "sweep", "fitgap.failure": name}
+    client.create_run(client.create_experiment(name[:200]), run_name=name[:200], tags=tags)
+    progress.show_all(tracking_uri)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_drawn_as_text_and_no_larger_than_a_page(name):
+    curve = {1: 0.5, 2: 0.6}
+    drawn = run_curves.draw({f"train/{name}": curve, f"val/{name}": curve}, title=name)
+    svg = drawn.svg()
+    root = ElementTree.fromstring(svg)
+    assert text.plain(svg, most=len(svg)) == svg
+    assert max(float(root.attrib[side]) for side in ("width", "height")) < 1200
+    assert {child.tag.rpartition("}")[2] for child in root.iter()} <= SHAPES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_with_a_name_from_a_store_is_one_word_of_a_shell(tracking_uri, name):
+    client = MlflowClient(tracking_uri)
+    tags = {"fitgap.role": "sweep", "fitgap.host": name}
+    client.create_run(client.create_experiment("fitgap"), run_name="sweep", tags=tags)
+    sweep = status.choose_sweep(tracking_uri, run_id=None)
+    with pytest.raises(RequestError) as refused:
+        checking.refuse_running(sweep.parent, uri=tracking_uri)
+    *_, command = str(refused.value).partition("If that host is gone: ")
+    assert shlex.split(command)[-2:] == ["--assume-dead", text.line(name)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_in_markdown_ends_where_the_text_does(name):
+    (block,) = MarkdownIt().parse(text.markdown_code(name))[1:2]
+    (code,) = block.children
+    assert (code.type, code.content.strip()) == ("code_inline", text.line(name).strip())
+
+
+def test_a_name_is_shortened_without_a_look_at_every_end_of_it(monkeypatch):
+    looked_at = []
+    measure = labels.width_of
+    monkeypatch.setattr(labels, "width_of", lambda text: looked_at.append(text) or measure(text))
+    name = "w" * 6000 + "".join(f"a{i}." for i in range(1000)) + "="
+    assert len(labels.shortened(name, most=48)) == 47
+    assert sum(map(len, looked_at)) < 10 * len(name)
 
 
 def test_a_page_of_a_hostile_experiment_is_plain(tracking_uri, tmp_path):

@@ -11,7 +11,7 @@ from fitgap.errors import RequestError, first_line
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
 from fitgap.tag_names import IDENTITY_TAG
-from fitgap.trust.text import markdown, plain
+from fitgap.trust.text import line, markdown
 
 RULE = (
     "the group with the best mean of the primary metric on validation data (val/accuracy, unless "
@@ -123,10 +123,9 @@ def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
     """
     if not name.strip(" .") or set(name) & set("/:"):
         raise RequestError(f"--register must be a name without / and :, got {name!r}")
-    if plain(name) != name or len(name.splitlines()) > 1:
+    if line(name) != name:
         raise RequestError(
-            "--register must be one line without invisible characters, got "
-            f"{plain(name, most=80)!r}"
+            f"--register must be one line without invisible characters, got {line(name, most=80)!r}"
         )
     run = recorded.open_run(run_id, uri=uri)
     with recorded.model_file(run):
@@ -167,7 +166,7 @@ def _description(run: recorded.RecordedRun, reason: str) -> str:
     figures = [f"{key} {run.metrics[key]:.4f}" for key in shown if key in run.metrics]
     lines = [
         f"{_as_text(run.name)} of experiment {_as_text(run.experiment)}",
-        *([f"Chosen: {reason}"] if reason else []),
+        *([f"Chosen: {_as_text(reason)}"] if reason else []),
         ", ".join(figures),
         f"Takes {_takes(run)}; {task_of(run.config).name}: {_as_text(', '.join(run.class_names))}",
     ]
@@ -176,7 +175,7 @@ def _description(run: recorded.RecordedRun, reason: str) -> str:
 
 def _as_text(name: str) -> str:
     """Return a name as MLflow shows it, which takes descriptions as Markdown."""
-    return markdown(plain(name))
+    return markdown(line(name))
 
 
 def _takes(run: recorded.RecordedRun) -> str:

@@ -23,7 +23,7 @@ from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.tag_names import COMMIT_TAG, DATASET_TAG, DIRTY_TAG, RERUN_TAG, SOURCE_TAG, SPLIT_TAG
 from fitgap.tracking import descriptions, provenance
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
 WEIGHTS = "model.weights.h5"  # within Keras's file
@@ -141,7 +141,7 @@ def differences(run: RecordedRun, planned: Plan) -> list[Difference]:
         for key, value in run.unknown_settings.items()
     }
     return [*code] + [
-        Difference(plain(what), _shown(then), _shown(today))
+        Difference(line(what), _shown(then), _shown(today))
         for what, (then, today) in pairs.items()
         if then != today
     ]
@@ -155,7 +155,7 @@ def _code(run: RecordedRun, planned: Plan) -> list[Difference]:
     }
     return [
         Difference(
-            plain(name), plain(then.get(name, "there was none")), now.get(name, "there is none")
+            line(name), line(then.get(name, "there was none")), now.get(name, "there is none")
         )
         for name in dict.fromkeys([*then, *now])
         if then and then.get(name) != now.get(name)
@@ -223,7 +223,7 @@ def _shown(value: str | None) -> str:
     if value is None:
         return ABSENT
     is_digest = len(value) >= 40 and all(c in "0123456789abcdef" for c in value)
-    return value[:12] if is_digest else plain(value)
+    return value[:12] if is_digest else line(value)
 
 
 def history_difference(first: Mapping[int, float], second: Mapping[int, float]) -> str:

@@ -1,12 +1,11 @@
 """The fonts of pictures, and which letters no installed one has."""
 
 import io
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fitgap.console import warn
+from fitgap.console import escaped, warn
 
 # On a page, the reader's.
 FONT = "system-ui, 'Noto Sans', 'Noto Sans CJK KR', 'Apple SD Gothic Neo', sans-serif"
@@ -20,7 +19,6 @@ EAST_ASIAN_FONT = (
 )
 _FIRST_LOOKED_FOR = 0x1100  # Latin, Greek, Cyrillic, Arabic ... letters stand below
 _IN_NO_FONT = "\U0010fffd"  # a code point that Unicode leaves without a letter for good
-_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _CELL = 24  # units of a letter when looked at
 
 _warned_of: set[str] = set()
@@ -76,9 +74,9 @@ def _without_font(letters: list[str]) -> set[str]:
 
 
 def drawable(part: Any) -> Any:
-    """Return a specification without characters that XML, and so SVG, cannot hold."""
+    """Return a specification in which what SVG cannot hold, or would obey, is shown as it is."""
     if isinstance(part, str):
-        return _NOT_IN_XML.sub("\N{REPLACEMENT CHARACTER}", part)
+        return escaped(part)
     if isinstance(part, Mapping):
         return {name: drawable(value) for name, value in part.items()}
     if isinstance(part, list | tuple):

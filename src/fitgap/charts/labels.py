@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 CHARACTER, WIDE_CHARACTER, LINE = 6.4, 11.5, 13.0  # units of a name in 11 units high letters
 AROUND = 7.0  # units from a point to its name
-_GROUPS = re.compile(r"\b(?:\w+\.)+(?=\w+=)")  # ``training.`` of ``training.batch_size=32``
+_GROUPS = re.compile(r"(?<![\w.])(?:\w+\.)+(?=\w+=)")  # ``training.`` of ``training.batch_size=32``
 
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
@@ -37,13 +37,14 @@ def shortened(text: str, *, most: int = 44) -> str:
         text = _GROUPS.sub("", text)
     if width_of(text) <= room:
         return text
-    half = (most - 1) // 2 * CHARACTER
-    first, last = len(text), 0
-    while first and width_of(text[:first]) > half:
-        first -= 1
-    while last < len(text) and width_of(text[last:]) > half:
-        last += 1
-    return f"{text[:first]}…{text[last:]}"
+    half = (most - 1) // 2
+    # No letter is narrower than a Latin one, so no more of them fit, however long the text is.
+    head, tail = text[:half], text[len(text) - half :]
+    while width_of(head) > half * CHARACTER:
+        head = head[:-1]
+    while width_of(tail) > half * CHARACTER:
+        tail = tail[1:]
+    return f"{head}…{tail}"
 
 
 def slant(names: Sequence[str], *, room: float) -> int:

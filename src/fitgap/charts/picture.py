@@ -4,11 +4,14 @@ The charts themselves are made by the other modules of this room and by `fitgap.
 PDF and a separate interactive page need neither a browser nor the network.
 """
 
+import base64
 import contextlib
 import functools
+import hashlib
 import html
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -72,7 +75,7 @@ class Picture:
         spec["padding"] = 6
         if self.title:
             spec["title"] = {"text": self.title, "anchor": "start", "frame": "bounds"}
-        coloured: dict[str, Any] = drawable(with_colours(spec, theme))
+        coloured: dict[str, Any] = _with_safe_titles(drawable(with_colours(spec, theme)))
         return coloured
 
     def svg(self, theme: Theme = LIGHT) -> str:
@@ -96,20 +99,26 @@ class Picture:
     def html(self) -> str:
         """Return a separate page: hover, zoom, hide groups; light or dark as the system is.
 
-        Its scripts are inside, so that it needs no network.
+        Its scripts are inside, so that it needs no network; its own policy lets a browser run no
+        others and load nothing, whatever the names in it are taken for.
         """
         spec = json.dumps(self.spec(PAGE, font=FONT), ensure_ascii=False).replace("<", "\\u003c")
         style = f":root {{ color-scheme: light dark; {variables(LIGHT)} }}"
         style += f"@media (prefers-color-scheme: dark) {{ :root {{ {variables(DARK)} }} }}"
         style += "@media print { :root { color-scheme: light; " + variables(LIGHT) + " } }"
         style += "body { margin: 1rem; background: var(--paper); color: var(--ink); }"
+        drawing = f'vegaEmbed("#picture", {spec}, {{renderer: "svg", ast: true, actions: false}});'
+        allowed = " ".join(f"'sha256-{digest_of(script)}'" for script in (scripts(), drawing))
+        policy = (
+            "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src " + allowed
+        )
         return (
             f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(self.title or 'fitgap')}</title><style>{style}</style>"
-            f'</head><body><div id="picture"></div><script>{scripts()}</script><script>'
-            f'vegaEmbed("#picture", {spec}, {{renderer: "svg", ast: true, actions: false}});'
-            f"</script></body></html>\n"
+            f'</head><body><div id="picture"></div><script>{scripts()}</script>'
+            f"<script>{drawing}</script></body></html>\n"
         )
 
     def save(
@@ -156,6 +165,37 @@ class Picture:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         return {"image/svg+xml": self.svg(), "text/plain": self.title or "a picture"}
+
+
+def digest_of(script: str) -> str:
+    """Return the digest by which a page's policy lets a browser run a script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _with_safe_titles(part: Any) -> Any:
+    r"""Return a specification whose titles Vega-Lite can write into its expressions.
+
+    It does so for tooltips and screen readers, and escapes the quotes of a title, but no backslash
+    and no line break: a name that ends in a backslash would end the expression's text too.
+    """
+    if isinstance(part, Mapping):
+        return {
+            name: value
+            if name == "datasets"
+            else _safe_title(value)
+            if name == "title"
+            else _with_safe_titles(value)
+            for name, value in part.items()
+        }
+    if isinstance(part, list):
+        return [_with_safe_titles(one) for one in part]
+    return part
+
+
+def _safe_title(title: Any) -> Any:
+    if isinstance(title, str):
+        return title.replace("\\", "\\\\").replace("\n", "\\n")
+    return [_safe_title(one) for one in title] if isinstance(title, list) else title
 
 
 def svg_of(spec: dict[str, Any]) -> str:

@@ -25,6 +25,8 @@ LIGHT: Theme = dict(zip(ROLES, _LIGHT_COLOURS, strict=True))
 DARK: Theme = dict(zip(ROLES, _DARK_COLOURS, strict=True))
 # A page sets these itself, light or dark; see report.css.
 PAGE: Theme = {role: f"var(--{role})" for role in ROLES}
+# Of a title, in units: its text can be a name of any length, and a picture grows with it.
+MOST_TITLE = 1000
 MOST_COLOURED = sum(role.startswith("group-") for role in ROLES)
 THEMES: Mapping[str, Theme] = {"light": LIGHT, "dark": DARK}
 ThemeName = Literal["light", "dark"]
@@ -53,7 +55,12 @@ def with_colours(part: Any, theme: Theme, *, key: str = "") -> Any:
 
 def config(theme: Theme, *, font: str) -> dict[str, Any]:
     """Return Vega-Lite's settings of axes, legends and texts."""
-    text = {"labelColor": theme["muted"], "titleColor": theme["ink"], "labelFontSize": 11}
+    text = {
+        "labelColor": theme["muted"],
+        "titleColor": theme["ink"],
+        "labelFontSize": 11,
+        "titleLimit": MOST_TITLE,
+    }
     return {
         "font": font,
         "view": {"stroke": None},
@@ -75,6 +82,6 @@ def config(theme: Theme, *, font: str) -> dict[str, Any]:
             "columns": 2,
         },
         "header": text,
-        "title": {"color": theme["ink"], "fontSize": 13, "fontWeight": 600},
+        "title": {"color": theme["ink"], "fontSize": 13, "fontWeight": 600, "limit": MOST_TITLE},
         "text": {"color": theme["ink"], "fontSize": 11},
     }

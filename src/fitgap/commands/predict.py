@@ -9,7 +9,7 @@ import click
 from fitgap.commands import options
 from fitgap.console import warn
 from fitgap.errors import RequestError
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 if TYPE_CHECKING:
     from fitgap.prediction import Predictions
@@ -63,6 +63,7 @@ def command(
             "--invert is for files only: test images already are as the training images were"
         )
     from rich.console import Console
+    from rich.text import Text
 
     from fitgap.report import prediction_tables
 
@@ -71,10 +72,10 @@ def command(
         sys.stdout.write(prediction_tables.to_json(run, predictions))
     else:
         console = Console()
-        console.print(f"{plain(heading)}\n", markup=False, soft_wrap=True)
+        console.print(Text(f"{line(heading)}\n"), soft_wrap=True)
         console.print(prediction_tables.to_table(predictions))
         for note in prediction_tables.notes(predictions):
-            console.print(note, markup=False, soft_wrap=True)
+            console.print(Text(note), soft_wrap=True)
 
     if predictions.images is None or predictions.task != "classes":
         return

@@ -27,11 +27,11 @@ def command(*, run_id: str, uri: str, trust: tuple[str, ...]) -> int:
     """
     from fitgap import experiment, rerun
     from fitgap.store import recorded
-    from fitgap.trust.text import plain
+    from fitgap.trust.text import line
 
     run = recorded.open_run(run_id, uri=uri)
     planned = rerun.plan(run, modules=trust)
-    say(f"{run.name} of experiment {plain(run.experiment)}, run {run.run_id}")
+    say(f"{run.name} of experiment {line(run.experiment)}, run {run.run_id}")
     differences = rerun.differences(run, planned)
     _print_differences(differences)
 

@@ -51,8 +51,9 @@ def _check_port(host: str, port: int) -> None:
 def _print_links(uri: str, *, server: str) -> None:
     from fitgap import store
     from fitgap.tracking import mlflow_ui
+    from fitgap.trust.text import line
 
     for name, number in store.experiments(uri).items():
         # Made by MLflow, it has no such view.
         if name != UNUSED or store.find_runs(uri, experiment=name):
-            say(f"  {name}: {mlflow_ui.link(number, server=server)}")
+            say(f"  {line(name)}: {mlflow_ui.link(number, server=server)}")

@@ -12,7 +12,7 @@ from fitgap.comparison.race import MOST_ROUNDS, Race, Rule, Standing
 from fitgap.config import program, state_files
 from fitgap.errors import RequestError
 from fitgap.training import checkpoints
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 _OF_ANOTHER_FORM = (
     ArithmeticError, ValueError, TypeError, KeyError, AttributeError, RecursionError,
@@ -111,7 +111,7 @@ def read(*, uri: str, experiment: str) -> Log:
             _round(one["values"], overlap=float(one["overlap"]), candidates=len(found["names"]))
             for one in found["rounds"]
         )
-        names = tuple(plain(str(name)) for name in found["names"])
+        names = tuple(line(str(name)) for name in found["names"])
         given = found["rule"]
         rule = Rule(
             candidates=len(names),
@@ -123,14 +123,14 @@ def read(*, uri: str, experiment: str) -> Log:
             raise ValueError("an impossible rule")
         if len(rounds) > MOST_ROUNDS or len(names) > _MOST_CANDIDATES:
             raise ValueError("too many rounds or candidates")
-        return Log(names, plain(str(found["metric"])), str(found["covers"]), rule, rounds)
+        return Log(names, line(str(found["metric"])), str(found["covers"]), rule, rounds)
     except FileNotFoundError:
         raise RequestError(
             f"experiment {experiment!r} had no race on this machine; make one with: "
             f"{program.name()} race optimizer=sgd,adam"
         ) from None
     except (OSError, *_OF_ANOTHER_FORM) as error:
-        reason = plain(str(error), most=200)
+        reason = line(str(error), most=200)
         raise RequestError(f"the log of the race cannot be read: {reason}") from error
 
 

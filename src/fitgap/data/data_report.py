@@ -22,7 +22,7 @@ from fitgap.data.duplicates import NEAR_RULE, Matches
 from fitgap.data.findings import DataFindings, PartitionFacts
 from fitgap.data.splits import Split
 from fitgap.errors import RequestError
-from fitgap.trust.text import markdown, plain
+from fitgap.trust.text import line, markdown
 
 
 def find(dataset: Dataset, split: Split) -> DataFindings:
@@ -166,7 +166,7 @@ def to_markdown(found: DataFindings) -> str:
 
 def _text(name: str) -> str:
     """Return a name of the data, which is anybody's, as terminals and pages show it: as text."""
-    return markdown(plain(name, most=len(name)).replace("\n", "\\n"))
+    return markdown(line(name, most=len(name)))
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

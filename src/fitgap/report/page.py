@@ -1,7 +1,5 @@
 """A report as one HTML file that needs no network: template, style, script and pictures in it."""
 
-import base64
-import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,16 +129,12 @@ def to_html(report: Report) -> str:
         hints=page_pictures.HINTS,
         pictures=pictures,
         vega=Markup(picture.scripts()) if interactive else "",  # noqa: S704 (vl-convert's)
-        vega_digest=_digest(picture.scripts()) if interactive else "",
+        vega_digest=picture.digest_of(picture.scripts()) if interactive else "",
         most_failures=MOST_FAILURES,
         style=page_style.style(environment),
         script=Markup(script),  # noqa: S704 (a file of ours)
-        script_digest=_digest(script),
+        script_digest=picture.digest_of(script),
     )
-
-
-def _digest(script: str) -> str:
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def figure(value: float | None, metric: str = "") -> str:

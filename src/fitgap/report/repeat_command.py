@@ -22,6 +22,7 @@ from fitgap.config.quoting import quoted
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.trust import overrides as trust
+from fitgap.trust.text import is_as_recorded
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -132,6 +133,8 @@ class _Composer:
         RequestError
             If there is no such option or setting, or a record may not bring it.
         """
+        if not all(map(is_as_recorded, overrides)):
+            raise RequestError("a text was recorded that is not shown as it is")
         _check(overrides)
         for group, path in _functions(overrides).items():
             offer_importable(group, path)

@@ -23,7 +23,7 @@ from fitgap.report.terminal import to_csv, to_json, to_markdown
 from fitgap.store import StoredRun
 from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, ROLE_TAG, SWEEP_TAG
 from fitgap.tracking import mlflow_ui
-from fitgap.trust.text import markdown
+from fitgap.trust.text import markdown, markdown_code
 
 NOTE_TAG = "mlflow.note.content"
 MOST_NOTE = 7_500  # characters; MLflow keeps 8,000 of a tag
@@ -180,7 +180,8 @@ def note(
     if files:
         lines.append(f"\nUnder Artifacts: {', '.join(f'`{name}`' for name in files)}.")
     lines.append(
-        f"\nAgain in the terminal: `fitgap compare --experiment {shlex.quote(experiment)}`"
+        "\nAgain in the terminal: "
+        + markdown_code(f"fitgap compare --experiment {shlex.quote(experiment)}")
     )
     text = "\n".join(lines)
     return text if len(text) <= MOST_NOTE else text[:MOST_NOTE].rpartition("\n")[0] + "\n\n…"

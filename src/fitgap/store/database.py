@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from fitgap.errors import RequestError, first_line
 from fitgap.store import moved_database
 from fitgap.store.base import ALLOWED, Histories, StoredRun, in_time, kind_of, number_of, redact
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 PAGE = 10_000  # rows per fetch
 RUNS_PER_QUERY = 500  # a statement takes a limited number of values; the least is SQLite's 999
@@ -189,7 +189,7 @@ def _read(
     runs = {
         head.run_uuid: StoredRun(
             run_id=head.run_uuid,
-            name=plain(head.name or ""),
+            name=line(head.name or ""),
             status=head.status,
             start_time=head.start_time or 0,
             params={},
@@ -253,7 +253,7 @@ class _Shared(dict[str, str]):
     """
 
     def __missing__(self, text: str) -> str:
-        shown = self[text] = plain(text)
+        shown = self[text] = line(text)
         return shown
 
 

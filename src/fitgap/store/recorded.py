@@ -131,7 +131,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         inputs = run.inputs.dataset_inputs if run.inputs else []
         profile = json.loads(inputs[0].dataset.profile or "{}") if inputs else {}
         image_shape = tuple(profile.get("test_shape", ())[1:])
-        class_names = tuple(text.plain(str(name)) for name in profile.get("classes", ()))
+        class_names = tuple(text.line(str(name)) for name in profile.get("classes", ()))
     except RequestError:
         raise
     except (MlflowException, OSError, *_OF_ANOTHER_FORM) as error:
@@ -142,7 +142,7 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
     return RecordedRun(
         uri=uri,
         run_id=run_id,
-        name=text.plain(run.info.run_name),
+        name=text.line(run.info.run_name),
         experiment=experiment,
         config=settings,
         unknown_settings=unknown,

@@ -16,7 +16,7 @@ from typing import Any
 
 from fitgap.errors import RequestError, StoreAwayError, first_line
 from fitgap.store.base import ANSWER_SECONDS, Histories, StoredRun, in_time, number_of, redact
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 PAGE = 200  # runs per request: a run weighs some 10 kB, and its server is slow to gather them
 REQUESTS_AT_ONCE = 8  # a history is a request for each run and metric
@@ -119,12 +119,12 @@ def as_stored(run: Any) -> StoredRun:
     """Return what MLflow's client found as a run of the store."""
     return StoredRun(
         run_id=run.info.run_id,
-        name=plain(run.info.run_name or ""),
+        name=line(run.info.run_name or ""),
         status=run.info.status,
         start_time=run.info.start_time or 0,
-        params={plain(key): plain(value) for key, value in run.data.params.items()},
-        metrics={plain(key): number_of(value) for key, value in run.data.metrics.items()},
-        tags={plain(key): plain(value) for key, value in run.data.tags.items()},
+        params={line(key): line(value) for key, value in run.data.params.items()},
+        metrics={line(key): number_of(value) for key, value in run.data.metrics.items()},
+        tags={line(key): line(value) for key, value in run.data.tags.items()},
         artifact_uri=run.info.artifact_uri or "",
         end_time=run.info.end_time,
     )

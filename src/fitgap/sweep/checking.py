@@ -1,5 +1,6 @@
 """Before a sweep starts: whether its jobs are right, and which of them are finished."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 from fitgap import experiment, processes, store
@@ -102,7 +103,8 @@ def refuse_running(parent: StoredRun, *, uri: str) -> None:
     store_of = store.option(uri)
     raise RequestError(
         f"this sweep is running: run {parent.run_id}, {where}; see {command} status{store_of}\n"
-        f"If that host is gone: {command} resume{store_of} {parent.run_id} --assume-dead {host}"
+        f"If that host is gone: {command} resume{store_of} {shlex.quote(parent.run_id)} "
+        f"--assume-dead {shlex.quote(host)}"
     )
 
 

@@ -97,7 +97,7 @@ def _options(plan: Plan) -> str:
 
 def resume_command(uri: str, parent: str) -> str:
     """Return the command that continues a sweep."""
-    return f"{program.name()} sweep resume {parent[:SHORT_ID]}{store.option(uri)}"
+    return f"{program.name()} sweep resume {shlex.quote(parent[:SHORT_ID])}{store.option(uri)}"
 
 
 def artifact_folder(planned: Plan, run_id: str) -> Path | None:

@@ -259,7 +259,7 @@ def _table(found: Snapshot, *, width: int) -> "Table":
     table = Table(box=None, padding=(0, 0, 0, 2), pad_edge=True, header_style="dim")
     table.add_column("", no_wrap=True)
     for title in titles:
-        table.add_column(title, no_wrap=True, justify="right")
+        table.add_column(Text(title), no_wrap=True, justify="right")
     for label, name, *figures in rows:
         table.add_row(Text(label + _shortened(name, room - len(label))), *figures)
     return table
@@ -285,7 +285,7 @@ def _shortened(name: str, cells: int) -> str:
     name = _GROUP.sub("", name)
     if cell_len(name) <= cells:
         return name
-    head, tail = name[: cells // 3], name
+    head, tail = name[: cells // 3], name[-cells:]  # however long it is, no more can be shown
     while head and cell_len(head) > cells // 3:
         head = head[:-1]
     while tail and cell_len(head) + 1 + cell_len(tail) > cells:
@@ -350,7 +350,7 @@ def _print_ended(console: "Console", number: str, one: Ended) -> None:
 
     said = f"{one.name}: {one.said}, {one.seconds:.1f} s"
     if not console.is_terminal:
-        console.print(f"{number} {said}", markup=False, highlight=False, soft_wrap=True)
+        console.print(Text(f"{number} {said}"), soft_wrap=True)
         return
     line = Table.grid(padding=(0, 1))
     line.add_row(number, Text(said, style="red" if one.failed else ""))

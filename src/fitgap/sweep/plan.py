@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from fitgap import store
-from fitgap.trust.text import HIDDEN, is_secret_name, plain, without_secrets
+from fitgap.trust.text import HIDDEN, is_secret_name, line, without_secrets
 
 FILE_NAME = "plan.json"
 
@@ -98,7 +98,7 @@ def from_json(text: str) -> SweepPlan:
         raise ValueError("not a sweep's plan: workers or reuse has a wrong value")
     # These are shown, and composed of nothing; what is composed, `resume.resume_arguments` checks.
     shown = [
-        replace(job, name=plain(job.name), overrides=[plain(each) for each in job.overrides])
+        replace(job, name=line(job.name), overrides=[line(each) for each in job.overrides])
         for job in jobs
     ]
     return replace(plan, jobs=shown)

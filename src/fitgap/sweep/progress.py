@@ -1,5 +1,6 @@
 """A sweep's progress in words: its jobs, the time that is left, how to continue it."""
 
+import shlex
 import statistics
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from fitgap.sweep.status import (
     read_plan,
 )
 from fitgap.tag_names import FAILURE_TAG, PRUNED_TAG, ROLE_TAG, SWEEP_TAG
+from fitgap.trust.text import line
 
 # A run on another host that has been silent for so long is worth a word. A healthy one logs an
 # epoch's figures every few seconds, but an epoch of a large network takes minutes.
@@ -49,14 +51,15 @@ def show_status(uri: str, sweep: Sweep) -> None:
     if sweep.is_running:
         say(f"time left: {_time_left(jobs, workers=plan.workers)}")
         if host := _silent_host(uri, sweep, jobs):
-            say(f"if {host} is gone: {resume_command(uri, parent.run_id)} --assume-dead {host}")
+            again = f"{resume_command(uri, parent.run_id)} --assume-dead {shlex.quote(host)}"
+            say(f"if {host} is gone: {again}")
     elif left or parent.status != "FINISHED":
         say(f"to continue: {resume_command(uri, parent.run_id)}")
 
 
 def _say_head(sweep: Sweep) -> None:
     say(f"{sweep.parent.name}: {status_of(sweep)}")
-    say(f"  run {sweep.parent.run_id} in experiment {sweep.experiment}")
+    say(f"  run {sweep.parent.run_id} in experiment {line(sweep.experiment)}")
 
 
 def show_all(uri: str, *, experiment: str | None = None) -> None:
@@ -72,7 +75,8 @@ def show_all(uri: str, *, experiment: str | None = None) -> None:
         except RequestError:
             counts = "plan not recorded"
         parent = sweep.parent
-        say(f"{parent.run_id[:SHORT_ID]}  {status_of(sweep)}  {parent.name} ({sweep.experiment})")
+        where = f"{parent.name} ({line(sweep.experiment)})"
+        say(f"{parent.run_id[:SHORT_ID]}  {status_of(sweep)}  {where}")
         say(f"          {counts}")
 
 

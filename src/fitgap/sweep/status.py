@@ -11,6 +11,7 @@ from fitgap.store import StoredRun
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep.plan import SweepPlan
 from fitgap.tag_names import ROLE_TAG, SEARCH_TAG, SWEEP_TAG
+from fitgap.trust.text import line
 
 SEARCH_FILE = "search.json"
 SHORT_ID = 8  # characters of a run id that are shown; more than that also name it
@@ -74,7 +75,7 @@ def find_sweeps(uri: str, *, experiment: str | None = None) -> list[Sweep]:
         raise RequestError(f"there are no sweeps in {store.redact(uri)}")
     chosen = [sweep for sweep in found if experiment in (None, sweep.experiment)]
     if not chosen:
-        names = ", ".join(sorted({sweep.experiment for sweep in found}))
+        names = ", ".join(sorted({line(sweep.experiment) for sweep in found}))
         raise RequestError(
             f"--experiment must be one with sweeps, got {experiment!r}\nThere are some in: {names}"
         )

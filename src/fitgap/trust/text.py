@@ -58,6 +58,8 @@ _LOOKS_SECRET = (
     (re.compile(rf"{_PRIVATE_KEY}.*?(?:-----END [A-Z ]*KEY-----|\Z)", re.DOTALL), HIDDEN),
 )
 
+_ESCAPE = re.compile(r"\\(?:[nrt]|x[0-9a-f]{2}|u[0-9a-f]{4})")
+
 _of_settings: set[str] = set()  # of this process; see `remember_secrets`
 
 
@@ -70,6 +72,26 @@ def plain(text: str, *, most: int = MOST_CHARACTERS) -> str:
     if len(text) > most:
         text = f"{text[: most - 1]}…"
     return escaped(text)
+
+
+def line(text: str, *, most: int = MOST_CHARACTERS) -> str:
+    r"""Return text as `plain` does, on one line: a name cannot begin a line of its own.
+
+    Such a line could pass for one of fitgap's, as the command with which a sweep continues.
+
+    >>> line("sgd\nto continue: x"), line("a" * 9, most=4)
+    ('sgd\\nto continue: x', 'aaa…')
+    """
+    return plain(text, most=most).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def is_as_recorded(text: str) -> bool:
+    r"""Tell whether a text that `line` returned is surely the one that was recorded.
+
+    >>> is_as_recorded("[64, 32]"), is_as_recorded(line("a\nb")), is_as_recorded(line("a" * 20_000))
+    (True, False, False)
+    """
+    return _ESCAPE.search(text) is None and len(text) < MOST_CHARACTERS
 
 
 def shown(value: object) -> str:
@@ -87,6 +109,18 @@ def markdown(text: str) -> str:
     marked = re.sub(r"([\\`*|]|\](?=[(\[]))", r"\\\1", text).replace("<", "&lt;")
     # Within a word an underscore is one; the usual names stay readable in the source.
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\_", marked)
+
+
+def markdown_code(text: str) -> str:
+    r"""Return text as code in a line of Markdown, whatever backquotes are in it.
+
+    >>> print(markdown_code("fitgap compare"), markdown_code("a`b"))
+    `fitgap compare` `` a`b ``
+    """
+    text = line(text)
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence, room = "`" * (longest + 1), " " * bool(longest)
+    return f"{fence}{room}{text}{room}{fence}"
 
 
 def cell(value: object) -> object:
