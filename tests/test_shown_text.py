@@ -151,19 +151,20 @@ def test_a_page_of_a_hostile_experiment_is_plain(tracking_uri, tmp_path):
 
 
 def test_classes_and_files_of_hostile_names_are_plain_where_predictions_are_shown():
+    name = f"{HOSTILE}\nend"
     found = Predictions(
-        sources=[Path(f"{HOSTILE}.png")],
+        sources=[Path(f"{name}.png")],
         images=None,
         labels=None,
         outputs=np.array([[0.9, 0.1]], np.float32),
-        class_names=[HOSTILE, "b"],
+        class_names=[name, "b"],
     )
     terminal = Console(file=io.StringIO(), width=300)
     terminal.print(prediction_tables.to_table(found))
     shown = terminal.file.getvalue()
     assert text.plain(shown) == shown
-    assert shown.count(text.plain(HOSTILE)) == 2
-    drawn = confusion.draw(np.eye(2, dtype=np.int64), [HOSTILE, "b"]).svg(themes.LIGHT)
+    assert shown.count(text.line(name)) == 2
+    drawn = confusion.draw(np.eye(2, dtype=np.int64), [name, "b"]).svg(themes.LIGHT)
     assert text.plain(drawn, most=len(drawn)) == drawn
 
 

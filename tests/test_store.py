@@ -4,6 +4,7 @@ import http.server
 import json
 import math
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -247,6 +248,34 @@ def test_the_record_is_where_said_first(monkeypatch, given, environment, expecte
     if environment is not None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", environment)
     assert store.resolve_uri(given) == expected
+
+
+ADDRESSES = {
+    "http://ada:secret@host:5000": "http://host:5000",
+    "http://token1secret@host": "http://host",
+    "https://host/a?b=1": "https://host/a?b=1",
+    "postgresql://ada@db/mlflow": "postgresql://ada@db/mlflow",
+    "postgresql+psycopg://ada:se/cr@et@host/db": "postgresql+psycopg://ada@host/db",
+    "postgresql://:secret@host/db": "postgresql://host/db",
+    "mysql://host/db?user=ada&password=secret&ssl=1": "mysql://host/db?user=ada&ssl=1",
+    "mysql://host/db?password=secret": "mysql://host/db",
+    "sqlite:////a b@c/m.db": "sqlite:////a b@c/m.db",
+}
+
+
+@pytest.mark.parametrize("uri", ADDRESSES)
+def test_a_printed_command_finds_the_store_and_tells_no_password(uri, monkeypatch):
+    monkeypatch.setattr(base, "_OF_SHELL", None)
+    assert shlex.split(store.option(uri)) == ["--uri", ADDRESSES[uri]]
+    monkeypatch.setattr(base, "_OF_SHELL", uri)
+    printed = f"echo {store.option(uri)}"
+    assert "secret" not in printed
+    shell = ["/bin/sh", "-c", printed]
+    same = {"MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(shell, env=same, capture_output=True, text=True, check=True)
+    assert done.stdout == f"--uri {uri}\n"
+    if uri != ADDRESSES[uri]:
+        assert subprocess.run(shell, env={}, capture_output=True, check=False).returncode != 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.errors import RequestError
 from fitgap.store.predictions import StoredPredictions
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 NAMED_SHARE = 0.02  # of its row's samples: a cell with fewer stays without a number
 MOST_CLASSES = 40  # of a confusion matrix; of more, no name can be read
@@ -40,7 +40,7 @@ def draw(counts: NDArray[np.int64], class_names: Sequence[str], *, title: str = 
             "the most frequent confusions"
         )
     # Numbered, since two classes may have one name.
-    names = [f"{plain(name)} ({i})" if class_names.count(name) > 1 else plain(name)
+    names = [f"{line(name)} ({i})" if class_names.count(name) > 1 else line(name)
              for i, name in enumerate(class_names)]  # fmt: skip
     totals = np.maximum(counts.sum(axis=1), 1)
     rows = [

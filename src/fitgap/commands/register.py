@@ -41,7 +41,7 @@ def _serve_command(model: str, *, uri: str) -> str:
 
     programs = shlex.quote(str(Path(sys.executable).parent))
     return (
-        f"PATH={programs}:$PATH MLFLOW_TRACKING_URI={shlex.quote(store.redact(uri))} "
+        f"PATH={programs}:$PATH MLFLOW_TRACKING_URI={store.as_word(uri)} "
         f"mlflow models serve -m {shlex.quote(model)} --env-manager local "
         "--host 127.0.0.1 --port 5001"
     )

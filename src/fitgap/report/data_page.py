@@ -14,7 +14,7 @@ from fitgap.data import data_report
 from fitgap.data.findings import DataFindings
 from fitgap.report import page_style
 from fitgap.report.page_pictures import inline
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 MOST_CLASSES = 30  # that are drawn
 WIDTH, BAR = 420, 11
@@ -74,7 +74,7 @@ def class_shares(counts: Mapping[str, Mapping[str, int]]) -> Picture:
     frequent = sorted(first, key=lambda name: -first[name])[:MOST_CLASSES]
     names = [name for name in first if name in frequent]
     rows = [
-        {"class": plain(name), "partition": partition, "share": of[name] / sum(of.values())}
+        {"class": line(name), "partition": partition, "share": of[name] / sum(of.values())}
         for partition, of in counts.items()
         for name in names
         if sum(of.values())
@@ -87,7 +87,7 @@ def class_shares(counts: Mapping[str, Mapping[str, int]]) -> Picture:
         .mark_bar(height=BAR - 2)
         .encode(
             x=alt.X("share:Q", title="share of the partition", axis=alt.Axis(format="%")),
-            y=alt.Y("class:N", sort=list(map(plain, names)), title=f"class{some}"),
+            y=alt.Y("class:N", sort=list(map(line, names)), title=f"class{some}"),
             yOffset=alt.YOffset("partition:N", sort=partitions),
             color=alt.Color(
                 "partition:N",

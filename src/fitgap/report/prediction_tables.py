@@ -11,7 +11,7 @@ from fitgap.charts import predicted_images
 from fitgap.evaluation.metrics import THRESHOLD
 from fitgap.prediction import Predictions
 from fitgap.store.recorded import RecordedRun
-from fitgap.trust.text import plain
+from fitgap.trust.text import line
 
 GIVEN = "✓"
 
@@ -36,7 +36,7 @@ def to_table(predictions: Predictions) -> "Table":
             if knows:
                 table.add_column(Text(f"true {name}"), justify="right")
         for where, cells in zip(predictions.sources, _cells(predictions), strict=True):
-            table.add_row(Text(plain(str(where))), *cells)
+            table.add_row(Text(line(str(where))), *cells)
         return table
     for header in ("true", "predicted") if knows else ("predicted",):
         table.add_column(header)
@@ -108,7 +108,7 @@ def to_json(run: RecordedRun, predictions: Predictions) -> str:
         values = "probabilities" if predictions.task == "label_sets" else "values"
         content[predictions.task] = _names(predictions)
         content["rows"] = [
-            {key: where if isinstance(where, int) else plain(str(where)), values: all_of}
+            {key: where if isinstance(where, int) else line(str(where)), values: all_of}
             for where, all_of in zip(predictions.sources, outputs, strict=True)
         ]
         if predictions.task == "label_sets":
@@ -124,7 +124,7 @@ def to_json(run: RecordedRun, predictions: Predictions) -> str:
 
 def _names(predictions: Predictions) -> list[str]:
     """Return what the classes, labels or numbers are called, as it may be shown."""
-    return [plain(name) for name in predictions.class_names]
+    return [line(name) for name in predictions.class_names]
 
 
 def _kind_of_source(predictions: Predictions) -> str:
@@ -150,7 +150,7 @@ def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
         caption = f"{predicted}, p = {predictions.confidence[i]:.4f}"
         pixels = predictions.images[i]
         if predictions.labels is None:
-            one = predicted_images.Shown(pixels, (caption, plain(Path(str(source)).name)))
+            one = predicted_images.Shown(pixels, (caption, line(Path(str(source)).name)))
         else:
             is_right = bool(predictions.predicted[i] == predictions.labels[i])
             true = f"image {source}, true: {names[predictions.labels[i]]}"
@@ -163,7 +163,7 @@ def _shown(predictions: Predictions) -> list[predicted_images.Shown]:
 def _rows(predictions: Predictions) -> list[dict[str, Any]]:
     names, labels = _names(predictions), predictions.labels
     return [
-        {"source": source if isinstance(source, int) else plain(str(source))}
+        {"source": source if isinstance(source, int) else line(str(source))}
         | ({} if labels is None else {"true": names[labels[i]]})
         | {"predicted": names[best], "probability": confidence}
         for i, (source, best, confidence) in enumerate(

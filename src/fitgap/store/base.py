@@ -17,6 +17,8 @@ DATABASES = ("sqlite", "postgresql", "mysql", "mssql")  # the dialects MLflow it
 ALLOWED = "sqlite:///path/to/mlflow.db, another database's URI, or http(s)://host:port"
 ANSWER_SECONDS = 8.0  # who needs longer for a trivial request is as good as absent
 VARIABLE = "MLFLOW_TRACKING_URI"
+_OF_SHELL = os.environ.get(VARIABLE)  # before a command sets it for what it starts
+_SECRET_PART = re.compile(r"(?i)(?:pass\w*|pwd|token|secret)=")  # of a query
 LARGEST = 1.7976931348623157e308  # what MLflow stores for an infinite metric
 
 EPOCHS = "running/loss"  # logged once per epoch, unlike the figures of the saved weights
@@ -99,7 +101,34 @@ def option(uri: str) -> str:
 
     Without it, a command takes the environment's, which the reader's terminal may not have.
     """
-    return "" if uri == _own_file() else f" --uri {shlex.quote(redact(uri))}"
+    return "" if uri == _own_file() else f" --uri {as_word(uri)}"
+
+
+def as_word(uri: str) -> str:
+    """Return the URI as a word of a printed command: one that works, and that tells no secret.
+
+    Where the person's shell has the URI with its password, its variable stands for it. Otherwise
+    the password is left out, which MLflow and the databases take from variables and files of
+    their own as well.
+
+    >>> as_word("postgresql://ada:secret@db.example/mlflow"), as_word("http://ada:secret@host:5000")
+    ('postgresql://ada@db.example/mlflow', 'http://host:5000')
+    """
+    bare = _without_password(uri)
+    if bare != uri and uri == _OF_SHELL:
+        return f'"${{{VARIABLE}:?}}"'  # says so where another shell has no such variable
+    return shlex.quote(bare)
+
+
+def _without_password(uri: str) -> str:
+    if uri.startswith("sqlite"):
+        return uri
+    # To a server, a name alone can be a token; a database needs the name beside its password.
+    name = "" if uri.lower().startswith("http") else r"[^/:@]*(?=[:@])"
+    bare = re.sub(rf"://({name}).*@", lambda found: f"://{found[1]}{'@' * bool(found[1])}", uri)
+    address, _, query = bare.partition("?")
+    kept = [part for part in query.split("&") if part and not _SECRET_PART.match(part)]
+    return f"{address}?{'&'.join(kept)}" if kept else address
 
 
 def redact(uri: str) -> str:
