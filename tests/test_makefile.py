@@ -15,8 +15,9 @@ pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 def make(*words):
     # -o: as if the environment were there and up to date.
     command = ["make", "-n", "-o", ".venv/ready", *words]
-    # What the make that runs these tests hands down would make this one speak of folders.
-    environment = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    # What the make that runs these tests hands down is not meant for this one.
+    from_make = ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS")
+    environment = {name: value for name, value in os.environ.items() if name not in from_make}
     return subprocess.run(
         command,
         cwd=project.CHECKOUT,
