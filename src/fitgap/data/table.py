@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
-from fitgap.data import table_columns, table_file, texts
+from fitgap.data import table_columns, table_errors, table_file, texts
 from fitgap.data.parts import PLAIN, Column, Format, Part, Parts, RawLabels, SplitColumns, by_column
 from fitgap.data.rows import GROUPING, MISSING, SIGNS, numbers_of
 from fitgap.data.table_columns import File
-from fitgap.data.table_file import Cells, is_missing
+from fitgap.data.table_file import is_missing
 from fitgap.data.times import as_times
 from fitgap.errors import RequestError, about
 
@@ -167,11 +166,15 @@ def _part(
 ) -> Part:
     names = [each.name_of(row) for row in range(len(each.rows))]
     labels = _labels(each, targets, config)
-    groups = None if columns.group is None else _of_split(each.cells, columns.group, "group")
-    order = None
-    if columns.order is not None:
-        cells = _of_split(each.cells, columns.order, "order")
-        order = as_times(columns.order, cells, names=names)
+    for setting, name in (("group", columns.group), ("order", columns.order)):
+        if name is not None and name not in each.cells:
+            raise table_errors.unknown_column(f"split.{setting}={name}", name, each.cells)
+    groups = None if columns.group is None else each.cells[columns.group]
+    order = (
+        None
+        if columns.order is None
+        else as_times(columns.order, each.cells[columns.order], names=names)
+    )
     x = np.concatenate([_values(each, column) for column in kinds], axis=1)
     labels_name = ", ".join(f"column {target!r}" for target in targets)
     labels_name = f"{labels_name} of {each.path.name}"
@@ -357,16 +360,6 @@ def _is_quantity(labels: RawLabels, config: TableConfig) -> bool:
     if config.test_path is None and distinct > max(2, len(labels) / 2):
         return True  # some stand in one row only: as classes, they could not be tested
     return distinct > _MOST_CLASSES and distinct > len(labels) / _ROWS_PER_CLASS
-
-
-def _of_split(cells: Cells, name: str, setting: str) -> RawLabels:
-    if name not in cells:
-        raise RequestError(
-            f"split.{setting}={name} is not a column of {', '.join(list(cells)[:8])}"
-            f"{did_you_mean(name, list(cells))}"
-        )
-    column: RawLabels = cells[name]
-    return column
 
 
 def _pixels(

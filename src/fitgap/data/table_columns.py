@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig
-from fitgap.data import texts
+from fitgap.data import table_errors, texts
 from fitgap.data.labels import natural_key
 from fitgap.data.parts import Column, SplitColumns, Words
 from fitgap.data.rows import numbers_of
@@ -62,11 +62,10 @@ def check_columns(file: File, first: File, targets: Sequence[str]) -> None:
         The columns of ``dataset.label``.
     """
     names = list(file.cells)
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
     for target in targets:
         if target not in names:
-            raise RequestError(
-                f"dataset.label={target} is not a column of {shown}{_way_out(target, names)}"
+            raise table_errors.unknown_column(
+                f"dataset.label={target}", target, names, way_out=_way_out(target, names)
             )
     if len(names) <= len(targets):
         raise RequestError(f"there must be a column besides {', '.join(map(repr, targets))}")
@@ -127,10 +126,7 @@ def choose(
     for setting, names in (named | {"text": config.text_columns}).items():
         for name in names or ():
             if name not in cells:
-                raise RequestError(
-                    f"dataset.{setting}: {name!r} is not a column of {', '.join(list(cells)[:8])}"
-                    f"{did_you_mean(name, list(cells))}"
-                )
+                raise table_errors.unknown_column(f"dataset.{setting}: {name!r}", name, cells)
     if config.columns is not None:
         wrong = [name for name in config.columns if name in targets]
         if wrong:

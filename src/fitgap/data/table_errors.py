@@ -5,9 +5,10 @@ Nothing here decides how a table is read, only which error a person gets.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fitgap.config.checks import did_you_mean
 from fitgap.data.table_format import SEPARATORS, name_of, rows, without_quoted
 from fitgap.errors import RequestError
 
@@ -45,6 +46,28 @@ def refuse_other_kinds(content: bytes, path: Path) -> None:
     kind = next((kind for mark, kind in _OTHER_KINDS.items() if content.startswith(mark)), None)
     if kind is not None:
         raise RequestError(f"{path} is not a table but {kind}")
+
+
+def unknown_column(
+    named: str, name: str, columns: Iterable[str], *, way_out: str = ""
+) -> RequestError:
+    """Return the error that a setting names a column which a table does not have.
+
+    Parameters
+    ----------
+    named
+        The setting with the name, as the message has it, such as ``dataset.label=kind``.
+    name
+        Of the column.
+    columns
+        The names of the columns that the table has.
+    way_out
+        What to do, as the end of the message; empty: the nearest name, if one is near.
+    """
+    names = list(columns)
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    way_out = way_out or did_you_mean(name, names)
+    return RequestError(f"{named} is not a column of {shown}{way_out}")
 
 
 def refuse_repeated(names: Sequence[str], path: Path, place: str) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fitgap.config.checks import did_you_mean
 from fitgap.config.schema import TableConfig, TextsConfig
-from fitgap.data import encodings, regular_files, table_file
+from fitgap.data import encodings, regular_files, table_errors, table_file
 from fitgap.data.encodings import Decoded
 from fitgap.data.parts import PLAIN, Format, Part, Parts, SplitColumns, Words
 from fitgap.data.rows import numbers_of
@@ -183,7 +183,9 @@ def read_rows(
         If the file cannot be read or has no such column.
     """
     found = _table(path, config, usual)
-    frame = frame_of(_column(path, found.cells, config.text, "text").tolist(), config)
+    with about(str(path)):
+        of_text = _column(found.cells, config.text, "text")
+    frame = frame_of(of_text.tolist(), config)
     return frame, found.notes if found.format != usual else []
 
 
@@ -243,8 +245,8 @@ def _in_folder(path: Path) -> tuple[list[tuple[str, str, Path]], list[str]]:
 def _of_table(path: Path, config: TextsConfig) -> Texts:
     table = _table(path, config, PLAIN)
     cells = table.cells
-    texts = _column(path, cells, config.text, "text")
-    labels = _column(path, cells, config.label, "label")
+    texts = _column(cells, config.text, "text")
+    labels = _column(cells, config.label, "label")
     for name, column in ((config.text, texts), (config.label, labels)):
         if (column == "").any():
             row = int((column == "").argmax()) + 1
@@ -263,12 +265,10 @@ def _table(path: Path, config: TextsConfig, usual: Format) -> table_file.Table:
     return table_file.read(path, as_table, targets=[config.text, config.label], usual=usual)
 
 
-def _column(path: Path, cells: table_file.Cells, name: str, setting: str) -> NDArray[np.str_]:
+def _column(cells: table_file.Cells, name: str, setting: str) -> NDArray[np.str_]:
     if name not in cells:
-        nearest = did_you_mean(name, list(cells))
-        raise RequestError(
-            f"dataset.{setting}={name} is not a column of {path.name}, which has "
-            f"{', '.join(list(cells)[:8])}{nearest}"
-            + ("" if nearest else "; name its columns with dataset.text and dataset.label")
+        advice = "; name its columns with dataset.text and dataset.label"
+        raise table_errors.unknown_column(
+            f"dataset.{setting}={name}", name, cells, way_out=did_you_mean(name, cells) or advice
         )
     return cells[name]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fitgap.config import targets, tasks
 from fitgap.config.schema import Config, MetricConfig
-from fitgap.errors import RequestError, first_line
+from fitgap.errors import RequestError, about, first_line
 
 THRESHOLD = 0.5  # above this probability, a label counts as predicted
 Array = NDArray[Any]
@@ -248,10 +248,8 @@ def _function(metric: Metric) -> Callable[[Array, Array, str], Any]:
     if target == "sklearn.metrics.accuracy_score" and not settings:
         # The same value; but scikit-learn takes a second to import, and each epoch asks for it.
         return lambda y, outputs, task: _accuracy(y, predicted_labels(outputs, task=task))
-    try:
+    with about(f"metrics={metric.name}"):
         found = targets.locate(target)
-    except RequestError as error:
-        raise RequestError(f"metrics={metric.name}: {error}") from error
     if inspect.isclass(found):
         return _by_keras(metric.name, found, settings)
     return _by_function(found, settings, needs=node.needs)

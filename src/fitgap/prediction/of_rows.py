@@ -12,7 +12,7 @@ from fitgap.config.schema import TableConfig, TextsConfig
 from fitgap.config.tasks import task_of
 from fitgap.data import regular_files, rows, table, texts
 from fitgap.data.array_roles import listed, role_of
-from fitgap.errors import RequestError, first_line
+from fitgap.errors import RequestError, about, first_line
 from fitgap.prediction.loading import load_model
 from fitgap.prediction.predictions import Predictions, as_bytes, outputs_of
 from fitgap.store.recorded import RecordedRun
@@ -93,10 +93,8 @@ def _predict_frame(
     trusted: Collection[str],
 ) -> Predictions:
     model = load_model(run, trusted=trusted)
-    try:
+    with about(called):
         return _predict(run, model, frame, sources)
-    except RequestError as error:
-        raise RequestError(f"{called}: {error}") from error
 
 
 def _predict(
@@ -162,10 +160,8 @@ def _as_type(x: NDArray[Any], takes: "np.dtype[Any]", *, path: Path) -> NDArray[
         row = int(np.argwhere(~np.isfinite(x))[0][0]) + 1
         raise RequestError(f"{path} must hold finite numbers, but row {row} does not")
     if x.dtype.kind in "buif" and takes == np.uint8:
-        try:
+        with about(str(path)):
             return as_bytes(x)
-        except RequestError as error:
-            raise RequestError(f"{path}: {error}") from error
     if not np.can_cast(x.dtype, takes, "same_kind") or x.dtype.kind not in "buif":
         raise RequestError(f"{path}: the network takes {takes}, got {x.dtype}")
     taken = x.astype(takes)
