@@ -21,9 +21,9 @@ import psutil
 from fitgap import experiment, store
 from fitgap.commands.exit_codes import run_command
 from fitgap.errors import RequestError
-from fitgap.report import text_tables
 from fitgap.tracking import setup
 from fitgap.tracking.postgres_server import free_port
+from fitgap.trust import text_tables
 from fitgap_lab.arguments import count
 from fitgap_lab.benchmark import generated_runs
 from fitgap_lab.composition import settings_of

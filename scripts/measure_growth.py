@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fitgap.commands.exit_codes import run_command
 from fitgap.errors import RequestError
-from fitgap.report import text_tables
+from fitgap.trust import text_tables
 from fitgap_lab import pages
 from fitgap_lab.arguments import count
 from fitgap_lab.benchmark import growth, tables

@@ -17,12 +17,12 @@ from fitgap.charts import confusion, labels, run_curves, themes
 from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
-from fitgap.report import page, prediction_tables, text_tables
+from fitgap.report import page, prediction_tables
 from fitgap.store import server
 from fitgap.sweep import checking, progress, status
 from fitgap.sweep import plan as sweep_plan
 from fitgap.tracking import provenance
-from fitgap.trust import text
+from fitgap.trust import text, text_tables
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp.exe\u2066\u200bend"
 SHAPES = {"svg", "style", "rect", "g", "path", "text", "line", "defs", "clipPath", "title"}

@@ -40,7 +40,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
         table.add_column(Text(heading), justify="right")
     for point in found.points:
         scores = [point.scores[name] for name in columns]
-        figures = (with_half_width(one.mean, one.low, one.high) for one in scores)
+        figures = (with_half_width(one.mean, one.half_width) for one in scores)
         table.add_row(f"{point.samples:,}", *figures, str(len(point.errors)))
     console.print(table)
     for sentence in learning_curve_text.in_words(found, forecast):

@@ -49,7 +49,7 @@ def _table(found: "RemedyEffects") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from fitgap.comparison import remedies
+    from fitgap.comparison.figures import figure_text, with_half_width
 
     table = Table(box=None)
     table.add_column("remedy", no_wrap=True)
@@ -59,11 +59,11 @@ def _table(found: "RemedyEffects") -> "Table":
     table.add_column("")
     for one in found.rows:
         figures = (
-            [f"{one.val.mean:.4f}", f"{one.gap.mean:+.4f}"]
+            [figure_text(one.val.mean), figure_text(one.gap.mean, sign="+")]
             if one is found.baseline
             else [
-                remedies.in_words(one.val_change, short=True),
-                remedies.in_words(one.gap_change, short=True),
+                with_half_width(change.mean, change.half_width, sign="+")
+                for change in (one.val_change, one.gap_change)
             ]
         )
         table.add_row(Text(one.remedy), *map(Text, figures), str(one.val.n), one.verdict)

@@ -55,16 +55,32 @@ class Estimate:
         return self.low, self.high
 
     @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval; None where there is none."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
     def is_constant(self) -> bool:
         """Whether several values are all the same except for rounding."""
         return self.sd is not None and self.sd <= ROUNDING_SHARE * abs(self.mean)
 
-    def with_interval(self) -> str:
-        """Return the mean in four digits with its interval, if it has one."""
+    def with_interval(self, *, sign: str = "") -> str:
+        """Return the mean in four digits with its interval, if it has one.
+
+        Parameters
+        ----------
+        sign
+            ``"+"``: numbers above zero have a sign, too.
+
+        Examples
+        --------
+        >>> estimate([0.01, 0.01, 0.04]).with_interval(sign="+")
+        '+0.0200 [-0.0230, +0.0630]'
+        """
+        mean = figure_text(self.mean, sign=sign)
         if self.low is None or self.high is None:
-            return figure_text(self.mean)
-        low, high = figure_text(self.low), figure_text(self.high)
-        return f"{figure_text(self.mean)} [{low}, {high}]"
+            return mean
+        return f"{mean} [{figure_text(self.low, sign=sign)}, {figure_text(self.high, sign=sign)}]"
 
 
 def estimate(

@@ -22,23 +22,23 @@ def figure_text(value: float, decimals: int = DECIMALS, *, sign: str = "") -> st
     return f"{value:{sign}.3e}" if abs(value) >= LARGE else f"{value:{sign}.{decimals}f}"
 
 
-def with_half_width(mean: float, low: float | None, high: float | None, *, sign: str = "") -> str:
+def with_half_width(mean: float, half_width: float | None, *, sign: str = "") -> str:
     """Return a mean with half the width of its interval, if it has one.
 
     Parameters
     ----------
     mean
         Any number.
-    low, high
-        Ends of the interval; None where there is none.
+    half_width
+        None where there is no interval.
     sign
         ``"+"``: a mean above zero has a sign, too.
 
-    >>> with_half_width(0.5, 0.25, 0.75), with_half_width(0.5, None, None, sign="+")
+    >>> with_half_width(0.5, 0.25), with_half_width(0.5, None, sign="+")
     ('0.5000 ± 0.2500', '+0.5000')
     """
-    text = f"{mean:{sign}.{DECIMALS}f}"
-    return text if low is None or high is None else f"{text} ± {(high - low) / 2:.{DECIMALS}f}"
+    text = figure_text(mean, sign=sign)
+    return text if half_width is None else f"{text} ± {figure_text(half_width)}"
 
 
 def percent_text(share: float, decimals: int = 0) -> str:

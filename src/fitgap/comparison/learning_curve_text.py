@@ -4,6 +4,7 @@ from fitgap.comparison.estimates import SPLITS, Estimate
 from fitgap.comparison.figures import with_half_width
 from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
 from fitgap.store.recorded_metrics import KnownMetric
+from fitgap.trust import text_tables
 
 
 def in_words(found: Curve, forecast: Forecast) -> list[str]:
@@ -92,18 +93,15 @@ def to_markdown(found: Curve, forecast: Forecast, *, title: str, missing: int) -
         How many runs of the sweep have not finished.
     """
     columns = columns_of(found.metric)
-    lines = [
-        f"## {title}",
-        "",
-        f"| training samples | {' | '.join(columns)} | n |",
-        f"|{'---:|' * (len(columns) + 2)}",
-    ]
+    header = ("training samples", *columns, "n")
+    rows = []
     for point in found.points:
         scores = [point.scores[name] for name in columns]
-        figures = " | ".join(with_half_width(one.mean, one.low, one.high) for one in scores)
-        lines.append(f"| {point.samples:,} | {figures} | {len(point.errors)} |")
-    lines += ["", *in_words(found, forecast), "", *notes(found, missing=missing), ""]
-    return "\n".join(lines)
+        figures = [with_half_width(one.mean, one.half_width) for one in scores]
+        rows.append([f"{point.samples:,}", *figures, str(len(point.errors))])
+    table = text_tables.to_markdown(header, rows, align="r" * len(header))
+    sentences = [*in_words(found, forecast), "", *notes(found, missing=missing)]
+    return "\n".join([f"## {title}", "", table, *sentences, ""])
 
 
 def notes(found: Curve, *, missing: int) -> list[str]:

@@ -8,11 +8,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, estimate_over_splits
+from fitgap.comparison.figures import figure_text
 from fitgap.comparison.replicates import grouped, overlap_of, split_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import KnownMetric, known_metric, primary_metric
+from fitgap.trust import text_tables
 
 BASELINE = "none"
 RULE = (
@@ -217,20 +219,17 @@ def to_markdown(found: RemedyEffects, *, title: str, missing: int) -> str:
         Runs of the sweep that have not finished.
     """
     name = found.metric.name
-    lines = [
-        f"## {title}",
-        "",
-        f"| remedy | Δ val/{name} | Δ gap/{name} | val/{name} | gap/{name} | n | |",
-        "|---|---:|---:|---:|---:|---:|---|",
-    ]
+    header = ("remedy", f"Δ val/{name}", f"Δ gap/{name}", f"val/{name}", f"gap/{name}", "n", "")
+    rows = []
     for one in found.rows:
         changes = [
-            "" if one is found.baseline else in_words(change)
+            "" if one is found.baseline else change.with_interval(sign="+")
             for change in (one.val_change, one.gap_change)
         ]
-        own = f"{one.val.mean:.4f} | {one.gap.mean:+.4f} | {one.val.n}"
-        lines.append(f"| {one.remedy} | {' | '.join(changes)} | {own} | {one.verdict} |")
-    return "\n".join([*lines, "", *notes(found, missing=missing), ""])
+        own = (figure_text(one.val.mean), figure_text(one.gap.mean, sign="+"), str(one.val.n))
+        rows.append([one.remedy, *changes, *own, one.verdict])
+    table = text_tables.to_markdown(header, rows, align="lrrrrrl")
+    return "\n".join([f"## {title}", "", table, *notes(found, missing=missing), ""])
 
 
 def notes(found: RemedyEffects, *, missing: int) -> list[str]:
@@ -269,28 +268,3 @@ def notes(found: RemedyEffects, *, missing: int) -> list[str]:
             f"Runs whose figures are not finite numbers and do not count: {not_finite}."
         )
     return sentences
-
-
-def in_words(change: Estimate, *, short: bool = False) -> str:
-    """Return a change of a metric with its interval.
-
-    Parameters
-    ----------
-    change
-        Against the baseline.
-    short
-        Whether half the width of the interval stands behind ±, in place of its bounds.
-
-    Examples
-    --------
-    >>> in_words(estimate([0.01, 0.01, 0.04]))
-    '+0.0200 [-0.0230, +0.0630]'
-    >>> in_words(estimate([0.01, 0.01, 0.04]), short=True)
-    '+0.0200 ± 0.0430'
-    """
-    mean = f"{change.mean:+.4f}"
-    if change.low is None or change.high is None:
-        return mean
-    if short:
-        return f"{mean} ± {(change.high - change.low) / 2:.4f}"
-    return f"{mean} [{change.low:+.4f}, {change.high:+.4f}]"

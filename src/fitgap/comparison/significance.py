@@ -40,6 +40,11 @@ class Paired:
     p: float | None
     n: int
 
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
 
 def paired(
     differences: Sequence[float], *, confidence: float = CONFIDENCE, overlap: float = 0.0

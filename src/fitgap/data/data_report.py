@@ -22,6 +22,7 @@ from fitgap.data.duplicates import NEAR_RULE, Matches
 from fitgap.data.findings import DataFindings, PartitionFacts
 from fitgap.data.splits import Split
 from fitgap.errors import RequestError
+from fitgap.trust import text_tables
 from fitgap.trust.text import line, markdown
 
 
@@ -138,9 +139,11 @@ def to_markdown(found: DataFindings) -> str:
             "highest": lambda part: f"{part.maximum:.6g}",
             "mean": lambda part: f"{part.mean:.6g}",
         }
-    lines += _table(
-        ("partition", *columns),
-        [(name, *(cell(part) for cell in columns.values())) for name, part in present.items()],
+    lines.append(
+        _table(
+            ("partition", *columns),
+            [(name, *(cell(part) for cell in columns.values())) for name, part in present.items()],
+        )
     )
     classes = present["train"].class_counts
     if classes:
@@ -148,9 +151,9 @@ def to_markdown(found: DataFindings) -> str:
             (label, *(str(part.class_counts[label]) for part in present.values()))
             for label in classes
         ]
-        lines += ["", *_table(("class", *present), counts)]
+        lines.append(_table(("class", *present), counts))
     equal = "images of the same bytes" if are_images else "rows of the same values"
-    lines += ["", f"## Exact duplicates: {equal}", "", *_listed(found.exact)]
+    lines += [f"## Exact duplicates: {equal}", "", *_listed(found.exact)]
     if are_images and any(found.exact.across.values()):  # equal rows are usual in a table
         lines += [
             "",
@@ -169,11 +172,10 @@ def _text(name: str) -> str:
     return markdown(line(name, most=len(name)))
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return the lines of a table in Markdown, all columns but the first to the right."""
-    cells = ((_text(first), *others) for first, *others in rows)
-    rule = "|---|" + "--:|" * (len(head) - 1)
-    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in cells)]
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown, all columns but the first to the right."""
+    cells = ((line(first, most=len(first)), *others) for first, *others in rows)
+    return text_tables.to_markdown(header, list(cells), align="l" + "r" * (len(header) - 1))
 
 
 def _listed(matches: Matches) -> list[str]:

@@ -256,10 +256,7 @@ def _figures(section: Section, name: str) -> _Column:
             to_the_right=True,
         )
     found = [group.metrics.get(name) for group in section.groups]
-    half_widths = [
-        None if one is None or one.low is None or one.high is None else (one.high - one.low) / 2
-        for one in found
-    ]
+    half_widths = [one.half_width if one else None for one in found]
     decimals = _decimals([half_width for half_width in half_widths if half_width])
     means = [
         figure_text(one.mean, decimals) if one and math.isfinite(one.mean) else ABSENT

@@ -14,9 +14,9 @@ from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.images import image_interval
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
-from fitgap.report import text_tables
 from fitgap.report.claims import against_baseline, decision, method, method_in_short
 from fitgap.report.leaderboard import BEST, EQUAL, TIE, UNTESTED, columns_of, mark_of, table_of
+from fitgap.trust import text_tables
 from fitgap.trust.text import markdown
 
 STATISTICS = ("mean", "sd", "low", "high")

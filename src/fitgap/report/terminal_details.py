@@ -22,9 +22,10 @@ from fitgap.comparison.variance import RULE as VARIANCE_RULE
 from fitgap.comparison.variance import Components, components_of
 from fitgap.comparison.verdicts import NOT_CONVERGED, Verdict
 from fitgap.comparison.verdicts import RULE as VERDICTS_RULE
-from fitgap.report import text_tables, variance_table
+from fitgap.report import variance_table
 from fitgap.report.leaderboard import ABSENT, label_of
 from fitgap.report.terminal import heading_of
+from fitgap.trust import text_tables
 from fitgap.trust.text import markdown
 
 ON_FRONT = "◆"
@@ -329,7 +330,7 @@ def _records(records: Sequence[dict[str, Any]], *, form: str) -> str:
 def _with_half_width(found: Estimate | Paired, *, sign: str = "") -> str:
     if not math.isfinite(found.mean):
         return ABSENT
-    return with_half_width(found.mean, found.low, found.high, sign=sign)
+    return with_half_width(found.mean, found.half_width, sign=sign)
 
 
 def _finite(value: float) -> float | None:

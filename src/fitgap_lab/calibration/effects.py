@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from fitgap.comparison import remedies
 from fitgap.comparison.effects import main_effects
 from fitgap.comparison.ranking import compare
-from fitgap.report import text_tables
 from fitgap.store import StoredRun
+from fitgap.trust import text_tables
 from fitgap_lab.calibration.simulate import Design, accuracies, made_up_runs
 
 Floats = NDArray[np.float64]

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.comparison.learning_curve import Curve, Point, forecast
-from fitgap.report import text_tables
 from fitgap.store.recorded_metrics import known_metric
+from fitgap.trust import text_tables
 
 HEADER = (
     "validation error of n samples", "predicted", "coverage", "width, in gains",

@@ -13,8 +13,8 @@ from scipy.special import ndtr, ndtri
 
 from fitgap.comparison.paired_differences import RightOf
 from fitgap.comparison.ties import MARGIN, WORSE, Terms, against_best
-from fitgap.report import text_tables
 from fitgap.store import StoredRun
+from fitgap.trust import text_tables
 from fitgap_lab.calibration.simulate import made_up_runs
 
 HEADER = (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fitgap.comparison.race import BETTER, Race, Rule
 from fitgap.comparison.ties import EQUIVALENT, MARGIN, UNDECIDED, WORSE, Terms, against_best
-from fitgap.report import text_tables
+from fitgap.trust import text_tables
 from fitgap_lab.calibration.simulate import made_up_runs
 
 Floats = NDArray[np.float64]

@@ -21,9 +21,9 @@ from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.ranking import compare
 from fitgap.comparison.significance import Paired
 from fitgap.errors import RequestError
-from fitgap.report import text_tables
 from fitgap.store import StoredRun, predictions
 from fitgap.tag_names import ROLE_TAG
+from fitgap.trust import text_tables
 from fitgap_lab.composition import settings_of
 
 HEADER = ("data", "images", "from", "accuracies covered", "gaps covered", "differences covered")

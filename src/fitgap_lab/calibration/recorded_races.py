@@ -17,7 +17,7 @@ from fitgap.comparison.ranking import compare_experiment
 from fitgap.comparison.replicates import by_split
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
 from fitgap.errors import RequestError
-from fitgap.report import text_tables
+from fitgap.trust import text_tables
 from fitgap_lab.calibration.races import MOST_SPLITS, compared, raced_over
 
 HEADER = (

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from fitgap.report import text_tables
+from fitgap.trust import text_tables
 from fitgap_lab import pages
 from fitgap_lab.calibration import effects, learning_curves, paired_images, races, trained
 from fitgap_lab.calibration.simulate import Design, Outcome, simulate

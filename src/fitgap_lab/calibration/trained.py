@@ -27,10 +27,10 @@ from fitgap.config import tasks
 from fitgap.config.schema import Config
 from fitgap.data import datasets, splits
 from fitgap.evaluation.scores import Partition, Partitions
-from fitgap.report import text_tables
 from fitgap.store import StoredRun
 from fitgap.tag_names import SPLIT_TAG
 from fitgap.training import backend
+from fitgap.trust import text_tables
 from fitgap_lab.composition import settings_of
 
 HEADER = (

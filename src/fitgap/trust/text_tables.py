@@ -16,15 +16,25 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue()
 
 
-def to_markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def to_markdown(header: Sequence[str], rows: Iterable[Sequence[str]], *, align: str = "") -> str:
     r"""Return a table in the Markdown of GitHub and pandoc; text in it stays text.
 
-    >>> print(to_markdown(["#", "optimizer"], [["1 *", "a|b"]]), end="")
-    | # | optimizer |
-    |---|---|
-    | 1 \* | a\|b |
+    Parameters
+    ----------
+    header, rows
+        As many cells in each.
+    align
+        ``l`` or ``r`` for each column, to the left or to the right; empty: all to the left.
+
+    Examples
+    --------
+    >>> print(to_markdown(["optimizer", "n"], [["a|b *", "3"]], align="lr"), end="")
+    | optimizer | n |
+    |---|---:|
+    | a\|b \* | 3 |
     """
-    lines = [_line(header), "|" + "---|" * len(header), *map(_line, rows)]
+    rule = "".join("---:|" if side == "r" else "---|" for side in align or "l" * len(header))
+    lines = [_line(header), f"|{rule}", *map(_line, rows)]
     return "\n".join(lines) + "\n"
 
 
