@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from omegaconf import MISSING
 
@@ -27,6 +27,9 @@ from fitgap.store import server
 from fitgap.tag_names import ROLE_TAG
 from fitgap.trust import models, text
 from fitgap.trust import settings as trust
+
+if TYPE_CHECKING:
+    import mlflow
 
 _OF_ANOTHER_FORM = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
@@ -110,23 +113,9 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
 
     client = mlflow.MlflowClient(uri)
     store.use_in_mlflow(uri)  # a server's artifacts are fetched through it
+    run = _trained_run(client, run_id, uri=uri)
     try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        raise RequestError(f"there is no run {run_id!r} in {store.redact(uri)}") from error
-    logged = run.outputs.model_outputs if run.outputs else []
-    if run.info.status != "FINISHED" or not logged:
-        kind = "a sweep" if run.data.tags.get(ROLE_TAG) == "sweep" else run.info.status
-        raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
-    try:
-        what = f"config.yaml of run {run_id}"
-        written = store.artifact_text(server.as_stored(run), "config.yaml", uri=uri)
-        if written is None:
-            raise RequestError(f"the record of run {run_id} cannot be read: no config.yaml")
-        plain = trust.read(written, what=what)
-        known, unknown = _split_off_unknown(plain)
-        trust.check_types(known, what=what)
-        settings = config.from_plain(known)
+        settings, unknown = _settings_of(run, uri=uri)
         experiment = client.get_experiment(run.info.experiment_id).name
         inputs = run.inputs.dataset_inputs if run.inputs else []
         profile = json.loads(inputs[0].dataset.profile or "{}") if inputs else {}
@@ -136,9 +125,6 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         raise
     except (MlflowException, OSError, *_OF_ANOTHER_FORM) as error:
         raise _unreadable(run_id, error) from error
-    flat = parameters.flatten(config.to_plain(settings))
-    if lacking := [key for key, value in flat.items() if value == MISSING]:
-        raise RequestError(f"the record of run {run_id} has no value for {', '.join(lacking)}")
     return RecordedRun(
         uri=uri,
         run_id=run_id,
@@ -153,8 +139,39 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         class_names=class_names,
         # Older records hold the decimal sign alone.
         format=recorded_format(profile.get("format") or profile),
-        model_id=logged[-1].model_id,
+        model_id=run.outputs.model_outputs[-1].model_id,
     )
+
+
+def _trained_run(client: "mlflow.MlflowClient", run_id: str, *, uri: str) -> "mlflow.entities.Run":
+    """Return a run as MLflow has it, unless it has no model."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        raise RequestError(f"there is no run {run_id!r} in {store.redact(uri)}") from error
+    has_model = run.outputs and run.outputs.model_outputs
+    if run.info.status != "FINISHED" or not has_model:
+        kind = "a sweep" if run.data.tags.get(ROLE_TAG) == "sweep" else run.info.status
+        raise RequestError(f"run {run_id} ({kind}) has no model; name one that trained to its end")
+    return run
+
+
+def _settings_of(run: "mlflow.entities.Run", *, uri: str) -> tuple[Config, dict[str, Any]]:
+    """Return a run's settings, and by dotted name those that do not exist today."""
+    run_id = run.info.run_id
+    what = f"config.yaml of run {run_id}"
+    written = store.artifact_text(server.as_stored(run), "config.yaml", uri=uri)
+    if written is None:
+        raise RequestError(f"the record of run {run_id} cannot be read: no config.yaml")
+    known, unknown = _split_off_unknown(trust.read(written, what=what))
+    trust.check_types(known, what=what)
+    settings = config.from_plain(known)
+    flat = parameters.flatten(config.to_plain(settings))
+    if lacking := [key for key, value in flat.items() if value == MISSING]:
+        raise RequestError(f"the record of run {run_id} has no value for {', '.join(lacking)}")
+    return settings, unknown
 
 
 @contextmanager
