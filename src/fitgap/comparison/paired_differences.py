@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.comparison.replicates import Key, grouped, split_of
+from fitgap.comparison.replicates import Key, finite_values, grouped, split_of
 from fitgap.store import StoredRun
 
 # A run's pair: what it shares with one run of the other group, its seed above all.
@@ -86,11 +86,8 @@ def by_block(
     block_of
         Returns what two runs must share to be paired.
     """
-    finite = [run for run in runs if math.isfinite(run.metrics.get(metric, math.nan))]
-    return {
-        block: fmean([run.metrics[metric] for run in found])
-        for block, found in grouped(finite, block_of).items()
-    }
+    values = finite_values(runs, metric, by=block_of)
+    return {block: fmean(some) for block, some in values.items()}
 
 
 def figures_of(

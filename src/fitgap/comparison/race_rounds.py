@@ -84,25 +84,20 @@ def run(
     )
     names = tuple(" ".join(varying(overrides, grid)) for overrides in grid)
     race = Race(rule)
-    rounds: list[Round] = []
     runs = 0
     covers = SPLITS if _has_splits(settings[0]) else SEEDS
     log = Log(names, metric, covers, rule, ())
     while (
         race.word == UNDECIDED
-        and len(rounds) < MOST_ROUNDS
+        and len(log.rounds) < MOST_ROUNDS
         and runs + len(race.undecided) <= request.budget
     ):
-        words = replicate(settings[0], number=len(rounds))
+        words = replicate(settings[0], number=len(log.rounds))
         racing = race.undecided
         configs = [with_replicate(settings[one], words) for one in racing]
-        jobs = [
-            [*_without_replicate(grid[one]), *(f"{key}={value}" for key, value in words.items())]
-            for one in racing
-        ]
-        said = " ".join(f"{key}={value}" for key, value in words.items())
-        say(f"round {len(rounds) + 1}: {said}")
-        train(jobs, configs)
+        overrides = [f"{key}={value}" for key, value in words.items()]
+        say(f"round {len(log.rounds) + 1}: {' '.join(overrides)}")
+        train([[*_without_replicate(grid[one]), *overrides] for one in racing], configs)
         found = _finished(configs)
         overlap = overlap_of(found.values()) if covers == SPLITS else 0.0
         values = {
@@ -110,13 +105,12 @@ def run(
             for place, one in enumerate(racing)
         }
         out = race.add_round(values, overlap=overlap)
-        rounds.append(Round(values, overlap))
+        log = replace(log, rounds=(*log.rounds, Round(values, overlap)))
         runs += len(racing)
-        if len(rounds) == 1:
+        if len(log.rounds) == 1:
             _say_fine_margin(rule.margin, found.values(), primary=primary)
         _say_who_leaves(race, out, ran=racing, names=names)
         # After each round: a race that is interrupted can be drawn as far as it came.
-        log = Log(names, metric, covers, rule, tuple(rounds))
         race_log.write(log, uri=planned[0].uri, experiment=planned[0].config.tracking.experiment)
     return log
 

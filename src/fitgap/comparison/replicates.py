@@ -81,8 +81,10 @@ def overlap_of(runs: Iterable[StoredRun]) -> float:
     return sum(val) / sum(train) if sum(train) and len(train) == len(val) else 0.0
 
 
-def by_split(runs: Iterable[StoredRun], metric: str) -> dict[Hashable, list[float]]:
-    """Return a metric's finite values by split, one per run that has it.
+def finite_values(
+    runs: Iterable[StoredRun], metric: str, *, by: Callable[[StoredRun], Key]
+) -> dict[Key, list[float]]:
+    """Return a metric's values by a key of the runs, such as their split, one per run.
 
     Parameters
     ----------
@@ -90,9 +92,8 @@ def by_split(runs: Iterable[StoredRun], metric: str) -> dict[Hashable, list[floa
         Those without a finite value are left out.
     metric
         With its partition.
+    by
+        Returns a run's key.
     """
-    found: dict[Hashable, list[float]] = {}
-    for run in runs:
-        if math.isfinite(value := run.metrics.get(metric, math.nan)):
-            found.setdefault(split_of(run), []).append(value)
-    return found
+    finite = (run for run in runs if math.isfinite(run.metrics.get(metric, math.nan)))
+    return {key: [run.metrics[metric] for run in some] for key, some in grouped(finite, by).items()}

@@ -18,8 +18,8 @@ from fitgap.comparison.query import Query
 from fitgap.comparison.replicates import (
     OF_THE_SPLIT,
     REPLICATE_KEYS,
-    by_split,
     data_of,
+    finite_values,
     grouped,
     kind_of_data,
     names_of,
@@ -247,7 +247,7 @@ def _estimate(
     values = [run.metrics[metric] for run in runs if metric in run.metrics]
     if metric.partition("/")[0] not in MEASURED_ON:
         return estimate(values)
-    cells = list(by_split(runs, metric).values())
+    cells = list(finite_values(runs, metric, by=split_of).values())
     lost = len(values) - sum(map(len, cells))
     shares = shares_behind(metric, runs)
     if these_images:

@@ -7,14 +7,14 @@ designs are simulated: how many runs does each take until every candidate is dec
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.comparison.paired_differences import by_block
 from fitgap.comparison.race import BETTER
 from fitgap.comparison.ranking import compare_experiment
-from fitgap.comparison.replicates import by_split
+from fitgap.comparison.replicates import split_of
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
 from fitgap.errors import RequestError
 from fitgap.trust import text_tables
@@ -78,10 +78,7 @@ def candidates_of(uri: str, experiment: str) -> Candidates:
     sections = compare_experiment(uri, experiment=experiment).sections
     section = sections[0]
     metric = f"val/{section.primary}"
-    scores = [
-        {split: fmean(values) for split, values in by_split(group.runs, metric).items()}
-        for group in section.groups
-    ]
+    scores = [by_block(group.runs, metric=metric, block_of=split_of) for group in section.groups]
     common = sorted(set.intersection(*map(set, scores)), key=repr)
     if len(sections) > 1 or len(scores) < 2 or len(common) < 3:
         raise RequestError(
