@@ -24,7 +24,6 @@ from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics, task_of
 from fitgap.data.datasets import Images, Labels
 from fitgap.data.splits import Indices
-from fitgap.errors import RequestError
 from fitgap.evaluation.scores import (
     Partition,
     Scores,
@@ -33,7 +32,7 @@ from fitgap.evaluation.scores import (
     network_outputs,
 )
 from fitgap.models import build, embeddings
-from fitgap.training.engines.keras_fit import acts_on_batches
+from fitgap.training.engines.keras_fit import refuse_acting_on_batches
 from fitgap.training.engines.keras_state import KerasState
 
 Metrics = dict[str, tf.Tensor]
@@ -93,12 +92,7 @@ class CompiledEngine(KerasState):
         xla: bool,
         callbacks: Sequence[keras.callbacks.Callback],
     ) -> None:
-        for callback in callbacks:
-            if acts_on_batches(callback):
-                raise RequestError(
-                    f"training.callbacks: {type(callback).__name__} acts between batches, which "
-                    "training.engine=compiled does not allow; use training.engine=fit"
-                )
+        refuse_acting_on_batches(callbacks, engine="compiled")
         self._config = config
         self._train = train
         self._program = _program(model, config, xla=xla)

@@ -15,6 +15,7 @@ from fitgap.config.schema import Config
 from fitgap.data.datasets import Images
 from fitgap.data.disk_arrays import DiskRows
 from fitgap.data.splits import Indices
+from fitgap.errors import RequestError
 from fitgap.evaluation.scores import (
     Partition,
     Scores,
@@ -31,6 +32,16 @@ def acts_on_batches(callback: keras.callbacks.Callback) -> bool:
     """Tell whether a callback does something between two batches."""
     base = keras.callbacks.Callback
     return any(getattr(type(callback), hook) is not getattr(base, hook) for hook in BATCH_HOOKS)
+
+
+def refuse_acting_on_batches(callbacks: Sequence[keras.callbacks.Callback], *, engine: str) -> None:
+    """Refuse callbacks that act between batches, for an engine that has no place for them."""
+    for callback in callbacks:
+        if acts_on_batches(callback):
+            raise RequestError(
+                f"training.callbacks: {type(callback).__name__} acts between batches, which "
+                f"training.engine={engine} does not allow; use training.engine=fit"
+            )
 
 
 class _BatchEvents(keras.callbacks.Callback):

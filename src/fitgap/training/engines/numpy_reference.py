@@ -16,7 +16,6 @@ from fitgap.config.schema import Config
 from fitgap.config.tasks import compiled_metrics
 from fitgap.data.datasets import Images
 from fitgap.data.splits import Indices
-from fitgap.errors import RequestError
 from fitgap.evaluation.scores import (
     Partition,
     Scores,
@@ -96,14 +95,9 @@ class NumpyEngine:
         config: Config,
         callbacks: "Sequence[keras.callbacks.Callback]",
     ) -> None:
-        from fitgap.training.engines.keras_fit import acts_on_batches
+        from fitgap.training.engines.keras_fit import refuse_acting_on_batches
 
-        for callback in callbacks:
-            if acts_on_batches(callback):
-                raise RequestError(
-                    f"training.callbacks: {type(callback).__name__} acts between batches, which "
-                    "training.engine=numpy does not allow; use training.engine=fit"
-                )
+        refuse_acting_on_batches(callbacks, engine="numpy")
         self.model = model
         self._train = train
         self._config = config
