@@ -39,6 +39,8 @@ def validate(config: Config) -> None:
     _check_loss(config)
     _check_metrics(config.metrics)
     _check_training(config)
+    _check_callbacks(config)
+    _check_tracking(config)
     check_dataset(config.dataset)
     if config.debug is not None and config.debug.batches is not None:
         batches = config.debug.batches
@@ -83,6 +85,10 @@ def _check_training(config: Config) -> None:
         require(f"training.{key}", node, "empty or have a _target_", when=holds)
     for key, node in training.augmentation.items():
         require_target(f"training.augmentation.{key}", node)
+
+
+def _check_callbacks(config: Config) -> None:
+    training = config.training
     for key, node in training.callbacks.items():
         require_target(f"training.callbacks.{key}", node)
         if node["_target_"] == "keras.callbacks.SwapEMAWeights":
@@ -96,13 +102,16 @@ def _check_training(config: Config) -> None:
                 "training/schedule sets too; use training/schedule=constant, or leave it out"
             )
         _check_monitor(f"training.callbacks.{key}", node, config)
+    if training.early_stopping:
+        _check_monitor("training.early_stopping", training.early_stopping, config)
+
+
+def _check_tracking(config: Config) -> None:
     name = config.tracking.experiment
     holds = bool(name.strip()) and len(name) <= MOST_OF_EXPERIMENT
     require("tracking.experiment", name, f"1 to {MOST_OF_EXPERIMENT} characters", when=holds)
     for key, node in config.tracking.loggers.items():
         require_target(f"loggers={key}", node)
-    if training.early_stopping:
-        _check_monitor("training.early_stopping", training.early_stopping, config)
 
 
 def _check_metrics(metrics: Mapping[str, MetricConfig]) -> None:

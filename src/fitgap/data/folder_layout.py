@@ -157,27 +157,7 @@ def _find_part(
         raise RequestError(f"there must be a folder for each of two or more classes{place}, {got}")
     _take(found, beside, "", folder, config)
     for entry in classes:
-        folders, images, ignored = _entries(Path(entry.path), folder)
-        found.ignored.extend(ignored)
-        if folders:
-            raise RequestError(
-                f"{_relative(folders[0], folder)} is a folder within the class {entry.name!r}; put "
-                "all images of a class directly into its folder, or name the folder of the classes "
-                "as dataset.path"
-            )
-        if config.skip_unreadable and all(map(_is_placeholder, images)):
-            found.empty.append(_relative(entry, folder))
-            continue
-        if not images:
-            raise RequestError(
-                f"the folder {_relative(entry, folder)} of a class is empty; remove it, or rename "
-                f"it to .{entry.name}, which leaves it out"
-            )
-        # Some systems take accents apart in file names: train/ and test/ must still agree.
-        label = unicodedata.normalize("NFC", entry.name)
-        if label in found.labels:
-            found.merged.append(_relative(entry, folder))
-        _take(found, images, label, folder, config)
+        _take_class(found, entry, folder, config)
     if table is None:
         found.rows.extend({} for _ in found.paths)
         return found
@@ -188,6 +168,32 @@ def _find_part(
     found.tables.append(table_file)
     found.notes.extend(table.notes)
     return found
+
+
+def _take_class(
+    found: ImageFiles, entry: "os.DirEntry[str]", folder: Path, config: ImageFolderConfig
+) -> None:
+    folders, images, ignored = _entries(Path(entry.path), folder)
+    found.ignored.extend(ignored)
+    if folders:
+        raise RequestError(
+            f"{_relative(folders[0], folder)} is a folder within the class {entry.name!r}; put "
+            "all images of a class directly into its folder, or name the folder of the classes "
+            "as dataset.path"
+        )
+    if config.skip_unreadable and all(map(_is_placeholder, images)):
+        found.empty.append(_relative(entry, folder))
+        return
+    if not images:
+        raise RequestError(
+            f"the folder {_relative(entry, folder)} of a class is empty; remove it, or rename "
+            f"it to .{entry.name}, which leaves it out"
+        )
+    # Some systems take accents apart in file names: train/ and test/ must still agree.
+    label = unicodedata.normalize("NFC", entry.name)
+    if label in found.labels:
+        found.merged.append(_relative(entry, folder))
+    _take(found, images, label, folder, config)
 
 
 def _take(

@@ -113,14 +113,7 @@ def read(
         if (train.labels.dtype.kind == "U") != (val.labels.dtype.kind == "U"):
             raise RequestError("the targets of dataset.path and dataset.val_path differ in type")
         train = train.followed_by(val)
-    by_name = by_column(np.asarray(train.x), train.columns)
-    missing = {column.name: int(np.isnan(values).sum()) for column, values in by_name}
-    if any(missing.values()):
-        counts = [f"{name} {count}" for name, count in missing.items() if count]
-        notes.append(
-            f"missing values: {', '.join(counts[:6])}{', ...' if len(counts) > 6 else ''}; "
-            "filled by the training partition's median, or a category of their own"
-        )
+    notes += _missing_values(train)
     return Parts(train, parts.get("test_path"), tuple(notes), format=form)
 
 
@@ -348,6 +341,19 @@ def _classes_called_missing(labels: RawLabels) -> list[str]:
         f"target is missing, leave those rows out: 'dataset.missing=[{name!s}]' "
         "dataset.skip_unreadable=true"
         for name, count in zip(names.tolist(), counts.tolist(), strict=True)
+    ]
+
+
+def _missing_values(train: Part) -> list[str]:
+    """Say how many values each column of the training part lacks."""
+    by_name = by_column(np.asarray(train.x), train.columns)
+    missing = {column.name: int(np.isnan(values).sum()) for column, values in by_name}
+    counts = [f"{name} {count}" for name, count in missing.items() if count]
+    if not counts:
+        return []
+    return [
+        f"missing values: {', '.join(counts[:6])}{', ...' if len(counts) > 6 else ''}; "
+        "filled by the training partition's median, or a category of their own"
     ]
 
 

@@ -26,8 +26,19 @@ def gap_against_metric(
 ) -> Picture:
     """Draw each group's gap against its validation figure, with 95 % intervals and its name.
 
-    Takes what `fitgap.report.curve_charts.curves` does, and raises `RequestError` where no group
-    has both figures.
+    Parameters
+    ----------
+    section
+        Of a comparison.
+    metric
+        Without its partition.
+    size
+        Width and height of the chart, in units of 1/96 inch, without names and axes.
+
+    Raises
+    ------
+    RequestError
+        If no group has both figures.
     """
     rows = _rows(section, metric)
     if not rows:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 # Metrics of a long run reach the server while it trains; a short run is one batch at its end.
 FLUSH_SECONDS = 5.0
 MAX_PARAM_LENGTH = 6000
-# What a person calls that which stops a run. SystemExit: a launcher that ends its job, as submitit
-# does to have it queued again.
+# What stops a run, as a person calls it. SystemExit comes from a launcher that ends its job, as
+# submitit does to have it queued again.
 _STOPS = {KeyboardInterrupt: "Ctrl-C", SystemExit: "its launcher", Terminated: "SIGTERM"}
 
 
