@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 def dense(
     *,
-    image_shape: tuple[int, ...],  # noqa: ARG001 - every architecture is handed it
     units: Sequence[int],
     activation: str,
     dropout: float,
@@ -27,8 +26,6 @@ def dense(
 
     Parameters
     ----------
-    image_shape
-        Shape of one image; images are flattened first.
     units
         Width of each hidden layer, starting at the input; empty for softmax regression.
     activation

@@ -27,7 +27,7 @@ from fitgap.models import network
 from fitgap.models.scaling import FeatureScaling, TargetScaling, Tokens
 
 _SCOPE = re.compile(r"[A-Za-z0-9_.\\/>-]*")  # TensorFlow's rule for a scope within another
-TARGET_UNITS = "target_units"  # the name of the layer that does so
+TARGET_UNITS = "target_units"  # the name of the layer that gives numbers in their own units
 Layers = list[keras.layers.Layer]
 
 
