@@ -78,7 +78,7 @@ def notes_on(
         Those that meet them.
     """
     return [
-        *_on_the_test_set(query, conditions, usual=_usual_sort(sections)),
+        *_on_the_order(query, usual=_usual_sort(sections)),
         *_on_the_choice_of_runs(query, conditions, found=found, kept=len(kept)),
         *_on_sections(sections, query),
         *_on_groups(sections, query, kept=len(kept)),
@@ -91,42 +91,37 @@ def _usual_sort(sections: "Sequence[Section]") -> str:
     return f"val/{sections[0].primary}" if sections else "val/accuracy"
 
 
-def _on_the_test_set(query: Query, conditions: Sequence[Condition], *, usual: str) -> list[str]:
-    notes = []
-    if query.sort is not None and query.sort.startswith(TEST_PREFIXES):
-        notes.append(
-            f"Sorted by {query.sort}, so no group is marked as best: that would be choosing on the "
-            f"test set, and would make the winner's own test figure too good. Choose by "
-            f"{usual}."
+def _on_the_order(query: Query, *, usual: str) -> list[str]:
+    """Say why no group is marked as best, if the order is not that of a validation figure."""
+    sort = query.sort
+    if sort is None or sort.startswith("val/"):
+        return []
+    if sort.startswith(TEST_PREFIXES):
+        why = (
+            "that would be choosing on the test set, and would make the winner's own test figure "
+            f"too good. Choose by {usual}."
         )
-    elif query.sort is not None and query.sort.startswith("gap/"):
-        notes.append(
-            f"Sorted by {query.sort}, so no group is marked as best: the smallest gap is often "
-            f"that of the network that learned least. Choose by {usual}."
+    elif sort.startswith("gap/"):
+        why = (
+            f"the smallest gap is often that of the network that learned least. Choose by {usual}."
         )
-    elif query.sort is not None and "/" not in query.sort:  # others' metrics, or a learning rate
-        notes.append(
-            f"Sorted by {query.sort}, so no group is marked as best: nothing says that it is a "
-            "figure of validation data."
-        )
-    elif query.sort is not None and not query.sort.startswith("val/"):
-        notes.append(
-            f"Sorted by {query.sort}, so no group is marked as best: that figure says nothing "
-            f"about unseen data. Choose by {usual}."
-        )
-    by_test = [one.name for one in conditions if one.name.startswith(TEST_PREFIXES)]
-    if by_test:
-        notes.append(
-            f"Runs were left out by {', '.join(by_test)}: that is choosing on the test set, and "
-            "makes the test figures of those kept too good."
-        )
-    return notes
+    elif "/" not in sort:  # others' metrics, or a learning rate
+        why = "nothing says that it is a figure of validation data."
+    else:
+        why = f"that figure says nothing about unseen data. Choose by {usual}."
+    return [f"Sorted by {sort}, so no group is marked as best: {why}"]
 
 
 def _on_the_choice_of_runs(
     query: Query, conditions: Sequence[Condition], *, found: int, kept: int
 ) -> list[str]:
     notes = []
+    by_test = [one.name for one in conditions if one.name.startswith(TEST_PREFIXES)]
+    if by_test:
+        notes.append(
+            f"Runs were left out by {', '.join(by_test)}: that is choosing on the test set, and "
+            "makes the test figures of those kept too good."
+        )
     if conditions:
         notes.append(f"Only runs with {' and '.join(query.where)}: {kept} of {found}.")
     if any(one.is_metric for one in conditions):

@@ -224,13 +224,12 @@ def _claim(found: Differences, terms: Terms, *, prior: Prior, confidence: float)
     sign = 1.0 if terms.higher_is_better else -1.0
     low, high = sorted((sign * difference.low, sign * difference.high))
     margin = terms.margin
-    word = (
-        WORSE
-        if low > 0
-        else EQUIVALENT
-        if margin is not None and -margin < low and high < margin
-        else UNDECIDED
-    )
+    if low > 0:
+        word = WORSE
+    elif margin is not None and -margin < low and high < margin:
+        word = EQUIVALENT
+    else:
+        word = UNDECIDED
     error = math.sqrt(part + found.image_variance)
     needed = None
     favours_this = word == UNDECIDED and high < 0

@@ -142,9 +142,9 @@ def _find_part(
     found = ImageFiles(ignored=[name for name in ignored if table is None or name != shown])
     has_labels = table is not None and table.label_column is not None
     first = next((entry for entry in beside if _is_image(entry.name)), None)
-    if table_file.exists() and first and not has_labels:
-        raise RequestError(f"{shown} must have the columns file_name and label")
     if first and not has_labels:
+        if table_file.exists():
+            raise RequestError(f"{shown} must have the columns file_name and label")
         raise RequestError(
             f"{_relative(first, folder)} lies beside the folders; "
             "every image must be in the folder of its class, or have a row in a metadata.csv of "

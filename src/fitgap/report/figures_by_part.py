@@ -80,7 +80,7 @@ def of_classes(confusion: NDArray[np.int64], names: Sequence[str]) -> list[Class
 
 
 def of_labels(outputs: StoredOutputs, names: Sequence[str]) -> list[ClassFigures]:
-    """Return the figures of each label, which is given above `LABEL_THRESHOLD`."""
+    """Return the figures of each label, which is predicted above a probability of `THRESHOLD`."""
     return [
         _figures(names[i], right=has - missed, support=has, given=has - missed + wrong)
         for i, has, missed, wrong in outputs.by_label()

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from fitgap.comparison.figures import figure_text
+from fitgap.comparison.figures import with_half_width
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.images import image_interval
 from fitgap.comparison.significance import wilson
@@ -163,10 +163,9 @@ def _below(section: Section, *, shown: int) -> list[str]:
     first = section.groups[0]
     name = section.metric
     if (test := first.metrics.get(f"test/{name}")) is not None and math.isfinite(test.mean):
-        spread = "" if test.low is None else f" ± {figure_text(test.mean - test.low)}"
         sentences.append(
             f"The first group's test {name}, not used to choose it: "
-            f"{figure_text(test.mean)}{spread} (n = {test.n})."
+            f"{with_half_width(test.mean, test.half_width)} (n = {test.n})."
         )
     return sentences
 

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.errors import RequestError, first_line
+from fitgap.evaluation.metrics import THRESHOLD
 from fitgap.store import StoredRun, artifacts
 from fitgap.trust import archives
 from fitgap.trust.text import plain
 
 FILE_NAME = "predictions.npz"
 VALIDATION_RIGHT = "validation_right"
-LABEL_THRESHOLD = 0.5  # a label is given above it
 MOST_DRAWN = 500  # samples
 MOST_CLASSES = 10_000  # a table of which was taken for which has the square of it
 # What reading a file that is no such archive raises; a plain .npy has no arrays by name.
@@ -63,7 +63,7 @@ class StoredOutputs:
 
     def by_label(self) -> list[tuple[int, int, int, int]]:
         """Return each label's number, how many samples have it, lack it, or wrongly get it."""
-        true, given = self.true > 0, self.outputs > LABEL_THRESHOLD
+        true, given = self.true > 0, self.outputs > THRESHOLD
         counts = (true.sum(0), (true & ~given).sum(0), (~true & given).sum(0))
         return [
             (i, int(a), int(b), int(c)) for i, (a, b, c) in enumerate(zip(*counts, strict=True))
