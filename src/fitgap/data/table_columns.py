@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,25 +144,30 @@ def choose(
     }
     kept = [name for name in chosen if not reasons[name]]
     if not kept:
-        kept = [name for name in chosen if not _why_no_categories(cells[name])]
-        if kept:
-            return kept, [
-                f"column {name!r} is kept, since no other is left, but {reasons[name]}"
-                for name in kept
-            ]
-        of_texts = next((name for name in chosen if _holds_sentences(cells[name])), None)
-        if of_texts is not None:
-            raise RequestError(
-                f"no column is left to learn from; {of_texts!r} holds texts: "
-                f"'dataset.text=[{of_texts}]' learns from their words"
-            )
-        why = f": {chosen[0]!r} is left out, since {reasons[chosen[0]]}" if chosen else ""
-        raise RequestError(f"no column is left to learn from{why} (dataset.columns, dataset.drop)")
+        return _kept_nevertheless(reasons, cells)
     return kept, [
         f"column {name!r} is left out: {reason} (dataset.columns names those that count)"
         for name, reason in reasons.items()
         if reason
     ]
+
+
+def _kept_nevertheless(reasons: Mapping[str, str], cells: Cells) -> tuple[list[str], list[str]]:
+    """Return the columns that can be learned from where each has a reason to be left out."""
+    kept = [name for name in reasons if not _why_no_categories(cells[name])]
+    if kept:
+        return kept, [
+            f"column {name!r} is kept, since no other is left, but {reasons[name]}" for name in kept
+        ]
+    of_texts = next((name for name in reasons if _holds_sentences(cells[name])), None)
+    if of_texts is not None:
+        raise RequestError(
+            f"no column is left to learn from; {of_texts!r} holds texts: "
+            f"'dataset.text=[{of_texts}]' learns from their words"
+        )
+    first = next(iter(reasons.items()), None)
+    why = f": {first[0]!r} is left out, since {first[1]}" if first else ""
+    raise RequestError(f"no column is left to learn from{why} (dataset.columns, dataset.drop)")
 
 
 _SETTINGS = ("columns", "drop", "categories", "embed")

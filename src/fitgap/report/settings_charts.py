@@ -30,9 +30,21 @@ def parallel_coordinates(
 ) -> Picture:
     """Draw each group as a line through its settings, to its validation figure and its gap.
 
-    At most `MOST_POINTS` groups are drawn, coloured by their validation figure. Takes what
-    `fitgap.report.curve_charts.curves` does, and raises `RequestError` where no setting differs or
-    no group has the figure.
+    At most `MOST_POINTS` groups are drawn, coloured by their validation figure.
+
+    Parameters
+    ----------
+    section
+        Of a comparison.
+    metric
+        Without its partition.
+    size
+        Width and height of the chart, in units of 1/96 inch.
+
+    Raises
+    ------
+    RequestError
+        If no setting differs, or no group has the figure.
     """
     score = f"val/{metric}"
     groups = [one for one in section.groups[:MOST_POINTS] if math.isfinite(mean_of(one, score))]
