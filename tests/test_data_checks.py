@@ -154,8 +154,10 @@ def test_findings_are_looked_for_once(monkeypatch):
     first = data_report.find(made, SPLIT)
     monkeypatch.setattr(findings, "check", lambda *_: pytest.fail("checked again"))
     assert data_report.find(dataclasses.replace(made), SPLIT) == first
-    with pytest.raises(pytest.fail.Exception):
-        data_report.find(dataset(NOISE), SPLIT)
+    renamed = dataclasses.replace(made, test_names=["a.png", "b.png", "c.png"])
+    for other in (dataset(NOISE), renamed):
+        with pytest.raises(pytest.fail.Exception):
+            data_report.find(other, SPLIT)
 
 
 def test_what_goes_wrong_beside_is_raised_where_the_findings_are_asked_for(monkeypatch):

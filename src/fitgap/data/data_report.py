@@ -41,9 +41,8 @@ def find(dataset: Dataset, split: Split) -> DataFindings:
         for module in (before_training, duplicates, findings)
     )
     # Names and notes stand in the findings, and no digest of the arrays covers them.
-    named = json.dumps(
-        [dataset.name, dataset.source, dataset.class_names, dataset.notes, *dataset.train_names]
-    )
+    names = [*dataset.train_names, *dataset.test_names]
+    named = json.dumps([dataset.name, dataset.source, dataset.class_names, dataset.notes, *names])
     key = hashlib.sha256(f"{dataset.digest} {split.digest} {named}".encode() + source).hexdigest()
     path = project.state_folder() / "data_reports" / f"{key}.json"
     with contextlib.ExitStack() as stack:
