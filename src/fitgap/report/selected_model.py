@@ -77,11 +77,11 @@ class SelectedModel:
     """
 
     run: StoredRun
-    class_names: tuple[str, ...]
-    confusion: NDArray[np.int64] | None
-    errors: tuple[WrongImage, ...]
-    wrong: int
-    missing: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
+    confusion: NDArray[np.int64] | None = None
+    errors: tuple[WrongImage, ...] = ()
+    wrong: int = 0
+    missing: tuple[str, ...] = ()
     predictions: StoredPredictions | None = None
     outputs: StoredOutputs | None = None
 
@@ -107,7 +107,7 @@ def selected_model(section: Section, *, uri: str) -> SelectedModel | None:
         return _without_classes(run, uri=uri)
     except RequestError as error:
         why = f"No confusion matrix and no errors: {error}."
-        return SelectedModel(run, (), None, (), 0, (why,))
+        return SelectedModel(run, missing=(why,))
     missing = []
     dataset = None
     try:
@@ -145,7 +145,7 @@ def _without_classes(run: StoredRun, *, uri: str) -> SelectedModel:
     try:
         outputs = stored_predictions.load_outputs(run, uri=uri)
     except RequestError as error:
-        return SelectedModel(run, (), None, (), 0, (f"No errors: {error}.",))
+        return SelectedModel(run, missing=(f"No errors: {error}.",))
     count = outputs.true.shape[1]
     names: tuple[str, ...] = ()
     missing = []
@@ -154,7 +154,7 @@ def _without_classes(run: StoredRun, *, uri: str) -> SelectedModel:
     except RequestError as error:
         missing.append(f"No names of the targets: {first_line(error)}.")
     names = names if len(names) == count else tuple(map(str, range(count)))
-    return SelectedModel(run, names, None, (), 0, tuple(missing), outputs=outputs)
+    return SelectedModel(run, names, missing=tuple(missing), outputs=outputs)
 
 
 def mcnemar_tests(section: Section, *, uri: str) -> list[Tested | None]:
