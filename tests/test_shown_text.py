@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shlex
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ from fitgap.charts import confusion, labels, run_curves, themes
 from fitgap.commands import exit_codes
 from fitgap.errors import RequestError
 from fitgap.prediction import Predictions
-from fitgap.report import page, prediction_tables
+from fitgap.report import data_page, page, prediction_tables
 from fitgap.store import server
 from fitgap.sweep import checking, progress, status
 from fitgap.sweep import plan as sweep_plan
@@ -135,6 +136,20 @@ def test_a_name_is_shortened_without_a_look_at_every_end_of_it(monkeypatch):
     name = "w" * 6000 + "".join(f"a{i}." for i in range(1000)) + "="
     assert len(labels.shortened(name, most=48)) == 47
     assert sum(map(len, looked_at)) < 10 * len(name)
+
+
+def test_what_draws_gets_no_very_long_name():
+    name = "w" * 6000
+    counts = {"train": {f"{name}a{name}": 1, f"{name}b{name}": 2}}
+    curve = {1: 0.5, 2: 0.6}
+    for drawn in (
+        run_curves.draw({f"train/{name}": curve, f"val/{name}": curve}, title=name),
+        data_page.class_shares(counts),
+        confusion.draw(np.eye(2, dtype=np.int64), list(counts["train"])),
+    ):
+        assert "w" * 300 not in json.dumps(drawn.spec())
+    classes = {row["class"] for row in data_page.class_shares(counts).chart.data["values"]}
+    assert len(classes) == 2
 
 
 def test_a_page_of_a_hostile_experiment_is_plain(tracking_uri, tmp_path):

@@ -42,6 +42,7 @@ def draw(counts: NDArray[np.int64], class_names: Sequence[str], *, title: str = 
     # Numbered, since two classes may have one name.
     names = [f"{line(name)} ({i})" if class_names.count(name) > 1 else line(name)
              for i, name in enumerate(class_names)]  # fmt: skip
+    names = list(labels.short_names(names).values())
     totals = np.maximum(counts.sum(axis=1), 1)
     rows = [
         {

@@ -5,7 +5,8 @@ Worked out before the picture is drawn, in its own units, which a chart's data c
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 CHARACTER, WIDE_CHARACTER, LINE = 6.4, 11.5, 13.0  # units of a name in 11 units high letters
 AROUND = 7.0  # units from a point to its name
@@ -45,6 +46,22 @@ def shortened(text: str, *, most: int = 44) -> str:
     while width_of(tail) > half * CHARACTER:
         tail = tail[1:]
     return f"{head}…{tail}"
+
+
+def short_names(names: Iterable[str], *, most: int = 100) -> dict[str, str]:
+    """Return names as a picture writes them beside an axis, by name; no two become the same.
+
+    What draws would cut a name as well, after a measurement that takes seconds for a very long one.
+
+    >>> short_names(["adam", "aaaabaaaa", "aaaacaaaa"], most=5)
+    {'adam': 'adam', 'aaaabaaaa': '#2 aa…aa', 'aaaacaaaa': '#3 aa…aa'}
+    """
+    short = {name: shortened(name, most=most) for name in names}
+    counted = Counter(short.values())
+    return {
+        name: one if counted[one] == 1 else f"#{i} {one}"
+        for i, (name, one) in enumerate(short.items(), start=1)
+    }
 
 
 def slant(names: Sequence[str], *, room: float) -> int:

@@ -19,10 +19,12 @@ from types import ModuleType
 from typing import Any
 
 from fitgap import memory
+from fitgap.charts import labels
 from fitgap.charts.fonts import FONT, drawable, font_of, warn_of_missing_letters
 from fitgap.charts.themes import (
     DARK,
     LIGHT,
+    MOST_TITLE,
     PAGE,
     THEMES,
     Theme,
@@ -36,6 +38,7 @@ from fitgap.errors import RequestError
 
 FORMATS = ("svg", "png", "pdf", "html")
 DPI = 200
+_LETTERS = int(MOST_TITLE / labels.CHARACTER)  # of a title: what draws takes long to cut one
 # That the engine of vl-convert takes when it starts, as measured on Linux.
 _ADDRESSES = 70 * 10**9
 # Of pixels and PDF: Noto Sans has no minus sign, for which a font with serifs would be taken.
@@ -74,7 +77,11 @@ class Picture:
         spec["background"] = theme["paper"]
         spec["padding"] = 6
         if self.title:
-            spec["title"] = {"text": self.title, "anchor": "start", "frame": "bounds"}
+            spec["title"] = {
+                "text": labels.shortened(self.title, most=_LETTERS),
+                "anchor": "start",
+                "frame": "bounds",
+            }
         coloured: dict[str, Any] = _with_safe_titles(drawable(with_colours(spec, theme)))
         return coloured
 
@@ -194,6 +201,7 @@ def _with_safe_titles(part: Any) -> Any:
 
 def _safe_title(title: Any) -> Any:
     if isinstance(title, str):
+        title = labels.shortened(title, most=_LETTERS)
         return title.replace("\\", "\\\\").replace("\n", "\\n")
     return [_safe_title(one) for one in title] if isinstance(title, list) else title
 

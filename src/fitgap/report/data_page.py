@@ -7,7 +7,7 @@ import altair as alt
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from fitgap.charts import marks
+from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.themes import PAGE
 from fitgap.data import data_report
@@ -73,8 +73,9 @@ def class_shares(counts: Mapping[str, Mapping[str, int]]) -> Picture:
     first = next(iter(counts.values()))
     frequent = sorted(first, key=lambda name: -first[name])[:MOST_CLASSES]
     names = [name for name in first if name in frequent]
+    short = labels.short_names(map(line, names))
     rows = [
-        {"class": line(name), "partition": partition, "share": of[name] / sum(of.values())}
+        {"class": short[line(name)], "partition": partition, "share": of[name] / sum(of.values())}
         for partition, of in counts.items()
         for name in names
         if sum(of.values())
@@ -87,7 +88,7 @@ def class_shares(counts: Mapping[str, Mapping[str, int]]) -> Picture:
         .mark_bar(height=BAR - 2)
         .encode(
             x=alt.X("share:Q", title="share of the partition", axis=alt.Axis(format="%")),
-            y=alt.Y("class:N", sort=list(map(line, names)), title=f"class{some}"),
+            y=alt.Y("class:N", sort=list(short.values()), title=f"class{some}"),
             yOffset=alt.YOffset("partition:N", sort=partitions),
             color=alt.Color(
                 "partition:N",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -37,6 +38,8 @@ def draw(log: Log, *, title: str = "") -> Picture:
     """
     if not log.rounds:
         raise RequestError("the race has no round that ran to its end")
+    short = labels.short_names(log.names)
+    log = replace(log, names=tuple(short[name] for name in log.names))
     rows = _rows(log)
     margin = log.rule.margin
     # Intervals of the first rounds are so wide that they would press everything else flat.

@@ -61,6 +61,8 @@ def parallel_coordinates(
         key: _of_levels([_shown(one, key) for one in groups], most=most) for key in section.keys
     }
     columns |= {name: _of_figures([one.metrics[name].mean for one in groups]) for name in figures}
+    short = labels.short_names(columns)
+    columns = {short[name]: column for name, column in columns.items()}
     rows = [
         {
             "group": label_of(one),
@@ -178,13 +180,20 @@ def matrix(
         raise RequestError(f"no run of this comparison has {score}")
     means = {at: fmean(values) for at, values in cells.items()}
     middle = (min(means.values()) + max(means.values())) / 2
+    short = [labels.short_names(_levels([at[i] for at in means])) for i in (0, 1)]
     rows = [
-        {"x": at[0], "y": at[1], "score": mean, "n": len(cells[at]), "text": f"{mean:.4f}"}
+        {
+            "x": short[0][at[0]],
+            "y": short[1][at[1]],
+            "score": mean,
+            "n": len(cells[at]),
+            "text": f"{mean:.4f}",
+        }
         # Viridis is dark at one end and light at the other, in any theme.
         | {"on": "dark" if (mean <= middle) == section.is_better_high(score) else "light"}
         for at, mean in means.items()
     ]
-    levels = [_levels([at[i] for at in means]) for i in (0, 1)]
+    levels = [list(names.values()) for names in short]
     angle = labels.slant(levels[0], room=CELL)
     base = marks.of_rows(rows).encode(
         x=alt.X("x:N", sort=levels[0], title=wanted[0], axis=alt.Axis(labelAngle=angle)),
