@@ -153,7 +153,8 @@ def test_one_seed_is_enough_for_words_and_picture():
         2000
     )
     assert "숫자" in picture.svg()
-    text = learning_curve_text.to_markdown(found, told, title="digits", missing=1)
+    text = learning_curve_text.to_markdown(found, told, title="digits [a](b)", missing=1)
+    assert text.startswith("## digits [a\\](b)\n")
     assert text.count("\n| ") == 1 + len(SIZES)
 
 

@@ -193,7 +193,8 @@ def test_what_cannot_be_compared_is_said(runs, message):
 
 def test_table_and_picture_hold_every_remedy():
     effects = remedies.effects(made(none=BASELINE, l2=shifted(0.01, -0.02), dropout=BASELINE))
-    text = remedies.to_markdown(effects, title="Zahlen, 숫자", missing=2)
+    text = remedies.to_markdown(effects, title="Zahlen, 숫자, [a](b)", missing=2)
+    assert text.startswith("## Zahlen, 숫자, [a\\](b)\n")
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert [row.split(" | ")[0] for row in rows[1:]] == ["| none", "| l2", "| dropout"]
     assert "do not count: 2" in text

@@ -5,6 +5,7 @@ from fitgap.comparison.figures import with_half_width
 from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
 from fitgap.store.recorded_metrics import KnownMetric
 from fitgap.trust import text_tables
+from fitgap.trust.text import markdown
 
 
 def in_words(found: Curve, forecast: Forecast) -> list[str]:
@@ -101,7 +102,7 @@ def to_markdown(found: Curve, forecast: Forecast, *, title: str, missing: int) -
         rows.append([f"{point.samples:,}", *figures, str(len(point.errors))])
     table = text_tables.to_markdown(header, rows, align="r" * len(header))
     sentences = [*in_words(found, forecast), "", *notes(found, missing=missing)]
-    return "\n".join([f"## {title}", "", table, *sentences, ""])
+    return "\n".join([f"## {markdown(title)}", "", table, *map(markdown, sentences), ""])
 
 
 def notes(found: Curve, *, missing: int) -> list[str]:

@@ -15,6 +15,7 @@ from fitgap.errors import RequestError
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import KnownMetric, known_metric, primary_metric
 from fitgap.trust import text_tables
+from fitgap.trust.text import markdown
 
 BASELINE = "none"
 RULE = (
@@ -229,7 +230,8 @@ def to_markdown(found: RemedyEffects, *, title: str, missing: int) -> str:
         own = (figure_text(one.val.mean), figure_text(one.gap.mean, sign="+"), str(one.val.n))
         rows.append([one.remedy, *changes, *own, one.verdict])
     table = text_tables.to_markdown(header, rows, align="lrrrrrl")
-    return "\n".join([f"## {title}", "", table, *notes(found, missing=missing), ""])
+    below = map(markdown, notes(found, missing=missing))
+    return "\n".join([f"## {markdown(title)}", "", table, *below, ""])
 
 
 def notes(found: RemedyEffects, *, missing: int) -> list[str]:
