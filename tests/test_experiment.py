@@ -134,7 +134,7 @@ def recorded(compose, template_database, tmp_path_factory):
     uri = f"sqlite:///{shutil.copy(template_database, folder / 'mlflow.db')}"
     composed = compose(
         f"tracking.uri={uri}",
-        "name='첫 실험'",
+        "name='첫 실험 [a](b)'",
         "tags={question: width}",
         "architecture.title='숫자 모델'",
         "training.epochs=2",
@@ -153,7 +153,7 @@ def test_a_finished_run_is_finished(recorded):
     info = recorded.run.info
     assert info.status == "FINISHED"
     assert info.end_time >= info.start_time
-    assert info.run_name == recorded.result.name == "첫 실험"
+    assert info.run_name == recorded.result.name == "첫 실험 [a](b)"
     assert only_run_in(recorded.uri).run_id == recorded.result.run_id
 
 
@@ -243,7 +243,7 @@ def test_the_model_shows_what_it_is_and_its_figures(recorded):
     model = client.get_logged_model(output.model_id)
     assert model.name == "model"  # as runs:/<run id>/model says
     assert model.params["run"] == descriptions.run_name(recorded.config)
-    assert model.tags["mlflow.note.content"] == model.params["run"]
+    assert model.tags["mlflow.note.content"] == "첫 실험 [a\\](b)"  # which MLflow shows as Markdown
     assert model.tags["mlflow.source.name"] == "fitgap"
     assert model.params["optimizer"] == recorded.config.optimizer["name"]
     found = {metric.key: metric.value for metric in model.metrics}

@@ -30,7 +30,7 @@ from fitgap.tracking.outbox import Operation
 from fitgap.tracking.termination import Terminated, sigterm_raises
 from fitgap.training.events import Observer
 from fitgap.training.pruning import PrunedError
-from fitgap.trust.text import scrub, without_secrets
+from fitgap.trust.text import line, markdown, scrub, without_secrets
 
 if TYPE_CHECKING:
     from fitgap.tracking.saved_model import Example
@@ -190,7 +190,7 @@ class RunRecord(Observer):
                 self._waiting = [row for row in self._waiting if row not in rows]
                 # The model has to be called `model`; what it is stands in its description.
                 tags = {k: v for k, v in provenance.tags().items() if k.startswith("mlflow.")}
-                tags["mlflow.note.content"] = about.name
+                tags["mlflow.note.content"] = markdown(line(about.name))
                 content |= {
                     "tags": tags,
                     "params": {"run": about.name} | dict(about.params),
