@@ -131,7 +131,7 @@ def test_a_validation_part_is_given_and_a_group_is_an_array(tmp_path):
     np.testing.assert_array_equal(given.x_train[split.val], VECTORS[:4].astype(np.float32))
     asked = SplitConfig("holdout", 0.2, 0, None, group="who")
     grouped = npz(tmp_path, X=VECTORS, y=Y, who=groups, split=asked)
-    assert not set(grouped.train_groups) & set(grouped.test_groups)
+    assert not set(grouped.train.groups) & set(grouped.test.groups)
     splits.split_dataset(grouped, asked)
     with pytest.raises(RequestError, match=r"split\.group=woh is not an array.*mean who\?"):
         npz(tmp_path, X=VECTORS, y=Y, who=groups, split=SplitConfig("none", group="woh"))
@@ -287,7 +287,7 @@ def test_times_are_numbers_or_dates_and_none_is_missing(tmp_path):
     in_zones = np.array([f"{day}T00:00{['Z', '+09:00'][i % 2]}" for i, day in enumerate(days)])
     for values in (days, days.astype(str), in_zones, np.arange(20).astype(str)):
         dataset = npz(tmp_path, split=split, x=VECTORS, y=Y, day=values)
-        assert np.array_equal(np.argsort(dataset.train_order), np.arange(16))
+        assert np.array_equal(np.argsort(dataset.train.order), np.arange(16))
     for wrong, said in (
         (np.where(np.arange(20) == 5, np.nan, 1.0), r"day\[5\] must be a number or a date"),
         (

@@ -9,6 +9,7 @@ import pytest
 
 from fitgap.data import before_training, data_report, duplicates, findings
 from fitgap.data.datasets import Dataset
+from fitgap.data.parts import NumberedPart
 from fitgap.data.splits import Split
 from fitgap.report import data_page
 
@@ -21,15 +22,17 @@ SPLIT = Split(train=np.array([4, 0, 3, 1]), val=np.array([2, 5, 6]), digest="s")
 def dataset(images, *, labels=LABELS, names=()):
     return Dataset(
         name="made",
-        x_train=images[:7],
-        y_train=labels[:7],
-        x_test=images[7:],
-        y_test=labels[7:],
+        train=NumberedPart(images[:7], labels[:7], names),
+        test=NumberedPart(images[7:], labels[7:]),
         class_names=("가", "b|c"),
         source="a test",
         digest=str(images.sum()),
-        train_names=names,
     )
+
+
+def of_one_class(train, test):
+    parts = [NumberedPart(x, np.zeros(len(x), int)) for x in (train, test)]
+    return Dataset("npz", *parts, ("a",), "", "")
 
 
 def copied(*pairs):
@@ -154,7 +157,8 @@ def test_findings_are_looked_for_once(monkeypatch):
     first = data_report.find(made, SPLIT)
     monkeypatch.setattr(findings, "check", lambda *_: pytest.fail("checked again"))
     assert data_report.find(dataclasses.replace(made), SPLIT) == first
-    renamed = dataclasses.replace(made, test_names=["a.png", "b.png", "c.png"])
+    test = dataclasses.replace(made.test, names=["a.png", "b.png", "c.png"])
+    renamed = dataclasses.replace(made, test=test)
     for other in (dataset(NOISE), renamed):
         with pytest.raises(pytest.fail.Exception):
             data_report.find(other, SPLIT)
@@ -228,10 +232,8 @@ def test_of_many_classes_the_page_draws_the_most_frequent():
 def test_a_part_of_another_scale_is_found(train, test, expected, shape):
     dataset = Dataset(
         name="npz",
-        x_train=np.full((8, *shape), train),
-        y_train=np.arange(8) % 2,
-        x_test=np.full((4, *shape), test),
-        y_test=np.arange(4) % 2,
+        train=NumberedPart(np.full((8, *shape), train), np.arange(8) % 2),
+        test=NumberedPart(np.full((4, *shape), test), np.arange(4) % 2),
         class_names=("a", "b"),
         source="",
         digest="",
@@ -246,27 +248,27 @@ def test_a_part_that_was_centred_alone_is_found(shape, turned):
     values = np.random.default_rng(0).uniform(0, 1, (240, *shape)).astype(np.float32)
     train, test = values[:160], values[160:]
     train, test = (train, 2 * test - 1) if turned else (2 * train - 1, test)
-    labels = np.zeros(160, int), np.zeros(80, int)
-    dataset = Dataset("npz", train, labels[0], test, labels[1], ("a",), "", "")
+    dataset = of_one_class(train, test)
     halves = Split(np.arange(80, dtype=np.int32), np.arange(80, 160, dtype=np.int32), "")
     with_values, without = ("test", "train") if turned else ("train", "test")
     expected = f"{with_values} has values below zero, {without} has none"
     assert before_training.find_other_scale(dataset, halves) == expected
 
 
-@pytest.mark.parametrize("column", ["train_order", "train_groups"])
+@pytest.mark.parametrize("column", ["order", "groups"])
 def test_values_that_are_above_zero_in_the_newest_rows_or_in_other_groups_are_accepted(column):
     x = np.linspace(-0.8, 1.2, 200, dtype=np.float32)[:, None]
-    drawn = Dataset("npz", x[:160], np.zeros(160, int), x[160:], np.zeros(40, int), ("a",), "", "")
+    drawn = of_one_class(x[:160], x[160:])
     halves = Split(np.arange(80, dtype=np.int32), np.arange(80, 160, dtype=np.int32), "")
     assert before_training.find_other_scale(drawn, halves) != ""
-    other = dataclasses.replace(drawn, **{column: np.arange(160)})
+    part = dataclasses.replace(drawn.train, **{column: np.arange(160)})
+    other = dataclasses.replace(drawn, train=part)
     assert before_training.find_other_scale(other, halves) == ""
 
 
 def test_one_feature_of_another_size_is_no_other_scale():
     x = np.ones((8, 5), np.float32)
     unseen = x * np.array([1, 1, 1, 1, 1000], np.float32)
-    dataset = Dataset("npz", x, np.zeros(8, int), unseen, np.zeros(8, int), ("a",), "", "")
+    dataset = of_one_class(x, unseen)
     halves = Split(np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32), "")
     assert before_training.find_other_scale(dataset, halves) == ""

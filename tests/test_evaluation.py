@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fitgap.config.schema import SplitConfig
 from fitgap.data.datasets import Dataset
+from fitgap.data.parts import NumberedPart
 from fitgap.data.splits import split_dataset
 from fitgap.evaluation.scores import (
     EVALUATION_BATCH,
@@ -93,12 +94,15 @@ def test_one_sigmoid_unit_gives_the_probability_of_class_1():
 
 def make_dataset(num_classes, *, n_train=1100, n_test=70):
     rng = np.random.default_rng(3)
+
+    def part(n):
+        x = rng.integers(0, 256, (n, 6, 5), dtype=np.uint8)
+        return NumberedPart(x, np.arange(n) % num_classes)
+
     return Dataset(
         name="made",
-        x_train=rng.integers(0, 256, (n_train, 6, 5), dtype=np.uint8),
-        y_train=np.arange(n_train) % num_classes,
-        x_test=rng.integers(0, 256, (n_test, 6, 5), dtype=np.uint8),
-        y_test=np.arange(n_test) % num_classes,
+        train=part(n_train),
+        test=part(n_test),
         class_names=tuple("abc"[:num_classes]),
         source="made",
         digest="",

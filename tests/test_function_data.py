@@ -49,7 +49,7 @@ def test_test_and_validation_parts_are_taken_in_the_forms_of_keras():
     np.testing.assert_array_equal(four.x_test, X[16:])
     assert nested.digest == four.digest
     three = load(lambda: ((X[:12], Y[:12]), (X[12:16], Y[12:16]), (X[16:], Y[16:])))
-    np.testing.assert_array_equal(np.flatnonzero(three.is_val), [12, 13, 14, 15])
+    np.testing.assert_array_equal(np.flatnonzero(three.train.is_val), [12, 13, 14, 15])
 
 
 def test_the_values_decide_the_digest_and_arguments_are_handed_over():

@@ -37,7 +37,7 @@ def test_a_validation_folder_is_the_given_validation_partition(tmp_path, names):
     assert (len(dataset.y_train), len(dataset.y_test)) == (18, 4)
     split = splits.split_dataset(dataset, SplitConfig("given"))
     assert (len(split.train), len(split.val)) == (12, 6)
-    assert all(dataset.train_names[i].startswith(f"{names[1]}/") for i in split.val)
+    assert all(dataset.train.names[i].startswith(f"{names[1]}/") for i in split.val)
 
 
 def test_what_systems_and_people_leave_beside_images_is_ignored_and_counted(tmp_path):
@@ -96,7 +96,7 @@ def test_a_table_beside_the_images_says_their_classes(tmp_path):
     assert dataset.class_names == ("cat", "개")
     labels = {
         name: dataset.class_names[y]
-        for name, y in zip(dataset.train_names, dataset.y_train, strict=True)
+        for name, y in zip(dataset.train.names, dataset.y_train, strict=True)
     }
     assert len(labels) == 4
     assert all((label == "개") == (int(name[0]) < 3) for name, label in labels.items())
@@ -131,11 +131,11 @@ def test_images_of_one_subject_stay_together(tmp_path):
     subjects(write(tmp_path, count=8), names)
     split = SplitConfig("holdout", validation_fraction=0.25, seed=0, stratify=None, group="subject")
     dataset = load(tmp_path, split=split)
-    assert set(dataset.test_groups).isdisjoint(dataset.train_groups)
+    assert set(dataset.test.groups).isdisjoint(dataset.train.groups)
     at = splits.split_dataset(dataset, split)
-    assert set(dataset.train_groups[at.val]).isdisjoint(dataset.train_groups[at.train])
+    assert set(dataset.train.groups[at.val]).isdisjoint(dataset.train.groups[at.train])
     newest = load(tmp_path, split=replace(split, group=None, order="day"))
-    assert newest.train_order.max() == np.datetime64("2024-01-12")
+    assert newest.train.order.max() == np.datetime64("2024-01-12")
     with pytest.raises(RequestError, match=r"split\.group=patient: .*metadata\.csv .*prefix"):
         load(tmp_path, split=replace(split, group="patient"))
 
@@ -150,10 +150,10 @@ def test_a_group_can_be_the_beginning_of_the_files_names(tmp_path):
             )
     split = SplitConfig("holdout", validation_fraction=0.25, seed=0, stratify=None, group="prefix")
     dataset = load(tmp_path, split=split, test_fraction=0.25)
-    assert {*dataset.train_groups, *dataset.test_groups} == {
+    assert {*dataset.train.groups, *dataset.test.groups} == {
         f"{n}{i}" for n in "ab" for i in range(4)
     }
-    assert set(dataset.test_groups).isdisjoint(dataset.train_groups)
+    assert set(dataset.test.groups).isdisjoint(dataset.train.groups)
 
 
 def test_a_table_can_name_images_in_a_folder_below_it(tmp_path):
@@ -163,7 +163,7 @@ def test_a_table_can_name_images_in_a_folder_below_it(tmp_path):
     (tmp_path / "metadata.csv").write_text("\n".join(["file_name,label", *rows]))
     dataset = load(tmp_path)
     assert all(
-        int(name[7]) % 2 == y for name, y in zip(dataset.train_names, dataset.y_train, strict=True)
+        int(name[7]) % 2 == y for name, y in zip(dataset.train.names, dataset.y_train, strict=True)
     )
 
 
@@ -254,7 +254,7 @@ def test_one_class_that_is_not_empty_is_too_few(tmp_path):
 def test_links_stay_within_the_folder(tmp_path):
     own = write(tmp_path / "own")
     (own / "a" / "again.png").symlink_to(own / "b" / "0.png")
-    assert len(load(own, allow_duplicates=True).train_names) == 9
+    assert len(load(own, allow_duplicates=True).train.names) == 9
     (own / "a" / "out.png").symlink_to(write(tmp_path / "other") / "a" / "0.png")
     with pytest.raises(RequestError, match=r"a/out\.png is a link that leads out"):
         load(own)

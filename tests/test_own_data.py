@@ -253,8 +253,8 @@ def test_a_held_out_image_is_called_by_its_row_in_the_file(tmp_path):
     x = np.arange(20, dtype=np.uint8).reshape(20, 1, 1)
     dataset = npz(tmp_path, x_train=x, y_train=np.arange(20) % 2)
     for images, names in (
-        (dataset.x_train, dataset.train_names),
-        (dataset.x_test, dataset.test_names),
+        (dataset.x_train, dataset.train.names),
+        (dataset.x_test, dataset.test.names),
     ):
         assert names == [f"x_train[{int(image.item())}]" for image in images]
 
@@ -284,8 +284,8 @@ def test_a_folder_per_class_in_any_language(tmp_path):
     assert dataset.class_names == ("chien", "고양이")
     assert (len(dataset.y_train), len(dataset.y_test)) == (8, 2)
     for x, y, names in (
-        (dataset.x_train, dataset.y_train, dataset.train_names),
-        (dataset.x_test, dataset.y_test, dataset.test_names),
+        (dataset.x_train, dataset.y_train, dataset.train.names),
+        (dataset.x_test, dataset.y_test, dataset.test.names),
     ):
         for image, label, name in zip(x, y, names, strict=True):
             assert name.startswith(dataset.class_names[label] + "/")
@@ -298,7 +298,7 @@ def test_train_and_test_at_the_top_are_the_parts(tmp_path):
     dataset = datasets.load(folder_config(tmp_path))
     assert dataset.class_names == ("a", "b")
     assert dataset.y_test.tolist() == [1, 1, 1]
-    assert dataset.train_names[0] == "train/a/0.png"
+    assert dataset.train.names[0] == "train/a/0.png"
     shutil.rmtree(tmp_path / "test")
     assert len(datasets.load(folder_config(tmp_path)).y_test) == 2
     write_folder(tmp_path, ["other"])  # now they are classes, and wrongly laid out
@@ -314,8 +314,8 @@ def test_mixed_files_become_images_of_one_size_and_mode(tmp_path):
     (tmp_path / "a" / "Thumbs.db").touch()
     dataset = datasets.load(folder_config(tmp_path, image_size=[4, 6], channels=3))
     assert dataset.image_shape == (4, 6, 3)
-    everything = dict(zip(dataset.train_names, dataset.x_train, strict=True))
-    everything |= dict(zip(dataset.test_names, dataset.x_test, strict=True))
+    everything = dict(zip(dataset.train.names, dataset.x_train, strict=True))
+    everything |= dict(zip(dataset.test.names, dataset.x_test, strict=True))
     np.testing.assert_allclose(everything["a/big.webp"] - [255, 0, 0.0], 0, atol=3)
     assert (everything["b/small.JPG"] == 255).all()
 
@@ -403,7 +403,7 @@ def test_a_table_is_labels_and_features(tmp_path):
     assert (dataset.class_names, dataset.image_shape) == (("a", "b"), (2,))
     rows = np.concatenate([dataset.x_train, dataset.x_test])
     assert sorted(map(tuple, rows.tolist())) == [(i, i / 2) for i in range(10)]
-    assert dataset.test_names[0].startswith("own.csv, row ")
+    assert dataset.test.names[0].startswith("own.csv, row ")
 
 
 def test_a_table_of_pixels_is_images(tmp_path):

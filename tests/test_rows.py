@@ -87,7 +87,7 @@ def trained(request, compose, template_database, tmp_path_factory):
 
 def rows_tested(run):
     """Return which rows of the file the run was tested on."""
-    names = prediction.load_dataset(run).test_names
+    names = prediction.load_dataset(run).test.names
     return [int(name.rpartition(" ")[2]) - 1 for name in names]
 
 

@@ -27,16 +27,15 @@ def kfold(fold, *, folds=5, seed=42, stratify=None, group=None):
     return SplitConfig("kfold", None, seed, stratify, folds=folds, fold=fold, group=group)
 
 
-def dataset_of(labels, *, num_classes=1, class_names=(), **facts):
-    empty = np.zeros(0, np.int64)
+def dataset_of(labels, *, num_classes=1, class_names=(), is_own=True, test_groups=None, **facts):
+    train = NumberedPart(labels, labels, **facts)
+    test = NumberedPart(np.zeros(0, np.int64), np.zeros(0, np.int64), groups=test_groups)
     names = tuple(class_names) or tuple(map(str, range(num_classes)))
-    facts = {"is_own": True} | facts
-    return Dataset("npz", labels, labels, empty, empty, names, source="", digest="", **facts)
+    return Dataset("npz", train, test, names, source="", digest="", is_own=is_own)
 
 
-def split(labels, config, *, groups=None, order=None, **facts):
-    dataset = dataset_of(labels, train_groups=groups, train_order=order, **facts)
-    return split_dataset(dataset, config)
+def split(labels, config, **facts):
+    return split_dataset(dataset_of(labels, **facts), config)
 
 
 def one_class(n):

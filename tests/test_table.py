@@ -119,7 +119,7 @@ def test_a_text_column_stands_beside_the_others_with_the_words_of_the_training_p
     assert [words.count(word) for word in known] == counts[:4]
     assert encoded.x_train.shape[1] == 4 + 1 + 3
     assert encoded.x_train[:, :4].max() == 5
-    names = [*dataset.train_names, *dataset.test_names]
+    names = [*dataset.train.names, *dataset.test.names]
     row = names.index("own.csv, row 4")  # the empty text: one unknown word
     empty = np.concatenate([encoded.x_train, encoded.x_test])[row, :4]
     np.testing.assert_array_equal(empty, [1, 0, 0, 0])
@@ -191,7 +191,7 @@ def test_a_file_that_shows_no_decimal_sign_has_that_of_the_training_file(tmp_pat
     dataset = table(
         tmp_path, csv(widths, SHAPE, KIND, separator=";"), val_path=str(tmp_path / "val.csv")
     )
-    assert dataset.x_train[dataset.is_val][:, 0].tolist() == [2345, 3456]
+    assert dataset.x_train[dataset.train.is_val][:, 0].tolist() == [2345, 3456]
     assert dataset.format == Format(";", ",", "utf-8")
 
 
@@ -577,15 +577,15 @@ def test_a_column_of_groups_or_times_is_no_feature_and_divides_the_rows(tmp_path
     dataset = table(tmp_path, text, split=asked)
     assert [column.name for column in dataset.columns] == ["width"]
     split = splits.split_dataset(dataset, asked)
-    parts = [dataset.train_groups[split.train], dataset.train_groups[split.val]]
-    parts.append(dataset.test_groups)
+    parts = [dataset.train.groups[split.train], dataset.train.groups[split.val]]
+    parts.append(dataset.test.groups)
     assert sum(len(set(part)) for part in parts) == len(set(patients))
     days = [f"2024-{1 + i // 20:02d}-{1 + i % 20:02d}" for i in range(N)]
     text = csv(days, WIDTH, KIND, names="day,width,kind")
     by_time = SplitConfig("holdout", 0.25, 0, None, order="day")
     dataset = table(tmp_path, text, split=by_time, name="days.csv")
     split = splits.split_dataset(dataset, by_time)
-    assert dataset.train_order[split.train].max() < dataset.train_order[split.val].min()
+    assert dataset.train.order[split.train].max() < dataset.train.order[split.val].min()
 
 
 def test_a_second_file_is_the_validation_part(tmp_path):
@@ -627,7 +627,7 @@ def test_rows_without_a_target_can_be_left_out(tmp_path):
     dataset = table(tmp_path, rows, skip_unreadable=True, test_path=str(tmp_path / "test.csv"))
     assert "left out: 2 of 40 rows of own.csv, whose target (kind) is missing" in dataset.notes
     assert "left out: 2 of 40 rows of test.csv, whose target (kind) is missing" in dataset.notes
-    numbers = [int(name.rpartition(" ")[2]) for name in dataset.train_names]
+    numbers = [int(name.rpartition(" ")[2]) for name in dataset.train.names]
     assert numbers == [row for row in range(1, N + 1) if row not in (4, 21)]
     np.testing.assert_allclose(dataset.y_train, [(row - 1) / 7 for row in numbers], atol=1e-3)
     # Row numbers with gaps are row numbers still.

@@ -99,7 +99,7 @@ def test_texts_are_learned_and_taken_as_they_are(compose, tracking_uri, folder, 
     )
     assert result.metrics["test/accuracy"] > 0.8
     dataset, _, tested = assert_recorded(run, result)
-    paths = [folder / name for name in dataset.test_names]
+    paths = [folder / name for name in dataset.test.names]
     by_file = prediction.predict_texts(run, paths)
     np.testing.assert_allclose(by_file.outputs, tested.outputs, atol=1e-6)
     assert f"{paths[0].name}" in prediction_tables.to_json(run, by_file)

@@ -73,7 +73,7 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
             )
         has_texts = any(column.words for column in dataset.columns)  # their numbers measure nothing
         if (
-            dataset.train_groups is None
+            dataset.train.groups is None
             and not has_texts
             and (share := _alike_share(dataset, split))
         ):
@@ -135,7 +135,7 @@ def find_other_scale(dataset: Dataset, split: Split) -> str:
         name: _measure(x, per_feature=_is_table(dataset)) for name, x in parts.items() if len(x)
     }
     train, train_below = measured.pop("train")
-    are_drawn = dataset.train_groups is None and dataset.train_order is None
+    are_drawn = dataset.train.groups is None and dataset.train.order is None
     for name, (sizes, below) in measured.items():
         varies = (sizes > 0) & (train > 0)
         if not varies.any():

@@ -41,7 +41,7 @@ def find(dataset: Dataset, split: Split) -> DataFindings:
         for module in (before_training, duplicates, findings)
     )
     # Names and notes stand in the findings, and no digest of the arrays covers them.
-    names = [*dataset.train_names, *dataset.test_names]
+    names = [*dataset.train.names, *dataset.test.names]
     named = json.dumps([dataset.name, dataset.source, dataset.class_names, dataset.notes, *names])
     key = hashlib.sha256(f"{dataset.digest} {split.digest} {named}".encode() + source).hexdigest()
     path = project.state_folder() / "data_reports" / f"{key}.json"

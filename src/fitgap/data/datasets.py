@@ -10,10 +10,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fitgap.config.schema import (
     OWN_DATASETS,
@@ -30,7 +28,6 @@ from fitgap.data.parts import (
     Format,
     NumberedPart,
     Parts,
-    RawLabels,
     SplitColumns,
     Words,
     row_names,
@@ -52,13 +49,9 @@ class Dataset:
     ----------
     name
         The option of the config group ``dataset``.
-    x_train, x_test
-        Images: uint8 of shape (n, height, width) or (n, height, width, channels), never scaled
-        here. Or features: float32, mostly of shape (n, features). In memory, or a
-        `fitgap.data.disk_arrays.DiskRows`.
-    y_train, y_test
-        Of classes, int64 of shape (n,), class numbers from 0; of numbers, float32 of shape (n,)
-        or (n, outputs); of label sets, uint8 of shape (n, labels), 0 and 1.
+    train, test
+        The two parts, with names if their source names the images; see
+        `fitgap.data.parts.NumberedPart`.
     class_names
         One name per class, in any language; for other tasks one per number or label.
     source
@@ -70,8 +63,6 @@ class Dataset:
         SHA-256 over the arrays alone, which older records hold for the user's own data.
     task
         ``classes``, ``numbers`` or ``label_sets``; see `fitgap.config.tasks`.
-    train_names, test_names
-        What messages call each image, such as its file; empty: its number.
     notes
         What a person should know of how it was read, a line each.
     columns
@@ -82,33 +73,41 @@ class Dataset:
         Of a table or texts: how the file is written.
     is_own
         Whether a person brought it; else it is published.
-    is_val
-        bool of shape (n,): which of the training part the data bring as validation part.
-    train_groups, test_groups, train_order
-        Of shape (n,): the values of ``split.group`` and ``split.order``; None without.
     """
 
     name: str
-    x_train: Images
-    y_train: Labels
-    x_test: Images
-    y_test: Labels
+    train: NumberedPart
+    test: NumberedPart
     class_names: tuple[str, ...]
     source: str
     digest: str
-    train_names: Sequence[str] = ()
-    test_names: Sequence[str] = ()
     arrays_digest: str = ""
     notes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     words: Words | None = None
     format: Format = PLAIN
     is_own: bool = False
-    is_val: NDArray[np.bool_] | None = None
-    train_groups: RawLabels | None = None
-    test_groups: RawLabels | None = None
-    train_order: RawLabels | None = None
     task: str = "classes"
+
+    @property
+    def x_train(self) -> Images:
+        """What a network gets of the training part."""
+        return self.train.x
+
+    @property
+    def y_train(self) -> Labels:
+        """What it learns of the training part."""
+        return self.train.y
+
+    @property
+    def x_test(self) -> Images:
+        """What a network gets of the test part."""
+        return self.test.x
+
+    @property
+    def y_test(self) -> Labels:
+        """What it should say of the test part."""
+        return self.test.y
 
     @property
     def num_classes(self) -> int:
@@ -202,7 +201,8 @@ def _load(
         dataset = _published(plain["name"], data_dir)
     if plain["classes"] is not None:
         dataset = _keep_classes(dataset, plain["classes"])
-    arrays_digest = digest_arrays(*_arrays(dataset))
+    train, test = dataset.train, dataset.test
+    arrays_digest = digest_arrays(train.x, train.y, test.x, test.y)
     return replace(dataset, digest=_digest(dataset, arrays_digest), arrays_digest=arrays_digest)
 
 
@@ -232,10 +232,8 @@ def _published(name: str, data_dir: Path | None) -> Dataset:
     (x_train, y_train, x_test, y_test), source = published.read(name, data_dir)
     return Dataset(
         name=name,
-        x_train=np.ascontiguousarray(x_train, dtype=np.uint8),
-        y_train=y_train.astype(np.int64),
-        x_test=np.ascontiguousarray(x_test, dtype=np.uint8),
-        y_test=y_test.astype(np.int64),
+        train=NumberedPart(np.ascontiguousarray(x_train, np.uint8), y_train.astype(np.int64)),
+        test=NumberedPart(np.ascontiguousarray(x_test, np.uint8), y_test.astype(np.int64)),
         class_names=published.CLASS_NAMES[name],
         source=source,
         digest="",
@@ -258,6 +256,8 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
         )
     return Dataset(
         name=config.name,
+        train=train,
+        test=test,
         class_names=class_names,
         source=config.function["_target_"]
         if isinstance(config, FunctionConfig)
@@ -269,7 +269,6 @@ def _own(config: OwnConfig, memory_limit_mb: int | None, *, columns: SplitColumn
         columns=found.train.columns,
         words=found.words,
         format=found.format,
-        **_fields(train, test),
     )
 
 
@@ -277,26 +276,6 @@ def _source_of(config: OwnConfig) -> str:
     if isinstance(config, FunctionConfig):
         return f"dataset.function={config.function['_target_']}"
     return f"dataset.path={config.path}"
-
-
-def _fields(train: NumberedPart, test: NumberedPart) -> dict[str, Any]:
-    """Return what a `Dataset` holds of its two parts."""
-    return {
-        "x_train": train.x,
-        "y_train": train.y,
-        "x_test": test.x,
-        "y_test": test.y,
-        "train_names": train.names,
-        "test_names": test.names,
-        "is_val": train.is_val,
-        "train_groups": train.groups,
-        "test_groups": test.groups,
-        "train_order": train.order,
-    }
-
-
-def _arrays(dataset: Dataset) -> tuple[Images, Labels, Images, Labels]:
-    return dataset.x_train, dataset.y_train, dataset.x_test, dataset.y_test
 
 
 def digest_arrays(*arrays: Images) -> str:
@@ -319,21 +298,15 @@ def _keep_classes(dataset: Dataset, classes: Sequence[int]) -> Dataset:
         )
     new_label = np.full(dataset.num_classes, -1)
     new_label[list(classes)] = np.arange(len(classes))
-    train = NumberedPart(
-        dataset.x_train,
-        new_label[dataset.y_train],
-        dataset.train_names or row_names("x_train", len(dataset.x_train)),
-        dataset.is_val,
-        dataset.train_groups,
-        dataset.train_order,
+    train, test = (
+        _with_labels(part, new_label[part.y], array=array)
+        for part, array in ((dataset.train, "x_train"), (dataset.test, "x_test"))
     )
-    test = NumberedPart(
-        dataset.x_test,
-        new_label[dataset.y_test],
-        dataset.test_names or row_names("x_test", len(dataset.x_test)),
-        groups=dataset.test_groups,
-    )
-    kept = (part.select(np.flatnonzero(part.y >= 0)) for part in (train, test))
-    return replace(
-        dataset, class_names=tuple(dataset.class_names[c] for c in classes), **_fields(*kept)
-    )
+    names = tuple(dataset.class_names[c] for c in classes)
+    return replace(dataset, class_names=names, train=train, test=test)
+
+
+def _with_labels(part: NumberedPart, y: Labels, *, array: str) -> NumberedPart:
+    """Return the samples whose label is 0 or more, under their names in the whole part."""
+    named = replace(part, y=y, names=part.names or row_names(array, len(part.x)))
+    return named.select(np.flatnonzero(y >= 0))

@@ -116,9 +116,9 @@ def _summary(
 def _name(dataset: Dataset, image: int) -> str:
     n_train = len(dataset.y_train)
     names, part, index = (
-        (dataset.train_names, "x_train", image)
+        (dataset.train.names, "x_train", image)
         if image < n_train
-        else (dataset.test_names, "x_test", image - n_train)
+        else (dataset.test.names, "x_test", image - n_train)
     )
     return names[index] if names else f"{part}[{index}]"
 

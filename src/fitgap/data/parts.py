@@ -223,30 +223,30 @@ class Parts:
 
 @dataclass(frozen=True, eq=False)
 class NumberedPart:
-    """Images and their class numbers.
+    """Images and what a network learns of each.
 
     Attributes
     ----------
     x
-        As of `Part`.
+        Images: uint8 of shape (n, height, width) or (n, height, width, channels), never scaled
+        here. Or features: float32, mostly of shape (n, features). In memory, or a
+        `fitgap.data.disk_arrays.DiskRows`.
     y
-        int64 of shape (n,), from 0; or quantities or sets of labels, float32 of shape (n,) or
-        (n, outputs).
-    names
-        What a message calls each image; see `row_names` where its source does not name it.
-    is_val, groups, order
+        Of classes, int64 of shape (n,), class numbers from 0; of numbers, float32 of shape (n,)
+        or (n, outputs); of label sets, uint8 of shape (n, labels), 0 and 1.
+    names, is_val, groups, order
         As of `Part`.
     """
 
     x: Images
     y: Labels
-    names: Sequence[str]
+    names: Sequence[str] = ()
     is_val: NDArray[np.bool_] | None = None
     groups: RawLabels | None = None
     order: RawLabels | None = None
 
     def select(self, rows: NDArray[np.int64]) -> "NumberedPart":
-        """Return some of the images."""
+        """Return some of the images; each must have a name, since their numbers change."""
         return NumberedPart(
             x=select(self.x, rows),
             y=self.y[rows],

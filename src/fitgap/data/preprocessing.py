@@ -232,8 +232,8 @@ def encoded(dataset: Dataset, split: Split) -> tuple[Dataset, Preprocessing | No
     learned = learn(np.asarray(dataset.x_train)[split.train], dataset.columns)
     made = replace(
         dataset,
-        x_train=encode(np.asarray(dataset.x_train), learned),
-        x_test=encode(np.asarray(dataset.x_test), learned),
+        train=replace(dataset.train, x=encode(np.asarray(dataset.x_train), learned)),
+        test=replace(dataset.test, x=encode(np.asarray(dataset.x_test), learned)),
         notes=(*dataset.notes, *unseen_categories(dataset, split)),
     )
     return made, Preprocessing(learned, rows_of(np.asarray(dataset.x_test[:3]), dataset.columns))
@@ -274,8 +274,8 @@ def _encoded_texts(dataset: Dataset, split: Split, words: Words) -> tuple[Datase
     learned = replace(words, known=tuple(words.known[i - texts.FIRST_WORD] for i in known))
     made = replace(
         dataset,
-        x_train=ranks[np.asarray(dataset.x_train)],
-        x_test=ranks[np.asarray(dataset.x_test)],
+        train=replace(dataset.train, x=ranks[np.asarray(dataset.x_train)]),
+        test=replace(dataset.test, x=ranks[np.asarray(dataset.x_test)]),
         words=learned,
     )
     example = texts_of(np.asarray(dataset.x_test[:3]), words)

@@ -85,8 +85,8 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
         _refuse_missing_classes(
             dataset, config, everything_to_train_on=everything_to_train_on, train=train, val=val
         )
-    if dataset.train_groups is not None:
-        _refuse_torn_groups(dataset, config, dataset.train_groups, train=train, val=val)
+    if dataset.train.groups is not None:
+        _refuse_torn_groups(dataset, config, dataset.train.groups, train=train, val=val)
     return Split(train=train, val=val, digest=digest_arrays(train, val))
 
 
@@ -128,8 +128,8 @@ def stratifies(dataset: Dataset, config: SplitConfig) -> bool:
 
 
 def _divided(dataset: Dataset, config: SplitConfig, *, stratified: bool) -> tuple[Indices, Indices]:
-    labels, is_val = dataset.y_train, dataset.is_val
-    groups, order = dataset.train_groups, dataset.train_order
+    labels, is_val = dataset.y_train, dataset.train.is_val
+    groups, order = dataset.train.groups, dataset.train.order
     everything = np.arange(len(labels))
     if is_val is not None and config.name in ("holdout", "none"):
         raise RequestError(
@@ -163,7 +163,7 @@ def _fold(dataset: Dataset, config: SplitConfig, *, stratified: bool) -> tuple[I
 
     assert config.folds is not None  # checked with the settings
     assert config.fold is not None
-    labels, groups = dataset.y_train, dataset.train_groups
+    labels, groups = dataset.y_train, dataset.train.groups
     units = "groups" if groups is not None else "samples"
     count = len(labels if groups is None else np.unique(groups))
     if count < config.folds:
@@ -236,7 +236,7 @@ def _refuse_missing_classes(
 def _refuse_torn_groups(
     dataset: Dataset, config: SplitConfig, groups: RawLabels, *, train: Indices, val: Indices
 ) -> None:
-    test = groups[:0] if dataset.test_groups is None else dataset.test_groups
+    test = groups[:0] if dataset.test.groups is None else dataset.test.groups
     for unseen, seen, both in (
         ("validation", "training", np.intersect1d(groups[val], groups[train])),
         ("test", "training", np.intersect1d(test, groups[train])),

@@ -25,7 +25,7 @@ from fitgap.comparison.significance import Paired, wilson
 from fitgap.comparison.ties import EQUIVALENT, MARGIN, WORSE
 from fitgap.config import tasks
 from fitgap.config.schema import Config
-from fitgap.data import datasets, splits
+from fitgap.data import datasets, parts, splits
 from fitgap.evaluation.scores import Partition, Partitions
 from fitgap.store import StoredRun
 from fitgap.tag_names import SPLIT_TAG
@@ -333,8 +333,9 @@ def _train(
     config = replace(
         config, seed=number, split=replace(config.split, seed=place.split + SPLITS * repetition)
     )
+    whole, none = parts.NumberedPart(x, y), parts.NumberedPart(x[:0], y[:0])
     dataset = datasets.Dataset(
-        "drawn", x, y, x[:0], y[:0], class_names=("0", "1"), source="", digest="", is_own=True
+        "drawn", whole, none, class_names=("0", "1"), source="", digest="", is_own=True
     )
     split = splits.split_dataset(dataset, config.split)
     train, val = (Partition(x[rows], y[rows]) for rows in (split.train, split.val))
