@@ -46,7 +46,7 @@ def scales(num_outputs):
 class Subclassed(keras.Model):
     def __init__(self, units, activation):
         super().__init__()
-        self.flatten = L.Flatten()
+        self.flatten = WithoutConfig(L.Flatten())
         self.dense = L.Dense(units, activation)
         self.settings = {"units": units, "activation": activation}
     def call(self, x):
@@ -86,6 +86,9 @@ class WithKwargs(L.Layer):
 def scaled(x, takes_kwargs):
     layer = WithKwargs if takes_kwargs else WithoutKwargs
     return layer(2.0)(L.Flatten()(x))
+
+def nested(num_outputs):
+    return keras.Sequential([L.Flatten(), WithoutKwargs(2.0), L.Dense(num_outputs, "softmax")])
 
 def calls(x):
     return L.Lambda(lambda y: 2 * y)(L.Flatten()(x))
@@ -363,6 +366,7 @@ def test_what_does_not_fit_is_refused_by_name_in_one_line(build, name, settings,
         ("scaled", {"takes_kwargs": False}, "have it take **kwargs"),
         ("scaled", {"takes_kwargs": True}, None),
         ("calls", {}, "make a layer of your own"),
+        ("nested", {}, "have it take **kwargs"),
         ("subclassed", {}, None),
     ],
 )
