@@ -9,7 +9,7 @@ import pytest
 
 from fitgap.data import before_training, data_report, duplicates, findings
 from fitgap.data.datasets import Dataset
-from fitgap.data.parts import NumberedPart
+from fitgap.data.parts import Column, NumberedPart, Words
 from fitgap.data.splits import Split
 from fitgap.report import data_page
 
@@ -264,6 +264,14 @@ def test_values_that_are_above_zero_in_the_newest_rows_or_in_other_groups_are_ac
     part = dataclasses.replace(drawn.train, **{column: np.arange(160)})
     other = dataclasses.replace(drawn, train=part)
     assert before_training.find_other_scale(other, halves) == ""
+
+
+def test_a_table_that_has_texts_only_has_no_scale():
+    said = Column("said", words=Words(("a",), 10, None), length=3)
+    x = np.ones((8, 3), np.float32)
+    dataset = dataclasses.replace(of_one_class(x, x), columns=(said,))
+    halves = Split(np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32), "")
+    assert before_training.find_other_scale(dataset, halves) == ""
 
 
 def test_one_feature_of_another_size_is_no_other_scale():

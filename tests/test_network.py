@@ -43,6 +43,23 @@ def scales(num_outputs):
     x = keras.Sequential([L.Rescaling(1 / 51), L.Flatten()])(x)
     return keras.Model(inputs, L.Dense(num_outputs, activation="softmax")(x))
 
+def augments(num_outputs):
+    x = inputs = L.Input((4, 4, 1))
+    x = L.Rescaling(1 / 255)(keras.Sequential([L.RandomFlip(), L.RandomRotation(0.1)])(x))
+    return keras.Model(inputs, L.Dense(num_outputs, activation="softmax")(L.Flatten()(x)))
+
+def preprocesses(num_outputs, of):
+    x = inputs = L.Input((4, 4, 3))
+    x = getattr(keras.applications, of).preprocess_input(L.RandomFlip()(x))
+    return keras.Model(inputs, L.Dense(num_outputs, activation="softmax")(L.Flatten()(x)))
+
+def centres(num_outputs):
+    x = inputs = L.Input((4, 4))
+    return keras.Model(inputs, L.Dense(num_outputs, activation="softmax")(L.Flatten()(2 * x - 1)))
+
+def lists_scaling():
+    return [L.Rescaling(1 / 255), L.Flatten()]
+
 class Subclassed(keras.Model):
     def __init__(self, units, activation):
         super().__init__()
@@ -256,6 +273,35 @@ def test_a_model_that_scales_for_itself_gets_raw_values(build, name, settings, i
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
     inner = model.layers[-1]
     np.testing.assert_allclose(model(images), inner(images.astype(np.float32)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "shape", "is_raw"),
+    [
+        ("augments", {}, (4, 4), True),
+        ("preprocesses", {"of": "mobilenet_v2"}, (4, 4, 3), True),
+        ("preprocesses", {"of": "densenet"}, (4, 4, 3), True),
+        ("preprocesses", {"of": "resnet"}, (4, 4, 3), True),
+        ("centres", {}, (4, 4), False),
+    ],
+)
+def test_a_scaling_is_seen_behind_augmentation_and_as_arithmetic(
+    build, name, settings, shape, is_raw
+):
+    model, said, _ = build(name, image_shape=shape, **settings)
+    assert ["raw values" in line for line in said] == [True] * is_raw
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape), dtype=np.uint8)
+    values = images.astype(np.float32) / (1 if is_raw else 255)
+    inner = model.layers[-1]
+    expected = inner(values.reshape(5, *inner.input_shape[1:]), training=False)
+    np.testing.assert_allclose(model(images, training=False), expected, atol=1e-6)
+
+
+def test_a_list_of_layers_that_scales_gets_raw_values(build):
+    model, said, _ = build("lists_scaling")
+    assert ["raw values" in line for line in said] == [True]
+    factors = [each.scale for each in model.layers if isinstance(each, keras.layers.Rescaling)]
+    assert np.prod(factors) == pytest.approx(1 / 255)
 
 
 @pytest.mark.parametrize(("adapted", "highest"), [(False, 1), (True, 255)])

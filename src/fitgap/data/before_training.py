@@ -130,6 +130,8 @@ def find_other_scale(dataset: Dataset, split: Split) -> str:
             [column.words is None for column in dataset.columns],
             [column.length for column in dataset.columns],
         )
+        if not kept.any():
+            return ""
         parts = {name: np.asarray(x)[:, kept] for name, x in parts.items()}
     measured = {
         name: _measure(x, per_feature=_is_table(dataset)) for name, x in parts.items() if len(x)

@@ -94,10 +94,15 @@ def make(
         _say_second_softmax(name, model, say)
         return model
     made = _call(name, function, settings)
+    if not isinstance(made, keras.Model) and not _are_layers(made):
+        raise RequestError(
+            f"architecture={name}: {architecture['_target_']} must return a tensor, a list of "
+            f"Keras layers or a keras.Model, got {_kind(made)}"
+        )
+    if not is_raw and (scaler := whole_models.own_scaling(made)):
+        is_raw = True
+        say(f"architecture={name} begins with a {scaler} of its own: it gets the raw values")
     if isinstance(made, keras.Model):
-        if not is_raw and (scaler := whole_models.own_scaling(made)):
-            is_raw = True
-            say(f"architecture={name} begins with a {scaler} of its own: it gets the raw values")
         if made.compiled:
             say(
                 f"architecture={name} is compiled already: its optimizer, loss and metrics are "
@@ -110,11 +115,6 @@ def make(
             image_shape=shape,
             head=head(),
             takes_logits=takes_logits,
-        )
-    if not _are_layers(made):
-        raise RequestError(
-            f"architecture={name}: {architecture['_target_']} must return a tensor, a list of "
-            f"Keras layers or a keras.Model, got {_kind(made)}"
         )
     output = head()
     inputs = _inputs(image_shape, scaling, raw=is_raw)

@@ -1,6 +1,6 @@
 """The user's whole models: what they take, how they begin and end, whether they are suitable."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -80,29 +80,66 @@ def fitted_to(
     )
 
 
-def own_scaling(model: keras.Model) -> str | None:
-    """Return the kind of layer with which a model scales its input; None if there is none.
+# Layers and operations that leave the values of an image in the range that they have.
+_KEEPS_RANGE = (
+    keras.layers.InputLayer,
+    keras.layers.Reshape,
+    *(keras.layers.Resizing, keras.layers.CenterCrop, keras.layers.RandomCrop),
+    *(keras.layers.RandomFlip, keras.layers.RandomRotation, keras.layers.RandomTranslation),
+    *(keras.layers.RandomZoom, keras.layers.RandomContrast, keras.layers.RandomBrightness),
+)
+_REORDERS = ("GetItem", "Stack")  # as keras.applications does from RGB to BGR
+_BYTES = 100.0  # only values up to 255 are divided by more than this, or moved by more
 
-    A Normalization that was never adapted changes nothing, so it is none. Models within models are
-    looked into; one that is no graph of layers cannot be.
+
+def own_scaling(model: keras.Model | Sequence[keras.layers.Layer]) -> str | None:
+    """Return in a word how a model, or a list of layers, scales its input; None if it does not.
+
+    The augmentation before it is passed over. A Normalization that was never adapted changes
+    nothing, so it is none. Models within models are looked into; one that is no graph of layers
+    cannot be.
     """
-    for layer in getattr(model, "layers", ()):
-        if isinstance(layer, keras.layers.InputLayer):
-            continue
-        takes_input = not isinstance(model, keras.Sequential) and any(
-            isinstance(history.operation, keras.layers.InputLayer)
-            for tensor in _inputs_of(layer)
-            if (history := getattr(tensor, "_keras_history", None))
-        )
-        if not takes_input and not isinstance(model, keras.Sequential):
-            continue
-        if isinstance(layer, keras.layers.Rescaling) or _is_adapted(layer):
-            return type(layer).__name__
-        return own_scaling(layer) if isinstance(layer, keras.Model) else None
+    for operation in _in_order(model):
+        if isinstance(operation, keras.layers.Rescaling) or _is_adapted(operation):
+            return type(operation).__name__
+        if _is_arithmetic_of_bytes(operation):
+            return "scaling"
+        if not isinstance(operation, _KEEPS_RANGE) and type(operation).__name__ not in _REORDERS:
+            return None
     return None
 
 
-def _is_adapted(layer: keras.layers.Layer) -> bool:
+def _in_order(model: keras.Model | Sequence[keras.layers.Layer]) -> Iterator[Any]:
+    """Yield the layers and operations of a model from its input on, and of the models within it."""
+    if isinstance(model, keras.Sequential):
+        inside = model.layers
+    elif isinstance(model, keras.Model):
+        inside = getattr(model, "operations", [model])  # inside a subclassed one nothing is seen
+    else:
+        inside = model
+    for each in inside:
+        if isinstance(each, keras.Model) and each is not model:
+            yield from _in_order(each)
+        else:
+            yield each
+
+
+def _is_arithmetic_of_bytes(operation: Any) -> bool:
+    """Tell whether an operation is like those of `keras.applications`' `preprocess_input`."""
+    kind = type(operation).__name__
+    if kind not in ("Add", "Subtract", "Multiply", "Divide", "TrueDivide"):
+        return False
+    if isinstance(operation, keras.layers.Layer):
+        return False
+    values = [
+        float(np.max(np.abs(np.asarray(value))))
+        for value in operation._inbound_nodes[-1].arguments.args
+        if not isinstance(value, keras.KerasTensor)
+    ]
+    return any(value < 1 / _BYTES if kind == "Multiply" else value > _BYTES for value in values)
+
+
+def _is_adapted(layer: Any) -> bool:
     if not isinstance(layer, keras.layers.Normalization):
         return False
     if layer.input_mean is not None:
