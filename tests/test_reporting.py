@@ -419,6 +419,13 @@ def test_seconds_are_the_median():
     assert "21.0" not in text
 
 
+def test_short_seconds_are_not_shown_as_none():
+    runs = [replace(make_run(), metrics={"time/fit_seconds": x}) for x in (0.03, 0.04, 4.0)]
+    metrics = {"time/fit_seconds": Estimate(1.4, 2.0, -4.0, 7.0, 3)}
+    text = table_text(make_comparison(Group({}, tuple(runs), metrics), sort=None))
+    assert "0.04" in text
+
+
 def test_markdown_is_a_table_in_which_text_stays_text():
     text = to_markdown(make_comparison(make_group({"architecture": "패션|<b>*"}), notes=("Mind.",)))
     lines = text.splitlines()

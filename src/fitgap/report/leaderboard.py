@@ -250,9 +250,11 @@ def _figures(section: Section, name: str) -> _Column:
     if name == FIT_SECONDS:
         # Its spread is that of compilation and of what else the machine did: no interval.
         medians = [median_of(group, name) for group in section.groups]
+        is_short = any(one is not None and one < 0.1 for one in medians)  # "0.0" would say nothing
+        decimals = 2 if is_short else 1
         return _Column(
             SECONDS_HEADER,
-            tuple(ABSENT if one is None else f"{one:.1f}" for one in medians),
+            tuple(ABSENT if one is None else f"{one:.{decimals}f}" for one in medians),
             to_the_right=True,
         )
     found = [group.metrics.get(name) for group in section.groups]
