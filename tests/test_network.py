@@ -110,6 +110,10 @@ def nested(num_outputs):
 def calls(x):
     return L.Lambda(lambda y: 2 * y)(L.Flatten()(x))
 
+def convolutional(input_shape, num_outputs):
+    layers = [L.Input(input_shape), L.Conv2D(2, 3), L.Flatten(), L.Dense(num_outputs, "softmax")]
+    return keras.Sequential(layers)
+
 def one_unit(input_shape):
     return keras.Sequential([L.Input(input_shape), L.Flatten(), L.Dense(1, "sigmoid")])
 
@@ -382,6 +386,7 @@ def test_the_engine_follows_from_the_built_models_layers(build, name, expected):
         ("own_step", {}, ["train_step", "fitgap.fit"]),
         ("fails", {}, ["NameError", "own_networks.py, line", "return y + undefined_name"]),
         ("convolves", {}, ["channel axis", "keras.layers.Reshape((4, 4, 1))"]),
+        ("convolutional", {}, ["add +architecture.input_shape=[4,4,1]"]),
         ("nothing", {}, ["first parameter x", "got None"]),
         ("number", {}, ["keras.Model", "got int"]),
         ("not_flat", {}, ["flat layer", "(None, 4, 4)"]),

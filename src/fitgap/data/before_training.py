@@ -68,8 +68,9 @@ def notes(dataset: Dataset, split: Split) -> tuple[str, ...]:
         if exact.counted:
             found.append(f"rows with the same values (duplicates): {exact.counted}")
         if exact.conflicting:
+            target = "target" if dataset.task == "numbers" else "label"
             found.append(
-                f"{exact.conflicting} rows have the same values as a row with another label"
+                f"{exact.conflicting} rows have the same values as a row with another {target}"
             )
         has_texts = any(column.words for column in dataset.columns)  # their numbers measure nothing
         if (

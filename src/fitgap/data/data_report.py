@@ -152,7 +152,8 @@ def to_markdown(found: DataFindings) -> str:
         ]
         lines.append(_table(("class", *present), counts))
     equal = "images of the same bytes" if are_images else "rows of the same values"
-    lines += [f"## Exact duplicates: {equal}", "", *_listed(found.exact)]
+    other = "of another class" if classes else "with another target"
+    lines += [f"## Exact duplicates: {equal}", "", *_listed(found.exact, other=other)]
     if are_images and any(found.exact.across.values()):  # equal rows are usual in a table
         lines += [
             "",
@@ -160,7 +161,7 @@ def to_markdown(found: DataFindings) -> str:
             "Training refuses it unless dataset.allow_duplicates=true.",
         ]
     if found.near is not None:
-        lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_listed(found.near)]
+        lines += ["", f"## Near duplicates: {NEAR_RULE}", "", *_listed(found.near, other=other)]
     elif are_images:
         lines += ["", "Near duplicates are looked for among images of uint8 only."]
     return "\n".join(lines) + "\n"
@@ -177,10 +178,10 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return text_tables.to_markdown(header, list(cells), align="l" + "r" * (len(header) - 1))
 
 
-def _listed(matches: Matches) -> list[str]:
+def _listed(matches: Matches, *, other: str) -> list[str]:
     counts = {f"{name} repeated in {name}": n for name, n in matches.within.items()}
     counts |= {f"{pair.replace(' in ', ' also in ')}": n for pair, n in matches.across.items()}
-    counts["like one of another class"] = matches.conflicting
+    counts[f"like one {other}"] = matches.conflicting
     found = [f"- {what}: {count}" for what, count in counts.items() if count]
     if not found:
         return ["None."]

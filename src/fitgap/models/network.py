@@ -227,6 +227,9 @@ def _call(
         if "ndim=4" in described and tensors and len(tensors[0].shape) == 3:
             shape = (*tensors[0].shape[1:], 1)
             hint = f"; grey images need a channel axis: keras.layers.Reshape({shape})(x)"
+        elif "ndim=4" in described and len(grey := settings.get("input_shape", ())) == 2:
+            given = ",".join(map(str, (*grey, 1)))
+            hint = f"; grey images have no channel axis, add +architecture.input_shape=[{given}]"
         raise RequestError(f"architecture={name}: {described}{hint}") from error
 
 

@@ -180,10 +180,13 @@ def _against_first(section: Section, group: Group) -> str:
     if against.word != UNDECIDED:
         return f"{start}better. {chance}"
     assert against.smallest is not None  # whoever tells the chance tells this
-    return (
-        f"{start}undecided. {chance} The smallest difference that {number} {these} could show "
-        f"is {figure_text(against.smallest)}. {_what_to_run(section, against)}"
+    shown = (
+        f"The smallest difference that {number} {these} could show is "
+        f"{figure_text(against.smallest)}."
     )
+    if section.is_share(section.sort or "") and against.smallest >= 1:
+        shown = f"No difference could be shown by {number} {these}, however large."
+    return f"{start}undecided. {chance} {shown} {_what_to_run(section, against)}"
 
 
 def _first(runs: Iterable[StoredRun], key: str) -> int:
