@@ -18,6 +18,8 @@ WORKERS = f"{__package__}.bounds_workers"
 # Names of what is timed.
 IMPORT_TENSORFLOW, IMPORT_MLFLOW = "import tensorflow", "import mlflow"
 IMPORTS = "all imports of a run"
+COMPOSED = "Hydra's settings of a job"
+NEW_DATABASE = "MLflow's new database"
 COMPILED = "tracing and XLA's compiler"
 TRAINED = "5 warm epochs, evaluated"
 BY_HAND = "MLflow's client by hand"
@@ -93,6 +95,8 @@ def _record(*, rounds: int, dataset: str, folder: Path) -> tuple[dict[str, tuple
         child.ask("recorded", overrides=overrides)  # makes the database
         commits = child.ask("commits", overrides=overrides)["commits"]
         asked: dict[str, Callable[[], dict[str, float]]] = {
+            COMPOSED: lambda: child.ask("composed", overrides=measure.run_overrides(dataset)),
+            NEW_DATABASE: lambda: child.ask("new_database"),
             TRAINED: lambda: child.ask("unrecorded", overrides=overrides),
             BY_HAND: lambda: child.ask("by_hand", overrides=overrides, uri=uri),
             SAVED: lambda: child.ask("saved", overrides=overrides),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fitgap import store
+from fitgap.config.project import CONFIG_DIR
 from fitgap.training import backend
 from fitgap.training.engines import choice as engines
 from fitgap_lab.benchmark.processes import serve_role
@@ -151,7 +152,25 @@ def _byte_rate(numbers: int) -> float:
 
 
 class Record(Runs):
-    """What a run's record takes at least."""
+    """What Hydra, MLflow and a run's record take at least."""
+
+    def composed(self, *, overrides: list[str]) -> Answer:
+        """Have Hydra compose the settings of one job."""
+        import hydra
+
+        with hydra.initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            started = time.perf_counter()
+            hydra.compose("train", overrides)
+            return {"seconds": time.perf_counter() - started}
+
+    def new_database(self) -> Answer:
+        """Have MLflow make an SQLite database with its tables."""
+        import mlflow
+
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
+            mlflow.MlflowClient(f"sqlite:///{Path(folder) / 'mlflow.db'}")
+            return {"seconds": time.perf_counter() - started}
 
     def commits(self, *, overrides: list[str]) -> Answer:
         """Count the transactions that write, of one recorded run."""
