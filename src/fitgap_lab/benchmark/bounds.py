@@ -29,7 +29,7 @@ COMMIT = "an SQLite transaction"
 _COMMANDS = {
     IMPORT_TENSORFLOW: "import tensorflow",
     IMPORT_MLFLOW: "import mlflow",
-    IMPORTS: "import fitgap.sweep.worker_imports",
+    IMPORTS: "import fitgap.sweep.worker_imports, mlflow.store.tracking.sqlalchemy_store",
 }
 
 

@@ -35,7 +35,8 @@ def _parts(measured: Bounds) -> Table:
             for name, seconds in measured.seconds.items()
         ),
         (
-            "Imports are whole processes; all imports of a run are those of a worker of a sweep. "
+            "Imports are whole processes; all imports of a run are those of a worker of a sweep, "
+            "with what MLflow needs for a database. "
             "Hydra: one composition, the first of a process not counted. Tracing and compiler: "
             "the first run of a process minus a later one. Warm epochs: "
             "dense_relu_100, adam, batch 32, without a record. By hand: one run, with all "
