@@ -39,7 +39,8 @@ def about(source: str) -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        raise RequestError(f"{source}: {error}") from error
+        error.args = (f"{source}: {error}",)  # another error raised from it would tell all twice
+        raise
 
 
 def first_line(error: BaseException) -> str:

@@ -24,7 +24,10 @@ SHORT = {
 # What Hydra's language has in keys, some of it after an escape.
 _KEY = re.compile(r"[\w/\-\\+.$%*@?|()\[\]{}:=, ]+", re.ASCII)
 # Settings of the study, which a run cannot choose otherwise.
-_OF_STUDY = {"dataset": "Study(data=...)", "tracking": "Study(name, uri=...)"}
+_OF_STUDY = {
+    "dataset": "Study(data=...); one of its settings: overrides=['dataset.drop=[name]']",
+    "tracking": "Study(name, uri=...)",
+}
 
 
 def overrides(settings: Mapping[str, Any], *, sweeps: bool) -> list[str]:
