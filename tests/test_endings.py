@@ -2,15 +2,19 @@
 
 import os
 import pty
+import shlex
+import subprocess
 import sys
 
 import pytest
 
 from fitgap import experiment
 from fitgap.commands import exit_codes
+from fitgap.commands.overrides import for_hydra
 from fitgap.config import program, project
 from fitgap.errors import RequestError
-from fitgap.sweep import endings
+from fitgap.store import base
+from fitgap.sweep import endings, plan
 
 
 def test_figures_say_train_val_gap_and_test():
@@ -80,9 +84,33 @@ def test_a_stopped_run_says_what_is_kept(compose, tracking_uri, monkeypatch, cap
 
 
 def test_a_stopped_search_says_its_own_command_whose_batches_are_the_same(capsys):
-    endings.say_search_stopped(3, of=20, command=["hydra/sweeper=optuna", "name=a b"])
+    words = ["hydra/sweeper=optuna", "name=a b"]
+    endings.say_search_stopped(3, of=20, command=words, uri="sqlite:////m.db")
     command = f"  {program.name()} train -m hydra/sweeper=optuna 'name=a b'\n"
     assert capsys.readouterr().err.endswith(f"the same command continues from there:\n{command}")
+
+
+def test_a_printed_command_with_a_store_is_taken_as_it_is_and_tells_no_password(monkeypatch):
+    uri = "postgresql://ada:s3cret@db.example/mlflow?sslmode=require"
+    given = [f"tracking.uri='{uri}'", "name=a b", "training.callbacks.x.token=abcdefgh"]
+    others = " 'name=a b' 'training.callbacks.x.token=***'"
+    monkeypatch.setattr(base, "_OF_SHELL", None)
+    bare = "postgresql://ada@db.example/mlflow?sslmode=require"
+    for words in (given, plan.redacted(given)):  # as typed, and as a search has recorded them
+        assert endings.as_words(words, uri=uri) == f"tracking.uri='{bare}'{others}"
+    monkeypatch.setattr(base, "_OF_SHELL", uri)
+    printed = endings.as_words(given, uri=uri)
+    assert printed == f'tracking.uri="${{MLFLOW_TRACKING_URI:?}}"{others}'
+    shell = ["/bin/sh", "-c", f"printf '%s\\n' {printed}"]
+    same = {"MLFLOW_TRACKING_URI": uri}
+    typed = subprocess.run(shell, env=same, capture_output=True, text=True, check=True).stdout
+    (store_again, *_) = for_hydra(typed.splitlines()[:2])
+    assert store_again == given[0]
+
+
+def test_a_printed_command_with_another_store_is_as_it_was_given():
+    given = ["+tracking.uri='sqlite:////a,b/m.db'", "tracking.uri=http://host:5000"]
+    assert shlex.split(endings.as_words(given, uri="sqlite:////a,b/m.db")) == given
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [(None, True), ("1", False)])

@@ -75,7 +75,7 @@ def run(
         done = len(study.trials)
         say(f"search {path.stem}: {done} of {settings.n_trials} trials ended before")
         if done >= settings.n_trials:
-            say("\n".join(results.summary(study)))
+            say("\n".join(results.summary(study, uri=plan.uri)))
             return
         for line in experiment.remarks(plan):
             say(line)
@@ -100,12 +100,12 @@ def _optimize(
 
         def say_stopped() -> None:
             done, of = len(study.trials), study.settings.n_trials
-            endings.say_search_stopped(done, of=of, command=command)
+            endings.say_search_stopped(done, of=of, command=command, uri=jobs.base.uri)
 
         with endings.on_interruption(say_stopped), live_view.show(watch):
             while batch := study.ask(batch_size):
                 failed += objective.run(batch)
-        say("\n" + "\n".join(results.summary(study)))
+        say("\n" + "\n".join(results.summary(study, uri=jobs.base.uri)))
         results.record(study, parent)
         if failed:
             parent.fail(f"{failed} trials failed")

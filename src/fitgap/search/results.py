@@ -3,20 +3,28 @@
 import csv
 import io
 import json
-import shlex
 from typing import TYPE_CHECKING
 
 from fitgap.config import program
 from fitgap.search.space import short_override
 from fitgap.search.study import SearchStudy
+from fitgap.sweep import endings
 from fitgap.trust.text import cell
 
 if TYPE_CHECKING:
     from fitgap.tracking.sweep_writer import SweepRecord
 
 
-def summary(study: SearchStudy) -> list[str]:
-    """Return the printed lines: how many trials ended how, the best ones, and what mattered."""
+def summary(study: SearchStudy, *, uri: str) -> list[str]:
+    """Return the printed lines: how many trials ended how, the best ones, and what mattered.
+
+    Parameters
+    ----------
+    study
+        Of the search.
+    uri
+        Of the store that its trials are in.
+    """
     from optuna.trial import TrialState
 
     metrics = list(study.settings.metrics)
@@ -47,7 +55,7 @@ def summary(study: SearchStudy) -> list[str]:
     lines.append(
         "The best of many trials is also a lucky one; this shows what it is worth over seeds:"
     )
-    lines.append(f"  {program.name()} train -m {shlex.join(again)}")
+    lines.append(f"  {program.name()} train -m {endings.as_words(again, uri=uri)}")
     return lines
 
 

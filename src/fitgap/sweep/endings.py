@@ -17,6 +17,7 @@ from fitgap.sweep.plan import redacted
 from fitgap.sweep.status import SHORT_ID
 from fitgap.tag_names import IDENTITY_TAG
 from fitgap.training import checkpoints
+from fitgap.trust.text import HIDDEN
 
 _PARTS = ("train", "val", "gap", "test", "test_gap")
 
@@ -111,6 +112,24 @@ def artifact_folder(planned: Plan, run_id: str) -> Path | None:
     return path if path is not None and path.is_dir() else None
 
 
+def as_words(overrides: Sequence[str], *, uri: str) -> str:
+    """Return overrides as words of a printed command: they tell no secret, and find the store.
+
+    Parameters
+    ----------
+    overrides
+        As a person gave them, or as they were recorded.
+    uri
+        Of the store that they name, if they name one.
+    """
+    words = []
+    for override in redacted(overrides):
+        name = override.partition("=")[0]
+        is_hidden_uri = name.lstrip("+") == "tracking.uri" and HIDDEN in override
+        words.append(f"{name}={store.as_word(uri)}" if is_hidden_uri else shlex.quote(override))
+    return " ".join(words)
+
+
 @contextmanager
 def on_interruption(say: Callable[[], None]) -> Iterator[None]:
     """Call a function that prints, if the block is left by Ctrl-C or SIGTERM."""
@@ -130,15 +149,15 @@ def say_run_stopped(planned: Plan, overrides: Sequence[str]) -> None:
         if done
         else "stopped before an epoch had ended, so nothing is kept; the same command starts again"
     )
-    command = f"{program.name()} train {shlex.join(redacted(overrides))}".rstrip()
+    command = f"{program.name()} train {as_words(overrides, uri=planned.uri)}".rstrip()
     warn(f"\n{state}:\n  {command}")
 
 
-def say_search_stopped(done: int, *, of: int, command: Sequence[str]) -> None:
+def say_search_stopped(done: int, *, of: int, command: Sequence[str], uri: str) -> None:
     """Say on stderr how much of a stopped search is done, and the command that continues it."""
     state = f"kept: {done} of {of} trials, and the ended epochs of those in training"
     # `sweep` would choose a launcher.
-    again = f"{program.name()} train -m {shlex.join(redacted(command))}"
+    again = f"{program.name()} train -m {as_words(command, uri=uri)}"
     warn(f"\n{state}\nthe same command continues from there:\n  {again}")
 
 
