@@ -1,6 +1,7 @@
 """``fitgap.Study`` and its runs: the door from Python leads to the same record as the command."""
 
 import dataclasses
+import linecache
 import subprocess
 import sys
 import textwrap
@@ -358,7 +359,10 @@ def test_a_sweep_gives_its_runs_in_the_grids_order_and_compares_them(study, fold
     assert set(frame["optimizer"]) == {"sgd", "adam"}
     assert list(frame["n"]) == [2, 2]
     assert list(frame)[:5] == ["optimizer", "n", *(f"val/accuracy_{p}" for p in BOUNDS)]
-    assert len(frame.columns) == 2 + 3 * 4  # of the metrics that the table shows
+    assert list(frame)[-1] == "time/fit_seconds_median"
+    assert len(frame.columns) == 2 + 3 * 3 + 1  # of the metrics that the table shows
+    seconds = [run.metrics["time/fit_seconds"] for run in compared.best.runs]
+    assert frame["time/fit_seconds_median"][0] == pytest.approx(sum(seconds) / 2)
     assert len(compared.to_frame(everything=True).columns) > 50
     best = compared.best
     assert best.settings == {"optimizer": frame["optimizer"][0]}
@@ -370,7 +374,15 @@ def test_a_sweep_gives_its_runs_in_the_grids_order_and_compares_them(study, fold
     assert "adam" in compared._repr_html_()
     assert "adam" in repr(compared)
     assert compared.report(folder / "r.html").read_text().startswith("<!")
-    assert set(runs.to_frame()["status"]) == {"FINISHED"}
+    of_runs = runs.to_frame()
+    assert set(of_runs["status"]) == {"FINISHED"}
+    assert list(of_runs)[:6] == [
+        "name", "status", "optimizer.name", "seed", "train/loss", "train/accuracy"
+    ]  # fmt: skip
+    columns = list(of_runs)
+    assert columns.index("gap/accuracy") < columns.index("test/accuracy")
+    assert columns.index("time/fit_seconds") < columns.index("dataset.name")
+    assert {*runs[0].metrics, *runs[0].params} <= {*columns}
 
 
 def test_a_failed_run_of_a_sweep_says_why_and_the_others_stand(study):
@@ -428,11 +440,30 @@ def test_a_function_of_a_module_goes_by_its_name(folder, monkeypatch):
     given = {"architecture": [nets.small, "dense_softmax", partial(nets.small, width=2)]}
     replaced, here_only = own_functions.with_options(given)
     first, second, third = replaced["architecture"]
-    assert (second, here_only) == ("dense_softmax", ())
+    assert (first, second, here_only) == ("nets.small", "dense_softmax", ())
+    assert third.startswith("nets.small_")
     options = project.given_config_dir() / "architecture"
     assert "_target_: nets.small" in (options / f"{first}.yaml").read_text()
     assert "width: 2" in (options / f"{third}.yaml").read_text()
     sys.modules.pop("nets")
+
+
+def test_two_versions_of_a_function_are_told_apart_by_one_name_everywhere(study, capsys):
+    for activation in ("relu", "tanh"):
+        source = "def net(x):\n    import keras\n    x = keras.layers.Flatten()(x)\n"
+        source += f"    return keras.layers.Dense(4, activation='{activation}')(x)\n"
+        cell = f"<cell {activation}>"
+        linecache.cache[cell] = len(source), None, source.splitlines(keepends=True), cell
+        made = {"__name__": "__main__"}
+        exec(compile(source, cell, "exec"), made)  # as a notebook's cell
+        study.sweep(**SMALL | {"architecture": [made["net"], "dense_softmax"]})
+    runs = study.runs().to_frame()
+    targets = set(runs["architecture._target_"]) - {"fitgap.models.dense"}
+    assert len(targets) == 2
+    lines, table = capsys.readouterr().out, repr(study.compare(where="architecture=net"))
+    for target in targets:
+        assert f"architecture={target}:" in lines
+        assert target in table
 
 
 def test_a_class_of_keras_is_an_optimizer(study):

@@ -105,6 +105,9 @@ def test_ranges_of_images_are_told_apart_and_said(tmp_path, values, value_type, 
     dataset = npz(tmp_path, X=values, y=Y)
     assert dataset.value_type == value_type
     assert said in dataset.notes[0]
+    assert "dataset.layout=sequences" in dataset.notes[0]  # 6 x 5: could be steps and numbers
+    square = npz(tmp_path, X=np.ascontiguousarray(values[:, :5, :5]), y=Y)
+    assert "sequences" not in " ".join(square.notes)
     if value_type == "uint8":
         train, test = dataset.x_train, dataset.x_test
         assert sorted(map(bytes, [*train, *test])) == sorted(map(bytes, IMAGES))

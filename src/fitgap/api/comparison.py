@@ -59,11 +59,12 @@ class Comparison:
         everything
             True: every metric has columns, also for the standard deviation, the interval for
             other images, and the test against the best group. False: only the columns of the
-            table, with ``_mean``, and ``_low`` and ``_high``, the bounds of its interval.
+            table, with ``_mean``, and ``_low`` and ``_high``, the bounds of its interval; of the
+            seconds of training the ``_median``, as in the table.
         """
         import pandas as pd
 
-        from fitgap.report.leaderboard import figure_names
+        from fitgap.report.leaderboard import FIT_SECONDS, figure_names, median_of
         from fitgap.report.terminal import to_csv
 
         frame = pd.read_csv(io.StringIO(to_csv(self._found)))
@@ -71,7 +72,18 @@ class Comparison:
             return frame
         sections, requested = self._found.sections, self._found.metrics
         names = dict.fromkeys(name for each in sections for name in figure_names(each, requested))
-        shown = [f"{name}_{part}" for name in names for part in ("mean", "low", "high")]
+        groups = [group for section in sections for group in section.groups]
+        median = f"{FIT_SECONDS}_median"
+        frame[median] = [median_of(group, FIT_SECONDS) for group in groups]
+        shown = [
+            column
+            for name in names
+            for column in (
+                [median]
+                if name == FIT_SECONDS
+                else [f"{name}_{part}" for part in ("mean", "low", "high")]
+            )
+        ]
         settings = list(frame.columns)[: frame.columns.get_loc("n") + 1]
         return frame[settings + shown]
 

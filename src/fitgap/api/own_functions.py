@@ -91,9 +91,15 @@ def _option(group: str, value: Any, here_only: list[str]) -> Any:
     if isinstance(value, Mapping) and "_target_" not in value:
         return value
     target, settings = _function_of(group, value, here_only)
-    name = str(settings.pop("name", target.rpartition(".")[2].strip("<>")))
+    if not settings and function_options.names_function(group, target):
+        # As on the command line, and as a comparison shows it: two functions may have one name.
+        function_options.offer_importable(group, target)
+        return target
+    short = target.rpartition(".")[2].strip("<>")
+    name = str(settings.pop("name", short))
     option = function_options.settings_of(group, name, {"_target_": target, **settings})
-    return _write_option(group, name, option)
+    is_known_by_name = name != short or target.startswith("keras.")
+    return _write_option(group, name if is_known_by_name else target, option)
 
 
 def _metrics(given: Any, here_only: list[str]) -> Any:
@@ -215,7 +221,7 @@ def _write_option(group: str, name: str, settings: dict[str, Any]) -> str:
         canonical = json.dumps(settings, sort_keys=True)
     except TypeError as error:
         raise RequestError(f"{group}={name}: its settings must be plain values: {error}") from error
-    stem = "".join(c if c.isalnum() else "_" for c in name)
+    stem = "".join(c if c.isalnum() or c == "." else "_" for c in name)
     option = f"{stem}_{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
     function_options.write(group, option, json.loads(canonical))
     return option

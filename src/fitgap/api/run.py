@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap import store
+from fitgap.config.parameters import without_volatile
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
 from fitgap.store import StoredRun
@@ -173,13 +174,36 @@ class Runs(list[Run]):
         self.failures = failures
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return a table with a row for each run: its name, status, settings and figures."""
+        """Return a table with a row for each run.
+
+        Its columns are the run's name and status, the settings that differ, the figures of each
+        partition, the seconds of training, what else was measured, and all other settings.
+        """
         import pandas as pd
 
         rows = [
-            {"name": run.name, "status": run.status, **run.params, **run.metrics} for run in self
+            {**run.params, **run.metrics, "name": run.name, "status": run.status} for run in self
         ]
-        return pd.DataFrame(rows, index=pd.Index([run.id for run in self], name="run"))
+        metrics = list(dict.fromkeys(name for run in self for name in run.metrics))
+        figures = [name for part in _SHOWN for name in metrics if name.startswith(part)]
+        known = dict.fromkeys(name for row in rows for name in row)
+        first = ["name", "status", *self._differing(), *figures, "time/fit_seconds", *metrics]
+        columns = [name for name in dict.fromkeys([*first, *known]) if name in known]
+        index = pd.Index([run.id for run in self], name="run")
+        return pd.DataFrame(rows, columns=columns, index=index)
+
+    def _differing(self) -> list[str]:
+        """Return the settings that a person varied between these runs."""
+        from fitgap.comparison.varying_settings import DERIVED, differing_keys, key_of
+
+        names = dict.fromkeys(key for run in self for key in run.params)
+        keys = [
+            key
+            for key in without_volatile(names)
+            if key not in DERIVED and len({run.params.get(key) for run in self}) > 1
+        ]
+        variants = [tuple(run.params.get(key) for key in keys) for run in self]
+        return [key_of(name) for name in differing_keys(variants, decide=keys)]
 
     def _repr_html_(self) -> str:
         import pandas as pd

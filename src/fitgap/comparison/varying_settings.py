@@ -48,6 +48,7 @@ GROUPS = ("dataset", "split", "architecture", "optimizer", "loss")  # options th
 
 ENGINE = "training.engine"
 OF_CLASS = "._target_"  # ends the name of a setting that is a class's or a function's import path
+LIBRARIES = ("keras.", "fitgap.")  # whose classes are known by their own name
 
 Setting = str | int | float | bool | list[object] | None
 
@@ -200,12 +201,15 @@ def show(value: Setting) -> str:
 def show_shortly(value: Setting, *, key: str = "") -> str:
     """Return a setting as a table or chart names it: four digits of a float, a class's own name.
 
+    A person's own function keeps its whole import path, as a sweep's lines show it: two that
+    differ may have one name, such as two versions of a notebook's function.
+
     Parameters
     ----------
     value
         As parsed from the record.
     key
-        As it is recorded; a key ``..._target_`` has an import path, of which the class is shown.
+        As it is recorded; a key ``..._target_`` has an import path.
 
     Examples
     --------
@@ -213,7 +217,9 @@ def show_shortly(value: Setting, *, key: str = "") -> str:
     ('0.0001235', '0.001', '123456')
     >>> show_shortly("keras.optimizers.schedules.CosineDecay", key="training.schedule._target_")
     'CosineDecay'
+    >>> show_shortly("models.residual", key="architecture._target_")
+    'models.residual'
     """
-    if key.endswith(OF_CLASS):
+    if key.endswith(OF_CLASS) and show(value).startswith(LIBRARIES):
         return show(value).rpartition(".")[2]
     return f"{value:.4g}" if isinstance(value, float) else show(value)

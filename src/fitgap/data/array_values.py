@@ -181,14 +181,22 @@ def form_of(inputs: Mapping[str, Stored], config: ArraysConfig, roles: Mapping[s
     highest = max(fact.highest for fact in facts)
     whole = all(fact.is_whole for fact in facts)
     shown = f"x_train: {inputs['train'].dtype} images from {lowest:g} to {highest:g}"
-    if lowest < 0:
-        return replace(float32, notes=(f"{shown}: normalised",))
-    if whole and 1 < highest <= 255:
-        return replace(uint8, notes=(f"{shown}: taken as bytes",))
-    if highest <= 1 and all(fact.are_bytes for fact in facts):
-        note = f"{shown}: taken as bytes divided by 255"
-        return replace(uint8, scale=255.0, notes=(note,))
-    return replace(float32, notes=(f"{shown}: normalised",))
+    form, done = float32, "normalised"
+    if lowest >= 0 and whole and 1 < highest <= 255:
+        form, done = uint8, "taken as bytes"
+    elif lowest >= 0 and highest <= 1 and all(fact.are_bytes for fact in facts):
+        form, done = replace(uint8, scale=255.0), "taken as bytes divided by 255"
+    return replace(form, notes=(f"{shown}: {done}{_way_to_sequences(inputs['train'].shape)}",))
+
+
+def _way_to_sequences(shape: tuple[int, ...]) -> str:
+    """Say how else an array is read that could as well be sequences: images are mostly square."""
+    if len(shape) != 3 or shape[1] == shape[2]:
+        return ""
+    return (
+        f"; if these are not images but sequences of {shape[1]} steps, with {shape[2]} numbers "
+        "each, choose dataset.layout=sequences"
+    )
 
 
 def _tokens(form: Form, facts: Sequence["_Range"]) -> Form:
