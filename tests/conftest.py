@@ -16,6 +16,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
+import fitgap
 from fitgap.config import project, settings, tasks
 from fitgap.config.schema import Config
 from fitgap.data import datasets
@@ -108,6 +109,23 @@ def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tracking_uri(template_database: Path, tmp_path: Path) -> str:
     """Return an empty store of the test's own; artifacts go beside it."""
     return f"sqlite:///{shutil.copy(template_database, tmp_path / 'mlflow.db')}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a project folder, in which a person works."""
+    monkeypatch.setenv(project.VARIABLE, str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def study(
+    folder: Path,  # noqa: ARG001 - a fixture takes no usefixtures; it lands there
+    tracking_uri: str,
+) -> fitgap.Study:
+    """Return a study of the digits, in a project folder and a store of the test's own."""
+    return fitgap.Study("study", data="digits", uri=tracking_uri)
 
 
 @pytest.fixture
