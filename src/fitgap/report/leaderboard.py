@@ -131,9 +131,18 @@ def label_of(group: Group) -> str:
         return ", ".join(name for name in names if name) or "all runs"
     # The name of an option speaks for itself.
     return ", ".join(
-        ("" if key in GROUPS else f"{key.removesuffix(OF_CLASS)}=") + show_shortly(value, key=key)
+        ("" if key in GROUPS else f"{_heading(key)}=") + show_shortly(value, key=key)
         for key, value in group.settings.items()
     )
+
+
+def _heading(key: str) -> str:
+    """Return a setting's name as a heading: a class speaks for what it is the class of.
+
+    Of an option there is also the name, so both are called in full.
+    """
+    name = key.removesuffix(OF_CLASS)
+    return key if name in GROUPS else name
 
 
 def median_of(group: Group, metric: str) -> float | None:
@@ -204,7 +213,7 @@ def _settings(section: Section) -> list[_Column]:
     if section.keys:
         return [
             _Column(
-                header=key.removesuffix(OF_CLASS).replace(".", ".\n"),
+                header=_heading(key).replace(".", ".\n"),
                 cells=tuple(
                     show_shortly(group.settings[key], key=key) if key in group.settings else ABSENT
                     for group in section.groups
