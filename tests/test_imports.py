@@ -12,7 +12,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 # From the ground up. A room may import those of the layers above it in this list, and rooms of
 # one layer do not know each other. What stands in no room is named by its module.
 LAYERS = (
-    ("console", "errors", "heavy_imports", "processes", "tag_names"),
+    ("console",),
+    ("errors", "heavy_imports", "processes", "tag_names"),
     ("locks", "memory"),
     ("config",),
     ("trust",),

@@ -3,20 +3,24 @@
 import csv
 import io
 import json
+import pickle
 import shlex
+import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from markdown_it import MarkdownIt
 from mlflow import MlflowClient
+from PIL import Image
 from rich.console import Console
 
-from fitgap import console, store
+from fitgap import Study, console, experiment, store
 from fitgap.charts import confusion, labels, run_curves, themes
 from fitgap.commands import exit_codes
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, StoreAwayError, about
 from fitgap.prediction import Predictions
 from fitgap.report import data_page, page, prediction_tables
 from fitgap.store import server
@@ -314,6 +318,91 @@ def test_a_plan_keeps_no_secret():
 def test_uncommitted_changes_are_recorded_without_secrets():
     diff = provenance.recorded_diff('+API_KEY = "0123456789abcdef"\n+x = 1\n', [])
     assert diff == "+API_KEY = ***\n+x = 1\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_error_has_as_many_lines_as_it_was_given_whatever_names_it_repeats(name):
+    error = RequestError(f"no column {name}", f"leave {name} out")
+    with pytest.raises(RequestError) as raised, about(f"dataset.path={name}"):
+        raise error
+    again = pickle.loads(pickle.dumps(raised.value))
+    for each in (raised.value, again, StoreAwayError(name)):
+        lines = str(each).split("\n")
+        assert lines == str(each).splitlines() == list(each.args)
+        assert [text.line(each) for each in lines] == lines
+    assert len(str(again).splitlines()) == 2
+
+
+@pytest.fixture
+def hostile_data(tmp_path):
+    """Return the settings of data that cannot be read, and whose names would begin a line."""
+    name = f"a\nerror: forged{HOSTILE}"
+    table = pd.DataFrame({name: range(9), "b": range(9)})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_parquet(tmp_path / "a.parquet")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        content = io.BytesIO()
+        np.save(content, np.zeros(9))
+        archive.writestr(f"{name}.npy", content.getvalue())
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(f"../{name}.png", "no image")
+    (tmp_path / "images" / "train" / name / name).mkdir(parents=True)
+    (tmp_path / "images" / "train" / name / name / f"{name}.png").touch()
+    (tmp_path / "broken" / name).mkdir(parents=True)
+    (tmp_path / "broken" / "other").mkdir()
+    for folder in (tmp_path / "broken" / name, tmp_path / "broken" / "other"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "0.png")
+        (folder / f"{name}.png").write_text("no image")
+    endless = pd.DataFrame({"w" * 1_000_000: range(9), "b": range(9)})
+    endless.to_parquet(tmp_path / "endless.parquet")
+    return {
+        "csv": ["dataset=csv", f"dataset.path={tmp_path}/a.csv", "dataset.label=c"],
+        "parquet": ["dataset=table", f"dataset.path={tmp_path}/a.parquet", "dataset.label=c"],
+        "npz": ["dataset=npz", f"dataset.path={tmp_path}/a.npz"],
+        "zip": ["dataset=image_folder", f"dataset.path={tmp_path}/a.zip"],
+        "images": ["dataset=image_folder", f"dataset.path={tmp_path}/images"],
+        "broken": [
+            "dataset=image_folder",
+            f"dataset.path={tmp_path}/broken",
+            "dataset.image_size=[8,8]",
+        ],
+        "endless": ["dataset=table", f"dataset.path={tmp_path}/endless.parquet", "dataset.label=c"],
+    }
+
+
+@pytest.mark.parametrize("command", ["train.py", "data_report.py"])
+def test_names_of_data_begin_no_line_of_an_error(hostile_data, tracking_uri, script, command):
+    for kind, words in hostile_data.items():
+        code, said = script(command, *words, f"tracking.uri={tracking_uri}")
+        assert code == 2, kind
+        assert said.err.startswith("error: "), kind
+        lines = said.err.rstrip("\n").split("\n")
+        assert len(lines) <= 2, kind
+        lines += said.out.rstrip("\n").split("\n")  # the data report lists unreadable images
+        assert len(lines) <= 4, kind
+        assert max(map(len, lines)) < 2_100, kind
+        assert all(text.line(each) == each for each in lines), kind
+        assert not any(each.startswith("error: forged") for each in lines), kind
+
+
+def test_names_of_data_begin_no_line_of_an_error_in_python(tmp_path):
+    frame = pd.DataFrame({f"a\nerror: forged{HOSTILE}": range(9), "b": range(9)})
+    with pytest.raises(RequestError) as raised:
+        Study("x", data=frame, label="c", uri=f"sqlite:///{tmp_path}/m.db")
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 2
+    assert "".join(lines).isprintable()
+
+
+def test_a_remark_about_data_is_one_line(tmp_path, compose, tracking_uri):
+    name = f"a\ndata: forged{HOSTILE}"
+    cells = {name: [[1]] * 20, "b": range(20), "c": [0, 1] * 10}
+    pd.DataFrame(cells).to_parquet(tmp_path / "a.parquet")
+    words = ["dataset=table", f"dataset.path={tmp_path}/a.parquet", "dataset.label=c"]
+    config = compose(*words, f"tracking.uri={tracking_uri}", task=None)
+    remarks = experiment.remarks(experiment.plan(config))
+    assert any("\\ndata: forged" in remark for remark in remarks)
+    assert all(text.line(remark) == remark for remark in remarks)
 
 
 def test_errors_are_plain_and_without_secrets(capsys):

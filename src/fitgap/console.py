@@ -3,6 +3,8 @@
 import re
 import sys
 
+MOST_CHARACTERS = 10_000  # of a text that a record or data hold
+
 # C0 and C1 controls but tab and newline; marks that change the direction of what follows; line
 # separators; invisible characters; what is no character, or half of one.
 _UNSAFE = re.compile(
@@ -20,6 +22,24 @@ def escaped(text: str) -> str:
     if text.isprintable() and text.isascii():
         return text
     return _UNSAFE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    r"""Return text as `escaped` does, without line breaks and tabs.
+
+    >>> one_line("sgd\nto continue: x")
+    'sgd\\nto continue: x'
+    """
+    return escaped(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shortened(text: str, *, most: int = MOST_CHARACTERS) -> str:
+    """Return text that is not endless.
+
+    >>> shortened("a" * 9, most=4)
+    'aaa…'
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def say(text: str = "") -> None:

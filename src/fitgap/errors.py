@@ -3,12 +3,31 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fitgap.console import one_line, shortened
+
 
 class RequestError(ValueError):
     """The request is wrong: a setting, a dataset, a store. Nothing was started (exit code 2).
 
-    The message is one or two lines: the setting, what is allowed, what arrived.
+    Parameters
+    ----------
+    message
+        The setting, what is allowed, what arrived.
+    *others
+        Further lines, mostly one: what can be done.
+
+    Notes
+    -----
+    Each of them is a line, whatever names of data or of a record it repeats: a line break in a
+    name begins none.
     """
+
+    def __init__(self, message: str, *others: str) -> None:
+        super().__init__(*(one_line(shortened(text)) for text in (message, *others)))
+
+    def __str__(self) -> str:
+        """Return the lines."""
+        return "\n".join(self.args)
 
 
 class StoreAwayError(RequestError):
@@ -39,7 +58,9 @@ def about(source: str) -> Iterator[None]:
     try:
         yield
     except RequestError as error:
-        error.args = (f"{source}: {error}",)  # another error raised from it would tell all twice
+        first, *others = error.args
+        # Another error raised from it would tell all twice.
+        error.args = (one_line(shortened(f"{source}: {first}")), *others)
         raise
 
 

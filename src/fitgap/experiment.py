@@ -36,7 +36,7 @@ from fitgap.training import data as training_data
 from fitgap.training.class_weights import sample_weights
 from fitgap.training.engines import choice as engines
 from fitgap.training.engines.choice import EngineChoice
-from fitgap.trust.text import remember_secrets, scrub
+from fitgap.trust.text import line, remember_secrets, scrub
 
 if TYPE_CHECKING:
     import keras
@@ -140,13 +140,13 @@ def plan(config: Config) -> Plan:
     loggers.make(config.tracking.loggers)  # a wrong one is told before anything is trained
     if facts.other_scale:
         raise RequestError(
-            f"dataset={config.dataset.name} has parts of different scales: {facts.other_scale}\n"
-            "Bring them all to one, such as 0 to 255, before they are saved"
+            f"dataset={config.dataset.name} has parts of different scales: {facts.other_scale}",
+            "Bring them all to one, such as 0 to 255, before they are saved",
         )
     if facts.leakage and not config.dataset.allow_duplicates:
         raise RequestError(
-            f"dataset={config.dataset.name} has the same images in two partitions: "
-            f"{facts.leakage}\nRemove them, or allow them with dataset.allow_duplicates=true"
+            f"dataset={config.dataset.name} has the same images in two partitions: {facts.leakage}",
+            "Remove them, or allow them with dataset.allow_duplicates=true",
         )
     choice = engines.choose(config, image_bytes=facts.image_bytes)
     sources = sources_of(config, choice=choice)
@@ -162,7 +162,7 @@ def plan(config: Config) -> Plan:
 
 def remarks(planned: Plan) -> list[str]:
     """Return what a person should know before the training, a line each: of data and metrics."""
-    of_data = [f"data: {note}" for note in planned.facts.notes]
+    of_data = [f"data: {line(note)}" for note in planned.facts.notes]
     return of_data + metric_cost.deferred_metrics(metrics_of(planned.config))
 
 
@@ -334,8 +334,8 @@ def _make_engine(
         target_scaling=data.target_scaling,
         say=say,
     )
-    for line in own_objects.layers_not_opened(model):
-        say(line)
+    for remark in own_objects.layers_not_opened(model):
+        say(remark)
     callbacks = build.callbacks(config)
     choice = engines.resolve(planned.choice, model=model, config=config, callbacks=callbacks)
     engine = engines.make(

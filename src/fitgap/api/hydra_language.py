@@ -58,8 +58,8 @@ def overrides(settings: Mapping[str, Any], *, sweeps: bool) -> list[str]:
             raise RequestError(f"{name} is the study's: {_OF_STUDY[name]}")
         if name not in known:
             raise RequestError(
-                f"{name}: there is no such setting{did_you_mean(name, known)}\n"
-                f"Settings: {', '.join(known)}"
+                f"{name}: there is no such setting{did_you_mean(name, known)}",
+                f"Settings: {', '.join(known)}",
             )
         words += _words(SHORT.get(name, name), value, sweeps=sweeps)
     return words

@@ -37,7 +37,7 @@ def session() -> Iterator["Hydra"]:
             yield hydra
     except Exception as error:  # one of Hydra's is a plain ValueError; every other goes on
         if hydra_errors.is_wrong_request(error):
-            raise RequestError(hydra_errors.describe(error)) from error
+            raise RequestError(*hydra_errors.describe(error).splitlines()) from error
         raise
     finally:
         for kind, instance in kept.items():

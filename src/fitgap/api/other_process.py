@@ -86,7 +86,7 @@ def run(arguments: Sequence[str], *, may_fail: bool = False) -> None:
     if code == exit_codes.OK or (may_fail and code == exit_codes.FAILED):
         return
     if code == exit_codes.WRONG_REQUEST:
-        raise RequestError(message.removeprefix("error: "))
+        raise RequestError(*message.removeprefix("error: ").splitlines())
     last = message.splitlines()[-1] if message else f"the process ended with code {code}"
     reason = last.removeprefix("failed: ")
     if reason.startswith("DivergedError: "):

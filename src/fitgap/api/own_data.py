@@ -83,7 +83,7 @@ def _of_frame(frame: "pd.DataFrame", *, label: Any) -> list[str]:
     names = [str(name) for name in label] if several else [str(label)]
     if not names or not set(names) <= set(frame.columns):
         columns = ", ".join(frame.columns)
-        raise RequestError(f"label must name a column of the table, got {label}\n{columns}")
+        raise RequestError(f"label must name a column of the table, got {label}", columns)
     if nested := table_file.nested_columns(frame):
         raise RequestError(
             f"data: the cells of the column {nested[0]!r} are lists or structs; make a column of "
@@ -113,7 +113,8 @@ def _of_name_or_path(data: str | Path, *, label: str | Sequence[str] | None) -> 
     if not is_existing_path(str(path)):
         raise RequestError(
             f"data={plain(str(data), most=100)!r} is neither a dataset nor a path that exists"
-            f"{did_you_mean(str(data), options)}\nDatasets: {', '.join(options)}"
+            f"{did_you_mean(str(data), options)}",
+            f"Datasets: {', '.join(options)}",
         )
     name = readers.name_for(path)
     if name is None:

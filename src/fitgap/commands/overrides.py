@@ -83,8 +83,8 @@ def refuse_unknown(flag: str) -> None:
     known = [name for action in get_args_parser()._actions for name in action.option_strings]
     if flag.partition("=")[0] not in known:
         raise RequestError(
-            f"{flag}: there is no such option{did_you_mean(flag, known)}\n"
-            "A setting is written without dashes, for example training.epochs=3"
+            f"{flag}: there is no such option{did_you_mean(flag, known)}",
+            "A setting is written without dashes, for example training.epochs=3",
         )
 
 

@@ -40,7 +40,8 @@ def nothing_to_compare(uri: str, *, experiment: str, sweep: str | None = None) -
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         there = f"the experiments there: {', '.join(map(repr, names))}" if names else "it is empty"
         return RequestError(
-            f"there is no experiment {experiment!r}{hint} in {where}; {there}\nFor runs, {make}"
+            f"there is no experiment {experiment!r}{hint} in {where}; {there}",
+            f"For runs, {make}",
         )
     wanted = {ROLE_TAG: "run"} | ({SWEEP_TAG: sweep} if sweep else {})
     others = store.find_runs(

@@ -201,8 +201,8 @@ def require_metric(name: str, runs: Iterable[StoredRun], *, option: str) -> None
     names = sorted({metric for run in runs for metric in run.metrics})
     if name not in names:
         raise RequestError(
-            f"{option} {name}: no run has such a metric{did_you_mean(name, names)}\n"
-            f"There is: {', '.join(names) or 'none'}"
+            f"{option} {name}: no run has such a metric{did_you_mean(name, names)}",
+            f"There is: {', '.join(names) or 'none'}",
         )
 
 
@@ -226,8 +226,8 @@ def nothing_left(found: Sequence[Condition], runs: Sequence[StoredRun]) -> Reque
             values = sorted(seen)[:MOST_NAMED]
             more = ", …" if len(seen) > MOST_NAMED else ""
             return RequestError(
-                f"--where {one.name}{one.comparison}{one.value}: no run has that\n"
-                f"{one.name} has the values: {', '.join(values)}{more}"
+                f"--where {one.name}{one.comparison}{one.value}: no run has that",
+                f"{one.name} has the values: {', '.join(values)}{more}",
             )
     return RequestError("--where: no run meets all conditions, though each is met by some")
 

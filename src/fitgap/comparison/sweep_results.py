@@ -80,8 +80,8 @@ def read(
             return _results(uri, experiment, parent.run_id, jobs, setting=setting)
     which = f"run {sweep} is" if sweep else "there is"
     raise RequestError(
-        f"experiment {experiment!r} in {store.redact(uri)}: {which} no sweep over {setting}\n"
-        f"Make one with: {program.name()} {start}"
+        f"experiment {experiment!r} in {store.redact(uri)}: {which} no sweep over {setting}",
+        f"Make one with: {program.name()} {start}",
     )
 
 

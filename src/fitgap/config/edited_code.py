@@ -45,5 +45,6 @@ def refuse(texts: Mapping[str, str]) -> None:
         if spec is not None and known is spec and fingerprint(text) != then:
             raise RequestError(
                 f"{file} was edited after this process imported it, and Python would still use "
-                f"the old code\nRestart the process, or call importlib.reload({module}) first"
+                "the old code",
+                f"Restart the process, or call importlib.reload({module}) first",
             )

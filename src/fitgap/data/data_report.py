@@ -169,12 +169,12 @@ def to_markdown(found: DataFindings) -> str:
 
 def _text(name: str) -> str:
     """Return a name of the data, which is anybody's, as terminals and pages show it: as text."""
-    return markdown(line(name, most=len(name)))
+    return markdown(line(name))
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table in Markdown, all columns but the first to the right."""
-    cells = ((line(first, most=len(first)), *others) for first, *others in rows)
+    cells = ((line(first), *others) for first, *others in rows)
     return text_tables.to_markdown(header, list(cells), align="l" + "r" * (len(header) - 1))
 
 

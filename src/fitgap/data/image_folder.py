@@ -20,6 +20,7 @@ from fitgap.data.images import brightest, read_image
 from fitgap.data.parts import Part, Parts, SplitColumns
 from fitgap.data.times import as_times
 from fitgap.errors import RequestError
+from fitgap.trust.text import line
 
 _MOST_NAMED = 5
 
@@ -39,8 +40,8 @@ class UnreadableImagesError(RequestError):
         more = f"; and {len(reasons) - _MOST_NAMED} more" if len(reasons) > _MOST_NAMED else ""
         super().__init__(
             f"dataset.path={folder}: {len(reasons)} of {total} images cannot be read: "
-            f"{named}{more}\n"
-            "Repair or remove them, or leave them out with dataset.skip_unreadable=true"
+            f"{named}{more}",
+            "Repair or remove them, or leave them out with dataset.skip_unreadable=true",
         )
 
 
@@ -152,7 +153,7 @@ def _readable(
             try:
                 read_image(path, shape=shape, bits=config.bits)
             except RequestError as error:
-                broken[path] = str(error).replace(str(path), path.relative_to(folder).as_posix())
+                broken[path] = _reason(error, path, folder)
     if not broken:
         return found, []
     kept = {name: part.without(broken.keys()) for name, part in found.items()}
@@ -162,6 +163,12 @@ def _readable(
     shown = "; ".join(list(broken.values())[:_MOST_NAMED])
     note = f"left out: {len(broken)} of {total} images, which cannot be read: {shown}"
     return kept, [note]
+
+
+def _reason(error: RequestError, path: Path, folder: Path) -> str:
+    """Return why an image cannot be read, with its name within the folder."""
+    within = path.relative_to(folder).as_posix()
+    return str(error).replace(line(str(path)), line(within))
 
 
 def _decoded(
@@ -215,6 +222,6 @@ def _decode(
         try:
             yield read_image(path, shape=shape, bits=config.bits)
         except RequestError as error:
-            reasons.append(str(error).replace(str(path), path.relative_to(folder).as_posix()))
+            reasons.append(_reason(error, path, folder))
     if reasons:
         raise UnreadableImagesError(config.path, reasons, total=len(paths))

@@ -265,6 +265,7 @@ def _download(name: str) -> Arrays:
         # Keras wraps whatever the network gave in a bare Exception.
         raise RequestError(
             f"dataset={name} is in no data directory, cache or system folder, and its download "
-            f"failed ({first_line(error)}).\n{_WAYS_OUT[name]}"
+            f"failed ({first_line(error)}).",
+            _WAYS_OUT[name],
         ) from error
     return x_train, y_train, x_test, y_test

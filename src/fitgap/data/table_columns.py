@@ -343,8 +343,8 @@ def _refuse_text(read_files: Sequence[File], name: str) -> None:
             row = int(wrong.argmax())
             raise RequestError(
                 f"{each.name_of(row)}, column {name!r} must be a finite number, as in "
-                f"the other rows, got {str(column[row])!r}\nCorrect the cell, count it as missing "
-                f"with 'dataset.missing=[{column[row]}]', leave the column out with "
-                f"'dataset.drop=[{name}]' or treat it as categories with "
-                f"'dataset.categories=[{name}]'"
+                f"the other rows, got {str(column[row])!r}",
+                f"Correct the cell, count it as missing with 'dataset.missing=[{column[row]}]', "
+                f"leave the column out with 'dataset.drop=[{name}]' or treat it as categories with "
+                f"'dataset.categories=[{name}]'",
             )

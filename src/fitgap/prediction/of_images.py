@@ -118,8 +118,8 @@ def read_images(
         except RequestError as error:
             wrong.append(str(error))
     if wrong:
-        several = f"of {len(files)} images {len(wrong)} cannot be read; nothing was predicted\n"
-        raise RequestError((several if len(files) > 1 else "") + "\n".join(wrong))
+        several = f"of {len(files)} images {len(wrong)} cannot be read; nothing was predicted"
+        raise RequestError(*([several] if len(files) > 1 else []), *wrong)
     return 255 - images if invert else images
 
 

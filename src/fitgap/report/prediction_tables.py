@@ -57,7 +57,7 @@ def to_table(predictions: Predictions) -> "Table":
 
 def notes(predictions: Predictions) -> list[str]:
     """Return what a reader of the table must know."""
-    found = list(predictions.notes)
+    found = [line(note) for note in predictions.notes]
     if predictions.task == "label_sets":
         found.append(f"Probabilities; {GIVEN} marks a predicted label (above {THRESHOLD:g}).")
     return found

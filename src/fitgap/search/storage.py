@@ -121,8 +121,8 @@ def _load(path: Path, settings: SearchSettings) -> "optuna.Study":
         raise RequestError(f"the search's file {path} cannot be used: {error}") from error
     except _DAMAGE as error:
         raise RequestError(
-            f"the search's file {path} is damaged: {first_line(error)}\n"
-            "If you move it away, the search starts again; recorded trials are not trained again"
+            f"the search's file {path} is damaged: {first_line(error)}",
+            "If you move it away, the search starts again; recorded trials are not trained again",
         ) from error
 
 

@@ -144,7 +144,8 @@ class SearchStudy:
             elif then != now:
                 raise RequestError(
                     f"hydra.sweeper.study={self.name} is a search with other {name}: "
-                    f"{then} then, {now} now\nGive another name, or none"
+                    f"{then} then, {now} now",
+                    "Give another name, or none",
                 )
 
     def ask(self, batch_size: int) -> list[Trial]:

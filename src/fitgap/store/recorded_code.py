@@ -109,8 +109,8 @@ def imported(run: RecordedRun, *, trusted: Collection[str] = ()) -> Iterator[lis
             if module_file(module) is not None:
                 state = "has changed since it was recorded"
             raise RequestError(
-                f"the model of run {run.run_id} needs the module {module}, which {state}\n"
-                f"If you trust the recorded one, use it: --trust {module.partition('.')[0]}"
+                f"the model of run {run.run_id} needs the module {module}, which {state}",
+                f"If you trust the recorded one, use it: --trust {module.partition('.')[0]}",
             )
     with contextlib.ExitStack() as stack:
         if set(modules) - here:

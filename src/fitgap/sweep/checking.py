@@ -35,7 +35,9 @@ def checked(grid: Sequence[Overrides], settings: Iterable[Config]) -> list[Job]:
         for of_job in settings:
             jobs.append(Job(grid[len(jobs)], experiment.plan(of_job)))
     except RequestError as error:
-        raise RequestError(f"{error} (in the job {' '.join(grid[len(jobs)])})") from error
+        first, *others = error.args
+        in_job = f"{first} (in the job {' '.join(grid[len(jobs)])})"
+        raise RequestError(in_job, *others) from error
     store.check(jobs[0].plan.uri)
     delivery.deliver_waiting(jobs[0].plan.uri)
     return jobs
@@ -80,8 +82,8 @@ def earlier_parent(jobs: Sequence[Job], *, resume: str | None) -> StoredRun | No
             return parent
     raise RequestError(
         f"sweep {resume} cannot be resumed: its command would make other jobs now, because conf/, "
-        "the data, fitgap's source or its libraries have changed\n"
-        f"Start it again: {program.name()} train -m ... (finished runs are not trained again)"
+        "the data, fitgap's source or its libraries have changed",
+        f"Start it again: {program.name()} train -m ... (finished runs are not trained again)",
     )
 
 
@@ -102,9 +104,9 @@ def refuse_running(parent: StoredRun, *, uri: str) -> None:
     command = f"{program.name()} sweep"
     store_of = store.option(uri)
     raise RequestError(
-        f"this sweep is running: run {parent.run_id}, {where}; see {command} status{store_of}\n"
+        f"this sweep is running: run {parent.run_id}, {where}; see {command} status{store_of}",
         f"If that host is gone: {command} resume{store_of} {shlex.quote(parent.run_id)} "
-        f"--assume-dead {shlex.quote(host)}"
+        f"--assume-dead {shlex.quote(host)}",
     )
 
 

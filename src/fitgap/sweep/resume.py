@@ -74,7 +74,8 @@ def resume_arguments(
         if not override.lstrip("+~").startswith(("hydra/", "hydra.")):
             raise RequestError(
                 "resume takes only settings of Hydra, such as hydra.launcher.n_jobs=4, "
-                f"got {override!r}\nOther runs are another sweep: {program.name()} train -m ..."
+                f"got {override!r}",
+                f"Other runs are another sweep: {program.name()} train -m ...",
             )
     replaced = {_key(override) for override in overrides}
     recorded = [
@@ -101,8 +102,8 @@ def _need_no_secret(overrides: Sequence[str], *, what: str) -> None:
         # A tag is recorded without its secret in any case.
         if HIDDEN in override and not _key(override).startswith(("tags.", "tracking.uri")):
             raise RequestError(
-                f"{what} has {override}: passwords and tokens are not recorded\n"
-                "Give the sweep's own command again; what has finished is not trained again"
+                f"{what} has {override}: passwords and tokens are not recorded",
+                "Give the sweep's own command again; what has finished is not trained again",
             )
 
 

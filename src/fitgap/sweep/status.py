@@ -77,7 +77,8 @@ def find_sweeps(uri: str, *, experiment: str | None = None) -> list[Sweep]:
     if not chosen:
         names = ", ".join(sorted({line(sweep.experiment) for sweep in found}))
         raise RequestError(
-            f"--experiment must be one with sweeps, got {experiment!r}\nThere are some in: {names}"
+            f"--experiment must be one with sweeps, got {experiment!r}",
+            f"There are some in: {names}",
         )
     return sorted(
         chosen, key=lambda sweep: (sweep.is_running, sweep.parent.start_time), reverse=True
@@ -135,14 +136,15 @@ def read_plan(uri: str, sweep: Sweep) -> SweepPlan:
     run_id = sweep.parent.run_id
     if SEARCH_TAG in sweep.parent.tags:
         raise RequestError(
-            f"{run_id[:SHORT_ID]} is a search, which has no list of jobs\n"
-            "Give its command again: it continues after the trials that have ended"
+            f"{run_id[:SHORT_ID]} is a search, which has no list of jobs",
+            "Give its command again: it continues after the trials that have ended",
         )
     text = store.artifact_text(sweep.parent, sweep_plan.FILE_NAME, uri=uri)
     if text is None:
         raise RequestError(
             f"sweep {run_id} has no {sweep_plan.FILE_NAME}: it was stopped before its plan was "
-            "recorded\nStart it again by its command; what has finished is not trained again"
+            "recorded",
+            "Start it again by its command; what has finished is not trained again",
         )
     try:
         return sweep_plan.from_json(text)

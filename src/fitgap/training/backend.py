@@ -33,8 +33,8 @@ def _have_keras_use_it() -> None:
     backend = getattr(keras, "backend", None)
     if backend is not None and backend.backend() != "tensorflow":
         raise RequestError(
-            f"this process runs Keras on {backend.backend()}, but fitgap trains with TensorFlow\n"
-            "Set KERAS_BACKEND=tensorflow before Keras is imported"
+            f"this process runs Keras on {backend.backend()}, but fitgap trains with TensorFlow",
+            "Set KERAS_BACKEND=tensorflow before Keras is imported",
         )
     os.environ["KERAS_BACKEND"] = "tensorflow"
 

@@ -189,8 +189,8 @@ def check(settings: Any, *, what: str, modules: Collection[str] = ()) -> None:
             isinstance(value, str) and is_allowed(value, modules=modules)
         ):
             raise RequestError(
-                f"{what} names a class that a record must not create: {place}={shown(value)}\n"
-                + _way_out(value, modules)
+                f"{what} names a class that a record must not create: {place}={shown(value)}",
+                _way_out(value, modules),
             )
         if key in _SERIALIZED:
             raise RequestError(

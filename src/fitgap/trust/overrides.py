@@ -188,6 +188,6 @@ def _without_references(value: object) -> object:
 
 def _refused(what: str, override: object) -> RequestError:
     return RequestError(
-        f"{what} contains {shown(override)}, which a record must not set\n"
-        "If you know what it does, give it again at the end of the command"
+        f"{what} contains {shown(override)}, which a record must not set",
+        "If you know what it does, give it again at the end of the command",
     )

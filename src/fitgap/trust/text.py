@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fitgap.console import escaped
+from fitgap.console import MOST_CHARACTERS, escaped, one_line, shortened
 
-MOST_CHARACTERS = 10_000
 MOST_SHOWN = 80  # of a value in a message
 MOST_DIGITS = 19  # of a whole number of 64 bits
 HIDDEN = "***"
@@ -69,9 +68,7 @@ def plain(text: str, *, most: int = MOST_CHARACTERS) -> str:
     >>> plain("sgd \x1b[2J"), plain("a" * 9, most=4)
     ('sgd \\x1b[2J', 'aaa…')
     """
-    if len(text) > most:
-        text = f"{text[: most - 1]}…"
-    return escaped(text)
+    return escaped(shortened(text, most=most))
 
 
 def line(text: str, *, most: int = MOST_CHARACTERS) -> str:
@@ -82,7 +79,7 @@ def line(text: str, *, most: int = MOST_CHARACTERS) -> str:
     >>> line("sgd\nto continue: x"), line("a" * 9, most=4)
     ('sgd\\nto continue: x', 'aaa…')
     """
-    return plain(text, most=most).replace("\n", "\\n").replace("\t", "\\t")
+    return one_line(shortened(text, most=most))
 
 
 def is_as_recorded(text: str) -> bool:
