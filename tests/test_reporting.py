@@ -18,6 +18,8 @@ from fitgap.report import page
 from fitgap.report.claims import decision
 from fitgap.report.terminal import print_table, to_csv, to_json, to_markdown
 from fitgap.store import StoredRun
+from fitgap.sweep import endings
+from fitgap.training import progress
 
 
 def make_run(run_id="r1"):
@@ -193,7 +195,30 @@ def test_very_large_figures_have_four_digits_and_an_exponent_in_every_form():
     assert page.figure(1.2344e29) == "1.234e+29"
     assert page.figure(-1.2344e29) == "−1.234e+29"
     assert "1.234e+29 [1.134e+29, 1.334e+29]" in diverged["val/loss"].with_interval()
-    assert page.figure(9.9e9) == "9900000000.0000"
+    assert page.figure(9.9e9) == "9900000000"
+
+
+def test_figures_from_ten_thousand_have_six_digits_everywhere():
+    squared = Estimate(123456.789, 400.0, 123000.0, 123913.578, 3)
+    small = Estimate(0.5, 400.0, -456.289, 457.289, 3)
+    alone = Estimate(23456.789, None, None, None, 1)
+    assert "123457 ± 457" in table_text(
+        make_comparison(make_group(metrics={"val/loss": squared}), sort="val/loss")
+    )
+    text = table_text(make_comparison(make_group(metrics={"val/loss": alone}), sort="val/loss"))
+    assert "23456.8 " in text
+    assert squared.with_interval() == "123457 [123000, 123914]"
+    assert small.with_interval() == "0.5000 [-456.2890, 457.2890]"
+    found = {"val/loss": 123456.789, "val/rmse": 9999.25, "gap/loss": 0.0, "gap/rmse": 12345.678}
+    assert progress.figures(found) == "val loss 123457 rmse 9999.2500  gap +12345.7"
+    assert endings.figures(found, "rmse") == "val/rmse 9999.2500, gap/rmse +12345.7"
+
+
+def test_a_zero_has_no_minus():
+    text = table_text(make_comparison(make_group(mean=-0.04, half_width=1.4)))
+    assert "0.0 ± 1.4" in text
+    assert "-0.0" not in text
+    assert progress.figures({"val/loss": 0.5, "gap/loss": -0.00001}).endswith("gap +0.0000")
 
 
 def test_a_group_of_one_seed_has_no_interval():

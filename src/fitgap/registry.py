@@ -8,6 +8,7 @@ from fitgap.comparison.ranking import compare_experiment
 from fitgap.config.schema import TableConfig
 from fitgap.config.tasks import task_of
 from fitgap.errors import RequestError, first_line
+from fitgap.evaluation.figures import figure_text
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun, recorded
 from fitgap.tag_names import IDENTITY_TAG
@@ -35,7 +36,8 @@ class Choice:
         own = self.run.metrics[self.metric]
         return (
             f"{label_of(self.group)}, seed {self.run.params.get('seed', '?')}: "
-            f"{self.metric} {own:.4f} (mean of its group of {len(self.group.runs)}: {mean:.4f})"
+            f"{self.metric} {figure_text(own)} "
+            f"(mean of its group of {len(self.group.runs)}: {figure_text(mean)})"
         )
 
 
@@ -163,7 +165,7 @@ def register(run_id: str, *, name: str, uri: str, reason: str = "") -> Version:
 def _description(run: recorded.RecordedRun, reason: str) -> str:
     name = next(iter(run.config.metrics), "accuracy")
     shown = (f"val/{name}", f"gap/{name}", f"test/{name}")
-    figures = [f"{key} {run.metrics[key]:.4f}" for key in shown if key in run.metrics]
+    figures = [f"{key} {figure_text(run.metrics[key])}" for key in shown if key in run.metrics]
     lines = [
         f"{_as_text(run.name)} of experiment {_as_text(run.experiment)}",
         *([f"Chosen: {_as_text(reason)}"] if reason else []),

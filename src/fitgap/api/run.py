@@ -13,6 +13,7 @@ from fitgap import store
 from fitgap.config.parameters import without_volatile
 from fitgap.config.schema import Config
 from fitgap.errors import RequestError
+from fitgap.evaluation.figures import figure_text
 from fitgap.store import StoredRun
 from fitgap.store.artifacts import local_folder
 from fitgap.tag_names import FAILURE_TAG, IDENTITY_TAG, ROLE_TAG
@@ -143,12 +144,13 @@ class Run:
         return recorded.open_run(self.id, uri=self.uri)
 
     def __repr__(self) -> str:
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in self._shown())
+        figures = ", ".join(f"{name} {figure_text(value)}" for name, value in self._shown())
         return f"<Run {self.name!r} {self.id[:8]} {self.status}: {figures or self.failure}>"
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f"<tr><td>{html.escape(name)}</td><td style='text-align:right'>{value:.4f}</td></tr>"
+            f"<tr><td>{html.escape(name)}</td>"
+            f"<td style='text-align:right'>{figure_text(value)}</td></tr>"
             for name, value in self._shown()
         )
         reason = f"<p>{html.escape(self.failure)}</p>" if self.failure else ""
@@ -209,7 +211,7 @@ class Runs(list[Run]):
         import pandas as pd
 
         figures = [{"name": run.name, "status": run.status, **dict(run._shown())} for run in self]
-        return str(pd.DataFrame(figures).to_html(float_format="{:.4f}".format))
+        return str(pd.DataFrame(figures).to_html(float_format=figure_text))
 
 
 def find(uri: str, *, experiment: str, identities: Sequence[str] | None = None) -> Runs:

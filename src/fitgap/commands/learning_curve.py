@@ -20,7 +20,7 @@ def command(*, uri: str, experiment: str, sweep: str | None, output: Path) -> No
     from rich.text import Text
 
     from fitgap.comparison import learning_curve, learning_curve_text, sweep_results
-    from fitgap.comparison.figures import with_half_width
+    from fitgap.evaluation.figures import with_half_width
 
     results = sweep_results.read(
         uri,

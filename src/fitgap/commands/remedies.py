@@ -49,7 +49,7 @@ def _table(found: "RemedyEffects") -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    from fitgap.comparison.figures import figure_text, with_half_width
+    from fitgap.evaluation.figures import figure_text, with_half_width
 
     table = Table(box=None)
     table.add_column("remedy", no_wrap=True)

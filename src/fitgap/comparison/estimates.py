@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from fitgap.comparison.distributions import stdtrit
-from fitgap.comparison.figures import figure_text
+from fitgap.evaluation.figures import decimals_for, figure_text
 
 CONFIDENCE = 0.95
 # What an interval takes in: how the figure would differ with other seeds, on other images of the
@@ -65,7 +65,7 @@ class Estimate:
         return self.sd is not None and self.sd <= ROUNDING_SHARE * abs(self.mean)
 
     def with_interval(self, *, sign: str = "") -> str:
-        """Return the mean in four digits with its interval, if it has one.
+        """Return the mean with its interval, if it has one.
 
         Parameters
         ----------
@@ -77,10 +77,12 @@ class Estimate:
         >>> estimate([0.01, 0.01, 0.04]).with_interval(sign="+")
         '+0.0200 [-0.0230, +0.0630]'
         """
-        mean = figure_text(self.mean, sign=sign)
         if self.low is None or self.high is None:
-            return mean
-        return f"{mean} [{figure_text(self.low, sign=sign)}, {figure_text(self.high, sign=sign)}]"
+            return figure_text(self.mean, sign=sign)
+        three = (self.mean, self.low, self.high)
+        decimals = decimals_for(three)
+        mean, low, high = (figure_text(one, decimals, sign=sign) for one in three)
+        return f"{mean} [{low}, {high}]"
 
 
 def estimate(

@@ -1,8 +1,8 @@
 """What a learning curve says about more data, as sentences and as Markdown."""
 
 from fitgap.comparison.estimates import SPLITS, Estimate
-from fitgap.comparison.figures import with_half_width
 from fitgap.comparison.learning_curve import Curve, Forecast, columns_of
+from fitgap.evaluation.figures import figure_text, with_half_width
 from fitgap.store.recorded_metrics import KnownMetric
 from fitgap.trust import text_tables
 from fitgap.trust.text import markdown
@@ -24,9 +24,9 @@ def in_words(found: Curve, forecast: Forecast) -> list[str]:
         gain, now = forecast.gain, float(forecast.law.error(last.samples))
         sentences.append(
             f"Twice the data ({2 * last.samples:,} training samples instead of {last.samples:,}) "
-            f"would bring {name} from {found.figure(now):.4f} to about "
-            f"{found.figure(now - gain.mean):.4f}: {_change(gain)} "
-            f"(95 % interval of the gain: {gain.low:+.4f} to {gain.high:+.4f})."
+            f"would bring {name} from {figure_text(float(found.figure(now)))} to about "
+            f"{figure_text(float(found.figure(now - gain.mean)))}: {_change(gain)} "
+            f"(95 % interval of the gain: {_bounds(gain)})."
         )
         if gain.low is not None and gain.low <= 0:
             sentences.append("The interval contains zero: more data may bring nothing.")
@@ -55,7 +55,7 @@ def in_words(found: Curve, forecast: Forecast) -> list[str]:
     if forecast.last_doubling is not None:
         small, large, gain = forecast.last_doubling
         interval = (
-            f" (95 % interval of the gain: {gain.low:+.4f} to {gain.high:+.4f}, paired over "
+            f" (95 % interval of the gain: {_bounds(gain)}, paired over "
             + (f"{found.splits} splits)" if gain.covers == SPLITS else f"{gain.n} seeds)")
             if gain.low is not None and gain.high is not None
             else (" (one seed)" if gain.n == 1 else " (the same for every seed: no interval)")
@@ -68,7 +68,13 @@ def in_words(found: Curve, forecast: Forecast) -> list[str]:
 
 
 def _change(gain: Estimate) -> str:
-    return f"{'worse' if gain.mean < 0 else 'better'} by {abs(gain.mean):.4f}"
+    return f"{'worse' if gain.mean < 0 else 'better'} by {figure_text(abs(gain.mean))}"
+
+
+def _bounds(gain: Estimate) -> str:
+    return " to ".join(
+        figure_text(one, sign="+") for one in (gain.low, gain.high) if one is not None
+    )
 
 
 def _of_error(metric: KnownMetric) -> str:

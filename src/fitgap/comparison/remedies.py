@@ -8,10 +8,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap.comparison.estimates import CONFIDENCE, Estimate, estimate, estimate_over_splits
-from fitgap.comparison.figures import figure_text
 from fitgap.comparison.replicates import grouped, overlap_of, split_of
 from fitgap.comparison.sweep_results import require_validation
 from fitgap.errors import RequestError
+from fitgap.evaluation.figures import figure_text
 from fitgap.store import StoredRun
 from fitgap.store.recorded_metrics import KnownMetric, known_metric, primary_metric
 from fitgap.trust import text_tables

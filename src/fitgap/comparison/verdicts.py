@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from fitgap.comparison.estimates import Estimate, t_quantile
-from fitgap.comparison.figures import figure_text, percent_text
+from fitgap.evaluation.figures import figure_text, percent_text
 from fitgap.store.recorded_metrics import KnownMetric
 
 # Conventions, not laws: no number separates fitting from overfitting on every data set. They are

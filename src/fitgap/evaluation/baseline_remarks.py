@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from fitgap.evaluation.figures import figure_text
+
 if TYPE_CHECKING:
     from fitgap.evaluation.metrics import Metric
 
@@ -53,7 +55,8 @@ def remarks(metrics: Mapping[str, float], *, primary: "Metric", task: str) -> li
     own = metrics.get(f"{where}/{name}")
     if bar is not None and own is not None and primary.direction * (own - bar) <= 0:
         lines.append(
-            f"{where}/{name} {own:.4f} is no better than {_RULES[task]} (baseline {bar:.4f})"
+            f"{where}/{name} {figure_text(own)} is no better than {_RULES[task]} "
+            f"(baseline {figure_text(bar)})"
         )
     if bar is not None and primary.is_share and (warning := misleading(name, bar)):
         lines.append(warning)

@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from fitgap.comparison.estimates import IMAGES, SEEDS, SPLITS
-from fitgap.comparison.figures import figure_text
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, AgainstBest, selection_bias
 from fitgap.evaluation.baseline_remarks import PREFIX, misleading
+from fitgap.evaluation.figures import figure_text
 from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun
 from fitgap.trust.text import whole_number

@@ -17,6 +17,7 @@ from fitgap.comparison.gap_curves import curve_of
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.verdicts import Curve
 from fitgap.errors import RequestError
+from fitgap.evaluation.figures import figure_text
 from fitgap.report.leaderboard import label_of
 from fitgap.store import EPOCHS, Histories
 from fitgap.trust.text import whole_number
@@ -225,7 +226,7 @@ def _rows(line: _Line, *, log: str, limits: tuple[float, float], most: int) -> l
         mean, low, high = line.curve.mean[i], line.curve.low[i], line.curve.high[i]
         if ("y" in log and mean <= 0) or ("x" in log and line.x[i] <= 0):
             continue
-        over = f"{low:.4f} to {high:.4f}" if low < high else "one run"
+        over = f"{figure_text(low)} to {figure_text(high)}" if low < high else "one run"
         rows.append(
             {
                 "group": line.name,

@@ -16,10 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fitgap.comparison.estimates import Estimate
-from fitgap.comparison.figures import DECIMALS, figure_text
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.ties import EQUIVALENT, UNDECIDED, WORSE
 from fitgap.comparison.varying_settings import GROUPS, OF_CLASS, show_shortly
+from fitgap.evaluation.figures import DECIMALS, decimals_for, figure_text
 
 FIT_SECONDS = "time/fit_seconds"
 SECONDS_HEADER = "median fit\nseconds"
@@ -268,7 +268,10 @@ def _figures(section: Section, name: str) -> _Column:
         )
     found = [group.metrics.get(name) for group in section.groups]
     half_widths = [one.half_width if one else None for one in found]
-    decimals = _decimals([half_width for half_width in half_widths if half_width])
+    decimals = decimals_for(
+        [one.mean for one in found if one],
+        _decimals([half_width for half_width in half_widths if half_width]),
+    )
     means = [
         figure_text(one.mean, decimals) if one and math.isfinite(one.mean) else ABSENT
         for one in found

@@ -11,7 +11,6 @@ from fitgap.charts import calibration, picture, predicted_images, predicted_numb
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect
 from fitgap.comparison.estimates import Estimate
-from fitgap.comparison.figures import DECIMALS, figure_text
 from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import Group
 from fitgap.comparison.images import image_interval
@@ -21,6 +20,7 @@ from fitgap.comparison.variance import RULE as VARIANCE_RULE
 from fitgap.comparison.variance import in_words as variance_in_words
 from fitgap.comparison.varying_settings import show_shortly
 from fitgap.comparison.verdicts import NOT_CONVERGED, OVERFITTING, RULE, UNDERFITTING
+from fitgap.evaluation.figures import DECIMALS, figure_text
 from fitgap.report import (
     curve_charts,
     figures_by_part,

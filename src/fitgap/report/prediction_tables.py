@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.charts import predicted_images
+from fitgap.evaluation.figures import figure_text
 from fitgap.evaluation.metrics import THRESHOLD
 from fitgap.prediction import Predictions
 from fitgap.store.recorded import RecordedRun
@@ -72,9 +73,9 @@ def _cells(predictions: Predictions) -> list[list[str]]:
         cells = []
         for k, output in enumerate(outputs):
             mark = "" if is_numbers else f" {GIVEN if output > THRESHOLD else ' '}"
-            cells.append(f"{output:.4f}{mark}")
+            cells.append(f"{figure_text(float(output))}{mark}")
             if true is not None:
-                cells.append(f"{true[i][k]:.4f}" if is_numbers else str(int(true[i][k])))
+                cells.append(figure_text(float(true[i][k])) if is_numbers else str(int(true[i][k])))
         lines.append(cells)
     return lines
 

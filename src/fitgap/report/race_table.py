@@ -6,6 +6,7 @@ from fitgap.comparison.estimates import SPLITS
 from fitgap.comparison.race import BETTER, FAILED, MOST_ROUNDS, Standing
 from fitgap.comparison.race_log import Log
 from fitgap.comparison.ties import EQUIVALENT
+from fitgap.evaluation.figures import figure_text
 
 _HEADER = ("candidate", "rounds", "mean", "worse than the best by", "word")
 
@@ -65,10 +66,10 @@ def _of_those_that_failed(result: Log) -> list[str]:
 
 
 def _row(name: str, one: Standing) -> tuple[str, ...]:
-    mean = "" if math.isnan(one.mean) else f"{one.mean:.4f}"
+    mean = "" if math.isnan(one.mean) else figure_text(one.mean)
     difference = ""
     if one.difference is not None:
-        difference = f"{one.difference:.4f}"
+        difference = figure_text(one.difference)
         if one.low is not None and one.high is not None and one.low < one.high:
-            difference += f" ({one.low:.4f} to {one.high:.4f})"
+            difference += f" ({figure_text(one.low)} to {figure_text(one.high)})"
     return name, str(one.rounds), mean, difference, one.word or "best"

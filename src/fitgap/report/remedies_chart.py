@@ -10,6 +10,7 @@ from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
 from fitgap.comparison.estimates import Estimate
 from fitgap.comparison.remedies import Effect, RemedyEffects
+from fitgap.evaluation.figures import figure_text
 
 WIDTH, ROW = 280, 26  # units of a panel's width and of a row's height
 BETTER, WORSE, UNCLEAR = "better", "worse", "no difference shown"
@@ -36,14 +37,14 @@ def draw(found: RemedyEffects, *, title: str) -> Picture:
             [one.val_change for one in shown],
             shown_better=[one.better for one in shown],
             title=[f"change of val/{metric.name}", f"{right} is better"],
-            heading=f"baseline {baseline.val.mean:.4f}",
+            heading=f"baseline {figure_text(baseline.val.mean)}",
         ),
         _panel(
             shown,
             [one.gap_change for one in shown],
             shown_better=[-one.larger_gap for one in shown],
             title=[f"change of gap/{metric.name}", "left is better"],
-            heading=f"baseline {baseline.gap.mean:+.4f}",
+            heading=f"baseline {figure_text(baseline.gap.mean, sign='+')}",
         ),
     ]
     what = f"{found.splits} splits" if found.splits > 1 else f"{baseline.val.n} seeds"

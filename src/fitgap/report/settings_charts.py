@@ -10,11 +10,11 @@ import altair as alt
 from fitgap.charts import labels, marks
 from fitgap.charts.picture import Picture
 from fitgap.charts.scales import padded
-from fitgap.comparison.figures import figure_text
 from fitgap.comparison.gap_curves import mean_of
 from fitgap.comparison.groups import Group, Section
 from fitgap.comparison.varying_settings import parse, show, show_shortly, value_of
 from fitgap.errors import RequestError
+from fitgap.evaluation.figures import figure_text
 from fitgap.report.gap_chart import MOST_POINTS
 from fitgap.report.leaderboard import label_of
 
@@ -70,7 +70,7 @@ def parallel_coordinates(
             "column": column,
             "y": places[i],
             "score": one.metrics[score].mean,
-            "text": "; ".join(f"{name} {one.metrics[name].mean:.4f}" for name in figures),
+            "text": "; ".join(f"{name} {figure_text(one.metrics[name].mean)}" for name in figures),
         }
         for i, one in enumerate(groups)
         for column, (places, _) in columns.items()
@@ -187,7 +187,7 @@ def matrix(
             "y": short[1][at[1]],
             "score": mean,
             "n": len(cells[at]),
-            "text": f"{mean:.4f}",
+            "text": figure_text(mean),
         }
         # Viridis is dark at one end and light at the other, in any theme.
         | {"on": "dark" if (mean <= middle) == section.is_better_high(score) else "light"}

@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from fitgap.comparison.figures import with_half_width
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.images import image_interval
 from fitgap.comparison.significance import wilson
 from fitgap.comparison.varying_settings import show
+from fitgap.evaluation.figures import with_half_width
 from fitgap.report.claims import against_baseline, decision, method, method_in_short
 from fitgap.report.leaderboard import BEST, EQUAL, TIE, UNTESTED, columns_of, mark_of, table_of
 from fitgap.trust import text_tables

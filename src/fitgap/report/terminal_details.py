@@ -13,7 +13,6 @@ from rich.text import Text
 from fitgap.comparison.effects import RULE as EFFECTS_RULE
 from fitgap.comparison.effects import Effect, effect_metrics, main_effects
 from fitgap.comparison.estimates import Estimate
-from fitgap.comparison.figures import DECIMALS, with_half_width
 from fitgap.comparison.gap_curves import Explained, explain
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.comparison.search_importances import in_words
@@ -22,6 +21,7 @@ from fitgap.comparison.variance import RULE as VARIANCE_RULE
 from fitgap.comparison.variance import Components, components_of
 from fitgap.comparison.verdicts import NOT_CONVERGED, Verdict
 from fitgap.comparison.verdicts import RULE as VERDICTS_RULE
+from fitgap.evaluation.figures import DECIMALS, with_half_width
 from fitgap.report import variance_table
 from fitgap.report.leaderboard import ABSENT, label_of
 from fitgap.report.terminal import heading_of

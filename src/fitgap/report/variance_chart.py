@@ -10,6 +10,7 @@ from fitgap.charts.picture import Picture
 from fitgap.comparison.groups import Section
 from fitgap.comparison.variance import IMAGES, SEED, SPLIT, Components, components_of
 from fitgap.errors import RequestError
+from fitgap.evaluation.figures import figure_text
 
 WIDTH, BAR = 560, 34
 _NAMES = {
@@ -53,7 +54,7 @@ def draw(found: Sequence[Components], *, size: tuple[int, int] = (WIDTH, 0)) -> 
         left = 0.0
         for source, variance in one.parts.items():
             share = variance / total
-            text = f"{math.sqrt(variance):.4f}"
+            text = figure_text(math.sqrt(variance))
             rows.append(
                 {"metric": one.metric, "source": _NAMES[source], "share": share, "sd": text}
                 | {"middle": left + share / 2, "shown": text if share > 0.09 else ""}

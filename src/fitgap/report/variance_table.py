@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from fitgap.comparison.variance import IMAGES, SEED, SPLIT, Components, in_words
+from fitgap.evaluation.figures import figure_text
 
 HEADER = ("what differs", "standard deviation", "share")
 NOTHING = (
@@ -29,9 +30,13 @@ def rows(found: Components | None) -> list[tuple[str, str, str]]:
     def row(
         name: str, variance: float, interval: tuple[float, float] | None
     ) -> tuple[str, str, str]:
-        known = "" if interval is None else f" ({interval[0]:.4f} to {interval[1]:.4f})"
+        known = (
+            ""
+            if interval is None
+            else f" ({figure_text(interval[0])} to {figure_text(interval[1])})"
+        )
         share = f"{100 * variance / total:.0f} %"
-        return name, f"{math.sqrt(variance):.4f}{known}", share
+        return name, figure_text(math.sqrt(variance)) + known, share
 
     shown = [row("seed", found.seed, found.seed_interval)]
     if found.split is not None:

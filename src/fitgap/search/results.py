@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from fitgap.config import program
+from fitgap.evaluation.figures import figure_text
 from fitgap.search.space import short_override
 from fitgap.search.study import SearchStudy
 from fitgap.sweep import endings
@@ -45,7 +46,9 @@ def summary(study: SearchStudy, *, uri: str) -> list[str]:
     best = study.best_trials
     lines.append("no trial is better in all metrics than:" if several else "best:")
     for trial in best:
-        values = ", ".join(f"{m} {v:.4f}" for m, v in zip(metrics, trial.values, strict=True))
+        values = ", ".join(
+            f"{m} {figure_text(v)}" for m, v in zip(metrics, trial.values, strict=True)
+        )
         chosen = " ".join(short_override(d.override(trial.params[d.name])) for d in study.space)
         lines.append(f"  trial {trial.number}: {values}  {chosen}")
     for metric, shares in study.importances().items():

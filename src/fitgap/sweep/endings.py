@@ -10,6 +10,7 @@ from fitgap.config import program, project
 from fitgap.console import warn
 from fitgap.errors import StoreAwayError
 from fitgap.evaluation.baseline_remarks import remarks
+from fitgap.evaluation.figures import figure_text
 from fitgap.evaluation.metrics import metrics_of
 from fitgap.experiment import Plan, Result
 from fitgap.store import artifacts
@@ -44,7 +45,8 @@ def figures(metrics: Mapping[str, float], primary: str = "accuracy") -> str:
         value = metrics.get(f"{part}/{primary}")
         if value is None or (part == "test_gap" and has_validation):
             continue
-        found.append(f"{part}/{primary} {value:{'+' if 'gap' in part else ''}.4f}")
+        text = figure_text(value, sign="+" if "gap" in part else "")
+        found.append(f"{part}/{primary} {text}")
     return ", ".join(found)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fitgap import processes
 from fitgap.console import say
 from fitgap.errors import RequestError
+from fitgap.evaluation.figures import figure_text
 from fitgap.sweep import status
 from fitgap.sweep.status import State, Sweep
 from fitgap.sweep.watching import Ended, Reached, Snapshot, Watch
@@ -268,7 +269,8 @@ def _table(found: Snapshot, *, width: int) -> "Table":
 def _cells(reached: Reached | None, *, otherwise: str = "") -> tuple[str, str]:
     if reached is None:
         return otherwise, ""
-    return f"{reached.value:.4f}", "" if reached.gap is None else f"{reached.gap:+.4f}"
+    gap = "" if reached.gap is None else figure_text(reached.gap, sign="+")
+    return figure_text(reached.value), gap
 
 
 def _shortened(name: str, cells: int) -> str:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fitgap.console import say
+from fitgap.evaluation.figures import figure_text
 from fitgap.training.events import Observer, Start
 
 _EPOCH = re.compile(r"epoch (?P<number>\d+)/(?P<total>\d+)  (?P<text>.*)")
@@ -173,11 +174,11 @@ def figures(metrics: Mapping[str, float]) -> str:
         parts.setdefault(part, {})[name] = value
     part = next(name for name in ("val", "train", "running") if name in parts)
     scores = parts[part]
-    text = f"{part} loss {scores['loss']:.4f}"
+    text = f"{part} loss {figure_text(scores['loss'])}"
     if (name := _primary(scores)) != "loss":
-        text += f" {'acc' if name == 'accuracy' else name} {scores[name]:.4f}"
+        text += f" {'acc' if name == 'accuracy' else name} {figure_text(scores[name])}"
     if part == "val" and (gaps := parts.get("gap")):
-        text += f"  gap {gaps[_primary(gaps)]:+.4f}"
+        text += f"  gap {figure_text(gaps[_primary(gaps)], sign='+')}"
     return text
 
 

@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fitgap.evaluation.figures import figure_text
 from fitgap.training.events import Observer
 
 
@@ -84,6 +85,6 @@ class Pruning(Observer):
         limit = limits[number - 1] if number <= len(limits) else None
         if limit is not None and self._best < sign * limit:
             raise PrunedError(
-                f"pruned: {metric} {sign * self._best:.4f} by epoch {number} is behind the median "
-                f"{limit:.4f} of the trials before"
+                f"pruned: {metric} {figure_text(sign * self._best)} by epoch {number} is behind "
+                f"the median {figure_text(limit)} of the trials before"
             )
