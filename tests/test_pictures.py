@@ -22,6 +22,7 @@ from fitgap.comparison.gap_curves import front_of
 from fitgap.comparison.groups import Comparison, Group, Section
 from fitgap.errors import RequestError
 from fitgap.report import comparison_charts, curve_charts, gap_chart, settings_charts, sweep_charts
+from fitgap.report.leaderboard import label_of
 from fitgap.store import StoredRun
 from fitgap.store.predictions import StoredPredictions
 
@@ -193,6 +194,38 @@ def drawn(kind, **options):
         "matrix": lambda: settings_charts.matrix(SECTION, metric="accuracy"),
     }[kind]()
     return Picture(picture.chart, options.get("title", ""))
+
+
+def test_a_group_has_one_colour_in_all_charts():
+    histories = make_histories(SECTION)
+    for run in SECTION.groups[0].runs:  # as of a run of one epoch: no curve, but still the first
+        histories[run.run_id] = {}
+    of_curves = curve_charts.curves(SECTION, histories, metric="accuracy").spec()
+    of_gaps = gap_chart.gap_against_metric(SECTION, metric="accuracy").spec()
+    strokes, dots = of_curves["layer"][1], of_gaps["layer"][-3]
+    named, ranked = (each["encoding"]["color"]["scale"] for each in (strokes, dots))
+    colours = dict(zip(named["domain"], named["range"], strict=True))
+    by_rank = dict(zip(ranked["domain"], ranked["range"], strict=True))
+    names = {row["rank"]: row["group"] for rows in values_of(of_gaps) for row in rows if "n" in row}
+    assert colours
+    assert label_of(SECTION.groups[0]) not in colours
+    assert colours == {names[i]: colour for i, colour in by_rank.items() if names[i] in colours}
+
+
+def test_no_legend_is_black_on_a_dark_page():
+    svg = gap_chart.gap_against_metric(SECTION, metric="accuracy").svg(DARK)
+    assert "black" not in svg
+
+
+@pytest.mark.parametrize(("epochs", "is_whole"), [(5, True), (9, True), (10, False)])
+def test_a_short_run_is_shown_with_all_its_epochs(epochs, is_whole):
+    histories = make_histories(SECTION)
+    curve = {i: 1.0 if i == 1 else 0.5 + i / 100 for i in range(1, epochs + 1)}
+    for run_id, found in histories.items():
+        histories[run_id] = dict.fromkeys(found, curve)
+    spec = curve_charts.curves(SECTION, histories, metric="accuracy").spec()
+    _, high = spec["layer"][1]["encoding"]["y"]["scale"]["domain"]
+    assert (high >= 1.0) is is_whole
 
 
 def test_the_command_has_every_kind():

@@ -17,10 +17,19 @@ def of_rows(rows: Sequence[Mapping[str, Any]]) -> Any:  # altair's charts have n
     return alt.Chart({"values": tuple(rows)})
 
 
-def group_colours(names: Sequence[str], *, field: str, legend: Any) -> Any:
-    """Return the colours of groups by name: one for each of the first, one for all others."""
-    roles = [f"group-{i}" if i <= MOST_COLOURED else "other" for i in range(1, len(names) + 1)]
-    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(names), range=roles), legend=legend)
+def group_colours(places: Mapping[Any, int], *, field: str, legend: Any) -> Any:
+    """Return the colours of groups: one for each of the first, one for all others.
+
+    Parameters
+    ----------
+    places
+        From 0, by what ``field`` holds: places in the ranking, so that a group has one colour in
+        all charts.
+    field, legend
+        As Vega-Lite takes them.
+    """
+    roles = [f"group-{i + 1}" if i < MOST_COLOURED else "other" for i in places.values()]
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(places), range=roles), legend=legend)
 
 
 def on_lines(chart: Any, **settings: Any) -> list[Any]:

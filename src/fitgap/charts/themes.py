@@ -78,6 +78,7 @@ def config(theme: Theme, *, font: str) -> dict[str, Any]:
             "titleFontSize": 12,
             "titleFontWeight": "normal",
             "symbolStrokeWidth": 2,
+            "symbolBaseFillColor": theme["ink"],  # of a legend of shapes; else black
             "labelLimit": 320,
             "columns": 2,
         },

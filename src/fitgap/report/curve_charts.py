@@ -1,7 +1,7 @@
 """All groups' curves of a metric in one chart, training dashed and validation solid."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Literal
@@ -104,18 +104,18 @@ def curves(
     y_domain = _domain(_later_values(lines), log="y" in log)
     each = min(max(MOST_ROWS // len(lines), FEWEST_EPOCHS_DRAWN), MOST_EPOCHS_DRAWN)
     rows = [row for line in lines for row in _rows(line, log=log, limits=y_domain, most=each)]
-    names = list(dict.fromkeys(line.name for line in lines))
+    places = {line.name: line.rank for line in lines}
+    coloured = [name for name, place in places.items() if place < MOST_COLOURED]
+    colour = _colour(places, legend=coloured)
     y_scale = alt.Scale(domain=y_domain, type="log" if "y" in log else "linear", nice=False)
     # A click on a name in the legend or on a curve leaves only that group in full colour.
     # Named, since Altair would name those of several charts in one picture alike.
     key = "".join(character if character.isalnum() else "_" for character in metric)
     chosen = alt.selection_point(name=f"chosen_{key}", fields=["group"], bind="legend", on="click")
     zoomed = alt.selection_interval(name=f"zoomed_{key}", bind="scales")
-    base = marks.of_rows(rows).encode(x=_across(lines, x, log=log), color=_colour(names))
+    base = marks.of_rows(rows).encode(x=_across(lines, x, log=log), color=colour)
     bands, strokes, points = _marks(base, chosen, y_scale=y_scale, metric=metric, x=x)
-    named = _names_beside(
-        lines, names[:MOST_COLOURED], y_domain=y_domain, log="y" in log, height=size[1]
-    )
+    named = _names_beside(lines, coloured, y_domain=y_domain, log="y" in log, height=size[1])
     names_drawn = (
         marks.of_rows(named)
         # Vega-Lite would clip at the chart's edge whatever can be zoomed.
@@ -124,7 +124,7 @@ def curves(
             x=alt.value("width"),
             y=alt.Y("at:Q", scale=y_scale),
             text="name:N",
-            color=_colour(names),
+            color=colour,
             opacity=_strong_if(chosen),
         )
         .properties(description=NAMES)  # a name would take part in selections
@@ -249,12 +249,12 @@ def _short(value: float) -> float:
 def _later_values(lines: Sequence[_Line]) -> list[float]:
     """Return what the vertical axis has to hold.
 
-    The first fifth of five epochs or more is left out: an untrained network's loss would press
-    everything else flat.
+    The first fifth of ten epochs or more is left out: an untrained network's loss would press
+    everything else flat. A shorter run is shown whole.
     """
     values: list[float] = []
     for line in lines:
-        start = len(line.x) // 5
+        start = len(line.x) // 5 if len(line.x) >= 10 else 0
         values += [*line.curve.low[start:], *line.curve.high[start:]]
     return values
 
@@ -286,15 +286,15 @@ def _names_beside(
     return rows
 
 
-def _colour(names: Sequence[str]) -> Any:
-    legend = alt.Legend(
+def _colour(places: Mapping[str, int], *, legend: Sequence[str]) -> Any:
+    shown = alt.Legend(
         title=None,
         orient="bottom",
         symbolType="stroke",
         symbolOpacity=1,
-        values=list(names[:MOST_COLOURED]),
+        values=list(legend),
     )
-    return marks.group_colours(names, field="group", legend=legend)
+    return marks.group_colours(places, field="group", legend=shown)
 
 
 def _across(lines: Sequence[_Line], x: Axis, *, log: str) -> Any:

@@ -52,11 +52,9 @@ def gap_against_metric(
     y_scale = alt.Scale(domain=y_domain, nice=False)
     across = alt.X("gap:Q", scale=x_scale, title=f"gap in {metric} (training to validation)")
     up = alt.Y("score:Q", scale=y_scale, title=f"validation {metric}")
-    colour = alt.Color(
-        "kind:N",
-        scale=alt.Scale(domain=KINDS, range=["group-2", "group-1"]),
-        legend=alt.Legend(title=None, orient="top", symbolOpacity=1),
-    )
+    # The colours of the curves; the legend is the names beside the points.
+    places = {row["rank"]: row["rank"] - 1 for row in rows}
+    colour = marks.group_colours(places, field="rank", legend=None)
     base = marks.of_rows(rows).encode(color=colour)
     layers: list[Any] = []
     if crossed:

@@ -55,7 +55,8 @@ def draw(log: Log, *, title: str = "") -> Picture:
         symbolOpacity=1,
         values=coloured,
     )
-    colour = marks.group_colours(names, field="candidate", legend=legend)
+    places = {name: i for i, name in enumerate(names)}
+    colour = marks.group_colours(places, field="candidate", legend=legend)
     across = alt.X("round:Q", title="round", axis=epoch_axis(1, len(log.rounds)))
     up = alt.Y("difference:Q", scale=scale, title=f"worse than the best so far, {log.metric}")
     base = marks.of_rows(rows).encode(x=across, color=colour)
