@@ -96,6 +96,13 @@ def compose() -> Callable[..., Config]:
 
 
 @pytest.fixture(scope="session")
+def plain_settings(compose: Callable[..., Config]) -> dict[str, Any]:
+    """Return settings of a run in their plain form, not to be changed."""
+    stopping = "training/early_stopping=on"
+    return settings.to_plain(compose("architecture=dense", stopping, "tags={a: 1, b: 2}"))
+
+
+@pytest.fixture(scope="session")
 def template_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a database with MLflow's tables and no experiment of ours: 4 s, so made once."""
     from fitgap.tracking import setup
