@@ -169,6 +169,17 @@ def test_arrays_are_mapped_and_train_to_the_bits_of_what_is_read(folder, trackin
 
 
 @pytest.mark.usefixtures("folder")
+def test_validation_samples_are_found_again_in_the_data(tracking_uri):
+    x, y = load(200)
+    run = fitgap.Study("rows", data=(x, y), uri=tracking_uri).run(**SMALL)
+    with np.load(run.artifacts / "predictions.npz") as files:
+        rows, is_right = files["val_rows"], files["validation_right"]
+    assert len(set(rows)) == len(rows) == len(is_right)
+    assert 0 < is_right.sum() < len(is_right)
+    assert (run.predict(x[rows]).argmax(axis=1) == y[rows]).tolist() == is_right.tolist()
+
+
+@pytest.mark.usefixtures("folder")
 def test_a_function_that_returns_data_is_data(tracking_uri):
     run = fitgap.Study("function", data=partial(load, count=80), uri=tracking_uri).run(**SMALL)
     assert run.config.dataset.function == {"_target_": f"{__name__}.load", "count": 80}

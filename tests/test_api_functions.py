@@ -2,6 +2,7 @@
 
 import linecache
 import sys
+import warnings
 from functools import partial
 
 import keras
@@ -69,6 +70,21 @@ def test_objects_of_keras_go_by_class_and_settings(study):
     assert run.config.loss.labels == "one_hot"
     assert run.config.loss.function["label_smoothing"] == 0.1
     assert study.run(**given, **SMALL).id == run.id
+
+
+def compiled_before():
+    inputs = keras.layers.Input((8, 8))
+    outputs = keras.layers.Dense(10, "softmax")(keras.layers.Flatten()(inputs))
+    model = keras.Model(inputs, outputs)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_a_model_that_was_compiled_before_is_opened_without_a_warning(study):
+    run = study.run(**SMALL | {"architecture": compiled_before})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run.model.output_shape == (None, 10)
 
 
 def squared(y_true, y_pred, factor=1.0):

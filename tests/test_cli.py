@@ -73,6 +73,10 @@ def assert_refused(done, *parts):
             ["split.validation_fraction must be a number, got 'half'"],
         ),
         (["split.stratify=maybe"], ["split.stratify must be true or false, got 'maybe'"]),
+        (
+            ["dataset=texts", "dataset.path=a.csv", "dataset.label=[sport,money]"],
+            ["dataset.label must be text, got ['sport', 'money']; texts", "need dataset=table"],
+        ),
         (["architecture.units=5"], ["architecture.units must be a list", "got int"]),
         (["architecture.units=[a]"], ["architecture.units[0] must be an integer, got 'a'"]),
         (["loss.function=3"], ["loss.function", "int"]),

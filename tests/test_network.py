@@ -57,6 +57,12 @@ def centres(num_outputs):
     x = inputs = L.Input((4, 4))
     return keras.Model(inputs, L.Dense(num_outputs, activation="softmax")(L.Flatten()(2 * x - 1)))
 
+def by_classes(num_classes, num_outputs):
+    return [L.Flatten(), L.Dense(num_classes, name=f"of_{num_classes}_{num_outputs}")]
+
+def of_classes(x, num_classes=7):
+    return L.Dense(num_classes, name=f"of_{num_classes}")(L.Flatten()(x))
+
 def lists_scaling():
     return [L.Rescaling(1 / 255), L.Flatten()]
 
@@ -197,8 +203,16 @@ def own_networks(tmp_path, monkeypatch):
 
 @pytest.fixture
 def build(compose, own_networks):  # noqa: ARG001 - the module is there
-    def build_own(name, *overrides, image_shape=(4, 4), num_classes=3, features=None, **settings):
-        config = compose(*overrides)
+    def build_own(
+        name,
+        *overrides,
+        image_shape=(4, 4),
+        num_classes=3,
+        features=None,
+        task="classes",
+        **settings,
+    ):
+        config = compose(*overrides, task=task)
         target = name if "." in name else f"own_networks.{name}"
         config.architecture = {"_target_": target, "name": "mine", "title": None, **settings}
         said = []
@@ -342,6 +356,15 @@ def test_declared_logits_become_probabilities(build):
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4), dtype=np.uint8)
     np.testing.assert_allclose(model(images).numpy().sum(axis=1), 1, atol=1e-6)
     assert not model.loss.get_config()["from_logits"]
+
+
+def test_a_function_gets_the_number_of_classes_if_it_asks_for_it(build):
+    assert "of_3_3" in names(build("by_classes")[0])
+    binary, _, _ = build("by_classes", "loss=binary_crossentropy", num_classes=2)
+    assert "of_2_1" in names(binary)
+    assert "of_3" in names(build("of_classes")[0])
+    numbers, _, _ = build("of_classes", task="numbers")
+    assert "of_7" in names(numbers)
 
 
 def test_what_becomes_of_a_compiled_model_is_said(build):

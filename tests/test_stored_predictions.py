@@ -24,6 +24,7 @@ def run(tmp_path):
         true=TRUE,
         probabilities=PROBABILITIES,
         validation_right=np.array([True, False, True]),
+        val_rows=np.array([4, 0, 7]),
     )
     return StoredRun("r1", "", "FINISHED", 0, {}, {}, {}, artifact_uri=folder.as_uri())
 
@@ -42,6 +43,7 @@ def test_which_validation_images_were_right_is_read_back(run, tmp_path):
     assert predictions.validation_right(elsewhere, uri="") is None
     predictions.save(tmp_path, true=TRUE, probabilities=PROBABILITIES)  # by an older version
     assert predictions.validation_right(elsewhere, uri="") is None
+    assert predictions.load(elsewhere, uri="").true.tolist() == TRUE.tolist()
     np.savez(tmp_path / predictions.FILE_NAME, validation_right=np.array([0.5]))
     assert predictions.validation_right(elsewhere, uri="") is None
 

@@ -117,7 +117,7 @@ def _describe_type(key: str, reason: str) -> str:
         if found := re.search(pattern, reason):
             value = found["value"]
             given = repr(value) if found.groupdict().get("type") == "str" else value
-            return f"{key} must be {allowed}, got {given}"
+            return f"{key} must be {allowed}, got {given}{_WAYS_OUT.get(key, '')}"
     if "is not Optional" in reason:
         return f"{key} must have a value, got null"
     if "Cannot assign" in reason and (group := key.replace(".", "/")) in settings_help.groups():
@@ -132,7 +132,15 @@ _TYPES = (
     (_OF_TYPE + "Float", "a number"),
     (r"Value '(?P<value>.*)' is not a valid bool \(type (?P<type>\w+)\)", "true or false"),
     (r"(?P<value>\w+) is not a ListConfig", "a list, such as [28,28]"),
+    (r"Cannot convert 'list' to string: '(?P<value>\[.*\])'", "text"),
 )
+# What is said where a setting of the wrong type is meant for another option.
+_WAYS_OUT = {
+    "dataset.label": (
+        "; texts with several labels each (columns of 0 and 1) need "
+        "dataset=table dataset.text=COLUMN"
+    )
+}
 
 # What other libraries call settings that have a group here.
 _SHORT_NAMES = {

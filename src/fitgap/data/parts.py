@@ -236,6 +236,9 @@ class NumberedPart:
         or (n, outputs); of label sets, uint8 of shape (n, labels), 0 and 1.
     names, is_val, groups, order
         As of `Part`.
+    rows
+        Of samples that were selected: int64 positions among all that the reader found; None: these
+        are all, in order.
     """
 
     x: Images
@@ -244,6 +247,7 @@ class NumberedPart:
     is_val: NDArray[np.bool_] | None = None
     groups: RawLabels | None = None
     order: RawLabels | None = None
+    rows: NDArray[np.int64] | None = None
 
     def select(self, rows: NDArray[np.int64]) -> "NumberedPart":
         """Return some of the images; each must have a name, since their numbers change."""
@@ -254,7 +258,12 @@ class NumberedPart:
             is_val=None if self.is_val is None else self.is_val[rows],
             groups=None if self.groups is None else self.groups[rows],
             order=None if self.order is None else self.order[rows],
+            rows=self.places_of(rows),
         )
+
+    def places_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where some of these samples are among all that the reader found."""
+        return rows if self.rows is None else self.rows[rows]
 
 
 def row_names(array: str, n: int) -> list[str]:

@@ -88,6 +88,7 @@ def build(
             image_shape=image_shape,
             scaling=scaling,
             num_outputs=num_outputs,
+            num_classes=num_classes if task_of(config).name == "classes" else None,
             augmentation=lambda: _augmentation(config, image_shape=image_shape),
             head=lambda: keras.layers.Dense(
                 num_outputs, activation=activation, name="output", dtype="float32"

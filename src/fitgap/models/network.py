@@ -23,7 +23,7 @@ Layers = list[keras.layers.Layer]
 Say = Callable[[str], None]
 
 # Facts of the experiment, handed to a function whose signature names them.
-HANDED = ("image_shape", "input_shape", "num_outputs", "num_tokens")
+HANDED = ("image_shape", "input_shape", "num_outputs", "num_classes", "num_tokens")
 # Keys of an architecture's settings that are not the function's.
 NOT_SETTINGS = ("_target_", "name", "title", "scaling")
 
@@ -34,6 +34,7 @@ def make(
     image_shape: tuple[int, ...],
     scaling: FeatureScaling | Tokens | None,
     num_outputs: int,
+    num_classes: int | None = None,
     augmentation: Callable[[], Layers],
     head: Callable[[], keras.layers.Layer],
     takes_logits: bool,
@@ -51,6 +52,8 @@ def make(
         Of float32 features, or how many token ids there are; None: the network takes uint8 images.
     num_outputs
         How many outputs the task needs.
+    num_classes
+        How many classes there are; None where the task is another.
     augmentation
         Makes the layers between the scaling and the network.
     head
@@ -84,6 +87,8 @@ def make(
         added = sum(each.output_dim - each.length for each in scaling.embedded)
         shape = (image_shape[0] + added,)
     facts = {"image_shape": shape, "input_shape": shape, "num_outputs": num_outputs}
+    if num_classes is not None:
+        facts["num_classes"] = num_classes
     if isinstance(scaling, Tokens):
         facts["num_tokens"] = scaling.count
     settings = _settings(name, architecture, function, facts)

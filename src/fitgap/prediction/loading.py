@@ -4,6 +4,7 @@ Only Keras's own file is read, in its safe mode: no code from a record is run.
 """
 
 import contextlib
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -45,7 +46,9 @@ def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Mod
     from fitgap.models import own_objects
 
     def opened(path: Path, custom_objects: Mapping[str, Any] | None = None) -> "keras.Model":
-        with rows.any_names():
+        # A model that its function had compiled is in the saved one with its optimizer.
+        with rows.any_names(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
             return keras.saving.load_model(
                 path, compile=False, safe_mode=True, custom_objects=custom_objects
             )

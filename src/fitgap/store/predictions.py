@@ -23,6 +23,7 @@ from fitgap.trust.text import plain
 
 FILE_NAME = "predictions.npz"
 VALIDATION_RIGHT = "validation_right"
+VAL_ROWS = "val_rows"
 MOST_DRAWN = 500  # samples
 MOST_CLASSES = 10_000  # a table of which was taken for which has the square of it
 # What reading a file that is no such archive raises; a plain .npy has no arrays by name.
@@ -136,6 +137,7 @@ def save(
     true: NDArray[np.int64],
     probabilities: NDArray[np.float32],
     validation_right: NDArray[np.bool_] | None = None,
+    val_rows: NDArray[np.int64] | None = None,
 ) -> None:
     """Write predictions of the test images into a folder.
 
@@ -151,6 +153,8 @@ def save(
     validation_right
         Of each validation image whether it got its class, in the split's order; bool of shape
         (m,). None where there is no validation partition.
+    val_rows
+        See `save_outputs`.
     """
     of_validation = {} if validation_right is None else {VALIDATION_RIGHT: validation_right}
     np.savez_compressed(
@@ -160,10 +164,17 @@ def save(
         test_predicted=probabilities.argmax(axis=1),
         test_confidence=probabilities.max(axis=1),
         **of_validation,
+        **_of_rows(val_rows),
     )
 
 
-def save_outputs(folder: Path, *, true: NDArray[np.generic], outputs: NDArray[np.float32]) -> None:
+def save_outputs(
+    folder: Path,
+    *,
+    true: NDArray[np.generic],
+    outputs: NDArray[np.float32],
+    val_rows: NDArray[np.int64] | None = None,
+) -> None:
     """Write what a network predicts for test samples without a single class.
 
     Parameters
@@ -175,8 +186,21 @@ def save_outputs(folder: Path, *, true: NDArray[np.generic], outputs: NDArray[np
         Numbers or label sets, of shape (n,) or (n, outputs).
     outputs
         float32 of shape (n, outputs): numbers, or the labels' probabilities.
+    val_rows
+        Where each validation sample is among the rows of the data, from 0; int64 of shape (m,),
+        in the split's order. None leaves it out.
     """
-    np.savez_compressed(folder / FILE_NAME, test_true=true, test_outputs=outputs)
+    np.savez_compressed(
+        folder / FILE_NAME,
+        allow_pickle=False,
+        test_true=true,
+        test_outputs=outputs,
+        **_of_rows(val_rows),
+    )
+
+
+def _of_rows(val_rows: NDArray[np.int64] | None) -> dict[str, NDArray[np.int64]]:
+    return {} if val_rows is None else {VAL_ROWS: val_rows}
 
 
 def load(run: StoredRun, *, uri: str) -> StoredPredictions:

@@ -49,13 +49,21 @@ def write(
         which also says what of the validation partition was right.
     """
     dataset, val = data.dataset, data.partitions.val
+    # A debug run validates on the first of them.
+    val_rows = None if val is None else dataset.train.places_of(data.split.val[: len(val)])
     _write_config(folder / "config.yaml", config)
     _write_history(folder / "history.csv", fitted, config)
     if dataset.task == "classes":
         right = None if val is None else engine.predict(val.x).argmax(axis=1) == val.y
-        predictions.save(folder, true=dataset.y_test, probabilities=outputs, validation_right=right)
+        predictions.save(
+            folder,
+            true=dataset.y_test,
+            probabilities=outputs,
+            validation_right=right,
+            val_rows=val_rows,
+        )
     else:
-        predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs)
+        predictions.save_outputs(folder, true=dataset.y_test, outputs=outputs, val_rows=val_rows)
     lines = [config.architecture.get("title") or config.architecture["name"]]
     with progress.nothing_displayed():
         engine.model.summary(line_length=80, print_fn=lambda line, **_: lines.append(line))
