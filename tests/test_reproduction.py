@@ -155,14 +155,15 @@ def test_no_figure_is_published_twice():
 
 
 def test_sweep_trains_every_preset_with_every_seed():
-    overrides = measurements.sweep_overrides(3, experiment_name="it's 하나=1,2")
+    name = r"it's a\b 하나=1,2"
+    overrides = measurements.sweep_overrides(3, experiment_name=name)
     parsed = OverridesParser.create().parse_overrides(overrides[1:])
     swept = {
         one.key_or_group: list(one.sweep_iterator()) for one in parsed if one.is_sweep_override()
     }
     assert swept == {"experiment": list(PRESETS), "seed": [0, 1, 2]}
     values = {one.key_or_group: one.value() for one in parsed if not one.is_sweep_override()}
-    assert str(values["tracking.experiment"]) == "it's 하나=1,2"
+    assert str(values["tracking.experiment"]) == name
 
 
 def measurement(preset, seed, *, epochs=10):

@@ -89,7 +89,7 @@ def resolve(settings: SearchSettings, config: Config) -> SearchSettings:
 
 
 def check_experiment(settings: SearchSettings, config: Config) -> None:
-    """Check that an experiment has the metrics of the search.
+    """Check that an experiment has what the search chooses and prunes by.
 
     Parameters
     ----------

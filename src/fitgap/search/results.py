@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from fitgap.config import program
@@ -30,7 +31,7 @@ def summary(study: SearchStudy, *, uri: str) -> list[str]:
 
     metrics = list(study.settings.metrics)
     trials = study.trials
-    counts = {state: sum(t.state == state for t in trials) for state in TrialState}
+    counts = Counter(trial.state for trial in trials)
     lines = [
         f"{len(trials)} trials: {counts[TrialState.COMPLETE]} finished, "
         f"{counts[TrialState.PRUNED]} pruned, {counts[TrialState.FAIL]} failed"

@@ -1,4 +1,4 @@
-"""What the benchmark measures: epochs, a sweep, the record's share, memory.
+"""What the benchmark measures: epochs, a sweep, what a record and metrics cost, memory.
 
 Everything that is compared runs in processes of its own, and the comparisons are interleaved:
 one measurement of each way, then the next of each, so that a machine which grows slower or faster

@@ -1,12 +1,13 @@
 """The tables of what simulations and trainings found, for docs/COMPARISON.md (make calibrate)."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from fitgap.trust import text_tables
 from fitgap_lab import pages
 from fitgap_lab.calibration import effects, learning_curves, paired_images, races, trained
-from fitgap_lab.calibration.simulate import Design, Outcome, simulate
+from fitgap_lab.calibration.simulate import Design, simulate
 
 HEADER = (
     "groups, splits x seeds", "scatter", "any false claim", "coverage",
@@ -60,7 +61,7 @@ def _row(design: Design) -> list[str]:
         "unequal" if design.spreads else "equal",
         _share(equal.false, rankings),
         f"{equal.covered:.2f}",
-        _covered(seeds),
+        "" if math.isnan(seeds.covered) else f"{seeds.covered:.2f}",
         f"{power.shown:.2f}",
     ]
 
@@ -68,7 +69,3 @@ def _row(design: Design) -> list[str]:
 def _share(share: float, rankings: int) -> str:
     error = (share * (1 - share) / rankings) ** 0.5
     return f"{share:.3f} ± {2 * error:.3f}"
-
-
-def _covered(outcome: Outcome) -> str:
-    return "" if outcome.covered != outcome.covered else f"{outcome.covered:.2f}"

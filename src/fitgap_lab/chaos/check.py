@@ -8,7 +8,7 @@ import hashlib
 import math
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +165,12 @@ def _of_run(run: Run, expected: Run) -> list[str]:
     found = []
     if run.status != "FINISHED":
         found.append(f"is {run.status}")
-    found += _of_values("parameter", run.params, expected.params)
+    names = sorted(run.params.keys() | expected.params.keys())
+    found += [
+        f"parameter {name} differs"
+        for name in names
+        if run.params.get(name) != expected.params.get(name)
+    ]
     for key in sorted(run.metrics.keys() | expected.metrics.keys()):
         found += _of_metric(key, run.metrics.get(key, []), expected.metrics.get(key, []))
     if len(run.models) != 1:
@@ -177,13 +182,6 @@ def _of_run(run: Run, expected: Run) -> list[str]:
             found.append("the arrays of its model differ")
     found += [f"artifact {name} is missing" for name in sorted(expected.files - run.files)]
     return found
-
-
-def _of_values(
-    what: str, values: Mapping[str, object], expected: Mapping[str, object]
-) -> list[str]:
-    names = sorted(values.keys() | expected.keys())
-    return [f"{what} {name} differs" for name in names if values.get(name) != expected.get(name)]
 
 
 def _of_metric(key: str, values: Sequence[Value], expected: Sequence[Value]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fitgap import experiment, store
+from fitgap.config.quoting import quoted
 from fitgap.experiment import Plan
 from fitgap.tag_names import IDENTITY_TAG
 from fitgap_lab.composition import settings_of
@@ -38,13 +39,12 @@ class Measurement:
 
 def sweep_overrides(seeds: int, *, experiment_name: str) -> list[str]:
     """Return the arguments of ``scripts/train.py`` that train all presets over some seeds."""
-    quoted = experiment_name.replace("\\", "\\\\").replace("'", "\\'")
     return [
         "-m",
         "hydra/launcher=joblib",
         f"experiment={','.join(PRESETS)}",
         f"seed={','.join(map(str, range(seeds)))}",
-        f"tracking.experiment='{quoted}'",
+        f"tracking.experiment={quoted(experiment_name)}",
     ]
 
 
