@@ -1,4 +1,4 @@
-"""What bounds the goals that are not reached: the parts that no code of this project can leave out.
+"""What bounds the goals: the parts of each that no code of this project can leave out.
 
 Each goal's own figure is measured again, in the same minutes as its parts; the parts of the
 benchmark that measure it in several rounds stay what they are.

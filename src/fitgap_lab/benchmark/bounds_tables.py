@@ -92,7 +92,7 @@ def _goals(measured: Bounds) -> Table:
         for case, one in _of_cases(measured)
     ]
     return Table(
-        "Goals that are not reached, and what bounds them",
+        "Goals, and what bounds them",
         ("what", "goal", "here", "parts alone", "roofline"),
         tuple(rows),
         (
