@@ -181,7 +181,7 @@ def parse(value: str) -> Setting:
     # Text that merely can be read as a number, as 1_000 or nan, stays text.
     if "_" not in value:
         for kind in (int, float):
-            with suppress(ValueError):
+            with suppress(ValueError, OverflowError):  # a number of hundreds of digits is no float
                 number = kind(value)
                 return number if math.isfinite(number) else value
     return value

@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeGuard
@@ -90,8 +90,14 @@ def refuse_unknown(prefix: str, given: Iterable[str], schema: Any) -> None:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Tell whether a setting is a finite int or float (a bool is neither)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Tell whether a setting is an int or float that is finite as a float (a bool is neither).
+
+    >>> is_number(5), is_number(float("nan")), is_number(10**400)
+    (True, False, False)
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return abs(value) <= sys.float_info.max  # unlike `math.isfinite`, it takes any int
 
 
 def has_target(node: object) -> bool:

@@ -29,6 +29,9 @@ from fitgap.tag_names import DATASET_TAG
 MOST_ERRORS = 12  # images
 MOST_TESTED = 20  # groups; each is a file to read
 
+_UNREADABLE = "this version cannot read the settings of the run's data"
+_OF_WRONG_SETTINGS = (ArithmeticError, AttributeError, OSError, TypeError, ValueError)
+
 
 @dataclass(frozen=True, eq=False)
 class WrongImage:
@@ -211,12 +214,14 @@ def _dataset_of(run: StoredRun) -> Dataset:
     """Load a run's data if this machine has them; a report does not download any."""
     prefix = "dataset."
     plain = {k.removeprefix(prefix): v for k, v in run.params.items() if k.startswith(prefix)}
+    if (name := plain.get("name")) not in datasets.DATASETS:
+        raise RequestError(f"there is no dataset={name}")
     try:
-        schema = dataset_schema(plain.get("name"))
-        # What a record says need not be of the fields' types; `fingerprint` and `load` check it.
+        schema = dataset_schema(name)
+        # What a record says need not be of the fields' types; who reads the data finds out.
         settings = schema(**{key: parse(value) for key, value in plain.items()})  # type: ignore[arg-type]
     except TypeError as error:
-        raise RequestError("this version cannot read the settings of the run's data") from error
+        raise RequestError(_UNREADABLE) from error
     candidates: Sequence[DatasetConfig] = [settings]
     if isinstance(settings, PublishedConfig) and settings.data_dir:
         # Recorded elsewhere; the digest tells whether another source has the same data.
@@ -228,6 +233,9 @@ def _dataset_of(run: StoredRun) -> Dataset:
             dataset = None if found is None else datasets.load(one, split=_split_columns(run))
         except RequestError as error:
             reason = str(error)
+            continue
+        except _OF_WRONG_SETTINGS:
+            reason = _UNREADABLE
             continue
         if dataset is not None:
             digest = run.tags.get(DATASET_TAG)
