@@ -127,12 +127,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def study(
-    folder: Path,  # noqa: ARG001 - a fixture takes no usefixtures; it lands there
-    tracking_uri: str,
-) -> fitgap.Study:
+def study(folder: Path, tracking_uri: str) -> fitgap.Study:
     """Return a study of the digits, in a project folder and a store of the test's own."""
-    return fitgap.Study("study", data="digits", uri=tracking_uri)
+    return fitgap.Study("study", data="digits", uri=tracking_uri, project=folder)
 
 
 @pytest.fixture

@@ -187,7 +187,8 @@ def test_a_function_that_returns_data_is_data(tracking_uri):
         fitgap.Study(data=lambda: load(9))
 
 
-def test_several_columns_are_the_label(folder, tracking_uri):  # noqa: ARG001 - it lands there
+@pytest.mark.usefixtures("folder")
+def test_several_columns_are_the_label(tracking_uri):
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 4)), columns=list("abcd"))
     study = fitgap.Study("study", data=frame, label=["c", "d"], uri=tracking_uri)
     assert "val/rmse" in study.run(**SMALL).metrics
