@@ -15,7 +15,6 @@ UV := .venv/bin/uv
 READY := .venv/ready
 ARGS ?=
 SEEDS ?= 3
-FUZZ ?= 2000
 # A process per core, a file's tests in one of them, since they share what they trained.
 PARALLEL ?= --numprocesses auto --dist loadfile
 HOST ?= 127.0.0.1
@@ -48,7 +47,7 @@ $(READY): pyproject.toml requirements/lock.txt requirements/uv.txt
 	@$(PYTHON) -m compileall -q src
 	@touch $@
 
-setup-extras: $(READY) ## add what Ray, Slurm, PostgreSQL and Optuna need
+setup-extras: $(READY) ## add what Ray, Slurm, PostgreSQL, Optuna and the fuzzer need
 	$(UV) pip sync --quiet --python $(PYTHON) --require-hashes --compile-bytecode \
 		requirements/uv.txt requirements/extras.txt
 	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
@@ -61,7 +60,7 @@ lock: $(READY) ## resolve the dependencies again into requirements/
 		--output-file requirements/uv.txt requirements/uv.in
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra dev \
-		--extra ray --extra search --extra server --extra submitit \
+		--extra fuzz --extra ray --extra search --extra server --extra submitit \
 		--output-file requirements/extras.txt pyproject.toml requirements/build.in
 	$(UV) pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra dev \
@@ -151,8 +150,8 @@ calibrate: $(READY) ## check what comparisons claim where the truth is known
 test: $(READY) ## run the tests, without the slow ones
 	$(PYTHON) -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
-fuzz: $(READY) ## try FUZZ=2000 damaged files on each reader
-	FITGAP_FUZZ_EXAMPLES=$(FUZZ) $(PYTHON) -m pytest -q tests/test_fuzz.py $(ARGS)
+fuzz: $(READY) ## feed readers damaged files (after setup-extras): make fuzz ARGS="--minutes 60 csv"
+	$(PYTHON) scripts/fuzz.py $(ARGS)
 
 # Strict: where the database cannot be asked about a package, nothing is said to be well.
 # Exceptions: --ignore-vuln ID, each with its reason in a comment here. There are none.
