@@ -60,7 +60,7 @@ def test_campaigns_are_added(tmp_path):
 
 @pytest.mark.parametrize("error", [ValueError("x"), RequestError(""), RequestError("x" * 3_000)])
 def test_what_is_no_answer_is_a_finding(monkeypatch, error):
-    def read(path):
+    def read(_):
         raise error
 
     monkeypatch.setitem(readers.READERS, "csv", read)

@@ -2,7 +2,6 @@
 
 import contextlib
 import inspect
-import io
 import json
 import os
 import pickle
@@ -25,7 +24,7 @@ from fitgap.store import recorded, recorded_code
 from fitgap.sweep import plan as sweep_plan
 from fitgap.sweep import resume, status
 from fitgap.tag_names import CODE_TAG
-from fitgap.trust import allowed_classes, archives, models, overrides, settings
+from fitgap.trust import allowed_classes, archives, overrides, settings
 from fitgap.trust.text import without_secrets
 
 SMALL = ("architecture=dense_softmax", "training.epochs=1", "training.engine=numpy")
@@ -567,95 +566,6 @@ def test_recorded_settings_of_another_type_are_named(where, value, trained, reco
     recorded_settings(where, value)
     with pytest.raises(RequestError, match=where.partition(".")[0]):
         recorded.open_run(run_id, uri=uri)
-
-
-def keras_file(path, *, description, weights=None, **members):
-    import h5py
-
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        (weights or (lambda opened: opened.create_dataset("w", data=[1.0])))(file)
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("config.json", json.dumps(description))
-        archive.writestr("model.weights.h5", content.getvalue())
-        for name, text in members.items():
-            archive.writestr(name, text)
-    return path
-
-
-SEQUENTIAL = {"module": "keras", "class_name": "Sequential", "config": {"layers": []}}
-
-
-ABSENT = "absent"
-
-
-def layer(name, *, module="keras.layers", taken=None, **config):
-    described = {"module": module, "class_name": name, "config": taken or config}
-    if module == ABSENT:
-        del described["module"]
-    return SEQUENTIAL | {"config": {"layers": [described]}}
-
-
-def test_a_networks_file_of_kerass_layers_is_taken(tmp_path):
-    compiled = {"metrics": [{"module": "keras.metrics", "class_name": "MeanMetricWrapper"}]}
-    for description in (
-        layer("Dense", units=3),
-        layer("Functional", module="keras.src.models.functional"),
-        layer("Multiply", module="keras.src.ops.numpy"),
-        layer("function", module="builtins", taken="relu"),
-        layer("Own", module=None, registered_name="mine>Own"),
-        layer("__tensor__", module=ABSENT, value=1),
-        SEQUENTIAL | {"compile_config": compiled},
-    ):
-        models.check(keras_file(tmp_path / "model.keras", description=description))
-
-
-def test_classes_whose_names_are_no_text_are_none_that_keras_has():
-    models._check_classes({"module": ["keras.layers"], "class_name": {"Lambda": 1}})
-
-
-VOCABULARY = {"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}
-COMPILED = SEQUENTIAL | {"compile_config": {"loss": {"module": "keras.layers"} | VOCABULARY}}
-
-
-def link_elsewhere(file):
-    import h5py
-
-    file["w"] = h5py.ExternalLink("/etc/hostname", "x")
-
-
-def keep_elsewhere(file):
-    file.create_dataset("w", (1,), "f4", external=[("/etc/hostname", 0, 4)])
-
-
-@pytest.mark.parametrize(
-    ("description", "weights", "expected"),
-    [
-        (layer("Lambda", function="x"), None, "has a Lambda"),
-        (layer("TFSMLayer", filepath="/tmp/x"), None, "has a TFSMLayer"),
-        (layer("Lambda", module="keras.src.layers.core.lambda_layer"), None, "has a Lambda"),
-        (layer("TFSMLayer", module="keras.src.export.tfsm_layer"), None, "has a TFSMLayer"),
-        (layer("layers.TFSMLayer", module="keras"), None, "has a layers.TFSMLayer"),
-        (layer("function", module="keras.utils", taken="get_file"), None, "has a function"),
-        (layer("Lambda", module=ABSENT, function="x"), None, "has a Lambda"),
-        (layer("__lambda__", module=ABSENT), None, "has a __lambda__"),
-        (layer("TextVectorization", vocabulary="/etc/passwd"), None, "from a file"),
-        (SEQUENTIAL | {"config": {"layers": [COMPILED]}}, None, "from a file"),
-        (SEQUENTIAL, link_elsewhere, "lies in another file"),
-        (SEQUENTIAL, keep_elsewhere, "lies in another file"),
-    ],
-    ids=[
-        *("lambda", "saved model", "lambda of its file", "saved model of its file"),
-        *("saved model by a path", "download", "older form", "pickled code"),
-        *("vocabulary", "loss of a network within", "link", "external array"),
-    ],
-)
-def test_a_networks_file_brings_no_code_and_reads_no_other_file(
-    description, weights, expected, tmp_path
-):
-    path = keras_file(tmp_path / "model.keras", description=description, weights=weights)
-    with pytest.raises(ValueError, match=expected):
-        models.check(path)
 
 
 def test_an_archive_that_would_unpack_to_much_more_is_refused(tmp_path):

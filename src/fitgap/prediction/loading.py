@@ -17,6 +17,7 @@ from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.tag_names import DATASET_TAG
 from fitgap.training import backend
+from fitgap.trust import models
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +48,7 @@ def load_model(run: RecordedRun, *, trusted: Collection[str] = ()) -> "keras.Mod
 
     def opened(path: Path, custom_objects: Mapping[str, Any] | None = None) -> "keras.Model":
         # A model that its function had compiled is in the saved one with its optimizer.
-        with rows.any_names(), warnings.catch_warnings():
+        with models.bounded(path), rows.any_names(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
             return keras.saving.load_model(
                 path, compile=False, safe_mode=True, custom_objects=custom_objects

@@ -6,9 +6,11 @@ layers that a record may, and its arrays lie in the file itself: HDF5 can refer 
 """
 
 import json
+import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from fitgap.trust import allowed_classes, archives
 
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 MOST_DESCRIPTION = 20_000_000  # bytes
+MOST_VALUES_PER_BYTE = 1  # of a network's weights; mostly it is a quarter
+SPARE_VALUES = 1_000_000  # that are not in the file, such as the state of a stateful layer
 # What `check` raises besides OSError.
 DAMAGE = (
     ValueError, KeyError, EOFError, NotImplementedError, RuntimeError,
@@ -65,6 +69,43 @@ def check(path: Path) -> None:
         _check_arrays(archive.read(WEIGHTS))
 
 
+@contextmanager
+def bounded(path: Path) -> Iterator[None]:
+    """Let Keras make no network that is much larger than its file, for as long as the block lasts.
+
+    Keras fills a network with random weights before it looks at those of the file, so that a
+    description of a kilobyte could fill the memory.
+
+    Parameters
+    ----------
+    path
+        Of a file that `check` has accepted.
+
+    Raises
+    ------
+    ValueError
+        In the block, by the layer that would be too large.
+    """
+    import keras
+
+    with zipfile.ZipFile(path) as archive:
+        left = MOST_VALUES_PER_BYTE * archive.getinfo(WEIGHTS).file_size + SPARE_VALUES
+    add_weight = keras.Layer.add_weight
+
+    def add_bounded(layer: Any, shape: Any = None, *args: Any, **settings: Any) -> Any:
+        nonlocal left
+        left -= math.prod(int(length) for length in shape or ())
+        if left < 0:
+            raise ValueError(f"layer {layer.name[:80]} is larger than the file of its weights")
+        return add_weight(layer, shape, *args, **settings)
+
+    keras.Layer.add_weight = add_bounded
+    try:
+        yield
+    finally:
+        keras.Layer.add_weight = add_weight
+
+
 def _check_classes(node: Any) -> None:
     if isinstance(node, dict):
         # How it was compiled is not read: it is loaded for inference. Keras does read it of a
@@ -104,19 +145,27 @@ def _check_arrays(content: bytes) -> None:
     if not content.startswith(HDF5_MAGIC):
         raise ValueError(f"{WEIGHTS} is no HDF5 file")
 
-    # The first name for which these return something ends the visit; h5py bears no exception in it.
-    def lies_elsewhere(name: str, node: Any) -> str | None:
-        is_elsewhere = isinstance(node, h5py.Dataset) and (node.external or node.is_virtual)
-        return name if is_elsewhere else None
+    # The first reason that these return ends the visit; h5py bears no exception in it.
+    def of_array(name: str, node: Any) -> str | None:
+        if not isinstance(node, h5py.Dataset):
+            return None
+        if node.external or node.is_virtual:
+            return f"the array {name[:80]} lies in another file"
+        if node.dtype.hasobject:
+            return f"the array {name[:80]} holds no numbers"
+        if node.nbytes > node.id.get_storage_size():
+            return f"the array {name[:80]} is larger than its place in the file"
+        return None
 
-    def leads_elsewhere(name: str, link: Any) -> str | None:
-        return name if isinstance(link, h5py.ExternalLink) else None
+    def of_link(name: str, link: Any) -> str | None:
+        is_elsewhere = isinstance(link, h5py.ExternalLink)
+        return f"the array {name[:80]} lies in another file" if is_elsewhere else None
 
     # As an image: of a file object, HDF5 would ask for places beyond what Python can count.
     with h5py.File(h5py.h5f.open_file_image(content)) as file:
         try:
-            found = file.visititems_links(leads_elsewhere) or file.visititems(lies_elsewhere)
+            reason = file.visititems_links(of_link) or file.visititems(of_array)
         except SystemError as error:  # what becomes of h5py's own exception in a visit
             raise ValueError(f"{WEIGHTS} is damaged") from error
-    if found:
-        raise ValueError(f"the array {found[:80]} lies in another file")
+    if reason:
+        raise ValueError(reason)

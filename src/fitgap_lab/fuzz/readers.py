@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import Mock, patch
 
-from fitgap import store
+from fitgap import rerun, store
 from fitgap.comparison import race_log
 from fitgap.comparison.race import Rule
 from fitgap.config.schema import (
@@ -186,6 +186,7 @@ def _read_model(path: Path) -> None:
         models.check(path)
     except (OSError, *models.DAMAGE):  # `recorded.model_file` names the run
         return
+    rerun.read_arrays(path)
 
 
 def _read_network(path: Path) -> None:
