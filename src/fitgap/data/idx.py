@@ -17,6 +17,7 @@ from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError, about
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+MOST_SIZES = 8  # of an array; a message names all of them
 _PARTS = {"train": ("train",), "val": ("val", "dev"), "test": ("test", "t10k")}
 _KINDS = {"x": ("image", "data", "feature"), "y": ("label", "target", "class")}
 _FILE = re.compile(r"(-idx\d|\.idx\d?-?|\bidx\d)|ubyte", re.IGNORECASE)
@@ -66,6 +67,8 @@ def read_idx(path: Path) -> NDArray[Any]:
         zeros, element_type, rank = struct.unpack(">HBB", file.read(4))
         if zeros != 0 or element_type not in _TYPES:
             raise ValueError("not an IDX file")
+        if rank > MOST_SIZES:
+            raise ValueError(f"it has {rank} sizes, more than {MOST_SIZES}")
         sizes = struct.unpack(f">{rank}I", file.read(4 * rank))
         dtype = np.dtype(_TYPES[element_type])
         promised = math.prod(sizes) * dtype.itemsize

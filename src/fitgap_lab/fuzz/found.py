@@ -46,7 +46,11 @@ FOUND: dict[str, list[bytes]] = {
         archive({"x_train.npy": b"\x93NUMPY\x01\x00\xff\xff{", "y_train.npy": b""}),
     ],
     "idx": [gzip.compress(struct.pack(">HBB", 0, 8, 255) + b"\xff" * 4 * 255)],
-    "own_idx": [gzip.compress(struct.pack(">HBB", 0, 8, 255) + b"\xff" * 4 * 255)],
+    "own_idx": [
+        gzip.compress(struct.pack(">HBB", 0, 8, 255) + b"\xff" * 4 * 255),
+        # A message that named all sizes was endless.
+        gzip.compress(struct.pack(">HBB", 0, 8, 255) + bytes(4) + b"\xff" * 4 * 254 + b"1"),
+    ],
     "model": [
         archive({"config.json": "[" * 100_000, "model.weights.h5": b"x"}),
         archive({"config.json": b"\xff\xfe", "model.weights.h5": b"x"}),
