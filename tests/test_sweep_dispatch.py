@@ -1,13 +1,16 @@
 """What becomes of a sweep's jobs where workers die, with a launcher whose workers die as told."""
 
+import pickle
+import select
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import OmegaConf
 
 from fitgap import experiment
 from fitgap.config.schema import Config
-from fitgap.sweep import dispatch
+from fitgap.sweep import dispatch, workers
 from fitgap.sweep.job import Job, Outcome
 from fitgap.sweep.workers import WorkerDiedError
 from fitgap.tracking import setup, sweep_writer
@@ -142,3 +145,21 @@ def test_under_fail_fast_a_dead_job_keeps_the_rest_from_starting(
         (None, False),
         (None, True),
     ]
+
+
+def test_an_answer_goes_through_a_pipe_in_one_piece():
+    """Connection sends more than 16 KB in two pieces, and a worker can be killed between them."""
+    from joblib.externals.loky.backend import reduction
+
+    settings = OmegaConf.create({"a": "x" * 100_000})
+    outcome = Outcome("net", None, "why")
+    answer = JobReturn(
+        ["seed=1"], settings, settings, "folder", "train", JobStatus.COMPLETED, outcome
+    )
+    workers.shorten_answers()
+    sent = bytes(reduction.dumps(answer))
+    assert len(sent) < select.PIPE_BUF
+    received = pickle.loads(sent)
+    assert (received.overrides, received.status) == (["seed=1"], JobStatus.COMPLETED)
+    assert received.return_value == outcome
+    assert pickle.loads(pickle.dumps(answer)).cfg == settings  # Hydra's callbacks may keep it

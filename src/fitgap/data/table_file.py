@@ -4,6 +4,7 @@ How the file is written is found out (`fitgap.data.table_format`, `fitgap.data.e
 and each of it has a setting that says otherwise. Parquet files say all of it themselves.
 """
 
+import csv
 import gzip
 import io
 import re
@@ -153,7 +154,11 @@ def _names(
     rows = (row for _, row in table_format.rows(text, separator) if row)
     header = [name.strip() for name in next(rows, [])]
     if not header:
-        raise RequestError(f"{path} cannot be read as CSV: it has no line of column names")
+        limit = csv.field_size_limit()
+        what = "it has no line of column names"
+        if text.strip():
+            what = f"a name in the first line has more than {limit} letters"
+        raise RequestError(f"{path} cannot be read as CSV: {what}")
     if all(re.fullmatch("'.+'", name) for name in header):
         header = [name[1:-1] for name in header]
     numbered = [f"column_{i}" for i in range(1, len(header) + 1)]

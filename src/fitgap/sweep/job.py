@@ -17,7 +17,7 @@ from fitgap.config import project, settings
 from fitgap.console import say
 from fitgap.errors import RequestError, StoreAwayError, first_line
 from fitgap.experiment import Plan, Result
-from fitgap.sweep import endings
+from fitgap.sweep import endings, workers
 from fitgap.tag_names import STOPPED_TAG
 from fitgap.tracking import delivery, descriptions
 from fitgap.training.pruning import PrunedError
@@ -138,6 +138,7 @@ def _run_alone(composed: DictConfig) -> Result:
 
 def _run_in_sweep(composed: DictConfig, *, number: int, fail_fast: bool) -> Outcome:
     processes.end_with_sweep()
+    workers.shorten_answers()
     name = f"job {number}"
     planned: Plan | None = None
     started = time.perf_counter()

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from multiprocessing import forkserver, resource_tracker
 from typing import Any, Self
 
@@ -144,6 +145,20 @@ class Workers:
                 # Whatever is still running ends here and not when this process does, so that the
                 # caller can see to its record.
                 sys.modules["ray"].shutdown()
+
+
+def shorten_answers() -> None:
+    """Have this process, if it is a worker of joblib's, answer without the settings of its jobs.
+
+    With them, an answer has 18 KB, and Python sends more than 16 KB as two pieces: a worker that
+    was killed between them left its sweep waiting for the second one for ever.
+    """
+    if loky := sys.modules.get("joblib.externals.loky.backend.reduction"):
+        loky.register(JobReturn, _without_settings)
+
+
+def _without_settings(job: JobReturn) -> str | tuple[Any, ...]:
+    return replace(job, cfg=None, hydra_cfg=None).__reduce_ex__(2)
 
 
 def _kill_fork_server() -> None:
