@@ -100,12 +100,22 @@ def report(error: BaseException) -> int:
     if hydra_errors.is_wrong_request(error):
         _say("error", hydra_errors.describe(error))
         return WRONG_REQUEST
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-        name = plain(str(error.filename), most=_MOST_OF_NAME)
-        _say("error", f"no file can have a name of so many letters: {name}")
+    if reason := _impossible_name(error):
+        _say("error", reason)
         return WRONG_REQUEST
     _say("failed", f"{type(error).__name__}: {error}")
     return FAILED
+
+
+def _impossible_name(error: Exception) -> str:
+    """Return what is wrong with a name that no file or no record can have; else nothing."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        name = plain(str(error.filename), most=_MOST_OF_NAME)
+        return f"no file can have a name of so many letters: {name}"
+    if isinstance(error, UnicodeEncodeError) and error.reason.startswith("surrogates"):
+        name = plain(error.object[max(0, error.start - 20) : error.end + 20])
+        return f"a name has characters that are no Unicode: {name}"
+    return ""
 
 
 def _say(word: str, message: str) -> None:

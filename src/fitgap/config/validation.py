@@ -1,9 +1,10 @@
 """Ranges and combinations of settings, checked before TensorFlow is imported."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from fitgap.config import tasks
+from fitgap.config import parameters, tasks
 from fitgap.config.checks import (
     check_seed,
     has_target,
@@ -45,6 +46,19 @@ def validate(config: Config) -> None:
     if config.debug is not None and config.debug.batches is not None:
         batches = config.debug.batches
         require("debug.batches", batches, "1 or more", when=batches >= 1)
+    _check_texts(config)
+
+
+def _check_texts(config: Config) -> None:
+    """Refuse what no record can hold: a path, say, whose bytes are in another encoding."""
+    for key, value in parameters.flatten(asdict(config)).items():
+        try:
+            f"{key}{value}".encode()
+        except UnicodeEncodeError:
+            if key != "tracking.uri":  # the place of the record does not stand in it
+                raise RequestError(
+                    f"{key}={value} has characters that are no Unicode; rename it"
+                ) from None
 
 
 def _check_loss(config: Config) -> None:

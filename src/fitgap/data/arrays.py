@@ -16,6 +16,7 @@ from fitgap.data.array_values import Stored
 from fitgap.data.parts import Part, Parts, RawLabels, SplitColumns
 from fitgap.data.times import as_times
 from fitgap.errors import RequestError
+from fitgap.trust.archives import is_no_unicode
 
 
 def to_parts(
@@ -132,4 +133,7 @@ def _all_of(name: str, each: Stored) -> RawLabels:
     if not each.shape:
         raise RequestError(f"{name} is a single value; there must be one for each sample")
     blocks = list(each.blocks())
-    return np.concatenate(blocks) if blocks else np.empty(each.shape, each.dtype)
+    values = np.concatenate(blocks) if blocks else np.empty(each.shape, each.dtype)
+    if values.dtype.kind == "U" and is_no_unicode(values).any():
+        raise RequestError(f"{name} holds characters that are no Unicode")
+    return values

@@ -5,6 +5,7 @@ size has them decoded anew.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,7 @@ def _decoded(
 ) -> Images:
     total = len(paths) * int(np.prod(shape))
     fits = memory_limit is None or total <= memory_limit
-    names = hashlib.sha256("".join(map(str, paths)).encode()).hexdigest()[:16]
+    names = hashlib.sha256(os.fsencode("".join(map(str, paths)))).hexdigest()[:16]
     path = disk_arrays.cache_file(f"{key}-{names}.npy")
     if not path.is_file():
         _check_bits(config, paths)

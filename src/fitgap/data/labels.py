@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fitgap.data.parts import NumberedPart, Part, RawLabels
 from fitgap.errors import RequestError
+from fitgap.trust.archives import is_no_unicode
 
 
 def number_classes(
@@ -110,6 +111,10 @@ def _checked(part: Part) -> RawLabels:
         except UnicodeDecodeError as error:
             raise RequestError(f"{name} holds bytes that are not UTF-8: {error}") from error
     if kind == "U":
+        if (wrong := is_no_unicode(labels.astype(np.str_))).any():
+            raise RequestError(
+                f"the label of {_where(part, wrong)} has characters that are no Unicode"
+            )
         _refuse_first(part, labels, np.char.strip(labels.astype(np.str_)) == "", "is empty")
         return labels
     if kind == "b":
@@ -125,9 +130,13 @@ def _checked(part: Part) -> RawLabels:
 
 def _refuse_first(part: Part, labels: RawLabels, wrong: NDArray[np.bool_], what: str) -> None:
     if wrong.any():
-        position = int(wrong.argmax())
-        where = part.names[position] if part.names else f"{part.labels_name}[{position}]"
         raise RequestError(
             f"{part.labels_name} must hold text or whole numbers: "
-            f"{where} = {labels[position].item()!r} {what}"
+            f"{_where(part, wrong)} = {labels[wrong.argmax()].item()!r} {what}"
         )
+
+
+def _where(part: Part, wrong: NDArray[np.bool_]) -> str:
+    """Name the first label that is wrong."""
+    position = int(wrong.argmax())
+    return part.names[position] if part.names else f"{part.labels_name}[{position}]"

@@ -20,6 +20,7 @@ MOST_MEMBERS = 10_000
 # Arrays of zeros are packed to a thousandth; a bomb says a million.
 MOST_RATIO = 2_000
 SMALL = 1_000_000  # bytes that any member may have
+MOST_LENGTH = 2**48  # of an array's side
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -76,6 +77,36 @@ def read_arrays(file: IO[bytes], *, only: str | None = None) -> dict[str, NDArra
         }
 
 
+def is_no_unicode(texts: NDArray[np.str_]) -> NDArray[np.bool_]:
+    r"""Tell which texts hold numbers that are no characters.
+
+    NumPy keeps any number of 32 bits. Beyond Unicode, Python makes no text of it; of half of a
+    surrogate pair it does, which then cannot be written anywhere.
+
+    Parameters
+    ----------
+    texts
+        Of any shape.
+
+    Returns
+    -------
+    array of bool
+        Of the same shape.
+
+    Examples
+    --------
+    >>> is_no_unicode(np.array(["a", "\ud800"]))
+    array([False,  True])
+    """
+    if texts.size == 0 or texts.dtype.itemsize == 0:
+        return np.zeros(texts.shape, np.bool_)
+    native = np.ascontiguousarray(texts, texts.dtype.newbyteorder("="))
+    numbers = native.view(np.uint32).reshape(*texts.shape, -1)
+    is_none = ((numbers >= 0xD800) & (numbers < 0xE000)) | (numbers > 0x10FFFF)
+    found: NDArray[np.bool_] = np.any(is_none, axis=-1)
+    return found
+
+
 @contextmanager
 def _places_in_the_file() -> Iterator[None]:
     """Say that an archive is damaged where its list names a place that no file has."""
@@ -99,8 +130,12 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[An
         except (TokenError, SyntaxError) as error:  # NumPy reads it as Python's source
             raise ValueError(f"the header of {member.filename[:80]!r} is damaged") from error
     # NumPy makes the array before it reads it: its header must not promise more than there is.
+    if not all(0 <= length <= MOST_LENGTH for length in shape):
+        raise ValueError(f"the header of {member.filename[:80]!r} has an impossible shape")
     if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
         raise ValueError(f"the header of {member.filename[:80]!r} is not that of its array")
     with archive.open(member) as file:
         array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    if dtype.kind == "U" and is_no_unicode(array).any():
+        raise ValueError(f"{member.filename[:80]!r} holds text that is no Unicode")
     return array

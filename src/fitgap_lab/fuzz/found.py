@@ -17,6 +17,14 @@ def _network(at: int, byte: bytes) -> bytes:
     return pack({**parts, "model.weights.h5": weights[:at] + byte + weights[at + 1 :]})
 
 
+def _labelled(number: int) -> bytes:
+    """Return data with a label of one character, of any number."""
+    labels = np.array(["a", "b"] * 4)
+    labels.view(np.uint32)[0] = number
+    x = np.zeros((8, 4), np.float32)
+    return npz(x_train=x, y_train=labels, x_test=x, y_test=labels)
+
+
 FOUND: dict[str, list[bytes]] = {
     "predictions": [
         # A member whose own header says that its name is 512 bytes long.
@@ -37,6 +45,9 @@ FOUND: dict[str, list[bytes]] = {
         npz(about=np.array('{"epochs": 3}')),
         npz(about=np.array(ABOUT), **{"callback.7.x.0": np.zeros(3)}),
         npz(about=np.array(ABOUT), nothing=np.zeros(3)),
+        # Text beyond Unicode, of which Python makes none.
+        archive({"about.npy": header((), "<U1") + b"\xff" * 4}),
+        archive({"about.npy": header((10**400, 0), "|b1")}),
         npz(about=np.array([ABOUT])),
         npz(about=np.zeros((), "V8")),
         archive({"about.npy": b"\x93NUMPY\x01\x00\x10\x00{'descr': '<i8', \n"}),
@@ -44,6 +55,9 @@ FOUND: dict[str, list[bytes]] = {
     "npz": [
         archive({"x_train.npy": header((10**14, 4)), "y_train.npy": header((10**14,), "<i8")}),
         archive({"x_train.npy": b"\x93NUMPY\x01\x00\xff\xff{", "y_train.npy": b""}),
+        archive({"x_train.npy": header((10**400, 0)), "y_train.npy": header((0,))}),
+        _labelled(0x110000),  # beyond Unicode
+        _labelled(0xD800),  # half of a pair, which Python does not write
     ],
     "idx": [gzip.compress(struct.pack(">HBB", 0, 8, 255) + b"\xff" * 4 * 255)],
     "own_idx": [
