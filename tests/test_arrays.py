@@ -230,6 +230,68 @@ def test_matlab_7_3_is_read_and_no_other_file_with_it(tmp_path):
         datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
 
 
+def cell(file, name, **stored):
+    """Write one cell's text; return the reference to it."""
+    made = file.create_dataset(f"#refs#/{name}", **stored)
+    made.attrs["MATLAB_class"] = np.bytes_("char")
+    return made.ref
+
+
+def external_cells(file):
+    """Two cells whose characters lie in another file."""
+    files = [[("/etc/passwd", 24 * i, 24)] for i in range(2)]
+    return [cell(file, str(i), shape=(1, 12), dtype="<u2", external=files[i]) for i in range(2)]
+
+
+def virtual_cells(file):
+    layout = h5py.VirtualLayout((1, 4), "<u2")
+    layout[:] = h5py.VirtualSource("/tmp/other.h5", "s", (1, 4))
+    made = file.create_virtual_dataset("#refs#/0", layout)
+    made.attrs["MATLAB_class"] = np.bytes_("char")
+    return [made.ref] * 2
+
+
+def long_cells(file):
+    return [cell(file, "0", data=np.full((1, 9_000), 65, "<u2"))] * 100_000
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (external_cells, "a cell holds something other than a text"),
+        (virtual_cells, "a cell holds something other than a text"),
+        (long_cells, "is taken for a zip bomb"),
+    ],
+)
+def test_cells_of_matlab_7_3_lead_to_no_other_file_and_fill_no_memory(cells, said, tmp_path):
+    path = tmp_path / "own.mat"
+    matlab_7_3(path, X=VECTORS)
+    with h5py.File(path, "r+") as file:
+        references = np.array([cells(file) * 10])
+        file.create_dataset("labels", data=references, dtype=h5py.ref_dtype, compression="gzip")
+    with pytest.raises(RequestError, match=said):
+        datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
+
+
+def test_what_matlab_7_3_does_not_write_is_left_out(tmp_path):
+    path = tmp_path / "own.mat"
+    matlab_7_3(path, X=VECTORS, y=Y[:, None])
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("lists", (40,), dtype=h5py.vlen_dtype(np.uint8))[0] = np.zeros(9)
+    dataset = datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
+    assert not any("lists" in note for note in dataset.notes)
+
+
+def test_arrays_that_are_a_bomb_together_are_refused(tmp_path):
+    path = tmp_path / "own.mat"
+    matlab_7_3(path, X=VECTORS, y=Y[:, None])
+    with h5py.File(path, "r+") as file:
+        for i in range(3):
+            file.create_dataset(f"empty{i}", (2**26,), "f8", chunks=(2**20,))
+    with pytest.raises(RequestError, match="is taken for a zip bomb"):
+        datasets.load(MatConfig("mat", path=str(path), **HELD_OUT))
+
+
 def test_what_is_in_a_single_struct_or_sparse_is_found(tmp_path):
     path = tmp_path / "own.mat"
     savemat(path, {"mine": {"X": VECTORS, "y": Y}})

@@ -58,7 +58,7 @@ def test_campaigns_are_added(tmp_path):
     assert "| csv | 2 | 800 | 130 | 70 | 321 | 1 | 1 |" in report.to_table([total])
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), RequestError(""), RequestError("x" * 3_000)])
+@pytest.mark.parametrize("error", [ValueError("x"), RequestError("")])
 def test_what_is_no_answer_is_a_finding(monkeypatch, error):
     def read(_):
         raise error

@@ -23,7 +23,7 @@ class RequestError(ValueError):
     """
 
     def __init__(self, message: str, *others: str) -> None:
-        super().__init__(*(one_line(shortened(text)) for text in (message, *others)))
+        super().__init__(*map(_line, (message, *others)))
 
     def __str__(self) -> str:
         """Return the lines."""
@@ -60,8 +60,13 @@ def about(source: str) -> Iterator[None]:
     except RequestError as error:
         first, *others = error.args
         # Another error raised from it would tell all twice.
-        error.args = (one_line(shortened(f"{source}: {first}")), *others)
+        error.args = (_line(f"{source}: {first}"), *others)
         raise
+
+
+def _line(text: str) -> str:
+    """Return text as a line that is not endless, also where each of its letters is an escape."""
+    return shortened(one_line(shortened(text)))
 
 
 def first_line(error: BaseException) -> str:

@@ -19,6 +19,7 @@ Arrays = dict[str, NDArray[Any]]
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _MOST_CHARACTERS = 10_000  # of a label
+_MOST_CELLS = 10_000_000  # of a cell array
 
 
 def files(config: MatConfig) -> list[Path]:
@@ -96,27 +97,61 @@ def _of_older(path: Path) -> Arrays:
 def _of_hdf5(path: Path) -> Arrays:
     """Return the arrays of version 7.3: numbers, and cell arrays of texts.
 
-    What lies in another file is left out, as are structs.
+    What lies in another file is left out, as are structs and whatever else is no number.
     """
     import h5py
 
     found = {}
     with h5py.File(path, "r") as file:
-        for name in file:
-            node = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
-            if not isinstance(node, h5py.Dataset) or node.external or node.is_virtual:
-                continue
-            zip_bombs.refuse(path, math.prod(node.shape) * node.dtype.itemsize)
-            # HDF5 has MATLAB's axes in the order of C, that is the other way round.
-            found[name] = node[()].T
-            if node.dtype == h5py.ref_dtype:
-                found[name] = np.array([_text(file[each]) for each in found[name].reshape(-1)])
+        nodes = {
+            name: file[name]
+            for name in file
+            if isinstance(file.get(name, getlink=True), h5py.HardLink)
+        }
+        arrays = {name: node for name, node in nodes.items() if _is_within(node)}
+        sizes = [math.prod(node.shape) * node.dtype.itemsize for node in arrays.values()]
+        zip_bombs.refuse(path, sum(sizes))
+        for name, node in arrays.items():
+            if h5py.check_ref_dtype(node.dtype) is h5py.Reference:
+                found[name] = _texts(node, path)
+            elif not node.dtype.hasobject:
+                # HDF5 has MATLAB's axes in the order of C, that is the other way round.
+                found[name] = node[()].T
     return found
+
+
+def _is_within(node: Any) -> bool:
+    """Tell whether this is an array, and one that lies in its own file."""
+    import h5py
+
+    return isinstance(node, h5py.Dataset) and not node.external and not node.is_virtual
+
+
+def _texts(cells: Any, path: Path) -> NDArray[np.str_]:
+    """Return the texts of a cell array, which refers to one array of characters for each.
+
+    Cells may refer to the same one, which is read once.
+    """
+    import h5py
+
+    if cells.size > _MOST_CELLS:
+        raise RequestError(f"a cell array has {cells.size} texts, more than {_MOST_CELLS}")
+    by_place: dict[int, str] = {}
+    places = []
+    for reference in cells[()].T.reshape(-1):
+        node = h5py.h5r.dereference(reference, cells.file.id)
+        place = h5py.h5o.get_info(node).addr
+        places.append(place)
+        if place not in by_place:
+            by_place[place] = _text(cells.file[reference])
+            zip_bombs.refuse(path, 4 * cells.size * len(by_place[place]))
+    return np.array([by_place[place] for place in places])
 
 
 def _text(node: Any) -> str:
     """Return one cell's text, which is stored as the numbers of its characters."""
-    if node.attrs.get("MATLAB_class") != b"char" or node.size > _MOST_CHARACTERS:
+    is_text = _is_within(node) and node.attrs.get("MATLAB_class") == b"char"
+    if not is_text or node.size > _MOST_CHARACTERS:
         raise ValueError("a cell holds something other than a text")
     characters: bytes = node[()].astype("<u2").T.tobytes()
     return characters.decode("utf-16-le")

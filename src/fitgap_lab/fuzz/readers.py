@@ -24,6 +24,7 @@ from fitgap.config.schema import (
     NpzConfig,
     TableConfig,
 )
+from fitgap.console import MOST_CHARACTERS
 from fitgap.data import datasets, published
 from fitgap.data.images import read_image
 from fitgap.errors import RequestError
@@ -42,8 +43,6 @@ from fitgap.training import checkpoints
 from fitgap.trust import models, overrides
 from fitgap.trust import settings as recorded_settings
 from fitgap_lab.fuzz.examples import png
-
-LONGEST = 2_000  # letters of a message
 
 
 def answer(reader: str, content: bytes) -> None:
@@ -75,7 +74,7 @@ def answer(reader: str, content: bytes) -> None:
             READERS[reader](path)
         except RequestError as error:
             message = str(error)
-    assert 0 < len(message) < LONGEST, f"a message of {len(message)} letters"
+    assert 0 < len(message) <= 2 * MOST_CHARACTERS, f"a message of {len(message)} letters"
     assert "Traceback" not in said.getvalue(), said.getvalue()
 
 
