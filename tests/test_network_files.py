@@ -41,6 +41,17 @@ def layer(name, *, module="keras.layers", taken=None, **config):
     return SEQUENTIAL | {"config": {"layers": [described]}}
 
 
+DENSE = {"module": "keras.layers", "class_name": "Dense", "config": {"units": 1}}
+
+
+def nested(times):
+    """Return a network within a network within ..."""
+    described = SEQUENTIAL
+    for _ in range(times):
+        described = SEQUENTIAL | {"config": {"layers": [described]}}
+    return described
+
+
 def test_a_networks_file_of_kerass_layers_is_taken(tmp_path):
     compiled = {"metrics": [{"module": "keras.metrics", "class_name": "MeanMetricWrapper"}]}
     for description in (
@@ -100,6 +111,8 @@ def keep_texts(file):
         (layer("__lambda__", module=ABSENT), None, "has a __lambda__"),
         (layer("TextVectorization", vocabulary="/etc/passwd"), None, "from a file"),
         (SEQUENTIAL | {"config": {"layers": [COMPILED]}}, None, "from a file"),
+        (nested(70), None, "nested too deeply"),
+        (SEQUENTIAL | {"config": {"layers": [DENSE] * 30_000}}, None, "30001 layers and other"),
         (SEQUENTIAL, link_elsewhere, "lies in another file"),
         (SEQUENTIAL, keep_elsewhere, "lies in another file"),
         (SEQUENTIAL, keep_nothing, "larger than its place"),
@@ -109,7 +122,8 @@ def keep_texts(file):
     ids=[
         *("lambda", "saved model", "lambda of its file", "saved model of its file"),
         *("saved model by a path", "download", "older form", "pickled code"),
-        *("vocabulary", "loss of a network within", "link", "external array"),
+        *("vocabulary", "loss of a network within", "networks within networks"),
+        *("thousands of layers", "link", "external array"),
         *("array without values", "array of a bomb", "array of objects"),
     ],
 )

@@ -580,6 +580,31 @@ def test_an_archive_that_would_unpack_to_much_more_is_refused(tmp_path):
         archives.read_arrays(file)
 
 
+def test_members_that_would_unpack_to_much_together_are_refused(tmp_path):
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for i in range(9):
+            archive.writestr(f"{i}.npy", bytes(2**25))
+    with path.open("rb") as file, pytest.raises(ValueError, match="members would unpack to 3019"):
+        archives.read_arrays(file)
+
+
+@pytest.mark.usefixtures("recorded_settings")
+def test_predictions_that_are_a_pipe_or_a_device_keep_nobody_waiting(trained, script):
+    uri, run_id = trained
+    run = store.find_run(uri, run_id)
+    file = Path(run.artifact_uri.removeprefix("file://")) / "predictions.npz"
+    kept = file.rename(file.with_name("kept.npz"))
+    try:
+        for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), os.mkdir):
+            make(file)
+            code, said = script("compare.py", "--experiment", "fitgap", "--uri", uri)
+            assert code == 0, said.err
+            file.rmdir() if file.is_dir() else file.unlink()
+    finally:
+        kept.rename(file)
+
+
 def test_settings_that_no_experiment_can_have_are_named(trained, recorded_settings, script):
     uri, run_id = trained
     recorded_settings("training.batch_size", 0)

@@ -37,10 +37,13 @@ def local_file(run: StoredRun, name: str, *, uri: str) -> Iterator[Path]:
     Raises
     ------
     RequestError
-        If the file cannot be fetched.
+        If the file cannot be fetched, or is a pipe, a device or a folder.
     """
     if (folder := local_folder(run.artifact_uri)) is not None:
-        yield folder / name
+        path = folder / name
+        if path.exists() and not path.is_file():  # a pipe would be waited for, a device never ends
+            raise RequestError(f"{name} of run {run.run_id} is no file")
+        yield path
         return
     from mlflow.artifacts import download_artifacts
 

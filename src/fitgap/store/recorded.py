@@ -199,7 +199,7 @@ def model_file(run: RecordedRun) -> Iterator[Path]:
         try:
             models.check(Path(path))
         except (OSError, *models.DAMAGE) as error:
-            raise _not_opened(run.run_id, str(error)) from error
+            raise _not_opened(run.run_id, first_line(error)) from error
         yield Path(path)
 
 

@@ -20,6 +20,7 @@ MOST_MEMBERS = 10_000
 # Arrays of zeros are packed to a thousandth; a bomb says a million.
 MOST_RATIO = 2_000
 SMALL = 1_000_000  # bytes that any member may have
+MUCH_BYTES, MOST_RATIO_OF_MUCH = 2**28, 500
 MOST_LENGTH = 2**48  # of an array's side
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -51,6 +52,11 @@ def check(archive: zipfile.ZipFile) -> None:
             raise ValueError(f"{name[:80]!r} is encrypted")
         if member.file_size > max(SMALL, MOST_RATIO * member.compress_size):
             raise ValueError(f"{name[:80]!r} would unpack to {member.file_size} bytes")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > max(
+        MUCH_BYTES, MOST_RATIO_OF_MUCH * sum(member.compress_size for member in members)
+    ):
+        raise ValueError(f"its members would unpack to {unpacked} bytes")
 
 
 def read_arrays(file: IO[bytes], *, only: str | None = None) -> dict[str, NDArray[Any]]:

@@ -18,6 +18,8 @@ from fitgap.trust import allowed_classes, archives
 
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 MOST_DESCRIPTION = 20_000_000  # bytes
+MOST_OBJECTS = 30_000  # of a network; a convolution with its initializers and inputs counts as six
+MOST_LEVELS = 200  # of its description; a network within a network adds three
 MOST_VALUES_PER_BYTE = 1  # of a network's weights; mostly it is a quarter
 SPARE_VALUES = 1_000_000  # that are not in the file, such as the state of a stateful layer
 # What `check` raises besides OSError.
@@ -111,18 +113,24 @@ def _check_classes(node: Any) -> None:
         # How it was compiled is not read: it is loaded for inference. Keras does read it of a
         # network within the network.
         node = {key: value for key, value in node.items() if key != "compile_config"}
-    waiting = [node]
+    waiting, objects = [(node, 0)], 0
     while waiting:
-        one = waiting.pop()
+        one, depth = waiting.pop()
+        if depth > MOST_LEVELS:
+            raise ValueError(f"{DESCRIPTION} is nested too deeply")
         if isinstance(one, list):
-            waiting += one
+            waiting += [(item, depth + 1) for item in one]
         elif isinstance(one, dict):
-            if "class_name" in one and not _may_be_made(one):
-                name = str(one["class_name"])
-                raise ValueError(f"it has a {name[:80]}, which a record must not create")
+            if "class_name" in one:
+                objects += 1
+                if not _may_be_made(one):
+                    name = str(one["class_name"])
+                    raise ValueError(f"it has a {name[:80]}, which a record must not create")
             if isinstance(one.get("vocabulary"), str):
                 raise ValueError("a layer reads its vocabulary from a file")
-            waiting += one.values()
+            waiting += [(value, depth + 1) for value in one.values()]
+    if objects > MOST_OBJECTS:
+        raise ValueError(f"it has {objects} layers and other objects, more than {MOST_OBJECTS}")
 
 
 def _may_be_made(described: Mapping[str, Any]) -> bool:

@@ -27,7 +27,7 @@ from fitgap.config.schema import (
 from fitgap.console import MOST_CHARACTERS
 from fitgap.data import datasets, published
 from fitgap.data.images import read_image
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.identity import keras_settings
 from fitgap.prediction import loading
 from fitgap.report import race_chart
@@ -196,7 +196,7 @@ def _read_network(path: Path) -> None:
         try:
             models.check(path)
         except (OSError, *models.DAMAGE) as error:
-            raise RequestError(str(error)) from error
+            raise RequestError(first_line(error)) from error
         yield path
 
     run = Mock(RecordedRun, run_id="r", tags={})
