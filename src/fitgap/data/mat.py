@@ -17,7 +17,7 @@ from fitgap.errors import RequestError, about, first_line
 
 Arrays = dict[str, NDArray[Any]]
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 _MOST_CHARACTERS = 10_000  # of a label
 _MOST_CELLS = 10_000_000  # of a cell array
 
@@ -72,7 +72,7 @@ def read(config: MatConfig, *, memory_limit: int | None, key: str, columns: Spli
 def _is_hdf5(path: Path) -> bool:
     """Tell whether a file is of version 7.3: HDF5 behind 512 bytes of MATLAB's own."""
     with path.open("rb") as file:
-        return file.read(512 + len(_HDF5))[512:] == _HDF5
+        return file.read(512 + len(HDF5))[512:] == HDF5
 
 
 def _of_older(path: Path) -> Arrays:

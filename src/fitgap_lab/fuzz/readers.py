@@ -25,7 +25,7 @@ from fitgap.config.schema import (
     TableConfig,
 )
 from fitgap.console import MOST_CHARACTERS
-from fitgap.data import datasets, published
+from fitgap.data import datasets, mat, published
 from fitgap.data.images import read_image
 from fitgap.errors import RequestError, first_line
 from fitgap.identity import keras_settings
@@ -137,6 +137,13 @@ def _read_npz(path: Path) -> None:
 def _read_mat(path: Path) -> None:
     path = path.rename(path.with_suffix(".mat"))
     datasets.load(MatConfig(name="mat", path=str(path), test_fraction=0.25, test_seed=0))
+
+
+def _read_mat_7_3(path: Path) -> None:
+    """Read it as HDF5, whatever its first bytes are: others are read by another process, slowly."""
+    content = path.read_bytes()
+    path.write_bytes(content[:512].ljust(512) + mat.HDF5 + content[512 + len(mat.HDF5) :])
+    _read_mat(path)
 
 
 def _load_images(path: Path) -> None:
@@ -271,7 +278,7 @@ READERS: dict[str, Callable[[Path], None]] = {
     "own_idx": _read_own_idx,
     "npz": _read_npz,
     "mat": _read_mat,
-    "mat_7_3": _read_mat,
+    "mat_7_3": _read_mat_7_3,
     "zip": _read_zip,
     "metadata": _read_metadata,
     "csv": _read_csv,
