@@ -16,12 +16,16 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fitgap.data.unicode_text import is_no_unicode
+
 MOST_MEMBERS = 10_000
 # Arrays of zeros are packed to a thousandth; a bomb says a million.
 MOST_RATIO = 2_000
 SMALL = 1_000_000  # bytes that any member may have
 MUCH_BYTES, MOST_RATIO_OF_MUCH = 2**28, 500
 MOST_LENGTH = 2**48  # of an array's side
+# Neither NumPy nor Keras packs by another; bzip2 and LZMA have errors of their own.
+_KNOWN_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -48,6 +52,8 @@ def check(archive: zipfile.ZipFile) -> None:
         path = name.replace("\\", "/")
         if path.startswith("/") or ".." in path.split("/") or ":" in path:
             raise ValueError(f"a member leads out of the archive: {name[:80]!r}")
+        if member.compress_type not in _KNOWN_PACKING:
+            raise ValueError(f"{name[:80]!r} is packed in a way that is not read")
         if member.flag_bits & 1:
             raise ValueError(f"{name[:80]!r} is encrypted")
         if member.file_size > max(SMALL, MOST_RATIO * member.compress_size):
@@ -81,36 +87,6 @@ def read_arrays(file: IO[bytes], *, only: str | None = None) -> dict[str, NDArra
             for member in archive.infolist()
             if only is None or member.filename == f"{only}.npy"
         }
-
-
-def is_no_unicode(texts: NDArray[np.str_]) -> NDArray[np.bool_]:
-    r"""Tell which texts hold numbers that are no characters.
-
-    NumPy keeps any number of 32 bits. Beyond Unicode, Python makes no text of it; of half of a
-    surrogate pair it does, which then cannot be written anywhere.
-
-    Parameters
-    ----------
-    texts
-        Of any shape.
-
-    Returns
-    -------
-    array of bool
-        Of the same shape.
-
-    Examples
-    --------
-    >>> is_no_unicode(np.array(["a", "\ud800"]))
-    array([False,  True])
-    """
-    if texts.size == 0 or texts.dtype.itemsize == 0:
-        return np.zeros(texts.shape, np.bool_)
-    native = np.ascontiguousarray(texts, texts.dtype.newbyteorder("="))
-    numbers = native.view(np.uint32).reshape(*texts.shape, -1)
-    is_none = ((numbers >= 0xD800) & (numbers < 0xE000)) | (numbers > 0x10FFFF)
-    found: NDArray[np.bool_] = np.any(is_none, axis=-1)
-    return found
 
 
 @contextmanager

@@ -17,6 +17,13 @@ def _network(at: int, byte: bytes) -> bytes:
     return pack({**parts, "model.weights.h5": weights[:at] + byte + weights[at + 1 :]})
 
 
+def _packed_by(number: int) -> bytes:
+    """Return a checkpoint whose first member says that it is packed in another way."""
+    content = bytearray(VALID["checkpoint"])
+    content[8] = content[content.index(b"PK\x01\x02") + 10] = number
+    return bytes(content)
+
+
 def _labelled(number: int) -> bytes:
     """Return data with a label of one character, of any number."""
     labels = np.array(["a", "b"] * 4)
@@ -45,6 +52,8 @@ FOUND: dict[str, list[bytes]] = {
         npz(about=np.array('{"epochs": 3}')),
         npz(about=np.array(ABOUT), **{"callback.7.x.0": np.zeros(3)}),
         npz(about=np.array(ABOUT), nothing=np.zeros(3)),
+        _packed_by(12),  # bzip2, which it is not
+        _packed_by(14),  # LZMA
         # Text beyond Unicode, of which Python makes none.
         archive({"about.npy": header((), "<U1") + b"\xff" * 4}),
         archive({"about.npy": header((10**400, 0), "|b1")}),
