@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     ("console",),
     ("errors", "heavy_imports", "processes", "tag_names"),
-    ("locks", "memory"),
+    ("locks", "memory", "unicode_text"),
     ("config",),
     ("trust",),
     ("reference",),

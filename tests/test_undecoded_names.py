@@ -11,8 +11,8 @@ from PIL import Image
 
 from fitgap.config.schema import ImageFolderConfig, NpzConfig
 from fitgap.data import datasets
-from fitgap.data.unicode_text import is_no_unicode
 from fitgap.errors import RequestError
+from fitgap.unicode_text import is_no_unicode
 
 BYTE = os.fsdecode(b"\xff")
 

@@ -39,7 +39,7 @@ _DECIDE_NOTHING = (
     readers.__name__,
     "fitgap.console",
     "fitgap.data.table_errors",
-    "fitgap.data.unicode_text",
+    "fitgap.unicode_text",
     "fitgap.locks",
     "fitgap.training.metric_cost",
     "fitgap.trust.text",

@@ -15,8 +15,8 @@ from fitgap.data.array_roles import find_roles, listed
 from fitgap.data.array_values import Stored
 from fitgap.data.parts import Part, Parts, RawLabels, SplitColumns
 from fitgap.data.times import as_times
-from fitgap.data.unicode_text import is_no_unicode
 from fitgap.errors import RequestError
+from fitgap.unicode_text import is_no_unicode
 
 
 def to_parts(

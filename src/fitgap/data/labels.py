@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fitgap.data.parts import NumberedPart, Part, RawLabels
-from fitgap.data.unicode_text import is_no_unicode
 from fitgap.errors import RequestError
+from fitgap.unicode_text import is_no_unicode
 
 
 def number_classes(

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fitgap.data.unicode_text import is_no_unicode
+from fitgap.unicode_text import is_no_unicode
 
 MOST_MEMBERS = 10_000
 # Arrays of zeros are packed to a thousandth; a bomb says a million.
