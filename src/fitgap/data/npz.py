@@ -20,6 +20,8 @@ from fitgap.data.parts import Parts, SplitColumns
 from fitgap.errors import RequestError, first_line
 from fitgap.trust.text import plain
 
+MOST_WITHOUT_BYTES = 10_000_000  # rows that no bytes of a file stand for
+
 
 def files(config: NpzConfig) -> list[Path]:
     """Return the file or files, having made sure that they exist."""
@@ -147,4 +149,6 @@ def _read_header(file: IO[bytes]) -> Header:
     if version not in reads:
         raise ValueError(f"version {version} of NumPy's format is not known")
     shape, fortran_order, dtype = reads[version](file)
+    if math.prod(shape) * dtype.itemsize == 0 and max(shape, default=0) > MOST_WITHOUT_BYTES:
+        raise ValueError(f"an array of shape {shape} of {dtype} has no bytes")
     return shape, fortran_order, dtype

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fitgap.data import rows
 from fitgap.data.datasets import Images, Labels
-from fitgap.errors import RequestError
+from fitgap.errors import RequestError, first_line
 from fitgap.evaluation.scores import network_outputs
 
 if TYPE_CHECKING:
@@ -48,6 +48,15 @@ class Predictions:
     class_names: Sequence[str]
     task: str = "classes"
     notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a network that does not belong to its record."""
+        outputs, names = self.outputs.shape[1], len(self.class_names)
+        if names and outputs != names:
+            raise RequestError(
+                f"the recorded network has {outputs} outputs, and its record has {names} "
+                f"{'classes' if self.task == 'classes' else 'names of them'}"
+            )
 
     @property
     def predicted(self) -> Labels:
@@ -104,7 +113,8 @@ def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32
     Raises
     ------
     RequestError
-        If a column is missing, or has text in the place of a number.
+        If a column is missing, or has text in the place of a number, or if the network does not
+        take what it is given, or does not return a row of numbers for each sample.
     """
     if not len(x):
         raise RequestError("there are no rows")
@@ -118,6 +128,12 @@ def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32
         raise RequestError(f"its network takes an array of shape (n, {shape}), not a table's rows")
     elif model.inputs[0].dtype == "uint8":
         x = as_bytes(x)
-    outputs = np.asarray(model.predict(x, verbose=0))
+    try:
+        outputs = model.predict(x, verbose=0)
+    except Exception as error:  # a network of another's record may raise anything
+        raise RequestError(f"the network cannot predict this: {first_line(error)}") from error
+    is_row_each = isinstance(outputs, np.ndarray) and outputs.ndim == 2 and len(outputs) == len(x)
+    if not is_row_each or not np.issubdtype(outputs.dtype, np.floating):
+        raise RequestError("the network does not return a row of numbers for each sample")
     is_binary = task == "classes" and outputs.shape[1] == 1
     return network_outputs(outputs, "binary" if is_binary else "one_hot")

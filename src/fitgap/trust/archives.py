@@ -23,7 +23,7 @@ MOST_MEMBERS = 10_000
 MOST_RATIO = 2_000
 SMALL = 1_000_000  # bytes that any member may have
 MUCH_BYTES, MOST_RATIO_OF_MUCH = 2**28, 500
-MOST_LENGTH = 2**48  # of an array's side
+MOST_LENGTH = 2**31  # of an array's side
 # Neither NumPy nor Keras packs by another; bzip2 and LZMA have errors of their own.
 _KNOWN_PACKING = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _READ_HEADER = {
@@ -112,8 +112,8 @@ def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[An
         except (TokenError, SyntaxError) as error:  # NumPy reads it as Python's source
             raise ValueError(f"the header of {member.filename[:80]!r} is damaged") from error
     # NumPy makes the array before it reads it: its header must not promise more than there is.
-    if not all(0 <= length <= MOST_LENGTH for length in shape):
-        raise ValueError(f"the header of {member.filename[:80]!r} has an impossible shape")
+    if not all(0 <= length <= MOST_LENGTH for length in shape) or dtype.itemsize == 0:
+        raise ValueError(f"the header of {member.filename[:80]!r} has an impossible shape or type")
     if dtype.hasobject or math.prod(shape) * dtype.itemsize > member.file_size:
         raise ValueError(f"the header of {member.filename[:80]!r} is not that of its array")
     with archive.open(member) as file:

@@ -57,6 +57,7 @@ FOUND: dict[str, list[bytes]] = {
         # Text beyond Unicode, of which Python makes none.
         archive({"about.npy": header((), "<U1") + b"\xff" * 4}),
         archive({"about.npy": header((10**400, 0), "|b1")}),
+        archive({"about.npy": header((), "<U0")}),
         npz(about=np.array([ABOUT])),
         npz(about=np.zeros((), "V8")),
         archive({"about.npy": b"\x93NUMPY\x01\x00\x10\x00{'descr': '<i8', \n"}),
@@ -65,6 +66,10 @@ FOUND: dict[str, list[bytes]] = {
         archive({"x_train.npy": header((10**14, 4)), "y_train.npy": header((10**14,), "<i8")}),
         archive({"x_train.npy": b"\x93NUMPY\x01\x00\xff\xff{", "y_train.npy": b""}),
         archive({"x_train.npy": header((10**400, 0)), "y_train.npy": header((0,))}),
+        *(
+            archive({"x_train.npy": header((0, 4)), "y_train.npy": header((10**15,), dtype)})
+            for dtype in ("<U0", "|V0", "|S0")
+        ),
         _labelled(0x110000),  # beyond Unicode
         _labelled(0xD800),  # half of a pair, which Python does not write
     ],
