@@ -163,6 +163,11 @@ NAN = np.where(np.arange(30).reshape(10, 3) == 7, np.nan, FEATURES)
         ({"x_train": X, "y_train": Y * 0}, ["at least two classes", "only '0'"]),
         ({"x_train": X, "y_train": np.where(Y, np.inf, 0.5)}, ["y_train[1] is inf", "finite"]),
         ({"x_train": X, "y_train": Y * np.nan}, ["y_train[0] = nan is no label"]),
+        (
+            {"x_train": X, "y_train": Y.astype("u8") + 2**63},
+            ["y_train[0] = 9223372036854775808 is"],
+        ),
+        ({"x_train": X, "y_train": Y * 1e300}, ["y_train[1] = 1e+300 is too large"]),
         ({"x_train": X, "y_train": Y * 1j}, ["text or whole numbers", "complex128"]),
         ({"x_train": X, "y_train": np.full((10, 2, 2), "a")}, ["shape (n,), one label per sample"]),
         ({"x_train": X, "y_train": np.eye(10)}, ["class '0' has 1 sample"]),

@@ -11,6 +11,7 @@ from PIL import Image
 
 from fitgap.config.schema import ImageFolderConfig, NpzConfig
 from fitgap.data import datasets
+from fitgap.data.labels import natural_key
 from fitgap.errors import RequestError
 from fitgap.unicode_text import is_no_unicode
 
@@ -82,3 +83,8 @@ def test_a_command_names_what_cannot_be_recorded(words, script, tracking_uri):
     code, said = script(first, *others)
     assert (code, len(said.err.splitlines())) == (2, 1)
     assert "\\udcff" in said.err
+
+
+def test_numbers_of_thousands_of_digits_in_names_of_classes_are_in_their_order():
+    names = ["9" * 5_000, "1" + "0" * 5_000, "7", "0", "a"]
+    assert sorted(names, key=natural_key) == ["0", "7", *names[:2], "a"]

@@ -84,7 +84,9 @@ def natural_key(label: Any) -> tuple[Any, ...]:
     if not isinstance(label, str):
         return (label,)
     pieces = re.split(r"([0-9]+)", label)
-    key = [(int(p), "") if i % 2 else (-1, p) for i, p in enumerate(pieces)]
+    # By its length and its digits: Python makes no number of thousands of them.
+    digits = [piece.lstrip("0") for piece in pieces]
+    key = [(len(digits[i]), digits[i]) if i % 2 else (-1, p) for i, p in enumerate(pieces)]
     return (*key, (-2, label))  # 01 and 1 are two labels
 
 
@@ -125,6 +127,8 @@ def _checked(part: Part) -> RawLabels:
     _refuse_first(part, labels, ~np.isfinite(values), "is no label")
     not_whole = "is not a whole number (dataset.task=numbers takes quantities)"
     _refuse_first(part, labels, values != np.rint(values), not_whole)
+    if kind != "i":
+        _refuse_first(part, labels, (values >= 2.0**63) | (values < -(2.0**63)), "is too large")
     return labels.astype(np.int64)
 
 
