@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,16 @@ def test_one_that_was_not_written_to_its_end_leaves_the_one_before(tmp_path: Pat
     assert found.epochs == CHECKPOINT.epochs
 
 
+def test_a_link_in_its_place_is_not_written_through(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / "c.part").symlink_to(other)
+    (tmp_path / "c.npz").symlink_to(other)
+    checkpoints.save(tmp_path / "c", CHECKPOINT)
+    assert other.read_text() == "precious"
+    assert checkpoints.epochs_done(tmp_path / "c") == 1
+
+
 def test_without_one_there_is_none(tmp_path: Path) -> None:
     assert checkpoints.load(tmp_path / "run") is None
     checkpoints.save(tmp_path / "run", CHECKPOINT)
@@ -98,6 +110,16 @@ def test_a_damaged_file_is_no_checkpoint(
     (tmp_path / "run.npz").write_bytes(content)
     assert checkpoints.load(tmp_path / "run") is None
     assert f"{tmp_path / 'run.npz'} is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_no_checkpoint(
+    tmp_path: Path, make: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "c.npz")
+    assert checkpoints.load(tmp_path / "c") is None
+    assert "c.npz is damaged (it is no file)" in capsys.readouterr().out
+    assert checkpoints.epochs_done(tmp_path / "c") == 0
 
 
 def test_the_number_of_epochs_can_be_asked_for_alone(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_was_found_is_answered(reader, number):
     answer(reader, FOUND[reader][number])
 
 
-@pytest.mark.parametrize("reader", sorted(set(READERS) - {"journal", "own_idx"}))
+@pytest.mark.parametrize("reader", sorted(set(READERS) - {"own_idx"}))
 def test_the_whole_file_is_read(reader, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(VALID[reader])

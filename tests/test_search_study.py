@@ -112,6 +112,15 @@ def test_a_damaged_file_is_refused(tmp_path):
         trials_of(path, settings)
 
 
+def test_a_file_of_another_place_is_not_written_to(tmp_path):
+    settings, other = resolved(), tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / "s.journal").symlink_to(other)
+    with pytest.raises(RequestError, match=r"s\.journal cannot be used: it is a link"):
+        trials_of(tmp_path / "s.journal", settings)
+    assert other.read_text() == "precious"
+
+
 def test_the_sampler_learns_and_another_seed_proposes_something_else(tmp_path):
     found = {}
     for sampler, seed in (("tpe", 0), ("tpe", 1), ("random", 0)):

@@ -672,3 +672,43 @@ def test_gzip_and_quoted_names_are_read(tmp_path):
     assert read.digest == plain.digest
     with pytest.raises(RequestError, match="cannot be read"):
         table(tmp_path, packed[:-20], name="torn.csv.gz")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_whole_numbers_that_floats_cannot_tell_apart_are_two_classes(kind, tmp_path):
+    """Identification numbers, for instance."""
+    ids = [10**17 + i % 2 for i in range(24)]
+    table = pd.DataFrame({"a": range(24), "label": ids})
+    getattr(table, f"to_{kind}")(tmp_path / f"t.{kind}", index=False)
+    path = str(tmp_path / f"t.{kind}")
+    settings = {"label": "label", "test_fraction": 0.25, "test_seed": 0}
+    dataset = datasets.load(TableConfig(name="table", path=path, **settings))
+    assert dataset.class_names == (str(10**17), str(10**17 + 1))
+
+
+def test_one_cell_does_not_make_a_column_that_fills_the_memory(tmp_path):
+    cells = ["x" * 5_000_000, *["y"] * 20_000]
+    pd.DataFrame({"a": cells, "label": 0}).to_parquet(tmp_path / "t.parquet")
+    config = TableConfig(
+        name="table",
+        path=str(tmp_path / "t.parquet"),
+        label="label",
+        test_fraction=0.25,
+        test_seed=0,
+    )
+    with pytest.raises(RequestError, match=r"'a' has a cell of 5000000 letters.* 373 GB"):
+        datasets.load(config)
+
+
+def test_a_parquet_file_that_unpacks_to_much_more_is_refused(tmp_path):
+    zeros = np.zeros(150_000_000, np.int8)
+    pd.DataFrame({"a": zeros, "label": zeros}).to_parquet(tmp_path / "t.parquet")
+    config = TableConfig(
+        name="table",
+        path=str(tmp_path / "t.parquet"),
+        label="label",
+        test_fraction=0.25,
+        test_seed=0,
+    )
+    with pytest.raises(RequestError, match="is taken for a zip bomb"):
+        datasets.load(config)

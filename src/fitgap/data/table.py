@@ -268,7 +268,7 @@ def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabel
     numbers = numbers_of(texts)
     is_number = np.isfinite(numbers)
     if is_number.all():
-        return numbers
+        return texts if config.task != "numbers" and _are_ids(texts, numbers) else numbers
     is_quantity = len(np.unique(numbers[is_number])) > _MOST_CLASSES and table_columns.are_numbers(
         texts
     )
@@ -281,6 +281,12 @@ def _labels(each: File, targets: Sequence[str], config: TableConfig) -> RawLabel
             "classes with dataset.task=classes"
         )
     return texts
+
+
+def _are_ids(texts: NDArray[np.str_], numbers: NDArray[np.float64]) -> bool:
+    """Tell whether numbers are so large that different ones become one as floats."""
+    is_large = np.abs(numbers) >= 2.0**53
+    return len(np.unique(texts[is_large])) > len(np.unique(numbers[is_large]))
 
 
 def _numbers(each: File, target: str) -> NDArray[np.float64]:

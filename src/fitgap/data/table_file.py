@@ -123,7 +123,7 @@ def _decoded(path: Path, encoding: str | None, usual: str) -> Decoded:
     table_errors.refuse_other_kinds(content, path)
     try:
         (decoded,) = encodings.decoded([content], encoding=encoding, usual=usual)
-    except (UnicodeError, LookupError) as error:
+    except (ValueError, LookupError) as error:
         raise RequestError(f"{path} cannot be read: {error} (dataset.encoding)") from error
     if encoding is None and "\0" in decoded.text[:4096]:
         raise RequestError(
@@ -208,9 +208,24 @@ def _parsed(
         message = " ".join(str(error).split())
         reason = table_errors.explain(message, text, separator, names=names)
         raise RequestError(f"{path} cannot be read as CSV: {reason}") from error
-    return {
-        name: np.char.strip(frame[name].fillna("").to_numpy().astype(np.str_)) for name in names
-    }
+    cells = {name: frame[name].fillna("").to_numpy() for name in names}
+    for name, column in cells.items():
+        _refuse_wide(name, column, path)
+    return {name: np.char.strip(column.astype(np.str_)) for name, column in cells.items()}
+
+
+def _refuse_wide(name: str, column: NDArray[Any], path: Path) -> None:
+    """Raise a `RequestError` if one cell is so long that its column would fill the memory.
+
+    NumPy gives every text of an array the room of the longest.
+    """
+    longest = max((len(cell) for cell in column if isinstance(cell, str | bytes)), default=0)
+    room = 4 * longest * len(column)
+    if room > zip_bombs.MUCH_BYTES and room > zip_bombs.MOST_RATIO * path.stat().st_size:
+        raise RequestError(
+            f"{path}: column {name!r} has a cell of {longest} letters, and with {len(column)} rows "
+            f"it would take {room / 2**30:.0f} GB: shorten that cell"
+        )
 
 
 def _emptied(cells: Cells, config: TableConfig, targets: Sequence[str]) -> Cells:
@@ -231,7 +246,10 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Table:
     from pyarrow import parquet
 
     try:
-        table_errors.refuse_repeated(parquet.read_schema(path).names, path, "the file")
+        file = parquet.read_metadata(path)
+        table_errors.refuse_repeated(file.schema.to_arrow_schema().names, path, "the file")
+        groups = [file.row_group(i).total_byte_size for i in range(file.num_row_groups)]
+        zip_bombs.refuse(path, max(8 * file.num_rows * file.num_columns, sum(groups)))
         frame = pd.read_parquet(path)
         if any(name is not None for name in frame.index.names):  # a column of the file, to others
             frame = frame.reset_index()
@@ -240,6 +258,9 @@ def _parquet(path: Path, config: TableConfig, targets: Sequence[str]) -> Table:
     except Exception as error:  # a damaged file may trip Arrow anywhere
         raise RequestError(f"{path} cannot be read as Parquet: {first_line(error)}") from error
     nested = nested_columns(frame)
+    for name in frame.columns:
+        if frame[name].dtype.kind == "O":
+            _refuse_wide(str(name), frame[name].to_numpy(), path)
     cells = {str(name): texts_of(frame[name]) for name in frame.columns if name not in nested}
     notes = [
         f"column {str(name)!r} is left out: its cells are lists or structs; make a column of each "

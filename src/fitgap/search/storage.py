@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     import optuna
 
 # What Optuna's reader of journals raises on a line that is none of its own.
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, AssertionError, RecursionError)
+_DAMAGE = (
+    ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError,
+    OverflowError,
+)  # fmt: skip
 
 
 def require_optuna() -> None:
@@ -132,6 +135,8 @@ def _drop_unfinished_line(path: Path) -> None:
     Each line is one operation, for example a trial. One whose line is incomplete was never
     reported as done, so the search simply repeats it.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise OSError("it is a link, or no file")  # which would be written to
     if not path.exists():
         return
     with path.open("rb+") as file:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,8 +108,11 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     np.savez(archive, allow_pickle=False, about=np.array(json.dumps(about)), **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it meanwhile
     unfinished = path.with_suffix(".part")
-    # Not `getbuffer`: if the disk is full, the error would keep a view of it open.
-    unfinished.write_bytes(archive.getvalue())
+    # A link in its place, which an archive of a store can bring along, would be written through.
+    unfinished.unlink(missing_ok=True)
+    with unfinished.open("xb") as file:
+        # Not `getbuffer`: if the disk is full, the error would keep a view of it open.
+        file.write(archive.getvalue())
     unfinished.replace(path.with_suffix(".npz"))
 
 
@@ -120,13 +123,20 @@ def load(path: Path) -> Checkpoint | None:
     """
     file = path.with_suffix(".npz")
     try:
-        with file.open("rb") as opened:
+        with _opened(file) as opened:
             return _checkpoint(archives.read_arrays(opened))
     except FileNotFoundError:
         return None
     except _DAMAGED as error:
         say(f"{file} is damaged ({error}); the training starts again")
         return None
+
+
+def _opened(file: Path) -> IO[bytes]:
+    """Open a checkpoint; a pipe in its place would be waited for, a device read for ever."""
+    if file.exists() and not file.is_file():
+        raise ValueError("it is no file")
+    return file.open("rb")
 
 
 def _checkpoint(arrays: dict[str, NDArray[Any]]) -> Checkpoint:
@@ -150,6 +160,11 @@ def _about(array: NDArray[Any]) -> dict[str, Any]:
     are_lists = all(
         isinstance(about[key], list) and all(isinstance(item, dict) for item in about[key])
         for key in ("epochs", "callbacks")
+    )
+    are_lists = are_lists and all(
+        isinstance(epoch.get(part) or {}, dict)
+        for epoch in about["epochs"]
+        for part in ("train", "val")
     )
     if not are_lists or not isinstance(about["stopped"], bool):
         raise ValueError("its description is of another form")
@@ -175,7 +190,7 @@ def last_epoch(path: Path) -> tuple[int, dict[str, float], dict[str, float]] | N
 
 def _epochs(path: Path) -> list[Mapping[str, Any]]:
     try:
-        with path.with_suffix(".npz").open("rb") as opened:
+        with _opened(path.with_suffix(".npz")) as opened:
             about = _about(archives.read_arrays(opened, only="about")["about"])
     except (FileNotFoundError, *_DAMAGED):
         return []

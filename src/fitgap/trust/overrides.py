@@ -143,8 +143,11 @@ def _values(override: Override) -> int:
     """Return how many values of a grid an override gives."""
     sweep = override.value()
     if isinstance(sweep, RangeSweep):
-        start, stop, step = (float(each or 0) for each in (sweep.start, sweep.stop, sweep.step))
-        count = abs((stop - start) / (step or 1))
+        try:
+            start, stop, step = (float(each or 0) for each in (sweep.start, sweep.stop, sweep.step))
+            count = abs((stop - start) / step)
+        except (OverflowError, ZeroDivisionError):
+            return MOST_JOBS + 1
         return int(min(max(count, 1), MOST_JOBS + 1)) if math.isfinite(count) else MOST_JOBS + 1
     return len(sweep.list) if isinstance(sweep, ChoiceSweep) else 1
 

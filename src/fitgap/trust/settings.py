@@ -15,6 +15,7 @@ from fitgap.trust.allowed_classes import MOST_DEPTH
 from fitgap.trust.text import shown
 
 MOST_CHARACTERS = 1_000_000  # of a file of settings
+MOST_DIGITS = 4_300  # of a number, as Python has it
 
 
 def read(text: str, *, what: str) -> dict[str, Any]:
@@ -39,6 +40,10 @@ def read(text: str, *, what: str) -> dict[str, Any]:
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise RequestError(f"{what} refers to itself, which settings must not")
+            if isinstance(event, yaml.ScalarEvent) and _is_endless_number(event.value):
+                raise RequestError(
+                    f"{what} cannot be read: a number has more than {MOST_DIGITS} digits"
+                )
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > MOST_DEPTH:
@@ -52,6 +57,11 @@ def read(text: str, *, what: str) -> dict[str, Any]:
     if not isinstance(plain, dict) or not all(isinstance(key, str) for key in plain):
         raise RequestError(f"{what} holds no settings")
     return plain
+
+
+def _is_endless_number(text: str) -> bool:
+    """Tell whether YAML would take the square of a number's length to read it."""
+    return len(text) > MOST_DIGITS and not text.strip("+-0123456789abcdefxoABCDEFXO_:.")
 
 
 def check_types(plain: Mapping[str, Any], *, what: str) -> None:

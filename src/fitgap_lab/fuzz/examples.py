@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import struct
+from typing import Any
 
 import h5py
 import numpy as np
@@ -86,6 +87,30 @@ def network() -> bytes:
     )
 
 
+ENDED = "2026-01-01T00:00:00+00:00"
+
+
+def journal() -> bytes:
+    """Return the file of a search with one trial that has ended, as Optuna writes it."""
+    choice = {"name": "CategoricalDistribution", "attributes": {"choices": ["sgd", "adam"]}}
+    lines: list[dict[str, Any]] = [
+        {"op_code": 0, "study_name": "file", "directions": [1]},
+        {"op_code": 4, "study_id": 0, "datetime_start": ENDED},
+        {
+            "op_code": 5,
+            "trial_id": 0,
+            "param_name": "optimizer",
+            "param_value_internal": 0,
+            "distribution": json.dumps(choice),
+        },
+        {"op_code": 7, "trial_id": 0, "step": 1, "intermediate_value": 0.5},
+        {"op_code": 8, "trial_id": 0, "user_attr": {"batch": [0, 1]}},
+        {"op_code": 8, "trial_id": 0, "user_attr": {"overrides": ["seed=0"]}},
+        {"op_code": 6, "trial_id": 0, "state": 1, "values": [0.25], "datetime_complete": ENDED},
+    ]
+    return "".join(json.dumps({"worker_id": "w"} | line) + "\n" for line in lines).encode()
+
+
 TRUE = np.arange(6) % 3
 ABOUT = json.dumps({"epochs": [{"number": 1}], "callbacks": [{}], "stopped": False})
 PLAN = sweep_plan.to_json(
@@ -118,7 +143,7 @@ VALID: dict[str, bytes] = {
     "parquet": parquet(),
     "zip": archive({f"{name}/{i}.png": png() for name in "ab" for i in range(2)}),
     "metadata": b"file_name,label\n0.png,a\n1.png,b\n2.png,a\n3.png,b\n",
-    "journal": b'{"op_code": 0, "worker_id": "x", "study_name": "s", "directions": [2]}\n',
+    "journal": journal(),
 }
 VALID["own_idx"] = VALID["idx"]
 VALID["network"] = VALID["model"]

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from fitgap_lab.fuzz.examples import ABOUT, TRUE, VALID, header, matlab, matlab_7_3, png
+from fitgap_lab.fuzz.examples import ABOUT, PLAN, TRUE, VALID, header, matlab, matlab_7_3, png
 from fitgap_lab.fuzz.packed import archive, npz, unpacked
 
 
@@ -50,6 +50,7 @@ FOUND: dict[str, list[bytes]] = {
         archive({"about.npy": header((10**14,))}),
         npz(about=np.array("[]")),
         npz(about=np.array('{"epochs": 3}')),
+        npz(about=np.array('{"epochs": [{"train": 5}], "callbacks": [], "stopped": false}')),
         npz(about=np.array(ABOUT), **{"callback.7.x.0": np.zeros(3)}),
         npz(about=np.array(ABOUT), nothing=np.zeros(3)),
         _packed_by(12),  # bzip2, which it is not
@@ -85,8 +86,20 @@ FOUND: dict[str, list[bytes]] = {
         archive({"../../evil": b"x"}),
         _network(720, b"\xff"),  # an address beyond the file; h5py ends the visit by a SystemError
     ],
-    "settings": [b"a: " + b"[" * 5_000, b"? [a]\n: b", b"a: 2001-99-99", b"\xff"],
-    "plan": [b"[" * 100_000, b'{"jobs": [{"name": 3}]}', b"\xff", b'{"jobs": null}'],
+    "settings": [
+        b"a: 1" + b":59" * 200_000 + b"\n",  # to the base of 60
+        b"a: " + b"[" * 5_000,
+        b"? [a]\n: b",
+        b"a: 2001-99-99",
+        b"\xff",
+    ],
+    "plan": [
+        *(PLAN.replace(b"seed=0,1", b"seed=range(0,%s)" % end) for end in (b"9" * 400, b"9,0")),
+        b"[" * 100_000,
+        b'{"jobs": [{"name": 3}]}',
+        b"\xff",
+        b'{"jobs": null}',
+    ],
     "race": [
         b"[" * 100_000,
         VALID["race"].replace(b"0.9", b"1" + b"0" * 400),

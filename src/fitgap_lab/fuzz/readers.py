@@ -101,6 +101,7 @@ def _read_checkpoint(path: Path) -> None:
     path.replace(path.with_name("c.npz"))
     checkpoints.load(path.with_name("c"))
     checkpoints.epochs_done(path.with_name("c"))
+    checkpoints.last_epoch(path.with_name("c"))
 
 
 def _read_outbox(path: Path) -> None:
@@ -213,7 +214,8 @@ def _read_network(path: Path) -> None:
 
 def _read_journal(path: Path) -> None:
     path = path.rename(path.with_suffix(".journal"))
-    with storage.opened(path, settings=SearchSettings(), space=[]) as study:
+    settings = SearchSettings(metrics=["val/accuracy"], directions=["minimize"])
+    with storage.opened(path, settings=settings, space=[]) as study:
         assert study.trials is not None
 
 
