@@ -16,6 +16,7 @@ from fitgap.store import server
 from fitgap.tracking import delivery, descriptions, outbox, run_writer, setup
 from fitgap.tracking.delivery import Delivery
 from fitgap.tracking.outbox import Operation, Outbox
+from fitgap.training import backend
 
 POOL_IS_USED = "QueuePool limit of size 5 overflow 10 reached, connection timed out"
 SERVER = "http://127.0.0.1:9"  # its requests go to a database instead, see `Unreliable`
@@ -207,14 +208,19 @@ def test_what_a_living_run_keeps_is_left_to_it(client, operations, monkeypatch):
 
 
 def test_what_a_server_refuses_is_kept_aside_and_the_rest_delivered(client, monkeypatch, capsys):
-    run_id = client.create_run("0").info.run_id
-    for of_run, params in (("0" * 32, {"a": "1"}), (run_id, {"b": "2"})):
-        Outbox(outbox.folder_for(SERVER) / of_run).append(Operation("batch", {"params": params}))
+    run_id, unknown = client.create_run("0").info.run_id, "0" * 32
+    folder = outbox.folder_for(SERVER)
+    for of_run, params in ((unknown, {"a": "1"}), (run_id, {"b": "2"})):
+        Outbox(folder / of_run).append(Operation("batch", {"params": params}))
     monkeypatch.setattr(delivery, "client_for", lambda _uri: client)
     delivery.deliver_waiting(SERVER)
     assert client.get_run(run_id).data.params == {"b": "2"}
-    (aside,) = outbox.folder_for(SERVER).glob("*.refused")
+    (aside,) = folder.glob("*.refused")
     assert str(aside) in capsys.readouterr().out
+    assert outbox.waiting(SERVER) == []
+    Outbox(folder / unknown).append(Operation("batch", {"params": {"a": "1"}}))
+    delivery.deliver_waiting(SERVER)
+    assert {path.name for path in folder.glob("*.refused*")} == {aside.name, f"{aside.name}.2"}
     assert outbox.waiting(SERVER) == []
 
 
@@ -304,6 +310,7 @@ def test_a_port_where_nothing_listens_is_a_server_that_is_away():
 
 def test_a_whole_record_passes_through_an_absence(compose, tracking_uri, monkeypatch):
     """As a run does it, with a real network: nothing but the calls' times differs."""
+    backend.start(threads=1)  # as every run of this process; later it could not be chosen
     import keras
 
     keras.utils.set_random_seed(0)

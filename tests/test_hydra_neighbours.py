@@ -138,11 +138,18 @@ def test_jobs_do_not_write_into_one_folder(train, tmp_path, monkeypatch):
     assert seeds == [3, 4]
 
 
-@pytest.mark.parametrize("override", ["optimizer=glob(zzz*)", "seed=range(3,3)"])
-def test_a_sweep_over_nothing_is_a_wrong_request(train, override):
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("optimizer=glob(zzz*)", "there is no value to sweep over"),
+        ("seed=range(3,3)", "there is no value to sweep over"),
+        ("seed=range(0,3,0)", "range() arg 3 must not be zero"),
+    ],
+)
+def test_a_sweep_over_nothing_or_without_end_is_a_wrong_request(train, override, said):
     done = train("-m", "architecture=dense_softmax", override)
     assert done.code == 2
-    assert done.err.startswith(f"error: {override}: there is no value to sweep over")
+    assert done.err.startswith(f"error: {override}: {said}")
     assert len(done.err.splitlines()) == 1
     assert re.search("finished before", done.out) is None
 

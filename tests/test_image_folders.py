@@ -112,9 +112,10 @@ def test_a_table_beside_the_images_says_their_classes(tmp_path):
         ([("0.png", "a")], "metadata.csv has no row for 1.png; its first row is for '0.png'"),
         ([(f"{i}.png", "a") for i in range(7)], "names '6.png', which is not beside it"),
         ([("0.png", "a"), ("0.png", "b")], "has two rows for '0.png', which differ"),
+        ([("0.png", "a,b"), ("1.png", "b")], "row 1 has more cells than there are columns"),
         ([(f"{i}.png", "a" if i else "") for i in range(6)], "has no label for '0.png'"),
     ],
-    ids=["row", "image", "two", "label"],
+    ids=["row", "image", "two", "cells", "label"],
 )
 def test_a_table_that_does_not_fit_the_images_is_refused(tmp_path, rows, said):
     with pytest.raises(RequestError, match=said):

@@ -613,6 +613,27 @@ def test_settings_that_no_experiment_can_have_are_named(trained, recorded_settin
     assert "training.batch_size must be an integer >= 1" in said.err
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"test_shape": [1, *sides]} for sides in ([10**6] * 2, ["a"], [8.0, 8], [-8, 8], [0])),
+        *({"classes": names} for names in ("abc", 3)),
+        *({"format": given} for given in ([1], "x")),
+        {"test_shape": 3},
+    ],
+    ids=str,
+)
+def test_what_a_record_says_of_its_data_is_checked(changed, trained, tmp_path):
+    uri, run_id = trained
+    path = shutil.copy(uri.removeprefix("sqlite:///"), tmp_path / "mlflow.db")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        (profile,) = connection.execute("select dataset_profile from datasets").fetchone()
+        profile = json.dumps(json.loads(profile) | changed)
+        connection.execute("update datasets set dataset_profile = ?", (profile,))
+    with pytest.raises(RequestError, match=f"the record of run {run_id} cannot be read: "):
+        recorded.open_run(run_id, uri=f"sqlite:///{path}")
+
+
 @pytest.mark.usefixtures("recorded_settings")
 def test_settings_that_are_a_pipe_keep_nobody_waiting(trained):
     uri, run_id = trained

@@ -4,7 +4,6 @@ The new run is one like any other, tagged with the run it repeats. What is compa
 every metric but times, and every array in the file of the network.
 """
 
-import io
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -18,15 +17,16 @@ from fitgap import experiment, identity, processes, store
 from fitgap.config import settings as config
 from fitgap.config.parameters import to_text
 from fitgap.config.validation import validate
+from fitgap.errors import RequestError, first_line
 from fitgap.experiment import Plan
 from fitgap.store import recorded, recorded_code
 from fitgap.store.recorded import RecordedRun
 from fitgap.tag_names import COMMIT_TAG, DATASET_TAG, DIRTY_TAG, RERUN_TAG, SOURCE_TAG, SPLIT_TAG
 from fitgap.tracking import descriptions, provenance
+from fitgap.trust.models import DAMAGE, WEIGHTS, open_weights
 from fitgap.trust.text import line
 
 NOT_BITS = ("time/", "throughput/", "system/")  # metrics of the machine, not of the network
-WEIGHTS = "model.weights.h5"  # within Keras's file
 ABSENT = "not recorded"
 
 
@@ -198,7 +198,13 @@ def compare(first: RecordedRun, second: RecordedRun) -> Agreement:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return every array in a file of Keras's format, by its place there."""
+    """Return every array in a file of Keras's format, by its place there.
+
+    Raises
+    ------
+    RequestError
+        If one cannot be read.
+    """
     import h5py
 
     arrays: dict[str, NDArray[Any]] = {}
@@ -207,8 +213,13 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         if isinstance(node, h5py.Dataset):
             arrays[name] = np.asarray(node)
 
-    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read(WEIGHTS))) as file:
-        file.visititems(keep)
+    try:
+        with zipfile.ZipFile(path) as archive, open_weights(archive.read(WEIGHTS)) as file:
+            file.visititems(keep)
+    except (OSError, SystemError, *DAMAGE) as error:
+        raise RequestError(
+            f"the arrays of a network cannot be read: {first_line(error)}"
+        ) from error
     return arrays
 
 

@@ -107,6 +107,10 @@ def read(path: Path, *, shown: str) -> ImageTable | None:
         columns = [str(name) for name in table.fieldnames or ()]
     except (OSError, UnicodeError, csv.Error) as error:
         raise RequestError(f"{shown} cannot be read: {error}") from error
+    if repeated := [name for name in columns if columns.count(name) > 1]:
+        raise RequestError(f"{shown} has two columns {repeated[0]!r}")
+    if longer := [i for i, line in enumerate(lines, 1) if any(line.get(None, ()))]:
+        raise RequestError(f"{shown}: row {longer[0]} has more cells than there are columns")
     file_column, label_column = (
         next((name for name in columns if name.strip().lower() in known), None)
         for known in (_FILE_COLUMNS, _LABEL_COLUMNS)

@@ -56,6 +56,7 @@ def _plain(path: Path, value: Any) -> NDArray[Any]:
         for cell in array.reshape(-1)
     ):
         cells = ["".join(cell.reshape(-1).tolist()) for cell in array.reshape(-1)]
+        zip_bombs.refuse(path, 4 * len(cells) * max(map(len, cells), default=0))
         return np.array(cells, np.str_)
     return array
 

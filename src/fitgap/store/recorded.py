@@ -6,6 +6,7 @@ said in `fitgap.trust`.
 """
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ from fitgap.trust import settings as trust
 if TYPE_CHECKING:
     import mlflow
 
+MOST_VALUES = 100_000_000  # of a sample
 _OF_ANOTHER_FORM = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
@@ -119,8 +121,10 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         experiment = client.get_experiment(run.info.experiment_id).name
         inputs = run.inputs.dataset_inputs if run.inputs else []
         profile = json.loads(inputs[0].dataset.profile or "{}") if inputs else {}
-        image_shape = tuple(profile.get("test_shape", ())[1:])
-        class_names = tuple(text.line(str(name)) for name in profile.get("classes", ()))
+        image_shape = _shape_of(profile.get("test_shape", []))
+        class_names = tuple(text.line(name) for name in _texts_of(profile.get("classes", [])))
+        # Older records hold the decimal sign alone.
+        written = recorded_format(profile.get("format") or profile)
     except RequestError:
         raise
     except (MlflowException, OSError, *_OF_ANOTHER_FORM) as error:
@@ -137,10 +141,23 @@ def open_run(run_id: str, *, uri: str) -> RecordedRun:
         tags=run.data.tags,
         image_shape=image_shape,
         class_names=class_names,
-        # Older records hold the decimal sign alone.
-        format=recorded_format(profile.get("format") or profile),
+        format=written,
         model_id=run.outputs.model_outputs[-1].model_id,
     )
+
+
+def _shape_of(test_part: Any) -> tuple[int, ...]:
+    """Return the shape of one sample, from that of all in the record."""
+    shape = tuple(test_part[1:])
+    if not all(type(side) is int and side > 0 for side in shape) or math.prod(shape) > MOST_VALUES:
+        raise ValueError("the shape of a sample is impossible")
+    return shape
+
+
+def _texts_of(names: Any) -> list[str]:
+    if not isinstance(names, list):
+        raise TypeError("the names of the classes are no list")
+    return [str(name) for name in names]
 
 
 def _trained_run(client: "mlflow.MlflowClient", run_id: str, *, uri: str) -> "mlflow.entities.Run":

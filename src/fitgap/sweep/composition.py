@@ -77,10 +77,16 @@ def refuse_empty(overrides: Sequence[Override]) -> None:
     Raises
     ------
     RequestError
-        Naming the first setting that is to be swept over and gets no value.
+        Naming the first setting that is to be swept over and gets no value, or an endless range.
     """
     for override in overrides:
-        if override.is_sweep_override() and not any(True for _ in override.sweep_string_iterator()):
+        if not override.is_sweep_override():
+            continue
+        try:
+            is_empty = not any(True for _ in override.sweep_string_iterator())
+        except ValueError as error:  # a range of steps of 0
+            raise RequestError(f"{override.input_line}: {error}") from error
+        if is_empty:
             raise RequestError(
                 f"{override.input_line}: there is no value to sweep over; "
                 "give values that exist, such as optimizer=sgd,adam or 'seed=range(0,3)'"

@@ -12,6 +12,7 @@ store.
 A database that this process opens itself has no outbox: it is there or the run fails.
 """
 
+import itertools
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -168,13 +169,19 @@ def deliver_waiting(uri: str) -> None:
         except Exception as error:  # a refusal of any kind must not stop the others
             if is_away(error):
                 raise StoreAwayError(f"{_server(uri)} does not answer") from error
-            aside = box.folder.with_suffix(".refused")
+            aside = _free(box.folder.with_suffix(".refused"))
             box.folder.rename(aside)
             reason = first_line(error)
             say(f"the rest of run {run_id} was refused and is kept in {aside}: {reason}")
         else:
             if delivered:
                 say(f"recorded {delivered} parts of run {run_id} that waited for {_server(uri)}")
+
+
+def _free(folder: Path) -> Path:
+    """Return a name that no earlier refusal of the same run has taken."""
+    names = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(2))
+    return next(each for each in itertools.chain([folder], names) if not each.exists())
 
 
 def retry_while_away(action: Callable[[], T], *, uri: str) -> T:

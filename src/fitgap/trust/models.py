@@ -12,9 +12,12 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fitgap.trust import allowed_classes, archives
+
+if TYPE_CHECKING:
+    import h5py
 
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 MOST_DESCRIPTION = 20_000_000  # bytes
@@ -147,6 +150,16 @@ def _may_be_made(described: Mapping[str, Any]) -> bool:
     return is_computing or name in CLASSES.get(module, ())
 
 
+def open_weights(content: bytes) -> "h5py.File":
+    """Open what a network's file has as `WEIGHTS`.
+
+    As an image: of a file object, HDF5 would ask for places beyond what Python can count.
+    """
+    import h5py
+
+    return h5py.File(h5py.h5f.open_file_image(content))
+
+
 def _check_arrays(content: bytes) -> None:
     import h5py
 
@@ -169,8 +182,7 @@ def _check_arrays(content: bytes) -> None:
         is_elsewhere = isinstance(link, h5py.ExternalLink)
         return f"the array {name[:80]} lies in another file" if is_elsewhere else None
 
-    # As an image: of a file object, HDF5 would ask for places beyond what Python can count.
-    with h5py.File(h5py.h5f.open_file_image(content)) as file:
+    with open_weights(content) as file:
         try:
             reason = file.visititems_links(of_link) or file.visititems(of_array)
         except SystemError as error:  # what becomes of h5py's own exception in a visit

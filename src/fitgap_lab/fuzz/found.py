@@ -84,6 +84,7 @@ FOUND: dict[str, list[bytes]] = {
         archive({"config.json": "[" * 100_000, "model.weights.h5": b"x"}),
         archive({"config.json": b"\xff\xfe", "model.weights.h5": b"x"}),
         archive({"../../evil": b"x"}),
+        _network(52, b"\x7f"),  # an address in the file's beginning
         _network(720, b"\xff"),  # an address beyond the file; h5py ends the visit by a SystemError
     ],
     "settings": [
