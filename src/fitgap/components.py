@@ -39,10 +39,10 @@ _DECIDE_NOTHING = (
     readers.__name__,
     "fitgap.console",
     "fitgap.data.table_errors",
-    "fitgap.unicode_text",
     "fitgap.locks",
     "fitgap.training.metric_cost",
     "fitgap.trust.text",
+    "fitgap.unicode_text",
 )
 _ENGINES = "fitgap.training.engines"
 _ENGINE_MODULES = {

@@ -3,6 +3,7 @@
 import csv
 import io
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def read(path: Path, *, shown: str) -> ImageTable | None:
         columns = [str(name) for name in table.fieldnames or ()]
     except (OSError, UnicodeError, csv.Error) as error:
         raise RequestError(f"{shown} cannot be read: {error}") from error
-    if repeated := [name for name in columns if columns.count(name) > 1]:
+    if repeated := [name for name, times in Counter(columns).items() if name and times > 1]:
         raise RequestError(f"{shown} has two columns {repeated[0]!r}")
     if longer := [i for i, line in enumerate(lines, 1) if any(line.get(None, ()))]:
         raise RequestError(f"{shown}: row {longer[0]} has more cells than there are columns")
