@@ -116,7 +116,8 @@ def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32
         If a column is missing, or has text in the place of a number, or if the network does not
         take what it is given, or does not return a row of numbers for each sample.
     """
-    if not len(x):
+    count = len(x)
+    if not count:
         raise RequestError("there are no rows")
     if rows.named_inputs(model):
         try:
@@ -132,7 +133,7 @@ def outputs_of(model: "keras.Model", x: Any, *, task: str) -> NDArray[np.float32
         outputs = model.predict(x, verbose=0)
     except Exception as error:  # a network of another's record may raise anything
         raise RequestError(f"the network cannot predict this: {first_line(error)}") from error
-    is_row_each = isinstance(outputs, np.ndarray) and outputs.ndim == 2 and len(outputs) == len(x)
+    is_row_each = isinstance(outputs, np.ndarray) and outputs.ndim == 2 and len(outputs) == count
     if not is_row_each or not np.issubdtype(outputs.dtype, np.floating):
         raise RequestError("the network does not return a row of numbers for each sample")
     is_binary = task == "classes" and outputs.shape[1] == 1
