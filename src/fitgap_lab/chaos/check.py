@@ -6,7 +6,6 @@ a value that was logged twice.
 
 import hashlib
 import math
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from fitgap.errors import RequestError
 from fitgap.rerun import read_arrays
 from fitgap.store.database import open_read_only
 from fitgap.tag_names import IDENTITY_TAG, ROLE_TAG, SWEEP_IDENTITY_TAG
@@ -122,7 +122,7 @@ def weights_digest(file: Path) -> str:
     """Return the SHA-256 over all arrays of a saved model: weights, moments, random states."""
     try:
         arrays = read_arrays(file)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
+    except RequestError as error:
         return f"unreadable: {error}"
     digest = hashlib.sha256()
     for name, array in arrays.items():
