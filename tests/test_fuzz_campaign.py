@@ -80,7 +80,10 @@ def test_a_bomb_is_not_unpacked():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="needs Atheris")
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None,
+    reason="Atheris is an extra, and has no wheels but for Linux on x86-64",
+)
 def test_a_short_campaign(tmp_path):
     said = []
     (result,) = campaign.run(["plan"], folder=tmp_path, minutes=0.1, at_once=1, say=said.append)

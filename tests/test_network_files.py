@@ -1,4 +1,4 @@
-"""A recorded network's file: it brings no code, reads no other file, and fills no memory."""
+"""A recorded network's file: it brings no code, reads no other file, fits, and fills no memory."""
 
 import contextlib
 import io
@@ -8,6 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from fitgap import prediction
+from fitgap.data import datasets
 from fitgap.errors import RequestError
 from fitgap.prediction import loading
 from fitgap.store import recorded
@@ -164,3 +166,41 @@ def test_a_network_that_is_larger_than_its_file_is_not_made(units, load):
     with pytest.raises(RequestError, match="layer dense is larger than the file of its weights"):
         load(units=units)
     assert keras.Layer.add_weight is add_weight
+
+
+def networks_of_others():
+    """Return networks that no run on the digits can have, each with what is said of it."""
+    import keras
+
+    x = keras.Input((8, 8), dtype="uint8")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))
+    ten = keras.layers.Dense(10, activation="softmax")(flat)
+    small, other = keras.Input((4, 4)), keras.Input((8, 8))
+    no_rows = "does not return a row of numbers for each sample"
+    return {
+        "3 classes": (keras.Model(x, ten[:, :3]), "has 3 outputs, and its record has 10 classes"),
+        "1 class": (keras.Model(x, ten[:, :1]), "has 2 outputs, and its record has 10 classes"),
+        "its input": (keras.Model(x, flat), "has 64 outputs, and its record has 10 classes"),
+        "pictures": (keras.Model(x, keras.layers.Reshape((8, 8))(flat)), no_rows),
+        "two answers": (keras.Model(x, [ten, ten]), no_rows),
+        "named answers": (keras.Model(x, {"a": ten}), no_rows),
+        "one for all": (keras.Model(x, keras.ops.sum(ten, 0)), no_rows),
+        "whole numbers": (keras.Model(x, keras.ops.argmax(ten, 1, keepdims=True)), no_rows),
+        "smaller images": (
+            keras.Model(small, keras.layers.Dense(10)(keras.layers.Flatten()(small))),
+            "cannot predict this",
+        ),
+        "two inputs": (
+            keras.Model([x, other], keras.layers.Concatenate()([flat, other[:, 0]])),
+            "cannot predict this",
+        ),
+    }
+
+
+def test_a_network_that_does_not_fit_its_record_is_a_wrong_request(compose):
+    dataset = datasets.load(compose().dataset)
+    for name, (model, said) in networks_of_others().items():
+        with pytest.raises(RequestError) as refused:
+            prediction.predict_test_images(model, dataset, range(3))
+        assert said in str(refused.value), name
+        assert len(str(refused.value).splitlines()) == 1

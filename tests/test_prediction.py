@@ -211,44 +211,6 @@ def test_data_directory_of_another_machine_does_not_matter(loaded, tmp_path):
     assert prediction.load_dataset(moved).digest == dataset.digest
 
 
-def networks_of_others():
-    """Return networks that no run on the digits can have, each with what is said of it."""
-    import keras
-
-    x = keras.Input((8, 8), dtype="uint8")
-    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(x))
-    ten = keras.layers.Dense(10, activation="softmax")(flat)
-    small, other = keras.Input((4, 4)), keras.Input((8, 8))
-    no_rows = "does not return a row of numbers for each sample"
-    return {
-        "3 classes": (keras.Model(x, ten[:, :3]), "has 3 outputs, and its record has 10 classes"),
-        "1 class": (keras.Model(x, ten[:, :1]), "has 2 outputs, and its record has 10 classes"),
-        "its input": (keras.Model(x, flat), "has 64 outputs, and its record has 10 classes"),
-        "pictures": (keras.Model(x, keras.layers.Reshape((8, 8))(flat)), no_rows),
-        "two answers": (keras.Model(x, [ten, ten]), no_rows),
-        "named answers": (keras.Model(x, {"a": ten}), no_rows),
-        "one for all": (keras.Model(x, keras.ops.sum(ten, 0)), no_rows),
-        "whole numbers": (keras.Model(x, keras.ops.argmax(ten, 1, keepdims=True)), no_rows),
-        "smaller images": (
-            keras.Model(small, keras.layers.Dense(10)(keras.layers.Flatten()(small))),
-            "cannot predict this",
-        ),
-        "two inputs": (
-            keras.Model([x, other], keras.layers.Concatenate()([flat, other[:, 0]])),
-            "cannot predict this",
-        ),
-    }
-
-
-def test_a_network_that_does_not_fit_its_record_is_a_wrong_request(loaded):
-    _, dataset, _ = loaded
-    for name, (model, said) in networks_of_others().items():
-        with pytest.raises(RequestError) as refused:
-            prediction.predict_test_images(model, dataset, range(3))
-        assert said in str(refused.value), name
-        assert len(str(refused.value).splitlines()) == 1
-
-
 def test_table_marks_wrong_predictions(by_hand):
     console = Console(width=80)
     with console.capture() as capture:

@@ -9,7 +9,7 @@ import pyarrow.parquet
 import pytest
 
 from fitgap.config.schema import SplitConfig, TableConfig
-from fitgap.data import datasets, preprocessing, rows, splits
+from fitgap.data import datasets, preprocessing, rows, splits, zip_bombs
 from fitgap.data.parts import Format
 from fitgap.errors import RequestError
 
@@ -674,41 +674,30 @@ def test_gzip_and_quoted_names_are_read(tmp_path):
         table(tmp_path, packed[:-20], name="torn.csv.gz")
 
 
+def load_labelled(path):
+    settings = {"label": "label", "test_fraction": 0.25, "test_seed": 0}
+    return datasets.load(TableConfig(name="table", path=str(path), **settings))
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_whole_numbers_that_floats_cannot_tell_apart_are_two_classes(kind, tmp_path):
     """Identification numbers, for instance."""
-    ids = [10**17 + i % 2 for i in range(24)]
-    table = pd.DataFrame({"a": range(24), "label": ids})
-    getattr(table, f"to_{kind}")(tmp_path / f"t.{kind}", index=False)
-    path = str(tmp_path / f"t.{kind}")
-    settings = {"label": "label", "test_fraction": 0.25, "test_seed": 0}
-    dataset = datasets.load(TableConfig(name="table", path=path, **settings))
-    assert dataset.class_names == (str(10**17), str(10**17 + 1))
+    path = tmp_path / f"t.{kind}"
+    table = pd.DataFrame({"a": range(24), "label": [10**17 + i % 2 for i in range(24)]})
+    getattr(table, f"to_{kind}")(path, index=False)
+    assert load_labelled(path).class_names == (str(10**17), str(10**17 + 1))
 
 
 def test_one_cell_does_not_make_a_column_that_fills_the_memory(tmp_path):
     cells = ["x" * 5_000_000, *["y"] * 20_000]
     pd.DataFrame({"a": cells, "label": 0}).to_parquet(tmp_path / "t.parquet")
-    config = TableConfig(
-        name="table",
-        path=str(tmp_path / "t.parquet"),
-        label="label",
-        test_fraction=0.25,
-        test_seed=0,
-    )
     with pytest.raises(RequestError, match=r"'a' has a cell of 5000000 letters.* 373 GB"):
-        datasets.load(config)
+        load_labelled(tmp_path / "t.parquet")
 
 
-def test_a_parquet_file_that_unpacks_to_much_more_is_refused(tmp_path):
-    zeros = np.zeros(150_000_000, np.int8)
+def test_a_parquet_file_that_unpacks_to_much_more_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(zip_bombs, "MUCH_BYTES", 2**20)
+    zeros = np.zeros(1_000_000, np.int8)
     pd.DataFrame({"a": zeros, "label": zeros}).to_parquet(tmp_path / "t.parquet")
-    config = TableConfig(
-        name="table",
-        path=str(tmp_path / "t.parquet"),
-        label="label",
-        test_fraction=0.25,
-        test_seed=0,
-    )
-    with pytest.raises(RequestError, match="is taken for a zip bomb"):
-        datasets.load(config)
+    with pytest.raises(RequestError, match="would unpack to 15 MB: it is taken for a zip bomb"):
+        load_labelled(tmp_path / "t.parquet")

@@ -95,7 +95,7 @@ def bounded(path: Path) -> Iterator[None]:
 
     with zipfile.ZipFile(path) as archive:
         left = MOST_VALUES_PER_BYTE * archive.getinfo(WEIGHTS).file_size + SPARE_VALUES
-    add_weight = keras.Layer.add_weight
+    add_weight = keras.Layer.add_weight  # every weight comes from it, and Keras asks nobody else
 
     def add_bounded(layer: Any, shape: Any = None, *args: Any, **settings: Any) -> Any:
         nonlocal left

@@ -114,8 +114,6 @@ def _read_outbox(path: Path) -> None:
     ):
         delivery.deliver_waiting("http://127.0.0.1:9")
     assert not folder.exists()
-    for left in path.parent.glob("*.refused*"):
-        left.rename(path.parent / f"seen{len(list(path.parent.iterdir()))}")
 
 
 def _read_idx(path: Path) -> None:

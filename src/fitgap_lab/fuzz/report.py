@@ -44,13 +44,13 @@ def added(before: Mapping[str, Outcome], outcomes: Iterable[Outcome]) -> dict[st
         if first is None:
             sums[reader] = outcome
             continue
-        news = outcome.last_news if outcome.edges > first.edges else 0
+        is_further = outcome.edges > first.edges
         sums[reader] = replace(
             outcome,
             processor_seconds=first.processor_seconds + outcome.processor_seconds,
             inputs=first.inputs + outcome.inputs,
             edges=max(first.edges, outcome.edges),
-            last_news=first.inputs + news if news else first.last_news,
+            last_news=first.inputs + outcome.last_news if is_further else first.last_news,
             peak_mb=max(first.peak_mb, outcome.peak_mb),
             slowest_seconds=max(first.slowest_seconds, outcome.slowest_seconds),
         )
